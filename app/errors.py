@@ -1,0 +1,197 @@
+"""The error tree: every failure that a caller can see, with its stable code and status.
+
+A leaf module. Use cases raise these; ``web.errors`` alone turns them into an answer.
+``docs/errors.md`` explains each code to the person who receives it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+NO_HEADERS: Mapping[str, str] = {}
+
+
+class CloakroomError(Exception):
+    """A failure with a stable ``code``, an HTTP ``status`` and a message that is safe to show.
+
+    Args:
+        message: one or two plain sentences; never an inner detail, never a secret.
+        param: the request field at fault, as OpenAI's errors name it (``session.model``).
+        retry_after: seconds after which a new try makes sense; becomes ``Retry-After``.
+        headers: further answer headers, already checked to be safe.
+    """
+
+    code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "server_error"
+    # Whether the same request may be sent again as it is, later.
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after: int | None = None,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after = retry_after
+        self.headers = headers
+
+    @property
+    def answer_status(self) -> int:
+        """The HTTP status of the answer; a provider's own error overrides the class's."""
+        return self.status
+
+    @property
+    def answer_code(self) -> str:
+        """The ``error.code`` of the answer; a provider's own error overrides the class's."""
+        return self.code
+
+
+class InternalError(CloakroomError):
+    """A defect of ours: the log line with the same request id has the detail."""
+
+
+# --- the caller's fault, found before anything is asked of the provider -------------------------
+
+
+class InvalidRequest(CloakroomError):
+    code, status, type = "invalid_request", 400, "invalid_request_error"
+
+
+class InvalidOffer(CloakroomError):
+    code, status, type = "invalid_offer", 400, "invalid_request_error"
+
+
+class UnsupportedMediaType(CloakroomError):
+    code, status, type = "unsupported_media_type", 415, "invalid_request_error"
+
+
+class RequestTooLarge(CloakroomError):
+    code, status, type = "request_too_large", 413, "invalid_request_error"
+
+
+class NotFound(CloakroomError):
+    code, status, type = "not_found", 404, "invalid_request_error"
+
+
+class MethodNotAllowed(CloakroomError):
+    code, status, type = "method_not_allowed", 405, "invalid_request_error"
+
+
+# --- who is asking, and for what ---------------------------------------------------------------
+
+
+class InvalidApiKey(CloakroomError):
+    code, status, type = "invalid_api_key", 401, "authentication_error"
+
+
+class InvalidHandle(CloakroomError):
+    """Covers every way in which a handle is not one of ours; it never says which."""
+
+    code, status, type = "invalid_handle", 401, "authentication_error"
+
+
+class HandleExpired(CloakroomError):
+    code, status, type = "handle_expired", 401, "authentication_error"
+
+
+class HandleRevoked(CloakroomError):
+    code, status, type = "handle_revoked", 401, "authentication_error"
+
+
+class HandleSpent(CloakroomError):
+    code, status, type = "handle_spent", 409, "invalid_request_error"
+
+
+class ModelNotAllowed(CloakroomError):
+    code, status, type = "model_not_allowed", 403, "permission_error"
+
+
+class ModelNotFound(CloakroomError):
+    code, status, type = "model_not_found", 404, "invalid_request_error"
+
+
+class OriginNotAllowed(CloakroomError):
+    code, status, type = "origin_not_allowed", 403, "permission_error"
+
+
+class WrongSessionFamily(CloakroomError):
+    code, status, type = "wrong_session_family", 403, "permission_error"
+
+
+class RateLimited(CloakroomError):
+    """Our own limit. A provider's 429 stays an ``UpstreamError`` with the provider's code."""
+
+    code, status, type, retryable = "rate_limited", 429, "rate_limit_error", True
+
+
+# --- the provider's fault ----------------------------------------------------------------------
+
+
+class UpstreamError(CloakroomError):
+    """The provider answered with an error, or with something that is no answer.
+
+    ``upstream_status`` and ``upstream_code`` are set when the provider gave a well-formed error:
+    the answer then keeps both. Anything else (HTML, a redirect, garbage) is a plain 502.
+    """
+
+    code, status, type = "upstream_error", 502, "upstream_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        upstream_status: int | None = None,
+        upstream_code: str | None = None,
+        param: str | None = None,
+        retry_after: int | None = None,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> None:
+        super().__init__(message, param=param, retry_after=retry_after, headers=headers)
+        self.upstream_status = upstream_status
+        self.upstream_code = upstream_code
+
+    @property
+    def answer_status(self) -> int:
+        return self.upstream_status or self.status
+
+    @property
+    def answer_code(self) -> str:
+        return self.upstream_code or self.code
+
+
+class UpstreamUnreachable(CloakroomError):
+    """No connection was made, so the provider certainly saw nothing."""
+
+    code, status, type, retryable = "upstream_unreachable", 502, "upstream_error", True
+
+
+class UpstreamTimeout(CloakroomError):
+    code, status, type = "upstream_timeout", 504, "upstream_error"
+
+
+class OutcomeUnknown(CloakroomError):
+    """The offer may have created a call: never sent again by us, nor blindly by the caller."""
+
+    code, status, type = "outcome_unknown", 502, "upstream_error"
+
+
+# --- ours, for now -----------------------------------------------------------------------------
+
+
+class StoreUnavailable(CloakroomError):
+    code, status, type, retryable = "store_unavailable", 503, "server_error", True
+
+
+class Overloaded(CloakroomError):
+    code, status, type, retryable = "overloaded", 503, "server_error", True
+
+
+class Draining(CloakroomError):
+    code, status, type, retryable = "draining", 503, "server_error", True

@@ -1,0 +1,179 @@
+"""Frozen values that the parts share. A leaf module: it imports nothing of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final, Literal
+
+# OpenAI's bounds on ``expires_after.seconds`` (contracts, section 1), in seconds.
+MIN_KEY_SECONDS: Final = 10
+MAX_KEY_SECONDS: Final = 7200
+
+# The one path that relays answer under; ``Location`` and ``calls_url`` lead with it.
+CALLS_PATH: Final = "/v1/realtime/calls"
+
+
+class Secret:
+    """A string that shows itself to nobody: ``repr``, ``str`` and ``format`` are masked.
+
+    It has no ``__dict__`` and refuses to be pickled, so it cannot slip into a log or a cache
+    by way of a generic dump. Call ``reveal()`` where the value goes on the wire, nowhere else.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __str__(self) -> str:
+        return "***"
+
+    def __format__(self, spec: str) -> str:
+        return format("***", spec)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        raise TypeError("a Secret is not serialised")
+
+
+class Family(StrEnum):
+    """A kind of session; a handle opens only the family that it was minted for."""
+
+    REALTIME = "realtime"
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One configured place to mint at: provider, base URL, credential and upstream model name.
+
+    ``base_url`` has no trailing slash and ends where ``/realtime/...`` begins.
+    ``upstream_model`` is the provider's name for the model (Azure: the deployment's name); None
+    means that the alias asked for is the provider's name too.
+    """
+
+    name: str
+    provider: Literal["openai", "azure"]
+    base_url: str
+    api_key: Secret
+    upstream_model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A configured caller of the mint endpoint.
+
+    ``models`` are the aliases that it may mint for, None for all; ``mints_per_minute`` is its limit
+    across all replicas, None for none.
+    """
+
+    name: str
+    models: frozenset[str] | None = None
+    mints_per_minute: int | None = None
+
+    def may_use(self, alias: str) -> bool:
+        return self.models is None or alias in self.models
+
+
+@dataclass(frozen=True, slots=True)
+class MintRequest:
+    """What a caller asked for, checked. ``session`` holds the caller's fields untouched."""
+
+    model: str
+    family: Family
+    session: Mapping[str, Any]
+    seconds: int | None = None
+    subject: str | None = None
+    origin: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EphemeralKey:
+    """What the provider minted. ``expires_at`` is epoch seconds on the provider's own clock."""
+
+    value: Secret
+    expires_at: int
+    session: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HandleClaims:
+    """The claims of a handle whose signature, type, audience and times were all verified.
+
+    Only ``handles.HandleIssuer.verify`` makes one. ``expires_at`` is epoch seconds.
+    """
+
+    id: str
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class HandleRecord:
+    """What Redis keeps of a handle. Times are epoch seconds on the minting replica's clock.
+
+    ``sealed_key`` is ciphertext; everything else is plain for an SRE to read.
+    """
+
+    id: str
+    model: str
+    deployment: str
+    provider: str
+    family: str
+    client: str
+    subject: str
+    origin: str
+    minted_at: int
+    expires_at: int
+    minted_by: str
+    max_calls: int
+    sealed_key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A browser's SDP offer: the bytes as they came, and their SHA-256 in hexadecimal."""
+
+    sdp: bytes = field(repr=False)
+    sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The provider's SDP answer. ``call_id`` is None where the provider named none."""
+
+    sdp: bytes = field(repr=False)
+    call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """What Redis keeps of a call that was relayed. Times are epoch seconds."""
+
+    id: str
+    handle: str
+    deployment: str
+    model: str
+    client: str
+    subject: str
+    relayed_at: int
+    relayed_by: str
+
+
+@dataclass(slots=True)
+class Timings:
+    """Where a request's time went, in seconds; the log line shows them in milliseconds."""
+
+    provider: float = 0.0
+    store: float = 0.0

@@ -1,0 +1,38 @@
+"""Masks whatever looks like a credential in text that was not written by us. A leaf module.
+
+Used on the paths where foreign text can reach an answer or a log line: a provider's error message, a
+library's exception, a line of the standard library's logging. Our own lines never hold a secret at all.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+MASK: Final = "[redacted]"
+
+_CREDENTIAL = re.compile(
+    r"""
+    (?: \b(?:sk|ek|rk|pk|ck|sess)[-_][^\s"',;&<>]{6,}              # OpenAI's keys, and ours, also half masked
+      | \beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){1,2}      # a JWT
+      | \b[0-9a-fA-F]{32,}\b                                 # Azure's older keys
+      | \b[A-Za-z0-9_-]{64,}\b                               # Azure's newer keys, and any other long token
+      | (?<=://)[^/\s@]+(?=@)                                # user and password of a URL
+      | (?i:(?<=bearer\ ))[^\s"',;]+
+    )
+    """,
+    re.VERBOSE,
+)
+# Line breaks and other control characters, which could forge a log line or a header.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+
+def redact(text: str) -> str:
+    """Return ``text`` with everything that looks like a credential replaced by ``MASK``."""
+    return _CREDENTIAL.sub(MASK, text)
+
+
+def one_safe_line(text: str, *, limit: int = 500) -> str:
+    """Return ``text`` redacted, without control characters, and cut to ``limit`` characters."""
+    line = redact(_CONTROL.sub(" ", text[: limit * 4])).strip()
+    return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -1,0 +1,177 @@
+"""Reads the settings from an environment mapping and the YAML file that it names.
+
+The prefix is ``CLOAKROOM_``, nesting goes with ``__``, and the environment wins over the file. The
+providers' own usual names (``OPENAI_API_KEY``, ``AZURE_OPENAI_ENDPOINT``, ...) alone are enough for a
+one-provider start; where deployments are configured they add nothing, so that no name widens a policy.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from pydantic import ValidationError
+from pydantic_settings import EnvSettingsSource
+
+from app.settings.model import Settings
+
+PREFIX: Final = "CLOAKROOM_"
+CONFIG_NAME: Final = "CLOAKROOM_CONFIG"
+# The model that the providers' guides start with; only the default of a one-provider start.
+USUAL_MODEL: Final = "gpt-realtime"
+
+_ENV_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+# Other programs' names under our prefix: the provider in a box, and the variables that Kubernetes sets
+# in every pod for a Service called "cloakroom".
+_FOREIGN_NAMES: Final = ("CLOAKROOM_SANDBOX_", "CLOAKROOM_SERVICE_", "CLOAKROOM_PORT_")
+
+
+class SettingsError(Exception):
+    """The settings are unusable. The message has a line a problem, each with its mend, and no secret."""
+
+
+class _MappingSource(EnvSettingsSource):
+    """pydantic-settings' reading of an environment, from a mapping instead of ``os.environ``."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        super().__init__(Settings)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return {name.lower(): value for name, value in self._environ.items()}
+
+
+def load_settings(environ: Mapping[str, str]) -> Settings:
+    """Read the settings from ``environ`` and the YAML file that ``CLOAKROOM_CONFIG`` names.
+
+    Raises:
+        SettingsError: anything is missing, weak, unknown or malformed; one line a problem.
+    """
+    environ = _without_service_links(environ)
+    _refuse_unknown_names(environ)
+    try:
+        values = _merge(_read_yaml(environ), _MappingSource(environ)())
+        _add_usual_deployments(values, environ)
+        return Settings(**values)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_problem_lines(error))) from None
+
+
+def known_environment_names() -> frozenset[str]:
+    """The names that ``load_settings`` knows; nested ones begin with one of these and ``__``."""
+    return frozenset({CONFIG_NAME, *(PREFIX + name.upper() for name in Settings.model_fields)})
+
+
+def _without_service_links(environ: Mapping[str, str]) -> dict[str, str]:
+    """Drop ``CLOAKROOM_PORT=tcp://...``, which Kubernetes sets for a Service called "cloakroom"."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if not (name == "CLOAKROOM_PORT" and value.startswith(("tcp://", "udp://")))
+    }
+
+
+def _refuse_unknown_names(environ: Mapping[str, str]) -> None:
+    known = known_environment_names()
+    problems = []
+    for name in sorted(environ):
+        if not name.startswith(PREFIX) or name.startswith(_FOREIGN_NAMES) or name.partition("__")[0] in known:
+            continue
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]}?" if close else "see 'cloakroom serve --help' for the names"
+        problems.append(f"{name} is not a setting; {hint}")
+    if problems:
+        raise SettingsError("\n".join(problems))
+
+
+def _read_yaml(environ: Mapping[str, str]) -> dict[str, Any]:
+    name = environ.get(CONFIG_NAME)
+    if not name:
+        return {}
+    try:
+        loaded = yaml.safe_load(Path(name).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        # A YAML error quotes the line at fault, which may hold a secret: only its place is told.
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        reason = error.strerror if isinstance(error, OSError) else "it is no valid YAML"
+        raise SettingsError(f"{CONFIG_NAME}: {name} cannot be read{where}: {reason}") from None
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise SettingsError(
+            f"{CONFIG_NAME}: {name} must hold a mapping with settings such as deployments and models"
+        )
+    expanded: dict[str, Any] = _expand(loaded, environ)
+    return expanded
+
+
+def _expand(value: Any, environ: Mapping[str, str]) -> Any:
+    """Replace ``${NAME}`` in every string of the file by the variable's value."""
+    if isinstance(value, dict):
+        return {str(key): _expand(item, environ) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_expand(item, environ) for item in value]
+    if not isinstance(value, str):
+        return value
+
+    def variable(match: re.Match[str]) -> str:
+        if match[1] not in environ:
+            raise SettingsError(
+                f"{CONFIG_NAME}: the file names ${{{match[1]}}}, which is not set in the environment"
+            )
+        return environ[match[1]]
+
+    return _ENV_REFERENCE.sub(variable, value)
+
+
+def _merge(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay ``above`` over ``below``, mapping by mapping."""
+    merged = dict(below)
+    for key, value in above.items():
+        under = merged.get(key)
+        merged[key] = _merge(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _add_usual_deployments(values: dict[str, Any], environ: Mapping[str, str]) -> None:
+    if values.get("deployments"):
+        return
+    deployments, models = dict[str, Any](), dict[str, str]()
+    if environ.get("AZURE_OPENAI_ENDPOINT"):
+        name = environ.get("AZURE_OPENAI_DEPLOYMENT_NAME")
+        deployments["azure"] = {
+            "provider": "azure",
+            "base_url": environ["AZURE_OPENAI_ENDPOINT"],
+            "api_key": environ.get("AZURE_OPENAI_API_KEY"),
+            "model": name,
+        }
+        # Clients written for OpenAI ask for the usual name; with one deployment it can only mean that one.
+        models |= {str(name): "azure", USUAL_MODEL: "azure"}
+    if environ.get("OPENAI_API_KEY"):
+        deployments["openai"] = {
+            "provider": "openai",
+            "base_url": environ.get("OPENAI_BASE_URL") or None,
+            "api_key": environ["OPENAI_API_KEY"],
+        }
+        models |= {"*": "openai", USUAL_MODEL: "openai"}
+    if deployments:
+        values["deployments"] = deployments
+        values["models"] = values.get("models") or models
+        values.setdefault("default_model", USUAL_MODEL)
+
+
+def _problem_lines(error: ValidationError) -> Iterator[str]:
+    for problem in error.errors(include_input=False, include_url=False):
+        message = problem["msg"].removeprefix("Value error, ")
+        place = [str(part) for part in problem["loc"]]
+        if not place:
+            yield from message.splitlines()
+        elif len(place) == 1:
+            yield f"{PREFIX}{place[0].upper()}: {message}"
+        else:
+            yield f"{'.'.join(place)}: {message}"

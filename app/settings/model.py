@@ -1,0 +1,243 @@
+"""The settings' shape: every field, its bounds and its default. ``load`` fills it."""
+
+from __future__ import annotations
+
+import re
+import socket
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from app.keyring import parse_sealing_ring, parse_signing_ring
+from app.settings.secrets import MAKE_KEYS, NAME_PATTERN, check_api_key, parse_key_pairs
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class DeploymentSettings(_Section):
+    """One place to mint at."""
+
+    provider: Literal["openai", "azure"]
+    base_url: str | None = Field(default=None, description="OpenAI: default https://api.openai.com/v1")
+    api_key: SecretStr | None = None
+    model: str | None = Field(default=None, description="the provider's name; Azure: the deployment's name")
+
+    @model_validator(mode="after")
+    def _complete(self) -> DeploymentSettings:
+        if self.api_key is None or not self.api_key.get_secret_value():
+            raise ValueError("api_key is missing; write it as ${NAME_OF_AN_ENVIRONMENT_VARIABLE}")
+        if self.provider == "azure" and not self.base_url:
+            raise ValueError("base_url is missing: the endpoint of the Azure resource")
+        if self.provider == "azure" and not self.model:
+            raise ValueError("model is missing: the name of the Azure deployment")
+        return self
+
+
+class ClientSettings(_Section):
+    """One caller of the mint endpoint."""
+
+    api_key: SecretStr
+    models: tuple[str, ...] | None = Field(default=None, description="aliases it may mint for; default: all")
+    mints_per_minute: int | None = Field(default=None, ge=1, le=1_000_000)
+
+    @field_validator("api_key")
+    @classmethod
+    def _strong(cls, value: SecretStr) -> SecretStr:
+        check_api_key(value.get_secret_value())
+        return value
+
+
+def _split(value: Any) -> Any:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+CommaSeparated = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """Everything that an operator can set. Each field is ``CLOAKROOM_`` and its name in capitals."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CLOAKROOM_",
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        env_ignore_empty=True,
+    )
+
+    environment: Literal["production", "development"] = Field(
+        "production", description="development allows an embedded store"
+    )
+    host: str = Field("0.0.0.0", description="address to listen on")
+    port: int = Field(8080, ge=0, le=65535, description="TCP port to listen on; 0 picks a free one")
+    replica: str = Field(
+        default_factory=socket.gethostname, description="this replica's name in logs and records"
+    )
+    public_url: str | None = Field(None, description="origin under which browsers reach the service")
+
+    redis_url: SecretStr | None = Field(
+        None, description="redis:// rediss:// redis+sentinel:// redis+cluster:// or memory://"
+    )
+    redis_max_connections: int = Field(64, ge=1, le=10_000, description="connections of one replica")
+    store_timeout_seconds: float = Field(0.8, gt=0, le=30, description="deadline of one store operation")
+
+    signing_keys: SecretStr | None = Field(None, description="ring kid:secret,... that signs handles")
+    sealing_keys: SecretStr | None = Field(None, description="ring kid:secret,... that seals keys in Redis")
+    api_keys: SecretStr | None = Field(None, description="name:key pairs of the clients that may mint")
+    admin_keys: SecretStr | None = Field(None, description="name:key pairs of the operators")
+    handle_prefix: str = Field(
+        "ek_", pattern=r"\A[A-Za-z0-9_-]{0,16}\Z", description="put before each handle"
+    )
+    handle_max_calls: int = Field(0, ge=0, le=1000, description="calls a handle is good for; 0: until expiry")
+    replay_window_seconds: float = Field(30, ge=1, le=600, description="same offer, same answer, this long")
+    call_retention_seconds: int = Field(
+        7200, ge=60, le=604_800, description="how long a call stays on record"
+    )
+
+    cors_origins: CommaSeparated = Field((), description="browser origins, comma separated; * for any")
+
+    default_model: str | None = Field(None, description="alias for a mint request that names no model")
+    deployments: dict[str, DeploymentSettings] = Field(default_factory=dict)
+    models: dict[str, str] = Field(default_factory=dict, description="alias -> deployment; alias * takes any")
+    clients: dict[str, ClientSettings] = Field(default_factory=dict)
+
+    max_body_bytes: int = Field(65_536, ge=1024, le=4_194_304, description="largest request body")
+    body_timeout_seconds: float = Field(10, gt=0, le=120, description="a body must have arrived by then")
+    connect_timeout_seconds: float = Field(3, gt=0, le=60, description="to connect to the provider")
+    mint_timeout_seconds: float = Field(10, gt=0, le=120, description="one mint, all tries together")
+    relay_timeout_seconds: float = Field(20, gt=0, le=120, description="the provider's answer to an offer")
+    max_in_flight: int = Field(1024, ge=1, le=100_000, description="requests at once before 503 overloaded")
+    drain_seconds: float = Field(5, ge=0, le=300, description="not ready, still serving, after SIGTERM")
+    shutdown_seconds: float = Field(30, ge=0, le=600, description="for requests in flight after draining")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: Any) -> Any:
+        return _split(value)
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _bare_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s?#]+", origin):
+                raise ValueError(f"{origin!r} is no origin: write scheme://host[:port] without a path")
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _bare_public_url(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^/\s?#]+/?", value):
+            raise ValueError("must be an origin such as https://voice.example.com, without a path")
+        return value.rstrip("/") if value else value
+
+    @field_validator("replica")
+    @classmethod
+    def _plain_replica(cls, value: str) -> str:
+        if not re.fullmatch(NAME_PATTERN, value):
+            raise ValueError("letters, digits, '.', '_' and '-' only, 64 at most")
+        return value
+
+    @field_validator("signing_keys")
+    @classmethod
+    def _signing(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parse_signing_ring(value.get_secret_value())
+        return value
+
+    @field_validator("sealing_keys")
+    @classmethod
+    def _sealing(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parse_sealing_ring(value.get_secret_value())
+        return value
+
+    @field_validator("api_keys", "admin_keys")
+    @classmethod
+    def _pairs(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parse_key_pairs(value.get_secret_value())
+        return value
+
+    @model_validator(mode="after")
+    def _whole(self) -> Settings:
+        problems = [*_missing_secrets(self), *_store_problems(self), *_catalog_problems(self)]
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    @property
+    def production(self) -> bool:
+        return self.environment == "production"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # ``load_settings`` passes both sources in, so the process's environment is never read here.
+        return (init_settings,)
+
+
+def _missing_secrets(settings: Settings) -> list[str]:
+    problems = []
+    for name in ("signing_keys", "sealing_keys"):
+        if getattr(settings, name) is None:
+            problems.append(f"CLOAKROOM_{name.upper()} is missing; {MAKE_KEYS}")
+    if settings.api_keys is None and not settings.clients:
+        problems.append(f"CLOAKROOM_API_KEYS is missing, so nobody could mint; {MAKE_KEYS}")
+    if settings.api_keys is not None:
+        twice = parse_key_pairs(settings.api_keys.get_secret_value()).keys() & settings.clients.keys()
+        problems += [
+            f"client {name!r} stands in both CLOAKROOM_API_KEYS and clients" for name in sorted(twice)
+        ]
+    return problems
+
+
+def _store_problems(settings: Settings) -> list[str]:
+    url = settings.redis_url.get_secret_value() if settings.redis_url else None
+    if settings.production and (url is None or url.startswith("memory:")):
+        return [
+            "CLOAKROOM_REDIS_URL must name a Redis or Valkey server in production, since replicas share it; "
+            "set redis://..., or CLOAKROOM_ENVIRONMENT=development for one replica on a store of its own"
+        ]
+    if url is not None and not re.match(
+        r"(rediss?|redis\+sentinel|redis\+cluster|rediss\+cluster|memory)://", url
+    ):
+        return [
+            "CLOAKROOM_REDIS_URL must begin with redis:// rediss:// redis+sentinel:// redis+cluster:// or memory://"
+        ]
+    return []
+
+
+def _catalog_problems(settings: Settings) -> list[str]:
+    if not settings.deployments:
+        return [
+            "no provider is configured; set OPENAI_API_KEY, or AZURE_OPENAI_ENDPOINT with AZURE_OPENAI_API_KEY and "
+            "AZURE_OPENAI_DEPLOYMENT_NAME, or name a YAML file with deployments and models in CLOAKROOM_CONFIG"
+        ]
+    problems = [
+        f"models.{alias}: there is no deployment {name!r}; known: {', '.join(sorted(settings.deployments))}"
+        for alias, name in settings.models.items()
+        if name not in settings.deployments
+    ]
+    if not settings.models:
+        problems.append("models is empty: map at least one alias to a deployment, or '*' to take any name")
+    if "*" in settings.models:
+        return problems
+    for name, client in settings.clients.items():
+        unknown = sorted(set(client.models or ()) - settings.models.keys())
+        problems += [f"clients.{name}.models: there is no model {alias!r}" for alias in unknown]
+    if settings.default_model is not None and settings.default_model not in settings.models:
+        problems.append(f"CLOAKROOM_DEFAULT_MODEL: there is no model {settings.default_model!r}")
+    return problems
