@@ -92,7 +92,7 @@ class Settings(BaseSettings):
     api_keys: SecretStr | None = Field(None, description="name:key pairs of the clients that may mint")
     admin_keys: SecretStr | None = Field(None, description="name:key pairs of the operators")
     handle_prefix: str = Field(
-        "ek_", pattern=r"\A[A-Za-z0-9_-]{0,16}\Z", description="put before each handle"
+        "ek_", pattern=r"^[A-Za-z0-9_-]{0,16}$", description="put before each handle"
     )
     handle_max_calls: int = Field(0, ge=0, le=1000, description="calls a handle is good for; 0: until expiry")
     replay_window_seconds: float = Field(30, ge=1, le=600, description="same offer, same answer, this long")
@@ -223,8 +223,9 @@ def _store_problems(settings: Settings) -> list[str]:
 def _catalog_problems(settings: Settings) -> list[str]:
     if not settings.deployments:
         return [
-            "no provider is configured; set OPENAI_API_KEY, or AZURE_OPENAI_ENDPOINT with AZURE_OPENAI_API_KEY and "
-            "AZURE_OPENAI_DEPLOYMENT_NAME, or name a YAML file with deployments and models in CLOAKROOM_CONFIG"
+            "no provider is configured; set OPENAI_API_KEY, or AZURE_OPENAI_ENDPOINT with AZURE_OPENAI_API_KEY "
+            "and AZURE_OPENAI_DEPLOYMENT_NAME, or name a YAML file with deployments and models in "
+            "CLOAKROOM_CONFIG"
         ]
     problems = [
         f"models.{alias}: there is no deployment {name!r}; known: {', '.join(sorted(settings.deployments))}"
