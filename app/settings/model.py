@@ -223,8 +223,8 @@ def _store_problems(settings: Settings) -> list[str]:
 def _catalog_problems(settings: Settings) -> list[str]:
     if not settings.deployments:
         return [
-            "no provider is configured; set OPENAI_API_KEY, or AZURE_OPENAI_ENDPOINT with AZURE_OPENAI_API_KEY "
-            "and AZURE_OPENAI_DEPLOYMENT_NAME, or name a YAML file with deployments and models in "
+            "no provider is configured; set OPENAI_API_KEY, or AZURE_OPENAI_ENDPOINT with AZURE_OPENAI_API_KEY"
+            " and AZURE_OPENAI_DEPLOYMENT_NAME, or name a YAML file with deployments and models in "
             "CLOAKROOM_CONFIG"
         ]
     problems = [

@@ -1,0 +1,188 @@
+"""What a provider is to us: pure functions that build a request and read an answer. No I/O here.
+
+The readers trust nothing: a status, a header or a body that is not of the contract becomes an error of
+``app.errors``, and no byte of it reaches a caller unchecked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+import orjson
+
+from app.errors import OutcomeUnknown, UpstreamError
+from app.models import Answer, Deployment, EphemeralKey, MintRequest, Offer, Secret
+from app.redaction import MASK, one_safe_line
+
+SDP_TYPE: Final = "application/sdp"
+JSON_TYPE: Final = "application/json"
+
+# An opaque credential: printable, no spaces, so it can never break out of a header.
+_KEY = re.compile(r"[\x21-\x7e]{8,4096}\Z")
+_CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
+_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
+_PARAM = re.compile(r"[A-Za-z0-9_.\[\]-]{1,128}\Z")
+_SAFE_VALUE = re.compile(r"[A-Za-z0-9 :;,._/=+-]{1,128}\Z")
+_RETRY_SECONDS = re.compile(r"[0-9]{1,5}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRequest:
+    """One POST to a provider. ``headers`` hold a credential, so they are not shown."""
+
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamResponse:
+    """What came back: ``headers`` are case-insensitive, ``body`` is whole and within the size limit."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+class Provider(Protocol):
+    """The five functions that a provider's file has."""
+
+    def base_url(self, pasted: str | None) -> str:
+        """Reduce what an operator pasted to the URL where ``/realtime/...`` begins.
+
+        Raises:
+            ValueError: it is no URL of this provider; says what is expected.
+        """
+
+    def mint_request(self, deployment: Deployment, mint: MintRequest) -> UpstreamRequest:
+        """The request that mints an ephemeral key for this session."""
+
+    def read_mint(self, deployment: Deployment, response: UpstreamResponse) -> EphemeralKey:
+        """Read the minted key.
+
+        Raises:
+            UpstreamError: the provider refused, or answered with something else.
+        """
+
+    def relay_request(self, deployment: Deployment, key: Secret, offer: Offer) -> UpstreamRequest:
+        """The request that presents the offer with the ephemeral key."""
+
+    def read_answer(self, deployment: Deployment, key: Secret, response: UpstreamResponse) -> Answer:
+        """Read the SDP answer.
+
+        Raises:
+            UpstreamError: the provider refused; no call was created.
+            OutcomeUnknown: it said yes, but with something that is no SDP answer.
+        """
+
+
+def read_ephemeral_key(deployment: Deployment, response: UpstreamResponse) -> EphemeralKey:
+    """Read ``{value, expires_at, session}`` (contracts, section 1; Azure answers alike)."""
+    if response.status not in (200, 201):
+        raise read_error(deployment, response, secrets=(deployment.api_key,))
+    try:
+        body = orjson.loads(response.body)
+    except orjson.JSONDecodeError:
+        body = None
+    if not isinstance(body, dict):
+        raise UpstreamError("The provider's answer to the mint is no JSON object.")
+    value, expires_at, session = body.get("value"), body.get("expires_at"), body.get("session")
+    if not isinstance(value, str) or not _KEY.match(value):
+        raise UpstreamError("The provider's answer to the mint holds no usable key.")
+    if type(expires_at) is not int:
+        raise UpstreamError("The provider's answer to the mint holds no usable expires_at.")
+    return EphemeralKey(
+        value=Secret(value), expires_at=expires_at, session=session if isinstance(session, dict) else {}
+    )
+
+
+def read_sdp_answer(deployment: Deployment, key: Secret, response: UpstreamResponse) -> Answer:
+    """Read a 201 (or 200) with an SDP body; the call id is the last segment of ``Location``."""
+    if response.status not in (200, 201):
+        raise read_error(deployment, response, secrets=(deployment.api_key, key))
+    sdp = response.body
+    if not sdp.startswith(b"v=0") or b"m=audio" not in sdp or key.reveal().encode() in sdp:
+        raise OutcomeUnknown(
+            "The provider accepted the offer, but its answer is no SDP. A call may exist: do not resend the offer."
+        )
+    return Answer(sdp=sdp, call_id=call_id_of(response.headers.get("Location", "")))
+
+
+def call_id_of(location: str) -> str | None:
+    """The last path segment of a provider's ``Location``, or None when it is no call id."""
+    call_id = location.partition("?")[0].rstrip("/").rpartition("/")[2]
+    return call_id if _CALL_ID.match(call_id) else None
+
+
+def read_error(
+    deployment: Deployment, response: UpstreamResponse, *, secrets: tuple[Secret, ...]
+) -> UpstreamError:
+    """Turn a provider's refusal into our error: its status, code and sentence, less its inner detail.
+
+    Only a well-formed ``{"error": {...}}`` keeps the provider's status; anything else is a 502.
+    """
+    headers = kept_headers(response.headers)
+    retry_after = retry_seconds(response.headers.get("Retry-After"))
+    error = _error_object(response)
+    if error is None:
+        return UpstreamError(
+            f"The provider answered with status {response.status} and no readable error.",
+            retry_after=retry_after,
+            headers=headers,
+        )
+    code, param = error.get("code"), error.get("param")
+    return UpstreamError(
+        _message(deployment, response.status, error, secrets),
+        upstream_status=response.status,
+        upstream_code=code if isinstance(code, str) and _CODE.match(code) else None,
+        param=param if isinstance(param, str) and _PARAM.match(param) else None,
+        retry_after=retry_after,
+        headers=headers,
+    )
+
+
+def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """The provider's rate-limit headers and request id, where their values are plain."""
+    kept: dict[str, str] = {}
+    for name, value in headers.items():
+        lowered = name.lower()
+        if not _SAFE_VALUE.match(value):
+            continue
+        if lowered.startswith("x-ratelimit-") and _CODE.match(lowered):
+            kept[lowered] = value
+        elif lowered in ("x-request-id", "apim-request-id"):
+            kept["x-upstream-request-id"] = value
+    return kept
+
+
+def retry_seconds(value: str | None) -> int | None:
+    """``Retry-After`` in seconds, or None when it is absent, a date, or not believable."""
+    return int(value) if value is not None and _RETRY_SECONDS.match(value) else None
+
+
+def _error_object(response: UpstreamResponse) -> dict[str, Any] | None:
+    if not 400 <= response.status <= 599:
+        return None
+    try:
+        body = orjson.loads(response.body)
+    except orjson.JSONDecodeError:
+        return None
+    error = body.get("error") if isinstance(body, dict) else None
+    return error if isinstance(error, dict) and isinstance(error.get("message"), str) else None
+
+
+def _message(
+    deployment: Deployment, status: int, error: dict[str, Any], secrets: tuple[Secret, ...]
+) -> str:
+    if status in (401, 403):
+        # The provider's own sentence quotes part of the key that it was given.
+        return f"The provider refused the credential that deployment '{deployment.name}' presented."
+    if status >= 500:
+        return f"The provider failed with status {status}."
+    text: str = error["message"]
+    for secret in secrets:
+        text = text.replace(secret.reveal(), MASK)
+    return one_safe_line(text)

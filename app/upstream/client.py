@@ -1,0 +1,101 @@
+"""The only outbound HTTP session, and what its failures prove.
+
+A relay must never be sent twice once it may have arrived, so this client tells two failures apart:
+``NotConnected`` (no connection was made, the provider certainly saw nothing) and ``NoAnswer`` (bytes may
+have left). It follows no redirect, since aiohttp forwards Azure's ``api-key`` header across origins; it
+keeps no cookie, which would tie callers together; and it trusts no proxy variable of the environment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import aiohttp
+
+from app import __version__
+from app.upstream.base import UpstreamRequest, UpstreamResponse
+
+# An SDP answer is 2 to 3 kB and a minted session under 10 kB; this is the cap for either.
+MAX_ANSWER_BYTES: Final = 262_144
+# Shorter than the idle timeout of the usual front ends (60 s and more), so that a kept connection is
+# seldom one that the provider is just closing.
+KEEPALIVE_SECONDS: Final = 20.0
+_CONNECTIONS: Final = 1024
+
+
+class NotConnected(Exception):
+    """No connection was made: the provider saw nothing of the request."""
+
+
+class NoAnswer(Exception):
+    """The request may have arrived, but no usable answer came back. ``timed_out``: none in time."""
+
+    def __init__(self, *, timed_out: bool) -> None:
+        super().__init__("timed out" if timed_out else "connection lost or answer malformed")
+        self.timed_out = timed_out
+
+
+class UpstreamClient:
+    """Sends one request, once. Retrying is the use case's decision.
+
+    Args:
+        session: from ``new_session``.
+        connect_timeout: seconds for name resolution, TCP and TLS together.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, *, connect_timeout: float) -> None:
+        self._session = session
+        self._connect_timeout = connect_timeout
+
+    async def post(self, request: UpstreamRequest, *, timeout: float) -> UpstreamResponse:  # noqa: ASYNC109
+        """Send the request and read the whole answer within ``timeout`` seconds.
+
+        Raises:
+            NotConnected: the connection was never made.
+            NoAnswer: it was, and then no whole, well-formed answer of a sane size came in time.
+        """
+        limits = aiohttp.ClientTimeout(total=timeout, connect=min(self._connect_timeout, timeout))
+        try:
+            async with self._session.post(
+                request.url, data=request.body, headers=request.headers, allow_redirects=False, timeout=limits
+            ) as response:
+                body = await _read_capped(response.content)
+                return UpstreamResponse(status=response.status, headers=response.headers, body=body)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
+            raise NotConnected from error
+        except TimeoutError as error:
+            raise NoAnswer(timed_out=True) from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise NoAnswer(timed_out=False) from error
+
+
+def new_session() -> aiohttp.ClientSession:
+    """Make the process's one outbound session; call it inside the running loop, and close it at the end."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            limit=_CONNECTIONS, keepalive_timeout=KEEPALIVE_SECONDS, ttl_dns_cache=60, enable_cleanup_closed=False
+        ),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        # Compressing 2 kB costs more than it saves, and an unasked-for encoding has a smaller surface.
+        headers={"User-Agent": f"cloakroom/{__version__}", "Accept-Encoding": "identity"},
+        trust_env=False,
+        raise_for_status=False,
+    )
+
+
+async def _read_capped(content: aiohttp.StreamReader) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    while chunk := await content.readany():
+        size += len(chunk)
+        if size > MAX_ANSWER_BYTES:
+            raise NoAnswer(timed_out=False)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+async def close_session(session: aiohttp.ClientSession) -> None:
+    """Close the session and give its transports one turn of the loop to end."""
+    await session.close()
+    await asyncio.sleep(0)

@@ -1,0 +1,12 @@
+"""The providers by the name that a deployment's ``provider`` setting uses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from app.upstream.azure import Azure
+from app.upstream.base import Provider
+from app.upstream.openai import OpenAI
+
+PROVIDERS: Final[Mapping[str, Provider]] = {"openai": OpenAI(), "azure": Azure()}
