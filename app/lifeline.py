@@ -53,7 +53,7 @@ def popen(argv: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
     def start() -> None:
         try:
             started.append(subprocess.Popen(bound_to_parent(argv), **options))  # noqa: S603
-        except BaseException as error:  # noqa: BLE001 - raised again on the caller's thread
+        except BaseException as error:
             failed.append(error)
         finally:
             done.set()

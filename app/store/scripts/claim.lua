@@ -1,0 +1,51 @@
+-- Claim one use of a handle for one offer. Atomic, so two replicas never both win the last use, and the
+-- same nonce wins again, so a claim whose reply was lost may be repeated.
+--
+-- KEYS[1]  the handle's hash
+-- KEYS[2]  the claim on this offer, a string: "pending:<nonce>", "answered:<call id>:<sealed answer>" or "unknown"
+-- ARGV[1]  the claim's nonce
+-- ARGV[2]  how long the claim may stay pending, milliseconds
+-- ARGV[3]  now, epoch seconds, for last_call_at
+-- ARGV[4]  the replica's name, for last_call_by
+-- ARGV[5]  the session family that the caller presents the handle for
+-- Returns  {"gone"}                      no such record: expired, or never stored
+--          {"revoked"}
+--          {"family", <the handle's family>}
+--          {"pending"}                   another relay of the same offer is under way
+--          {"answered", <call id>:<sealed answer>}
+--          {"unknown"}                   the same offer was sent, and nobody knows what became of it
+--          {"spent", <max_calls>}
+--          {"won", <sealed_key>, <deployment>, <model>, <client>, <subject>, <expires_at>, <calls>}
+local record = redis.call('HMGET', KEYS[1], 'sealed_key', 'deployment', 'model', 'client', 'subject',
+  'expires_at', 'calls', 'max_calls', 'family', 'revoked_at')
+if not record[1] then
+  return {'gone'}
+end
+if record[10] then
+  return {'revoked'}
+end
+if record[9] ~= ARGV[5] then
+  return {'family', record[9]}
+end
+local calls = tonumber(record[7]) or 0
+local mine = 'pending:' .. ARGV[1]
+local claim = redis.call('GET', KEYS[2])
+if claim and claim ~= mine then
+  if string.sub(claim, 1, 9) == 'answered:' then
+    return {'answered', string.sub(claim, 10)}
+  end
+  if claim == 'unknown' then
+    return {'unknown'}
+  end
+  return {'pending'}
+end
+if not claim then
+  local max_calls = tonumber(record[8]) or 0
+  if max_calls > 0 and calls >= max_calls then
+    return {'spent', record[8]}
+  end
+  calls = calls + 1
+  redis.call('SET', KEYS[2], mine, 'PX', ARGV[2])
+  redis.call('HSET', KEYS[1], 'calls', calls, 'last_call_at', ARGV[3], 'last_call_by', ARGV[4])
+end
+return {'won', record[1], record[2], record[3], record[4], record[5], record[6], calls}
