@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from app.store.engine import EngineBinary, EngineError, LocalEngine, find_engine
 
@@ -83,7 +85,7 @@ def test_a_password_of_any_characters_is_asked_for_and_is_on_no_command_line() -
         with ask(engine) as client:
             assert client.ping() is True
         with (
-            redis.Redis(host="127.0.0.1", port=engine.port) as stranger,
+            redis.Redis(host="127.0.0.1", port=engine.port, retry=Retry(NoBackoff(), 0)) as stranger,
             pytest.raises(redis.AuthenticationError),
         ):
             stranger.ping()
