@@ -1,0 +1,124 @@
+"""`python -m app.sandbox`: run the provider in a box until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+
+from aiohttp import web
+
+from .config import DEFAULT_DEPLOYMENTS, SandboxConfig
+from .server import create_sandbox
+
+OPENAI_KEY_ENV = "CLOAKROOM_SANDBOX_OPENAI_KEY"
+AZURE_KEY_ENV = "CLOAKROOM_SANDBOX_AZURE_KEY"
+# What a request in flight may still take when the process is told to stop, in seconds.
+DRAIN_SECONDS = 0.5
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    default = SandboxConfig()
+    options = argparse.ArgumentParser(prog="python -m app.sandbox", description=__doc__)
+    add = options.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    add("--port", type=int, default=9090, help="port to listen on; 0 picks a free one (default: %(default)s)")
+    add("--openai-key", action="append", metavar="KEY", help=f"accepted standard key; or ${OPENAI_KEY_ENV}")
+    add("--azure-key", action="append", metavar="KEY", help=f"accepted resource key; or ${AZURE_KEY_ENV}")
+    add("--azure-token", action="append", default=[], metavar="TOKEN", help="accepted Entra access token")
+    add(
+        "--azure-deployment",
+        action="append",
+        metavar="NAME=BASEMODEL",
+        help=f"an Azure deployment, repeatable (default: {dict(DEFAULT_DEPLOYMENTS)})",
+    )
+    add("--azure-preview", action="store_true", help="serve Azure's preview paths too")
+    add("--openai-model", action="append", metavar="NAME", help="serve only these models; repeatable")
+    add(
+        "--peer",
+        choices=("webrtc", "static"),
+        default=default.peer,
+        help="answer with a real peer or with text only",
+    )
+    add("--peer-cap", type=int, default=default.peer_cap, help="calls alive at once (default: %(default)s)")
+    add(
+        "--key-seconds",
+        type=int,
+        default=default.key_seconds,
+        help="life of a key that names none (default: %(default)s)",
+    )
+    add("--clock-skew", type=float, default=0.0, help="seconds that the provider's clock is ahead")
+    add("--greeting", default=default.greeting, help="what the partner says first (default: nothing)")
+    return options
+
+
+def config_from(options: argparse.Namespace, environ: Mapping[str, str]) -> SandboxConfig:
+    """The configuration. Raises ValueError for a deployment that is not NAME=BASEMODEL."""
+    default = SandboxConfig()
+    deployments = dict(DEFAULT_DEPLOYMENTS)
+    if options.azure_deployment:
+        deployments = {}
+        for pair in options.azure_deployment:
+            name, separator, model = pair.partition("=")
+            if not (name and separator and model):
+                raise ValueError(f"--azure-deployment {pair}: write it as NAME=BASEMODEL")
+            deployments[name] = model
+    return SandboxConfig(
+        openai_keys=_keys(options.openai_key, environ.get(OPENAI_KEY_ENV), default.openai_keys),
+        azure_keys=_keys(options.azure_key, environ.get(AZURE_KEY_ENV), default.azure_keys),
+        azure_tokens=tuple(options.azure_token),
+        azure_deployments=deployments,
+        azure_preview=options.azure_preview,
+        openai_models=tuple(options.openai_model) if options.openai_model else None,
+        key_seconds=options.key_seconds,
+        clock_skew=options.clock_skew,
+        peer=options.peer,
+        peer_cap=options.peer_cap,
+        greeting=options.greeting,
+    )
+
+
+def _keys(given: list[str] | None, from_env: str | None, default: tuple[str, ...]) -> tuple[str, ...]:
+    if given:
+        return tuple(given)
+    return (from_env,) if from_env else default
+
+
+async def serve(config: SandboxConfig, host: str, port: int) -> None:
+    """Listen, say so in one JSON line on stdout, and stop on SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    runner = web.AppRunner(create_sandbox(config), access_log=None, shutdown_timeout=DRAIN_SECONDS)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        bound = runner.addresses[0][1]
+        named = f"[{host}]" if ":" in host else host
+        ready = {"event": "sandbox_ready", "url": f"http://{named}:{bound}", "pid": os.getpid()}
+        sys.stdout.write(json.dumps(ready) + "\n")
+        sys.stdout.flush()
+        await stop.wait()
+    finally:
+        await runner.cleanup()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run; 0 after a signal, 2 for a mistake on the command line."""
+    options = parser().parse_args(argv)
+    try:
+        config = config_from(options, os.environ)
+    except ValueError as error:
+        parser().error(str(error))
+    asyncio.run(serve(config, options.host, options.port))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,155 @@
+"""The calls that this provider has open, and the memory of those that ended."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from .clock import ProviderClock
+from .refusals import Flavour, Refusal, call_id_not_found, too_many_calls
+
+# Bounds what a long load test can make the sandbox remember.
+REMEMBERED_CALLS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class CallTerms:
+    """On what terms a call is opened: whose key, which session, and whether Azure's event filter is on."""
+
+    provider: Flavour
+    key_digest: str
+    model: str
+    session: Mapping[str, Any]
+    filtered: bool = False
+
+
+class Peer(Protocol):
+    """The provider's end of one call."""
+
+    @property
+    def state(self) -> str:
+        """The connection's state, in the words of `RTCPeerConnection.connectionState`."""
+
+    async def answer(self, offer: str) -> str:
+        """The SDP answer. Raises Refusal (400 `invalid_offer`) when the offer cannot be answered."""
+
+    async def close(self) -> None:
+        """End the connection; a second call does nothing."""
+
+
+# Given the terms and what to call, with a reason, when the connection ends by itself.
+PeerFactory = Callable[[CallTerms, Callable[[str], None]], Peer]
+
+
+@dataclass(slots=True)
+class Call:
+    """One call. Times are the provider's epoch seconds; `ended_at` is None while it lives."""
+
+    call_id: str
+    terms: CallTerms
+    created_at: float
+    peer: Peer
+    ended_at: float | None = None
+    end_reason: str | None = None
+
+    def report(self) -> dict[str, object]:
+        """What the control API tells of it."""
+        return {
+            "call_id": self.call_id,
+            "provider": self.terms.provider,
+            "key_sha256": self.terms.key_digest[:16],
+            "model": self.terms.model,
+            "filtered": self.terms.filtered,
+            "created_at": self.created_at,
+            "connection_state": self.peer.state,
+            "ended_at": self.ended_at,
+            "end_reason": self.end_reason,
+        }
+
+
+@dataclass(slots=True)
+class CallBook:
+    """Opens, finds and ends calls. `cap` is how many may live at once; None is no limit."""
+
+    clock: ProviderClock
+    make_peer: PeerFactory
+    cap: int | None
+    _calls: dict[str, Call] = field(default_factory=dict)
+    _live: int = 0
+    _opened: int = 0
+    _closing: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def open(self, terms: CallTerms, offer: str) -> tuple[Call, str]:
+        """Answer the offer and register its call.
+
+        Raises Refusal: 429 at the cap, 400 `invalid_offer` when no peer can be made of the offer.
+        """
+        if self.cap is not None and self._live >= self.cap:
+            raise too_many_calls(self.cap)
+        # Counted before the first await, or a burst of offers would all pass the check above.
+        self._live += 1
+        call_id = f"rtc_{secrets.token_hex(16)}"
+        peer = self.make_peer(terms, lambda reason: self._ended(call_id, reason))
+        call = Call(call_id, terms, self.clock.time(), peer)
+        self._calls[call_id] = call
+        try:
+            answer = await peer.answer(offer)
+        except Refusal:
+            await self._end(call, "refused")
+            del self._calls[call_id]
+            raise
+        except BaseException:
+            await self._end(call, "failed")
+            raise
+        self._opened += 1
+        self._forget_old()
+        return call, answer
+
+    async def hang_up(self, call_id: str) -> None:
+        """End the call. Raises Refusal (404 `call_id_not_found`) when none of this id lives."""
+        call = self._calls.get(call_id)
+        if call is None or call.ended_at is not None:
+            raise call_id_not_found(call_id)
+        await self._end(call, "hangup")
+
+    async def close(self) -> None:
+        """End every call, at the provider's shutdown."""
+        live = [call for call in self._calls.values() if call.ended_at is None]
+        await asyncio.gather(*(self._end(call, "shutdown") for call in live))
+        await asyncio.gather(*self._closing)
+
+    def counts(self) -> dict[str, int]:
+        """How many calls were opened, live, and ended so far."""
+        return {"opened": self._opened, "live": self._live, "ended": self._opened - self._live}
+
+    def reports(self) -> list[dict[str, object]]:
+        """Every remembered call, oldest first."""
+        return [call.report() for call in self._calls.values()]
+
+    async def _end(self, call: Call, reason: str) -> None:
+        if call.ended_at is not None:
+            return
+        call.ended_at = self.clock.time()
+        call.end_reason = reason
+        self._live -= 1
+        await call.peer.close()
+
+    def _ended(self, call_id: str, reason: str) -> None:
+        # Called from the connection's own event, which cannot wait for the connection's end.
+        call = self._calls.get(call_id)
+        if call is not None and call.ended_at is None:
+            task = asyncio.get_running_loop().create_task(self._end(call, reason))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    def _forget_old(self) -> None:
+        while len(self._calls) > REMEMBERED_CALLS:
+            oldest = next(iter(self._calls.values()))
+            # A peer that is alive is never forgotten: somebody must still be able to hang it up.
+            if oldest.ended_at is None and self.cap is not None:
+                return
+            self._live -= oldest.ended_at is None
+            del self._calls[oldest.call_id]

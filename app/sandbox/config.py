@@ -1,0 +1,62 @@
+"""What the provider in a box is told at its start."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+PeerKind = Literal["webrtc", "static"]
+
+# Deployments are named after their use, never after their model: a product that sends the model's name where
+# Azure wants the deployment's must fail here as it fails there. `chat` shows a deployment that is no
+# realtime one.
+DEFAULT_DEPLOYMENTS: Mapping[str, str] = MappingProxyType(
+    {
+        "voice-prod": "gpt-realtime",
+        "voice-mini": "gpt-realtime-mini",
+        "scribe": "gpt-4o-transcribe",
+        "interpreter": "gpt-realtime-translate",
+        "chat": "gpt-4o",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxConfig:
+    """Settings of one sandbox.
+
+    Attributes:
+        openai_keys: standard keys accepted at OpenAI's paths.
+        azure_keys: resource keys accepted in `api-key` at Azure's paths.
+        azure_tokens: Entra access tokens accepted as `Authorization: Bearer` at Azure's paths.
+        azure_deployments: deployment name to the base model that it serves.
+        azure_preview: whether the resource is an older one that also serves the preview paths.
+        openai_models: the exact names that OpenAI serves; None accepts every realtime, transcription and
+            translation name, so that tomorrow's models need no release of this file.
+        key_seconds: life of an ephemeral key, in seconds, when the request names none.
+        clock_skew: seconds added to the provider's whole notion of time.
+        peer: `webrtc` answers with a real peer, `static` with text that only matches the offer's m-lines.
+        peer_cap: calls that may be alive at once; the next offer is refused with 429.
+        ice_seconds: how long an offer may stay unconnected before its call is ended.
+        greeting: what the partner says when the data channel opens; empty for the providers' own silence.
+        journal_size: how many requests the journal remembers.
+        now: epoch seconds, before the skew.
+    """
+
+    openai_keys: tuple[str, ...] = ("sk-sandbox-openai-key",)
+    azure_keys: tuple[str, ...] = ("sandbox-azure-key",)
+    azure_tokens: tuple[str, ...] = ()
+    azure_deployments: Mapping[str, str] = field(default_factory=lambda: DEFAULT_DEPLOYMENTS)
+    azure_preview: bool = False
+    openai_models: tuple[str, ...] | None = None
+    key_seconds: int = 600
+    clock_skew: float = 0.0
+    peer: PeerKind = "webrtc"
+    peer_cap: int = 64
+    ice_seconds: float = 20.0
+    greeting: str = ""
+    journal_size: int = 1000
+    now: Callable[[], float] = time.time

@@ -1,0 +1,84 @@
+"""What surrounds every request at the provider: journal, faults, error bodies, request ids and dates."""
+
+from __future__ import annotations
+
+import secrets
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from . import azure_refusals, fault_wire, refusals
+from .faults import AFTER, BEFORE
+from .provider import FAULT, PROVIDER
+from .refusals import Flavour, Refusal
+
+CONTROL_PREFIX = "/_sandbox/"
+
+
+def flavour_of(path: str) -> Flavour:
+    """Whose path it is, and so whose error shape."""
+    return "azure" if path.startswith("/openai/") or path == "/v1/realtimertc" else "openai"
+
+
+def operation_of(request: web.Request) -> str:
+    """The route's operation, the same for both providers; `unknown` for a path that neither serves."""
+    name = request.match_info.route.name
+    return name.rpartition(".")[2] if name else "unknown"
+
+
+@web.middleware
+async def provider_edge(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Note the request, let an armed fault strike, and turn refusals into the provider's error bodies."""
+    if request.path.startswith(CONTROL_PREFIX):
+        return await handler(request)
+    provider = request.app[PROVIDER]
+    operation = operation_of(request)
+    try:
+        body = await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        return error_answer(request, refusals.body_too_large())
+    entry = provider.journal.begin(request, operation, body, provider.clock.time())
+    fault = provider.faults.take(operation) if operation != "unknown" else None
+    response: web.StreamResponse | None = None
+    if fault is not None:
+        request[FAULT] = fault
+        entry.fault = fault.kind
+        if fault.kind in BEFORE:
+            response = await fault_wire.strike_before(request, fault)
+    if response is None:
+        response = await _handled(request, handler)
+        if fault is not None and fault.kind in AFTER:
+            response = await fault_wire.strike_after(request, fault, response)
+    entry.status = response.status
+    return response
+
+
+async def _handled(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except Refusal as refusal:
+        return error_answer(request, refusal)
+    except web.HTTPNotFound:
+        if flavour_of(request.path) == "azure":
+            return error_answer(request, azure_refusals.resource_not_found())
+        return error_answer(request, refusals.no_such_url(request.method, request.path))
+    except web.HTTPMethodNotAllowed:
+        return error_answer(request, refusals.wrong_method(request.method, request.path))
+
+
+def error_answer(request: web.Request, refusal: Refusal) -> web.Response:
+    """The refusal in the shape of the provider whose path was asked."""
+    return web.json_response(
+        refusal.body(flavour_of(request.path)), status=refusal.status, headers=refusal.headers
+    )
+
+
+async def stamp(request: web.Request, response: web.StreamResponse) -> None:
+    """Put the provider's clock and a request id on every answer, as both providers do."""
+    if request.path.startswith(CONTROL_PREFIX):
+        return
+    response.headers["Date"] = request.app[PROVIDER].clock.http_date()
+    response.headers.setdefault("x-request-id", f"req_{secrets.token_hex(16)}")
+    if flavour_of(request.path) == "azure":
+        response.headers.setdefault("apim-request-id", response.headers["x-request-id"][4:])
+        response.headers.setdefault("x-ms-region", "East US 2")

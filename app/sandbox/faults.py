@@ -1,0 +1,126 @@
+"""Faults that a test arms: what may go wrong, where, and how often. How each is done is in `fault_wire`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+# Done instead of, or before, what the request asked for.
+BEFORE = ("delay", "status", "drop_before", "stall", "html", "redirect")
+# The request is acted on, and then the answer is spoilt.
+AFTER = (
+    "drop_after",
+    "stall_after",
+    "garble",
+    "bad_header",
+    "bad_json",
+    "wrong_type",
+    "no_location",
+    "headers",
+    "truncate",
+    "trickle",
+    "huge_body",
+)
+# The key is spoilt and the answer looks well.
+MINT = ("expire_early", "past_expiry")
+KINDS = (*BEFORE, *AFTER, *MINT)
+OPERATIONS = (
+    "client_secrets",
+    "calls",
+    "hangup",
+    "sessions",
+    "transcription_sessions",
+    "translations_client_secrets",
+    "translations_calls",
+)
+
+
+@dataclass(slots=True)
+class Fault:
+    """One armed fault.
+
+    Attributes:
+        kind: one of KINDS.
+        path: the operation that it strikes, one of OPERATIONS; None strikes all.
+        times: how many requests it strikes; 0 is until it is cleared.
+        seconds: how long, for the kinds that take time.
+        status, body, headers: what is answered, for the kinds that answer.
+        location: where a redirect points.
+        size: bytes of a huge body.
+    """
+
+    kind: str
+    path: str | None = None
+    times: int = 1
+    seconds: float = 0.0
+    status: int | None = None
+    body: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    location: str = "http://127.0.0.1:9/elsewhere"
+    size: int = 32 * 1024 * 1024
+    hits: int = 0
+
+    def report(self) -> dict[str, object]:
+        """The fault as the control API shows it."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def read_fault(body: Any) -> Fault:
+    """A fault from its JSON.
+
+    Raises ValueError with a sentence, whatever is wrong: a misspelt fault that armed nothing would let a test pass for no
+    reason.
+    """
+    if not isinstance(body, dict):
+        raise ValueError("a fault is an object")  # noqa: TRY004
+    if body.get("kind") not in KINDS:
+        raise ValueError(f"kind must be one of {', '.join(KINDS)}")
+    if body.get("path") is not None and body["path"] not in OPERATIONS:
+        raise ValueError(f"path must be one of {', '.join(OPERATIONS)}, or be left out")
+    kinds: dict[str, tuple[type, ...]] = {
+        "times": (int,),
+        "seconds": (int, float),
+        "status": (int,),
+        "body": (str,),
+        "headers": (dict,),
+        "location": (str,),
+        "size": (int,),
+    }
+    for name, value in body.items():
+        if name in ("kind", "path"):
+            continue
+        if name not in kinds:
+            raise ValueError(f"unknown field {name}")
+        if not isinstance(value, kinds[name]) or isinstance(value, bool):
+            raise ValueError(f"{name} has the wrong type")  # noqa: TRY004
+    return Fault(**body)
+
+
+class FaultBook:
+    """The armed faults, in the order in which they were armed."""
+
+    def __init__(self) -> None:
+        self._faults: list[Fault] = []
+
+    def arm(self, fault: Fault) -> None:
+        """Add one; the first that matches a request strikes it, alone."""
+        self._faults.append(fault)
+
+    def take(self, operation: str) -> Fault | None:
+        """The fault that strikes this request, if any; one that is used up is gone."""
+        for fault in self._faults:
+            if fault.path in (None, operation):
+                fault.hits += 1
+                if fault.hits == fault.times:
+                    self._faults.remove(fault)
+                return fault
+        return None
+
+    def clear(self) -> None:
+        """Disarm all."""
+        self._faults.clear()
+
+    def reports(self) -> list[dict[str, object]]:
+        """The armed faults."""
+        return [fault.report() for fault in self._faults]

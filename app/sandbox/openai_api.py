@@ -1,0 +1,124 @@
+"""OpenAI's generally available realtime paths.
+
+Source: OpenAI's API reference, `realtime/client_secrets` and `realtime/calls`.
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from . import refusals
+from .calls import CallTerms
+from .keys import Family, digest
+from .mint_request import MintRequest, read_call_session, read_mint, read_translation_mint
+from .minting import mint_key
+from .offers import read_offer
+from .provider import PROVIDER, Provider
+from .requests import SDP, bearer, json_body, multipart_call, sdp_body
+from .sessions import model_of, session_defaults
+
+# What the default list of models accepts: names by family, so that a model of tomorrow needs no change here.
+_FAMILY_WORDS: dict[Family, tuple[str, ...]] = {
+    "realtime": ("realtime",),
+    "transcription": ("transcribe", "whisper", "realtime"),
+    "translation": ("translate",),
+}
+
+
+def standard_key(request: web.Request, provider: Provider) -> str:
+    """The standard key of the request. Raises Refusal (401) for none and any other, ephemeral ones too."""
+    key = bearer(request)
+    if key is None:
+        raise refusals.missing_key()
+    if key not in provider.config.openai_keys:
+        raise refusals.wrong_key(key)
+    return key
+
+
+def check_model(provider: Provider, mint: MintRequest) -> None:
+    """Raises Refusal (404 `model_not_found`) for a model that this family does not have."""
+    model = model_of(mint.family, mint.session)
+    if model is None:
+        return
+    known = provider.config.openai_models
+    if model in known if known is not None else any(w in model for w in _FAMILY_WORDS[mint.family]):
+        return
+    raise refusals.model_not_found(model)
+
+
+async def client_secrets(request: web.Request) -> web.Response:
+    """`POST /v1/realtime/client_secrets`: 200 with `{value, expires_at, session}`."""
+    provider = request.app[PROVIDER]
+    standard_key(request, provider)
+    return _mint(request, provider, read_mint(await json_body(request), provider.config.key_seconds))
+
+
+async def translation_client_secrets(request: web.Request) -> web.Response:
+    """`POST /v1/realtime/translations/client_secrets`: the same, for the translation family."""
+    provider = request.app[PROVIDER]
+    standard_key(request, provider)
+    mint = read_translation_mint(await json_body(request), provider.config.key_seconds)
+    return _mint(request, provider, mint)
+
+
+def _mint(request: web.Request, provider: Provider, mint: MintRequest) -> web.Response:
+    check_model(provider, mint)
+    value, expires_at, session = mint_key(
+        request, provider, "openai", mint.family, mint.session, mint.seconds
+    )
+    return web.json_response({"value": value, "expires_at": expires_at, "session": session})
+
+
+async def calls(request: web.Request) -> web.Response:
+    """`POST /v1/realtime/calls`: 201, the answer, and the call id in `Location`."""
+    return await _call(request, ("realtime", "transcription"))
+
+
+async def translation_calls(request: web.Request) -> web.Response:
+    """`POST /v1/realtime/translations/calls`: the same, for keys of the translation family only."""
+    return await _call(request, ("translation",))
+
+
+async def _call(request: web.Request, families: tuple[Family, ...]) -> web.Response:
+    provider = request.app[PROVIDER]
+    key = bearer(request)
+    if key is None:
+        raise refusals.missing_key()
+    if key in provider.config.openai_keys:
+        sdp, terms = await _terms_of_standard_key(request, provider, key)
+    else:
+        opened = provider.keys.open(key, "openai", families)
+        sdp = await sdp_body(request)
+        terms = CallTerms("openai", opened.key_digest, opened.model, opened.session)
+    call, answer = await provider.calls.open(terms, read_offer(sdp))
+    return web.Response(
+        status=201,
+        body=answer.encode(),
+        content_type=SDP,
+        headers={"Location": f"{request.path}/{call.call_id}"},
+    )
+
+
+async def _terms_of_standard_key(
+    request: web.Request, provider: Provider, key: str
+) -> tuple[bytes, CallTerms]:
+    """A standard key brings no session of its own, so the request must: as a part, or at least a model."""
+    if request.content_type == "multipart/form-data":
+        sdp, asked = await multipart_call(request)
+        mint = read_call_session(asked)
+    else:
+        sdp = await sdp_body(request)
+        if "model" not in request.query:
+            raise refusals.missing_parameter("session")
+        mint = read_call_session({"type": "realtime", "model": request.query["model"]})
+    check_model(provider, mint)
+    session = session_defaults(mint.family, mint.session)
+    return sdp, CallTerms("openai", digest(key), str(session.get("model", "")), session)
+
+
+async def hangup(request: web.Request) -> web.Response:
+    """`POST /v1/realtime/calls/{id}/hangup`: 200, and the peer is gone; 404 for a call that is not there."""
+    provider = request.app[PROVIDER]
+    standard_key(request, provider)
+    await provider.calls.hang_up(request.match_info["call_id"])
+    return web.Response(status=200)

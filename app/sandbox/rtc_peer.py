@@ -1,0 +1,139 @@
+"""The provider's end of a call as a real WebRTC peer."""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from aiortc import (
+    MediaStreamTrack,
+    RTCConfiguration,
+    RTCDataChannel,
+    RTCPeerConnection,
+    RTCRtpSender,
+    RTCSessionDescription,
+)
+from aiortc.mediastreams import MediaStreamError
+from av import AudioFrame
+
+from .calls import CallTerms
+from .conversation import Conversation
+from .listening import SpeechDetector, loudness
+from .offers import reachable_part
+from .refusals import invalid_offer
+from .voice_track import VoiceTrack
+
+EVENTS_CHANNEL = "oai-events"
+
+
+class RtcPeer:
+    """One connection: it speaks and listens, and holds a conversation over the data channel `oai-events`.
+
+    `ended` is called once, with a reason, when the connection ends by itself: it failed, the browser left,
+    or no browser came within `ice_seconds`.
+    """
+
+    def __init__(
+        self, terms: CallTerms, ended: Callable[[str], None], *, ice_seconds: float, greeting: str
+    ) -> None:
+        # An empty list, not None: None makes aiortc ask a public STUN server, and this peer stays on its
+        # host.
+        self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self._ended = ended
+        self._ice_seconds = ice_seconds
+        self._voice = VoiceTrack()
+        self._conversation = Conversation(terms, self._voice, greeting)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._connection.on("connectionstatechange", self._on_state)
+        self._connection.on("datachannel", self._on_channel)
+        self._connection.on("track", self._on_track)
+
+    @property
+    def state(self) -> str:
+        return str(self._connection.connectionState)
+
+    async def answer(self, offer: str) -> str:
+        """The SDP answer, with this host's candidates in it."""
+        sender = self._connection.addTrack(self._voice)
+        self._opus_only(sender)
+        try:
+            await self._connection.setRemoteDescription(
+                RTCSessionDescription(sdp=reachable_part(offer), type="offer")
+            )
+            self._no_video()
+            await self._connection.setLocalDescription()
+        # aiortc's parser meets a bad offer with whatever its code trips on: AssertionError, KeyError,
+        # StopIteration...
+        except Exception as error:
+            raise invalid_offer("it cannot be answered") from error
+        self._start(self._give_up_unconnected())
+        return str(self._connection.localDescription.sdp)
+
+    async def close(self) -> None:
+        """End the conversation, the tasks and the connection."""
+        self._conversation.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._voice.stop()
+        await self._connection.close()
+
+    def _opus_only(self, sender: RTCRtpSender) -> None:
+        opus = [c for c in RTCRtpSender.getCapabilities("audio").codecs if c.mimeType.lower() == "audio/opus"]
+        for transceiver in self._connection.getTransceivers():
+            if transceiver.sender is sender:
+                transceiver.setCodecPreferences(opus)
+
+    def _no_video(self) -> None:
+        for transceiver in self._connection.getTransceivers():
+            if transceiver.kind != "audio":
+                transceiver.direction = "inactive"
+
+    async def _give_up_unconnected(self) -> None:
+        await asyncio.sleep(self._ice_seconds)
+        if self.state != "connected":
+            self._ended("never_connected")
+
+    def _on_state(self) -> None:
+        # aiortc knows no "disconnected": a browser that leaves is "closed", one that vanished is "failed".
+        if self.state in ("failed", "closed"):
+            self._ended(self.state)
+
+    def _on_channel(self, channel: RTCDataChannel) -> None:
+        if channel.label == EVENTS_CHANNEL:
+            channel.on("message", self._conversation.received)
+            self._conversation.open(channel)
+
+    def _on_track(self, track: MediaStreamTrack) -> None:
+        if track.kind == "audio":
+            self._start(self._listen(track))
+        else:
+            track.stop()
+
+    async def _listen(self, track: MediaStreamTrack) -> None:
+        """Hear every frame: an unread track would fill memory, and speech has its events."""
+        detector = SpeechDetector()
+        while True:
+            try:
+                frame = await track.recv()
+            except MediaStreamError:
+                return
+            if not isinstance(frame, AudioFrame):
+                continue
+            samples = array("h")
+            # The plane may be longer than its samples.
+            samples.frombytes(bytes(frame.planes[0])[: frame.samples * len(frame.layout.channels) * 2])
+            edge = detector.hear(
+                loudness(samples),
+                1000 * frame.samples / frame.sample_rate,
+                self._conversation.turn_detection,
+            )
+            if edge is not None:
+                self._conversation.heard(edge)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

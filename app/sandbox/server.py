@@ -1,0 +1,54 @@
+"""The provider in a box as an aiohttp application: its routes, and what lives as long as it does."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from . import azure_api, azure_preview, control, openai_api, openai_beta
+from .config import SandboxConfig
+from .edge import provider_edge, stamp
+from .provider import PROVIDER, make_provider
+
+# The last part of a route's name is its operation: what a fault is aimed at.
+ROUTES = [
+    web.post("/v1/realtime/client_secrets", openai_api.client_secrets, name="openai.client_secrets"),
+    web.post("/v1/realtime/calls", openai_api.calls, name="openai.calls"),
+    web.post("/v1/realtime/calls/{call_id}/hangup", openai_api.hangup, name="openai.hangup"),
+    web.post(
+        "/v1/realtime/translations/client_secrets",
+        openai_api.translation_client_secrets,
+        name="openai.translations_client_secrets",
+    ),
+    web.post(
+        "/v1/realtime/translations/calls", openai_api.translation_calls, name="openai.translations_calls"
+    ),
+    web.post("/v1/realtime/sessions", openai_beta.sessions, name="openai.sessions"),
+    web.post(
+        "/v1/realtime/transcription_sessions",
+        openai_beta.transcription_sessions,
+        name="openai.transcription_sessions",
+    ),
+    web.post("/openai/v1/realtime/client_secrets", azure_api.client_secrets, name="azure.client_secrets"),
+    web.post("/openai/v1/realtime/calls", azure_api.calls, name="azure.calls"),
+    web.post("/openai/v1/realtime/calls/{call_id}/hangup", azure_api.hangup, name="azure.hangup"),
+    web.post("/openai/realtimeapi/sessions", azure_preview.sessions, name="preview.sessions"),
+    web.post("/v1/realtimertc", azure_preview.rtc, name="preview.calls"),
+    *control.ROUTES,
+]
+
+
+async def _calls_end_with_the_server(app: web.Application) -> AsyncIterator[None]:
+    yield
+    await app[PROVIDER].calls.close()
+
+
+def create_sandbox(config: SandboxConfig) -> web.Application:
+    """The application. Its calls end when it is cleaned up."""
+    app = web.Application(middlewares=[provider_edge])
+    app[PROVIDER] = make_provider(config)
+    app.add_routes(ROUTES)
+    app.on_response_prepare.append(stamp)
+    app.cleanup_ctx.append(_calls_end_with_the_server)
+    return app

@@ -1,0 +1,70 @@
+"""An SDP answer that is only text: as strict as the real peer's, without a peer, for load tests."""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+_MID = re.compile(r"^a=mid:(\S+)", re.M)
+_OPUS = re.compile(r"^a=rtpmap:(\d+) opus/48000", re.M | re.I)
+# One certificate's fingerprint for the life of the process, as a real server has.
+_FINGERPRINT = ":".join(f"{byte:02X}" for byte in secrets.token_bytes(32))
+# The discard port: nothing listens, and a client that tries to connect fails as with an unreachable provider.
+_CANDIDATE = "a=candidate:1 1 udp 2130706431 127.0.0.1 9 typ host"
+
+
+def answer_text(offer: str) -> str:
+    """An answer whose m-lines match the offer's in number, kind, order and mid (RFC 9429, section 5.3.1)."""
+    sections = re.split(r"^(?=m=)", offer, flags=re.M)[1:]
+    mids = [found.group(1) if (found := _MID.search(s)) else str(i) for i, s in enumerate(sections)]
+    accepted = [
+        mid for mid, s in zip(mids, sections, strict=True) if s.startswith(("m=audio", "m=application"))
+    ]
+    ice = [
+        f"a=ice-ufrag:{secrets.token_hex(4)}",
+        f"a=ice-pwd:{secrets.token_hex(12)}",
+        f"a=fingerprint:sha-256 {_FINGERPRINT}",
+        "a=setup:active",
+        _CANDIDATE,
+        "a=end-of-candidates",
+    ]
+    lines = [
+        "v=0",
+        f"o=- {secrets.randbits(62)} 2 IN IP4 127.0.0.1",
+        "s=-",
+        "t=0 0",
+        f"a=group:BUNDLE {' '.join(accepted)}",
+        "a=msid-semantic:WMS *",
+    ]
+    for mid, section in zip(mids, sections, strict=True):
+        lines += _media(section, mid, ice)
+    return "\r\n".join(lines) + "\r\n"
+
+
+def _media(section: str, mid: str, ice: list[str]) -> list[str]:
+    kind = section[2:].split(" ", 1)[0]
+    if kind == "audio" and (opus := _OPUS.search(section)):
+        payload = opus.group(1)
+        return [
+            f"m=audio 9 UDP/TLS/RTP/SAVPF {payload}",
+            "c=IN IP4 0.0.0.0",
+            f"a=mid:{mid}",
+            "a=sendrecv",
+            "a=rtcp-mux",
+            f"a=rtpmap:{payload} opus/48000/2",
+            f"a=fmtp:{payload} minptime=10;useinbandfec=1",
+            f"a=ssrc:{secrets.randbits(31) + 1} cname:sandbox",
+            *ice,
+        ]
+    if kind == "application":
+        return [
+            "m=application 9 UDP/DTLS/SCTP webrtc-datachannel",
+            "c=IN IP4 0.0.0.0",
+            f"a=mid:{mid}",
+            "a=sctp-port:5000",
+            "a=max-message-size:262144",
+            *ice,
+        ]
+    # A refused m-line keeps its place, with port 0 (RFC 3264, section 6).
+    words = section.split("\n", 1)[0].split()
+    return [f"{words[0]} 0 {' '.join(words[2:])}", "c=IN IP4 0.0.0.0", f"a=mid:{mid}", "a=inactive"]
