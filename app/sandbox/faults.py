@@ -69,8 +69,8 @@ class Fault:
 def read_fault(body: Any) -> Fault:
     """A fault from its JSON.
 
-    Raises ValueError with a sentence, whatever is wrong: a misspelt fault that armed nothing would let a test pass for no
-    reason.
+    Raises ValueError with a sentence, whatever is wrong: a misspelt fault that armed nothing would let a
+    test pass for no reason.
     """
     if not isinstance(body, dict):
         raise ValueError("a fault is an object")  # noqa: TRY004

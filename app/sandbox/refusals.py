@@ -129,7 +129,8 @@ def bad_json() -> Refusal:
     return Refusal(
         400,
         "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your "
-        "HTTP library correctly. The OpenAI API expects a JSON payload, but what was sent was not valid JSON.)",
+        "HTTP library correctly. The OpenAI API expects a JSON payload, but what was sent was "
+        "not valid JSON.)",
     )
 
 

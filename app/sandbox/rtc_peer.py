@@ -44,8 +44,9 @@ class RtcPeer:
         self._ended = ended
         self._ice_seconds = ice_seconds
         self._voice = VoiceTrack()
-        self._conversation = Conversation(terms, self._voice, greeting)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self._conversation = Conversation(terms, self._voice, self._start, greeting)
         self._connection.on("connectionstatechange", self._on_state)
         self._connection.on("datachannel", self._on_channel)
         self._connection.on("track", self._on_track)
@@ -73,7 +74,7 @@ class RtcPeer:
 
     async def close(self) -> None:
         """End the conversation, the tasks and the connection."""
-        self._conversation.close()
+        self._closed = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -134,6 +135,10 @@ class RtcPeer:
                 self._conversation.heard(edge)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        if self._closed:
+            # An event that came with the hang-up still in the air.
+            work.close()
+            return
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -20,17 +20,36 @@ MAX_LAG = 0.2
 
 
 class Utterance:
-    """Sound on its way out. `over` is set when it was heard to its end or cut off."""
+    """Sound on its way out, fed while it is spoken. `over` is set when it was heard to its end or cut off."""
 
-    def __init__(self, sound: array[int]) -> None:
-        self.sound = sound
-        self.position = 0
+    def __init__(self) -> None:
+        self._sound: array[int] = array("h")
+        self._position = 0
+        self._finished = False
         self.over = asyncio.Event()
+
+    def feed(self, sound: array[int]) -> None:
+        """Say this next."""
+        self._sound.extend(sound)
+
+    def finish(self) -> None:
+        """Nothing more will be fed."""
+        self._finished = True
+        if self._position >= len(self._sound):
+            self.over.set()
 
     def cut(self) -> None:
         """Fall silent now."""
-        self.position = len(self.sound)
         self.over.set()
+
+    def take(self, count: int) -> array[int]:
+        """The next `count` samples, with silence where nothing has been fed yet."""
+        samples = self._sound[self._position : self._position + count]
+        self._position += len(samples)
+        if self._finished and self._position >= len(self._sound):
+            self.over.set()
+        samples.extend(array("h", bytes(2 * (count - len(samples)))))
+        return samples
 
 
 class VoiceTrack(MediaStreamTrack):
@@ -45,10 +64,12 @@ class VoiceTrack(MediaStreamTrack):
         self._sent = 0
         self._due: float | None = None
 
-    def say(self, sound: array[int]) -> Utterance:
-        """Speak after whatever is being spoken."""
-        utterance = Utterance(sound)
+    def say(self) -> Utterance:
+        """A new utterance, heard after whatever is being spoken."""
+        utterance = Utterance()
         self._queue.append(utterance)
+        if self.readyState != "live":
+            utterance.cut()
         return utterance
 
     async def recv(self) -> AudioFrame:
@@ -81,10 +102,4 @@ class VoiceTrack(MediaStreamTrack):
         if not self._queue:
             start = self._sent % (len(self._room) - FRAME_SAMPLES)
             return self._room[start : start + FRAME_SAMPLES]
-        utterance = self._queue[0]
-        samples = utterance.sound[utterance.position : utterance.position + FRAME_SAMPLES]
-        utterance.position += FRAME_SAMPLES
-        if utterance.position >= len(utterance.sound):
-            utterance.over.set()
-        samples.extend(array("h", bytes(2 * (FRAME_SAMPLES - len(samples)))))
-        return samples
+        return self._queue[0].take(FRAME_SAMPLES)

@@ -1,0 +1,80 @@
+"""Server events on their way to the browser, and what Azure's filter lets through."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+# What a browser still gets under `webrtcfilter=on`. Source: Microsoft's guide "Use the GPT Realtime API via
+# WebRTC". The session with its instructions, responses with their tool calls, and errors are not among them.
+FILTERED_KINDS = frozenset(
+    {
+        "input_audio_buffer.speech_started",
+        "input_audio_buffer.speech_stopped",
+        "output_audio_buffer.started",
+        "output_audio_buffer.stopped",
+        "conversation.item.input_audio_transcription.completed",
+        "conversation.item.added",
+        "conversation.item.created",
+        "response.output_text.delta",
+        "response.output_text.done",
+        "response.output_audio_transcript.delta",
+        "response.output_audio_transcript.done",
+    }
+)
+
+
+class EventError(Exception):
+    """A client event that the provider refuses: it is answered with `error`, and the session goes on."""
+
+    def __init__(self, message: str, code: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.param = param
+
+
+def new_id(prefix: str) -> str:
+    """An id in the provider's form, such as `item_` and 20 hexadecimal digits."""
+    return f"{prefix}_{secrets.token_hex(10)}"
+
+
+class Outbox:
+    """Sends server events, each with an `event_id` of its own. Until it is connected, it drops them."""
+
+    def __init__(self, *, filtered: bool) -> None:
+        self._filtered = filtered
+        self._write: Callable[[str], None] | None = None
+
+    def connect(self, write: Callable[[str], None]) -> None:
+        """Send to this channel from now on."""
+        self._write = write
+
+    def send(self, kind: str, **fields: Any) -> None:
+        """Send one event, unless the filter holds it back."""
+        if self._write is None or (self._filtered and not _passes(kind, fields)):
+            return
+        self._write(json.dumps({"type": kind, "event_id": new_id("event"), **fields}))
+
+    def refuse(self, error: EventError, client_event_id: object) -> None:
+        """Answer a bad client event with an `error` event."""
+        self.send(
+            "error",
+            error={
+                "type": "invalid_request_error",
+                "code": error.code,
+                "message": error.message,
+                "param": error.param,
+                "event_id": client_event_id if isinstance(client_event_id, str) else None,
+            },
+        )
+
+
+def _passes(kind: str, fields: dict[str, Any]) -> bool:
+    if kind not in FILTERED_KINDS:
+        return False
+    # An item may be a tool call, or a system message: those are what the filter is there to hide.
+    item = fields.get("item")
+    return item is None or (item["type"] == "message" and item.get("role") != "system")

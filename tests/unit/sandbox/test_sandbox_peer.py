@@ -1,0 +1,162 @@
+"""The provider's end of a call is a real WebRTC peer, and it ends when it should."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.unit.sandbox.conftest import Client, MakeBrowser, MakeSandbox
+
+Minted = Callable[..., Awaitable[str]]
+KEY = {"Authorization": "Bearer sk-test-0123456789abcdef"}
+
+
+async def reports(client: Client) -> list[dict[str, Any]]:
+    async with client.get("/_sandbox/calls") as answer:
+        found: list[dict[str, Any]] = (await answer.json())["calls"]
+    return found
+
+
+async def ended(client: Client, seconds: float = 5.0) -> dict[str, Any]:
+    """The last call, once it has ended."""
+    deadline = time.monotonic() + seconds
+    while (call := (await reports(client))[-1])["ended_at"] is None:
+        assert time.monotonic() < deadline, call
+        await asyncio.sleep(0.02)
+    return call
+
+
+async def test_a_client_connects_hears_audio_and_gets_its_session(
+    sandbox: MakeSandbox, browser: MakeBrowser, minted: Minted
+) -> None:
+    client = await sandbox(peer="webrtc")
+    page = browser()
+    location = await page.call(client, await minted(client))
+    created = await page.event("session.created")
+    assert created["session"]["model"] == "gpt-realtime"
+    assert "client_secret" not in created["session"]
+    await page.until(lambda: page.frames >= 25)
+    assert page.loudest > 10, "the idle sound is quiet, and it is there"
+    assert page.connection.connectionState == "connected"
+    call = (await reports(client))[-1]
+    assert location.endswith(call["call_id"])
+    assert call["connection_state"] == "connected"
+
+
+async def test_a_hang_up_ends_the_connection_and_the_second_one_finds_no_call(
+    sandbox: MakeSandbox, browser: MakeBrowser, minted: Minted
+) -> None:
+    client = await sandbox(peer="webrtc")
+    page = browser()
+    location = await page.call(client, await minted(client))
+    await page.event("session.created")
+    async with client.post(f"{location}/hangup", headers=KEY) as answer:
+        assert answer.status == 200
+    await page.until(lambda: page.connection.connectionState == "closed")
+    heard = page.frames
+    await asyncio.sleep(0.1)
+    assert page.frames - heard <= 5, "no audio follows a hang-up but what was in the air"
+    call = (await reports(client))[-1]
+    assert (call["connection_state"], call["end_reason"]) == ("closed", "hangup")
+    async with client.post(f"{location}/hangup", headers=KEY) as answer:
+        assert answer.status == 404
+        assert (await answer.json())["error"]["code"] == "call_id_not_found"
+
+
+async def test_a_browser_that_leaves_ends_its_call(
+    sandbox: MakeSandbox, browser: MakeBrowser, minted: Minted
+) -> None:
+    client = await sandbox(peer="webrtc")
+    page = browser()
+    await page.call(client, await minted(client))
+    await page.event("session.created")
+    await page.close()
+    assert (await ended(client))["connection_state"] == "closed"
+
+
+async def test_an_offer_that_never_connects_ends_by_itself(
+    sandbox: MakeSandbox, offer: str, minted: Minted
+) -> None:
+    client = await sandbox(peer="webrtc", ice_seconds=0.3)
+    headers = {"Authorization": f"Bearer {await minted(client)}", "Content-Type": "application/sdp"}
+    async with client.post("/v1/realtime/calls", data=offer, headers=headers) as answer:
+        assert answer.status == 201
+    assert (await ended(client))["end_reason"] == "never_connected"
+
+
+async def test_a_browsers_offer_with_mdns_candidates_is_answered_at_once(
+    sandbox: MakeSandbox, offer: str, minted: Minted
+) -> None:
+    client = await sandbox(peer="webrtc")
+    assert ".local " in offer
+    headers = {"Authorization": f"Bearer {await minted(client)}", "Content-Type": "application/sdp"}
+    begun = time.monotonic()
+    async with client.post("/v1/realtime/calls", data=offer, headers=headers) as answer:
+        text = await answer.text()
+    # Resolving a .local name would wait a whole second for multicast.
+    assert time.monotonic() - begun < 0.8
+    assert answer.headers["Content-Type"] == "application/sdp"
+    assert text.startswith("v=0\r\n")
+    assert text.count("\r\nm=") == offer.count("\r\nm=") == 2
+    assert "a=group:BUNDLE 0 1\r\n" in text
+    assert "opus/48000/2" in text
+    assert "typ host" in text
+    assert "srflx" not in text, "the peer must not have asked a STUN server"
+
+
+async def test_calls_over_the_cap_are_refused_until_one_ends(
+    sandbox: MakeSandbox, browser: MakeBrowser, offer: str, minted: Minted
+) -> None:
+    client = await sandbox(peer="webrtc", peer_cap=1)
+    key = await minted(client)
+    page = browser()
+    location = await page.call(client, key)
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/sdp"}
+    async with client.post("/v1/realtime/calls", data=offer, headers=headers) as answer:
+        assert answer.status == 429
+        assert answer.headers["Retry-After"] == "1"
+        assert (await answer.json())["error"]["code"] == "rate_limit_exceeded"
+    async with client.post(f"{location}/hangup", headers=KEY) as answer:
+        assert answer.status == 200
+    async with client.post("/v1/realtime/calls", data=offer, headers=headers) as answer:
+        assert answer.status == 201
+
+
+async def test_shutting_down_ends_every_call(
+    sandbox: MakeSandbox, browser: MakeBrowser, minted: Minted
+) -> None:
+    client = await sandbox(peer="webrtc")
+    page = browser()
+    await page.call(client, await minted(client))
+    await page.event("session.created")
+    begun = time.monotonic()
+    await client.close()
+    assert time.monotonic() - begun < 2
+    await page.until(lambda: page.connection.connectionState == "closed")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda sdp: sdp.replace("a=rtcp-mux\r\n", ""),
+        lambda sdp: sdp.replace("m=audio 54400", "m=audio x"),
+        lambda sdp: sdp.replace("a=mid:1", "a=mid"),
+        lambda sdp: sdp.replace("opus/48000/2", "opus/48000/two"),
+    ],
+    ids=["no-rtcp-mux", "port", "mid", "channels"],
+)
+async def test_an_offer_that_the_peer_cannot_take_is_refused_and_leaves_no_call(
+    sandbox: MakeSandbox, offer: str, minted: Minted, spoil: Callable[[str], str]
+) -> None:
+    client = await sandbox(peer="webrtc", peer_cap=1)
+    headers = {"Authorization": f"Bearer {await minted(client)}", "Content-Type": "application/sdp"}
+    for _ in range(2):
+        async with client.post("/v1/realtime/calls", data=spoil(offer), headers=headers) as answer:
+            assert answer.status == 400, await answer.text()
+            assert (await answer.json())["error"]["code"] == "invalid_offer"
+    assert await reports(client) == []
