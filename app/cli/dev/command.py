@@ -1,0 +1,103 @@
+"""``cloakroom dev``: the command and its life, from the first child to the last."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from typing import Annotated
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from app.cli.dev.environment import MAX_REPLICAS
+from app.cli.dev.recipe import recipe
+from app.cli.dev.screen import Screen
+from app.cli.dev.stack import DevOptions, Stack
+from app.cli.failure import CliFailure
+
+EXIT_STOPPED = 0  # Ctrl-C is how this command is meant to end
+EXIT_FAILED = 1
+
+
+def dev(
+    *,
+    port: Annotated[
+        int, Parameter(env_var="CLOAKROOM_PORT"), Parameter(validator=Number(gte=1, lte=65535))
+    ] = 8080,
+    host: Annotated[str, Parameter(env_var="CLOAKROOM_HOST")] = "127.0.0.1",
+    replicas: Annotated[int, Parameter(validator=Number(gte=1, lte=MAX_REPLICAS))] = 2,
+    redis_url: Annotated[str | None, Parameter(env_var="CLOAKROOM_REDIS_URL")] = None,
+    quiet_logs: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Run replicas, a store and a provider on this machine, to try things out.
+
+    Ctrl-C ends all of it in order, a second one at once; no process and no file stays behind. Secrets are
+    made for the run. Without OPENAI_API_KEY, AZURE_OPENAI_ENDPOINT or CLOAKROOM_CONFIG in the environment a
+    provider in a box answers. What the environment sets wins over what this command would choose.
+
+    Args:
+        port: Port of the first replica; the others follow. A taken one is passed over.
+        host: Address that the replicas listen on.
+        replicas: How many replicas to run on the one store.
+        redis_url: The store, if not a local server for this run; better in the environment than here, where
+            everyone on the machine can read it.
+        quiet_logs: Hide the log lines of what runs.
+    """
+    options = DevOptions(host, port, replicas, redis_url, quiet_logs)
+    return asyncio.run(_supervise(options))
+
+
+async def _supervise(options: DevOptions) -> int:
+    stop, kill = asyncio.Event(), asyncio.Event()
+
+    def on_signal() -> None:
+        (kill if stop.is_set() else stop).set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, on_signal)
+    screen = Screen.of_stdout(on_gone=stop.set)
+    stack = Stack(options, os.environ, screen)
+    failure: str | None = None
+    try:
+        failure = await _live(stack, screen, stop)
+    except CliFailure as error:
+        failure = str(error)
+    finally:
+        # From here on a first Ctrl-C must count as the second: the end has begun, whoever began it.
+        stop.set()
+        words = "stopping all: " + failure if failure else "stopping (once more: at once)"
+        talk = asyncio.ensure_future(screen.say(words, "bold red" if failure else "bold"))
+        await stack.stop(kill)
+        await asyncio.wait([talk], timeout=1)
+    return EXIT_STOPPED if failure is None else EXIT_FAILED
+
+
+async def _live(stack: Stack, screen: Screen, stop: asyncio.Event) -> str | None:
+    """Bring the stack up and return None when asked to stop, or what ended unasked.
+
+    Raises:
+        CliFailure: something did not come up.
+    """
+    life = asyncio.ensure_future(_run(stack, screen))
+    asked = asyncio.ensure_future(stop.wait())
+    await asyncio.wait([life, asked], return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    if life.done():
+        return life.result()
+    life.cancel()
+    with contextlib.suppress(asyncio.CancelledError, CliFailure):
+        await life
+    return None
+
+
+async def _run(stack: Stack, screen: Screen) -> str:
+    await stack.start()
+    # One write, raw: a log line must not fall into the commands, nor a wrapped line break them.
+    await screen.write(
+        f"\n{screen.styled('ready; Ctrl-C ends all of it', 'bold green')}\n\n"
+        f"{recipe(*stack.recipe_arguments())}\n"
+    )
+    return await stack.watch()

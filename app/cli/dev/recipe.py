@@ -1,0 +1,42 @@
+"""The commands that `cloakroom dev` prints: mint on one replica, relay on another."""
+
+from __future__ import annotations
+
+import shlex
+
+
+def mint_command(url: str, client_key: str, model: str) -> str:
+    """A bash command that puts a fresh handle into ``$HANDLE``.
+
+    ``client_key`` stands in double quotes, so that it may be a shell parameter.
+    """
+    body = shlex.quote('{"model": "' + model.replace("\\", r"\\").replace('"', r"\"") + '"}')
+    reader = """python3 -c 'import json, sys; print(json.load(sys.stdin)["value"])'"""
+    return (
+        f"HANDLE=$(curl -sS {url}/v1/realtime/client_secrets \\\n"
+        f'  -H "Authorization: Bearer {client_key}" \\\n'
+        f"  -H 'Content-Type: application/json' -d {body} \\\n"
+        f"  | {reader})"
+    )
+
+
+def relay_command(url: str, offer_path: str) -> str:
+    """A bash command that sends the offer with ``$HANDLE`` and shows status, headers and answer."""
+    return (
+        f"curl -isS {url}/v1/realtime/calls \\\n"
+        f'  -H "Authorization: Bearer $HANDLE" \\\n'
+        f"  -H 'Content-Type: application/sdp' --data-binary @{shlex.quote(offer_path)}"
+    )
+
+
+def recipe(replicas: list[tuple[str, str]], client_key: str, model: str, offer_path: str) -> str:
+    """Both commands as one block that bash takes as it stands.
+
+    ``replicas`` are (name, base URL); the first mints, the last relays.
+    """
+    (mint_name, mint_url), (relay_name, relay_url) = replicas[0], replicas[-1]
+    return (
+        f"# mint a handle on {mint_name}\n{mint_command(mint_url, client_key, model)}\n\n"
+        f"# send an SDP offer with it to {relay_name}; 201 and the provider's answer come back\n"
+        f"{relay_command(relay_url, offer_path)}\n"
+    )
