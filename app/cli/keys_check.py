@@ -17,7 +17,7 @@ from app.redaction import redact
 from app.settings.secrets import MAKE_KEYS, parse_key_pairs
 
 # Our own key ids have ten characters; what is this long in quotes may be no label at all.
-_LONG_LABEL: Final = re.compile(r"'[^']{20,}'")
+_LONG_LABEL: Final = re.compile(r"'[^'\s]{20,}'")
 Verdict = Literal["ok", "bad", "note"]
 
 _STYLES: Final[dict[Verdict, str]] = {"ok": "green", "bad": "bold red", "note": "yellow"}
