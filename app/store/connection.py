@@ -1,56 +1,51 @@
-"""The one connection to the store: its timeouts, its breaker, and the edge where driver errors end.
+"""The one connection to the store: its deadline, its breaker, and the edge where driver errors end.
 
-Nothing above ``app.store`` imports redis or sees one of its exceptions: everything that can go wrong
-with the store is ``StoreUnavailable``. Once one operation has failed, the store is *known to be down*:
-further ones fail at once, without waiting, until the watcher's probe has written to it again.
+Nothing above ``app.store`` imports redis or sees one of its exceptions: whatever can go wrong with the
+store is ``StoreUnavailable``. Once one operation has failed, the store is *known to be down*: further
+ones fail at once, without waiting, until the watcher's probe has written to it again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from typing import Any, Final
 
-import redis.asyncio as redis
 import structlog
-from redis.asyncio.cluster import ClusterNode, RedisCluster
-from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
-from redis.backoff import ExponentialWithJitterBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from app.errors import StoreUnavailable
 from app.redaction import one_safe_line
 from app.store import keys
-from app.store.address import StoreAddress, parse_address
+from app.store.driver import Client
+from app.store.scripts import Script
 
 log = structlog.get_logger("cloakroom.store")
-
-Client = redis.Redis | RedisCluster
 
 # How often the watcher looks, in seconds: seldom while all is well, often while callers get 503s.
 WATCH_UP_SECONDS: Final = 2.0
 WATCH_DOWN_SECONDS: Final = 0.25
 RETRY_AFTER_SECONDS: Final = 1
-# A probe outlives the pause between two probes, and no more.
+# A probe outlives the pause between two probes, and not much more.
 _PROBE_LIFE_MS: Final = 10_000
 _DOWN_MESSAGE: Final = "The token store cannot be reached just now. Try again shortly."
 
+# redis-py's cluster client can leak an AttributeError while it rebuilds its topology.
+_DRIVER_ERRORS: Final = (RedisError, OSError, AttributeError)
+
 
 class StoreConnection:
-    """Runs store operations under one deadline and keeps track of whether the store is there.
+    """Runs store operations under one deadline and knows whether the store is there.
 
     Args:
-        client: the driver's client, from ``connect``.
-        replica: this replica's name; the probe's key carries it.
-        timeout: deadline of one operation in seconds, retry included.
-        shown: where the store is, safe to log.
+        client: the driver's client, from ``driver.connect``.
+        replica: this replica's name, part of the probe's key.
+        timeout: deadline of one operation in seconds, the retry included.
     """
 
-    def __init__(self, client: Client, *, replica: str, timeout: float, shown: str) -> None:
-        self.client = client
-        self.shown = shown
+    def __init__(self, client: Client, *, replica: str, timeout: float) -> None:
+        self._client = client
         self._timeout = timeout
         self._probe_key = keys.probe(replica)
         self._down = False
@@ -62,23 +57,96 @@ class StoreConnection:
         return not self._down
 
     def require_up(self) -> None:
-        """Raise at once while the store is known to be down.
+        """Do nothing while the store is thought to be there.
 
         Raises:
-            StoreUnavailable: it is.
+            StoreUnavailable: it is known to be down; raised at once.
         """
         if self._down:
-            raise StoreUnavailable(_DOWN_MESSAGE, retry_after=RETRY_AFTER_SECONDS)
+            raise _unavailable()
 
-    async def run[T](self, operation: Callable[[], Awaitable[T]]) -> T: ...
+    async def run_script(self, script: Script, key_names: Sequence[str], *args: str | int) -> Any:
+        """Run a script in one round trip; in two after the server forgot it (a restart, a failover).
 
-    async def probe(self) -> bool:
-        """Write to the store, which a ping would not do: a full or read-only server is no store."""
+        Raises:
+            StoreUnavailable: no reply in time, or none that makes sense.
+        """
+        self.require_up()
         try:
             async with asyncio.timeout(self._timeout):
-                await self.client.set(self._probe_key, "1", px=_PROBE_LIFE_MS)
+                try:
+                    return await self._client.evalsha(script.sha1, len(key_names), *key_names, *args)
+                except NoScriptError:
+                    return await self._client.eval(script.text, len(key_names), *key_names, *args)
+        except _DRIVER_ERRORS as error:
+            raise self._failed(error) from error
+
+    async def run_together(self, *commands: Sequence[Any]) -> list[Any]:
+        """Send commands in one round trip, each for itself (no transaction), and return their replies.
+
+        Raises:
+            StoreUnavailable: no reply in time, or one of the commands failed.
+        """
+        self.require_up()
+        try:
+            async with asyncio.timeout(self._timeout):
+                pipeline = self._client.pipeline(transaction=False)
+                for command in commands:
+                    pipeline.execute_command(*command)
+                replies: list[Any] = await pipeline.execute()
+                return replies
+        except _DRIVER_ERRORS as error:
+            raise self._failed(error) from error
+
+    async def probe(self) -> bool:
+        """Write to the store and return whether it took it. A ping would pass a full or read-only server."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._client.set(self._probe_key, "1", px=_PROBE_LIFE_MS)
         except _DRIVER_ERRORS as error:
             self._mark_down(error)
         else:
-            self._mark_up()
+            if self._down:
+                log.warning("store_up")
+            self._down = False
         return self.up
+
+    def start(self) -> None:
+        """Begin to watch the store in the background."""
+        self._watcher = asyncio.create_task(self._watch(), name="store-watcher")
+
+    async def close(self) -> None:
+        """Stop watching and close every connection."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watcher
+        with contextlib.suppress(*_DRIVER_ERRORS):
+            await self._client.aclose()
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_DOWN_SECONDS if self._down else WATCH_UP_SECONDS)
+            await self.probe()
+
+    def _failed(self, error: Exception) -> StoreUnavailable:
+        # A plain error reply concerns one key or one script. It says nothing against the server, and one
+        # broken record must not shut everybody out; the watcher's own write finds what is general.
+        if type(error) is ResponseError:
+            log.error("store_error_reply", error=_describe(error))
+        else:
+            self._mark_down(error)
+        return _unavailable()
+
+    def _mark_down(self, error: Exception) -> None:
+        if not self._down:
+            log.error("store_down", error=_describe(error))
+        self._down = True
+
+
+def _unavailable() -> StoreUnavailable:
+    return StoreUnavailable(_DOWN_MESSAGE, retry_after=RETRY_AFTER_SECONDS)
+
+
+def _describe(error: Exception) -> str:
+    return one_safe_line(f"{type(error).__name__}: {error}", limit=200)

@@ -24,7 +24,9 @@ class Azure(OpenAI):
         text = (pasted or "").strip()
         parts = urlsplit(text if "://" in text else f"https://{text}")
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-            raise ValueError("base_url must be the endpoint of the Azure resource, https://NAME.openai.azure.com")
+            raise ValueError(
+                "base_url must be the endpoint of the Azure resource, https://NAME.openai.azure.com"
+            )
         return f"{parts.scheme}://{parts.netloc.lower()}{GA_PATH}"
 
     def credential(self, deployment: Deployment) -> Mapping[str, str]:

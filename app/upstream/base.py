@@ -106,7 +106,7 @@ def read_sdp_answer(deployment: Deployment, key: Secret, response: UpstreamRespo
     sdp = response.body
     if not sdp.startswith(b"v=0") or b"m=audio" not in sdp or key.reveal().encode() in sdp:
         raise OutcomeUnknown(
-            "The provider accepted the offer, but its answer is no SDP. A call may exist: do not resend the offer."
+            "The provider accepted the offer, but its answer is no SDP. A call may exist: do not resend it."
         )
     return Answer(sdp=sdp, call_id=call_id_of(response.headers.get("Location", "")))
 
@@ -174,9 +174,7 @@ def _error_object(response: UpstreamResponse) -> dict[str, Any] | None:
     return error if isinstance(error, dict) and isinstance(error.get("message"), str) else None
 
 
-def _message(
-    deployment: Deployment, status: int, error: dict[str, Any], secrets: tuple[Secret, ...]
-) -> str:
+def _message(deployment: Deployment, status: int, error: dict[str, Any], secrets: tuple[Secret, ...]) -> str:
     if status in (401, 403):
         # The provider's own sentence quotes part of the key that it was given.
         return f"The provider refused the credential that deployment '{deployment.name}' presented."

@@ -74,7 +74,10 @@ def new_session() -> aiohttp.ClientSession:
     """Make the process's one outbound session; call it inside the running loop, and close it at the end."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
-            limit=_CONNECTIONS, keepalive_timeout=KEEPALIVE_SECONDS, ttl_dns_cache=60, enable_cleanup_closed=False
+            limit=_CONNECTIONS,
+            keepalive_timeout=KEEPALIVE_SECONDS,
+            ttl_dns_cache=60,
+            enable_cleanup_closed=False,
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
         # Compressing 2 kB costs more than it saves, and an unasked-for encoding has a smaller surface.

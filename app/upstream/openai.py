@@ -29,7 +29,9 @@ class OpenAI:
             return DEFAULT_BASE_URL
         parts = urlsplit(pasted.strip())
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
-            raise ValueError("base_url must look like https://api.openai.com/v1, without user, query or fragment")
+            raise ValueError(
+                "base_url must look like https://api.openai.com/v1, without user, query or fragment"
+            )
         return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
     def mint_request(self, deployment: Deployment, mint: MintRequest) -> UpstreamRequest:

@@ -48,4 +48,4 @@ if not claim then
   redis.call('SET', KEYS[2], mine, 'PX', ARGV[2])
   redis.call('HSET', KEYS[1], 'calls', calls, 'last_call_at', ARGV[3], 'last_call_by', ARGV[4])
 end
-return {'won', record[1], record[2], record[3], record[4], record[5], record[6], calls}
+return {'won', record[1], record[2], record[3], record[4], record[5] or '', record[6], calls}

@@ -1,0 +1,66 @@
+# Cloakroom. `make` alone prints help; `make run` and `make test` need nothing but Python 3.11+, pip,
+# venv, make and git: they install the rest into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --quiet --custom-compile-command "make lock"
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup system run test lint format types all clean lock
+
+help: ## print this help
+	@echo "Cloakroom: ephemeral-key broker and SDP relay for realtime voice"
+	@echo
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | \
+		awk -F '\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+
+setup: $(STAMP) ## install everything into .venv (locked, by hash)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Cloakroom needs Python 3.11 or later; point to one with 'make PYTHON=/path/to/python3'."; exit 1; }
+	@echo "--> a virtual environment in $(VENV)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "--> the locked dependencies (a minute on a new machine)"
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+system: ## install what the browser and network tests need from the system (Debian, as root)
+	@sh tests/system_packages.sh
+
+run: $(STAMP) ## two replicas, a real store and a provider in a box; Ctrl-C ends all of it
+	@$(BIN)/cloakroom dev
+
+test: $(STAMP) system ## run the whole test suite
+	@$(BIN)/python -m pytest
+
+lint: $(STAMP) ## ruff, the compose file and the Dockerfile
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(BIN)/hadolint deploy/Dockerfile
+
+format: $(STAMP) ## let ruff format and mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(STAMP) ## mypy, strict
+	$(BIN)/mypy
+
+all: lint types test ## what CI runs
+
+lock: $(STAMP) ## resolve the dependencies anew and write the lock files
+	@$(BIN)/python -m pip install --quiet uv
+	$(UV_COMPILE) --upgrade --extra dev -o requirements.lock
+	$(UV_COMPILE) --constraint requirements.lock -o requirements-runtime.lock
+	$(UV_COMPILE) --constraint requirements.lock --extra sandbox -o requirements-sandbox.lock
+
+clean: ## remove the virtual environment and every cache
+	rm -rf $(VENV) node_modules tests/browser/node_modules artifacts build dist *.egg-info
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

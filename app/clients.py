@@ -1,0 +1,44 @@
+"""Who may mint: clients by their API key. Keys are kept as SHA-256 only, also in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from app.errors import InvalidApiKey
+from app.models import Client
+
+_SHA256_PREFIX: Final = "sha256:"
+_MESSAGE = "This endpoint needs a client key of this service: send 'Authorization: Bearer <key>'."
+
+
+class ClientRegistry:
+    """The configured clients.
+
+    Args:
+        clients: pairs of a client and its key, the key in clear or as ``sha256:<64 hex digits>``.
+    """
+
+    def __init__(self, clients: Iterable[tuple[Client, str]]) -> None:
+        self._by_digest: Mapping[bytes, Client] = {_configured_digest(key): client for client, key in clients}
+
+    def authenticate(self, unverified_key: str | None) -> Client:
+        """Return the client that this key belongs to.
+
+        The key is looked up by its hash, so the time taken tells nothing about a stored key.
+
+        Raises:
+            InvalidApiKey: no key, or nobody's.
+        """
+        if unverified_key:
+            client = self._by_digest.get(hashlib.sha256(unverified_key.encode()).digest())
+            if client is not None:
+                return client
+        raise InvalidApiKey(_MESSAGE)
+
+
+def _configured_digest(key: str) -> bytes:
+    if key.startswith(_SHA256_PREFIX):
+        return bytes.fromhex(key.removeprefix(_SHA256_PREFIX))
+    return hashlib.sha256(key.encode()).digest()

@@ -1,0 +1,184 @@
+"""The composition root: the only place where the parts are wired together.
+
+``create_app`` builds everything from the settings; each thing that must be closed is owned by the one
+``cleanup_ctx`` generator below that opened it. aiohttp closes them in reverse order, so that settlements
+end before the store they write to, and the store before nothing that needs it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+
+from aiohttp import web
+from pydantic import SecretStr
+
+from app.appkeys import CLIENTS, HANDLES, LIFECYCLE, MINTER, RELAY, SETTINGS, STORE, Lifecycle
+from app.catalog import Catalog
+from app.clients import ClientRegistry
+from app.handles import HandleIssuer
+from app.keyring import parse_sealing_ring, parse_signing_ring
+from app.minting import Minter, MintPolicy
+from app.models import Client, Deployment, Secret
+from app.relay import Relay, RelayPolicy
+from app.sealing import Sealer
+from app.settings import Settings
+from app.settings.secrets import parse_key_pairs
+from app.settlement import Settlement
+from app.store.address import parse_address
+from app.store.connection import StoreConnection
+from app.store.driver import connect
+from app.store.handles import HandleStore
+from app.upstream.client import UpstreamClient, close_session, new_session
+from app.upstream.providers import PROVIDERS
+from app.web.cors import CorsPolicy
+from app.web.gate import gate
+from app.web.routes import routes
+
+MEMORY_URL = "memory://"
+
+
+class WiringError(Exception):
+    """The settings are well-formed, but no service can be built from them; says which one and why."""
+
+
+def create_app(
+    settings: Settings,
+    *,
+    clock: Callable[[], float] = time.time,
+    monotonic: Callable[[], float] = time.perf_counter,
+) -> web.Application:
+    """Build the service.
+
+    Args:
+        settings: from ``load_settings``.
+        clock: returns epoch seconds; tests pass their own.
+        monotonic: returns seconds.
+
+    Raises:
+        WiringError: a deployment's URL or the store's is unusable.
+    """
+    cors = CorsPolicy(settings.cors_origins, own_origin=settings.public_url)
+    app = web.Application(middlewares=[gate(cors, max_in_flight=settings.max_in_flight)])
+    app[SETTINGS] = settings
+    app[LIFECYCLE] = Lifecycle()
+    app[CLIENTS] = build_clients(settings)
+    app[HANDLES] = HandleIssuer(
+        parse_signing_ring(_reveal(settings.signing_keys)), prefix=settings.handle_prefix, clock=clock
+    )
+    catalog = build_catalog(settings)
+    app[STORE] = build_store(settings)
+
+    async def parts(app: web.Application) -> AsyncIterator[None]:
+        store, session = app[STORE], new_session()
+        handle_store = HandleStore(store, replica=settings.replica)
+        settlement = Settlement(monotonic)
+        sealer = Sealer(parse_sealing_ring(_reveal(settings.sealing_keys)))
+        upstream = UpstreamClient(session, connect_timeout=settings.connect_timeout_seconds)
+        app[MINTER] = Minter(
+            catalog=catalog,
+            providers=PROVIDERS,
+            upstream=upstream,
+            handles=app[HANDLES],
+            sealer=sealer,
+            store=handle_store,
+            policy=MintPolicy(
+                replica=settings.replica,
+                deadline=settings.mint_timeout_seconds,
+                max_calls=settings.handle_max_calls,
+            ),
+            clock=clock,
+            monotonic=monotonic,
+        )
+        app[RELAY] = Relay(
+            catalog=catalog,
+            providers=PROVIDERS,
+            upstream=upstream,
+            sealer=sealer,
+            store=handle_store,
+            settlement=settlement,
+            policy=RelayPolicy(
+                replica=settings.replica,
+                timeout=settings.relay_timeout_seconds,
+                replay_window=settings.replay_window_seconds,
+                call_retention=settings.call_retention_seconds,
+            ),
+            clock=clock,
+            monotonic=monotonic,
+        )
+        await store.probe()
+        store.start()
+        yield
+        await settlement.close(grace=settings.store_timeout_seconds * 3)
+        await close_session(session)
+        await store.close()
+
+    app.cleanup_ctx.append(parts)
+    app.add_routes(routes())
+    return app
+
+
+def build_clients(settings: Settings) -> ClientRegistry:
+    """The clients of ``CLOAKROOM_API_KEYS``, which may use everything, and those of the YAML file."""
+    pairs = parse_key_pairs(settings.api_keys.get_secret_value()) if settings.api_keys else {}
+    plain = [(Client(name), key) for name, key in pairs.items()]
+    configured = [
+        (
+            Client(
+                name,
+                models=frozenset(client.models) if client.models is not None else None,
+                mints_per_minute=client.mints_per_minute,
+            ),
+            client.api_key.get_secret_value(),
+        )
+        for name, client in settings.clients.items()
+    ]
+    return ClientRegistry([*plain, *configured])
+
+
+def build_catalog(settings: Settings) -> Catalog:
+    """Resolve every deployment's base URL with its provider's own rule.
+
+    Raises:
+        WiringError: a base URL is not one of that provider.
+    """
+    deployments = {}
+    for name, configured in settings.deployments.items():
+        try:
+            base_url = PROVIDERS[configured.provider].base_url(configured.base_url)
+        except ValueError as error:
+            raise WiringError(f"deployments.{name}: {error}") from None
+        deployments[name] = Deployment(
+            name=name,
+            provider=configured.provider,
+            base_url=base_url,
+            api_key=Secret(_reveal(configured.api_key)),
+            upstream_model=configured.model,
+        )
+    return Catalog(deployments, settings.models, default_model=settings.default_model)
+
+
+def build_store(settings: Settings) -> StoreConnection:
+    """Make the store connection; nothing is connected yet.
+
+    Raises:
+        WiringError: the URL cannot be read, or needs a library that is not installed.
+    """
+    url = settings.redis_url.get_secret_value() if settings.redis_url else MEMORY_URL
+    try:
+        client = connect(
+            parse_address(url),
+            replica=settings.replica,
+            timeout=settings.store_timeout_seconds,
+            max_connections=settings.redis_max_connections,
+        )
+    except ValueError as error:
+        raise WiringError(f"CLOAKROOM_REDIS_URL: {error}") from None
+    return StoreConnection(client, replica=settings.replica, timeout=settings.store_timeout_seconds)
+
+
+def _reveal(secret: SecretStr | None) -> str:
+    """The text of a secret; the settings have checked that it is there."""
+    if secret is None:
+        raise WiringError("a secret is missing; make the settings with load_settings")
+    return secret.get_secret_value()

@@ -1,0 +1,1 @@
+"""Operations: logs, later metrics and traces."""

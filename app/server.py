@@ -1,0 +1,88 @@
+"""Runs one replica: listens, waits for a signal, turns readiness, finishes what is in flight, ends.
+
+On SIGTERM or SIGINT readiness turns first, while requests are still served for ``drain_seconds``, so that a
+load balancer has time to look elsewhere. Then the listener closes and requests in flight get
+``shutdown_seconds`` to end. A second signal ends the process at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import Final
+
+import structlog
+from aiohttp import web
+
+from app import __version__
+from app.appkeys import LIFECYCLE
+from app.main import create_app
+from app.settings import Settings
+from app.store.address import parse_address
+
+log = structlog.get_logger("cloakroom.server")
+
+# Longer than the usual idle timeout of a load balancer (60 s), so that it is never we who close a
+# connection on which it is just sending a request.
+KEEPALIVE_SECONDS: Final = 75.0
+BACKLOG: Final = 1024
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until a signal comes.
+
+    Raises:
+        OSError: the address is taken or not ours.
+        WiringError: the settings cannot be wired.
+    """
+    app = create_app(settings)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handle_signals=False,
+        handler_cancellation=False,
+        keepalive_timeout=KEEPALIVE_SECONDS,
+        shutdown_timeout=settings.shutdown_seconds,
+    )
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, settings.host, settings.port, backlog=BACKLOG)
+        await site.start()
+        _announce(settings, runner)
+        await _until_signal()
+        app[LIFECYCLE].draining = True
+        log.info("draining", seconds=settings.drain_seconds)
+        await asyncio.sleep(settings.drain_seconds)
+    finally:
+        await runner.cleanup()
+    log.info("stopped")
+
+
+def _announce(settings: Settings, runner: web.AppRunner) -> None:
+    url = settings.redis_url.get_secret_value() if settings.redis_url else "memory://"
+    log.info(
+        "listening",
+        version=__version__,
+        addresses=[":".join(map(str, address[:2])) for address in runner.addresses],
+        environment=settings.environment,
+        store=parse_address(url).shown,
+        models=sorted(settings.models),
+        pid=os.getpid(),
+    )
+
+
+async def _until_signal() -> None:
+    """Wait for the first signal, and leave the second one to the system's default: the end, at once."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+
+    def received() -> None:
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+        stop.set()
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, received)
+    await stop.wait()

@@ -1,0 +1,35 @@
+"""The provider's echo of the session, made fit for the caller. Pure.
+
+OpenAI repeats the ephemeral key inside the session (``session.client_secret``), where every version of the
+official SDKs expects one; and the model stands there under the provider's name, which is ours to keep.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from app.models import EphemeralKey
+
+
+def clean_session(key: EphemeralKey, *, model: str, handle: str, expires_at: int) -> dict[str, Any]:
+    """Return the session under the caller's model name, with the handle wherever the key stood."""
+    session = {**key.session, "model": model}
+    if "client_secret" in session:
+        session["client_secret"] = {"value": handle, "expires_at": expires_at}
+    secret = key.value.reveal()
+    if secret.encode() in orjson.dumps(session):
+        cleaned: dict[str, Any] = _without(session, secret, handle)
+        return cleaned
+    return session
+
+
+def _without(value: Any, secret: str, handle: str) -> Any:
+    if isinstance(value, str):
+        return value.replace(secret, handle)
+    if isinstance(value, dict):
+        return {name.replace(secret, handle): _without(item, secret, handle) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_without(item, secret, handle) for item in value]
+    return value

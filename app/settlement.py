@@ -1,0 +1,80 @@
+"""Writes that must follow what already happened at the provider: shielded, and repeated until stored.
+
+By the time a relay settles, the call exists. Neither a browser that hangs up nor a store that is away for a
+moment may change what is on record about it, so such a write runs in a task of its own, and where the
+store fails it is repeated in the background.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
+
+import structlog
+
+from app.errors import StoreUnavailable
+
+log = structlog.get_logger("cloakroom.settlement")
+
+Write = Callable[[], Awaitable[None]]
+
+REPEAT_SECONDS: Final = 60.0
+PAUSE_SECONDS: Final = 0.5
+
+
+class Settlement:
+    """Keeps the unfinished writes of this process.
+
+    Args:
+        monotonic: returns seconds.
+    """
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def write(self, what: str, write: Write, **about: str) -> None:
+        """Run ``write`` to its end even when the caller is cancelled. Never raises ``StoreUnavailable``.
+
+        ``what`` and ``about`` go into the log should the write be late.
+        """
+        await asyncio.shield(self._start(self._write_or_repeat(what, write, about)))
+
+    def write_later(self, what: str, write: Write, **about: str) -> None:
+        """Repeat ``write`` in the background until the store takes it, after a first try that failed."""
+        log.error("settlement_delayed", what=what, **about)
+        self._start(self._repeat(what, write, about))
+
+    async def close(self, *, grace: float) -> None:
+        """Give unfinished writes ``grace`` seconds, then give them up."""
+        if not self._tasks:
+            return
+        _, unfinished = await asyncio.wait(self._tasks, timeout=grace)
+        for task in unfinished:
+            task.cancel()
+        await asyncio.gather(*unfinished, return_exceptions=True)
+
+    async def _write_or_repeat(self, what: str, write: Write, about: dict[str, str]) -> None:
+        try:
+            await write()
+        except StoreUnavailable:
+            self.write_later(what, write, **about)
+
+    async def _repeat(self, what: str, write: Write, about: dict[str, str]) -> None:
+        deadline = self._monotonic() + REPEAT_SECONDS
+        while self._monotonic() < deadline:
+            await asyncio.sleep(PAUSE_SECONDS)
+            try:
+                await write()
+            except StoreUnavailable:
+                continue
+            log.warning("settled_late", what=what, **about)
+            return
+        log.error("settlement_given_up", what=what, **about)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Future[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task

@@ -1,0 +1,84 @@
+"""Makes the driver's client for a store address: single server, Sentinel, Cluster, or memory.
+
+redis-py's own defaults are unfit for a request path (no retries from a URL, and a hung server holds a
+caller for most of a minute), so every timeout, the retry and the pool's size are set here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import redis.asyncio as redis
+from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import ExponentialWithJitterBackoff
+
+from app.store.address import StoreAddress
+
+Client = redis.Redis | RedisCluster
+
+# One retry, at once: it is there for a pooled connection that the server closed in the meantime.
+_RETRIES: Final = 1
+_BACKOFF = ExponentialWithJitterBackoff(base=0.01, cap=0.05)
+
+
+def connect(address: StoreAddress, *, replica: str, timeout: float, max_connections: int) -> Client:
+    """Make a client; nothing is connected yet.
+
+    Args:
+        address: from ``parse_address``.
+        replica: shown in the server's ``CLIENT LIST``.
+        timeout: seconds, for a connection as for a reply.
+        max_connections: of this process, to one server.
+
+    Raises:
+        ValueError: ``memory://`` without fakeredis installed.
+    """
+    options: dict[str, Any] = {
+        "username": address.username,
+        "password": address.password,
+        "decode_responses": True,
+        "socket_timeout": timeout,
+        "socket_connect_timeout": timeout,
+        "socket_keepalive": True,
+        "client_name": f"cloakroom-{replica}",
+        "retry": Retry(_BACKOFF, _RETRIES),
+    }
+    if address.tls:
+        options["ssl_ca_certs"] = address.tls_ca_file
+    if address.kind == "memory":
+        return _memory()
+    if address.kind == "cluster":
+        nodes = [ClusterNode(host, port) for host, port in address.hosts]
+        return RedisCluster(startup_nodes=nodes, ssl=address.tls, max_connections=max_connections, **options)
+    if address.kind == "sentinel":
+        sentinel = Sentinel(  # type: ignore[no-untyped-call]  # redis-py ships it untyped
+            list(address.hosts),
+            sentinel_kwargs={"socket_timeout": timeout, "socket_connect_timeout": timeout},
+            **options,
+        )
+        client: redis.Redis = sentinel.master_for(
+            address.service, db=address.database, max_connections=max_connections
+        )
+        return client
+    host, port = address.hosts[0]
+    pool = redis.BlockingConnectionPool(
+        host=host,
+        port=port,
+        db=address.database,
+        max_connections=max_connections,
+        timeout=timeout,
+        connection_class=redis.SSLConnection if address.tls else redis.Connection,
+        **options,
+    )
+    return redis.Redis.from_pool(pool)
+
+
+def _memory() -> Client:
+    try:
+        import fakeredis
+    except ImportError:
+        raise ValueError("memory:// needs fakeredis: pip install 'cloakroom[embedded]'") from None
+    client: redis.Redis = fakeredis.FakeAsyncRedis(decode_responses=True)
+    return client

@@ -1,0 +1,201 @@
+"""Handle records: save one at mint, claim a use of one at relay, end the claim.
+
+One round trip each. Exactness lies in the scripts; this file gives their replies names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from app.models import CallRecord, Family, HandleRecord
+from app.store import keys
+from app.store.connection import StoreConnection
+from app.store.scripts import CLAIM, LIMIT, RECORD, RELEASE
+
+# The client's counter outlives its minute a little, for replicas whose clocks differ.
+_LIMIT_LIFE_MS: Final = 120_000
+
+
+@dataclass(frozen=True, slots=True)
+class Won:
+    """The claim succeeded: the offer may be sent. ``calls`` counts this use."""
+
+    sealed_key: str = field(repr=False)
+    deployment: str
+    model: str
+    client: str
+    subject: str
+    expires_at: str
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The same offer was answered a moment ago: the sealed answer, and the call that it belongs to."""
+
+    call_id: str
+    sealed_answer: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Another relay of the same offer is under way: ask again shortly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """The same offer was sent and nobody knows what became of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """All uses are taken."""
+
+    max_calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """An operator revoked the handle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """There is no such record: it expired, or the store lost it."""
+
+
+@dataclass(frozen=True, slots=True)
+class OtherFamily:
+    """The handle was minted for another kind of session."""
+
+    family: str
+
+
+Claim = Won | Answered | Pending | Unknown | Spent | Revoked | Gone | OtherFamily
+
+_PENDING, _UNKNOWN, _REVOKED, _GONE = Pending(), Unknown(), Revoked(), Gone()
+
+
+class HandleStore:
+    """The handles in Redis. Every method raises ``StoreUnavailable`` when the store does not answer."""
+
+    def __init__(self, connection: StoreConnection, *, replica: str) -> None:
+        self._connection = connection
+        self._replica = replica
+
+    def require_up(self) -> None:
+        """Raise ``StoreUnavailable`` at once while the store is known to be down."""
+        self._connection.require_up()
+
+    async def count_mint(self, client: str, *, now: float) -> int:
+        """Count one mint of this client in the current minute and return the count so far."""
+        key = keys.mint_limit(client, int(now // 60))
+        return int(await self._connection.run_script(LIMIT, (key,), _LIMIT_LIFE_MS))
+
+    async def save(self, record: HandleRecord, *, life: float) -> None:
+        """Store a new handle; it expires after ``life`` seconds, whatever anybody's clock says."""
+        fields = (
+            ("model", record.model),
+            ("deployment", record.deployment),
+            ("provider", record.provider),
+            ("family", record.family),
+            ("client", record.client),
+            ("subject", record.subject),
+            ("origin", record.origin),
+            ("minted_at", record.minted_at),
+            ("expires_at", record.expires_at),
+            ("minted_by", record.minted_by),
+            ("max_calls", record.max_calls),
+            ("calls", 0),
+            ("sealed_key", record.sealed_key),
+        )
+        flat = (part for pair in fields if pair[1] != "" for part in pair)
+        await self._connection.run_script(RECORD, (keys.handle(record.id),), int(life * 1000), *flat)
+
+    async def claim(
+        self, handle_id: str, offer_sha256: str, nonce: str, *, family: Family, pending: float, now: float
+    ) -> Claim:
+        """Claim one use for this offer. The same nonce wins again, so a lost reply may be repeated.
+
+        ``pending`` is how long the claim may stay open, in seconds; longer than any relay takes.
+        """
+        reply = await self._connection.run_script(
+            CLAIM,
+            (keys.handle(handle_id), keys.claim(handle_id, offer_sha256)),
+            nonce,
+            int(pending * 1000),
+            int(now),
+            self._replica,
+            family.value,
+        )
+        return _read_claim(reply)
+
+    async def release(self, handle_id: str, offer_sha256: str, nonce: str, *, give_back: bool) -> None:
+        """End a claim without an answer. ``give_back`` only when the offer never reached the provider."""
+        names = (keys.handle(handle_id), keys.claim(handle_id, offer_sha256))
+        await self._connection.run_script(RELEASE, names, nonce, int(give_back))
+
+    async def mark_unknown(self, handle_id: str, offer_sha256: str, *, window: float) -> None:
+        """Remember for ``window`` seconds that nobody knows what became of this offer."""
+        key = keys.claim(handle_id, offer_sha256)
+        await self._connection.run_together(("SET", key, "unknown", "PX", int(window * 1000)))
+
+    async def settle(
+        self,
+        handle_id: str,
+        offer_sha256: str,
+        sealed_answer: str,
+        call: CallRecord | None,
+        *,
+        window: float,
+        retention: float,
+    ) -> None:
+        """Keep the answer for ``window`` seconds and register the call for ``retention`` seconds.
+
+        Safe to repeat. ``call`` is None where the provider named no call.
+        """
+        value = f"answered:{call.id if call else ''}:{sealed_answer}"
+        keep = ("SET", keys.claim(handle_id, offer_sha256), value, "PX", int(window * 1000))
+        if call is None:
+            await self._connection.run_together(keep)
+            return
+        key = keys.call(call.id)
+        fields = ("HSET", key, *_call_fields(call))
+        expiry = ("PEXPIRE", key, int(retention * 1000))
+        await self._connection.run_together(keep, fields, expiry)
+
+
+def _call_fields(call: CallRecord) -> tuple[str | int, ...]:
+    return (
+        *("handle", call.handle),
+        *("deployment", call.deployment),
+        *("model", call.model),
+        *("client", call.client),
+        *("subject", call.subject),
+        *("relayed_at", call.relayed_at),
+        *("relayed_by", call.relayed_by),
+    )
+
+
+def _read_claim(reply: list[Any]) -> Claim:
+    match reply:
+        case ["won", sealed_key, deployment, model, client, subject, expires_at, calls]:
+            return Won(sealed_key, deployment, model, client, subject, expires_at, int(calls))
+        case ["answered", value]:
+            call_id, _, sealed = value.partition(":")
+            return Answered(call_id=call_id, sealed_answer=sealed)
+        case ["pending"]:
+            return _PENDING
+        case ["unknown"]:
+            return _UNKNOWN
+        case ["spent", max_calls]:
+            return Spent(int(max_calls))
+        case ["revoked"]:
+            return _REVOKED
+        case ["family", family]:
+            return OtherFamily(family)
+        case ["gone"]:
+            return _GONE
+        case _:
+            raise ValueError("claim.lua and its reader do not belong together")

@@ -1,0 +1,27 @@
+"""The Lua scripts: one file each, with a header that names KEYS, ARGV and the reply."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib.resources import files
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script's text and the SHA-1 by which the server remembers it."""
+
+    text: str
+    sha1: str
+
+
+def _load(name: str) -> Script:
+    text = (files(__name__) / f"{name}.lua").read_text(encoding="utf-8")
+    # Redis itself names scripts by SHA-1; nothing here depends on its strength.
+    return Script(text=text, sha1=hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+RECORD = _load("record")
+CLAIM = _load("claim")
+RELEASE = _load("release")
+LIMIT = _load("limit")

@@ -1,0 +1,58 @@
+"""CORS, for browsers on other origins. Pure functions over header values.
+
+Written here because aiohttp-cors sends no ``Vary: Origin`` and leaves out unrouted paths, where a browser
+then shows "CORS error" instead of the 404's message.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+ANY: Final = "*"
+ALLOW_METHODS: Final = "GET, POST, OPTIONS"
+# Location carries the call id, which a browser shows to a page only when it is exposed.
+EXPOSE_HEADERS: Final = "Location, x-request-id, x-upstream-request-id, Retry-After"
+MAX_AGE_SECONDS: Final = "600"
+_DEFAULT_ALLOW_HEADERS: Final = "Authorization, Content-Type"
+_MAX_REQUESTED: Final = 50
+
+# What SDKs send: X-OpenAI-Agents-SDK, X-Stainless-..., OpenAI-Safety-Identifier, trace context.
+_ALLOWED_HEADER = re.compile(
+    r"(?:authorization|content-type|accept|api-key|traceparent|tracestate|openai-[a-z0-9-]+|x-[a-z0-9-]+)\Z"
+)
+
+
+class CorsPolicy:
+    """Which origins may call, from ``CLOAKROOM_CORS_ORIGINS``.
+
+    Args:
+        origins: ``https://app.example.com`` and the like, or ``*``.
+        own_origin: the service's own public origin, always allowed.
+    """
+
+    def __init__(self, origins: Iterable[str], *, own_origin: str | None) -> None:
+        self._origins = frozenset(origin.lower() for origin in origins)
+        self._any = ANY in self._origins
+        self._own = own_origin.lower() if own_origin else None
+
+    def allowed_origin(self, origin: str, *, host: str) -> str | None:
+        """The value of ``Access-Control-Allow-Origin`` for this origin, None when it is refused.
+
+        ``host`` is the request's Host header: a page that the service serves itself is no stranger.
+        """
+        if self._any:
+            return ANY
+        lowered = origin.lower()
+        if lowered in self._origins or lowered == self._own or lowered.partition("://")[2] == host.lower():
+            return origin
+        return None
+
+
+def allow_headers(requested: str | None) -> str:
+    """Of the header names that a preflight asks for, those that are allowed, in the browser's spelling."""
+    if not requested:
+        return _DEFAULT_ALLOW_HEADERS
+    names = [name.strip().lower() for name in requested.split(",")[:_MAX_REQUESTED]]
+    return ", ".join(name for name in names if _ALLOWED_HEADER.match(name)) or _DEFAULT_ALLOW_HEADERS

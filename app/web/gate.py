@@ -1,0 +1,142 @@
+"""The one middleware, around everything, unrouted paths too.
+
+It is one function and not a stack of five because each layer of aiohttp's costs every request a coroutine.
+The order, from outside in, and why:
+
+1. request id: everything after it can be found in the logs;
+2. CORS: a refused origin costs nothing further, and every answer below, errors included, gets the headers;
+3. load: beyond ``max_in_flight`` an honest 503 now beats a timeout later;
+4. the view;
+5. errors become answers, never after a response has begun;
+6. headers and the log line, which want the final status.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Middleware
+
+from app.appkeys import LIFECYCLE, LOG_LINE, REQUEST_ID, Lifecycle, LogLine
+from app.errors import CloakroomError, OriginNotAllowed, Overloaded
+from app.web.cors import ALLOW_METHODS, EXPOSE_HEADERS, MAX_AGE_SECONDS, CorsPolicy, allow_headers
+from app.web.errors import error_response, from_http_exception, internal_error
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+log = structlog.get_logger("cloakroom.request")
+
+REQUEST_ID_HEADER: Final = "x-request-id"
+_INCOMING_ID = re.compile(r"[A-Za-z0-9._-]{8,128}\Z")
+_BASE_HEADERS: Final = {
+    "Server": "cloakroom",
+    "Vary": "Origin",
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def gate(policy: CorsPolicy, *, max_in_flight: int) -> Middleware:
+    """Build the middleware. ``max_in_flight`` counts requests of this process."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        started = time.perf_counter()
+        request[REQUEST_ID] = _request_id(request)
+        lifecycle = request.app[LIFECYCLE]
+        origin = request.headers.get(hdrs.ORIGIN)
+        allowed = policy.allowed_origin(origin, host=request.host) if origin is not None else None
+        error: CloakroomError | None = None
+        lifecycle.in_flight += 1
+        try:
+            if origin is not None and allowed is None:
+                raise OriginNotAllowed(
+                    "Pages of this origin may not call this service. Its operator can add the origin to "
+                    "CLOAKROOM_CORS_ORIGINS."
+                )
+            if origin is not None and _is_preflight(request):
+                response: web.StreamResponse = web.Response(status=204)
+            elif lifecycle.in_flight > max_in_flight:
+                raise Overloaded("The service has too much to do just now. Try again shortly.", retry_after=1)
+            else:
+                response = await handler(request)
+        except CloakroomError as caught:
+            error = caught
+        except web.HTTPException as caught:
+            error = from_http_exception(caught)
+        except Exception:
+            # The traceback goes to the log, redacted there; the answer tells nothing.
+            log.exception("request_failed", request_id=request[REQUEST_ID])
+            error = internal_error()
+        finally:
+            lifecycle.in_flight -= 1
+        if error is not None:
+            response = error_response(error)
+        _finish(request, response, origin=origin, allowed=allowed, lifecycle=lifecycle)
+        line = request.get(LOG_LINE)
+        if line is not None:
+            _log(request, line, response.status, error, time.perf_counter() - started)
+        return response
+
+    return middleware
+
+
+def _request_id(request: web.Request) -> str:
+    given = request.headers.get(REQUEST_ID_HEADER)
+    if given is not None and _INCOMING_ID.match(given):
+        return given
+    return "req_" + secrets.token_hex(12)
+
+
+def _is_preflight(request: web.Request) -> bool:
+    return request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
+
+
+def _finish(
+    request: web.Request,
+    response: web.StreamResponse,
+    *,
+    origin: str | None,
+    allowed: str | None,
+    lifecycle: Lifecycle,
+) -> None:
+    """Set the headers that every answer has."""
+    if response.prepared:
+        return
+    headers = response.headers
+    for name, value in _BASE_HEADERS.items():
+        headers.setdefault(name, value)
+    headers[REQUEST_ID_HEADER] = request[REQUEST_ID]
+    if origin is not None and allowed is not None:
+        headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = allowed
+        headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = EXPOSE_HEADERS
+        if _is_preflight(request):
+            asked = request.headers.get(hdrs.ACCESS_CONTROL_REQUEST_HEADERS)
+            headers[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = ALLOW_METHODS
+            headers[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = allow_headers(asked)
+            headers[hdrs.ACCESS_CONTROL_MAX_AGE] = MAX_AGE_SECONDS
+    # A body that was refused halfway is not worth waiting for, nor is a kept connection while draining.
+    if lifecycle.draining or (request.can_read_body and not request.content.is_eof()):
+        response.force_close()
+
+
+def _log(
+    request: web.Request, line: LogLine, status: int, error: CloakroomError | None, seconds: float
+) -> None:
+    write = log.info if status < 500 else log.error
+    write(
+        line.event,
+        request_id=request[REQUEST_ID],
+        status=status,
+        code=error.answer_code if error is not None else None,
+        total_ms=round(seconds * 1000, 2),
+        provider_ms=round(line.timings.provider * 1000, 2),
+        store_ms=round(line.timings.store * 1000, 2),
+        **line.fields,
+    )
