@@ -91,9 +91,7 @@ class Settings(BaseSettings):
     sealing_keys: SecretStr | None = Field(None, description="ring kid:secret,... that seals keys in Redis")
     api_keys: SecretStr | None = Field(None, description="name:key pairs of the clients that may mint")
     admin_keys: SecretStr | None = Field(None, description="name:key pairs of the operators")
-    handle_prefix: str = Field(
-        "ek_", pattern=r"^[A-Za-z0-9_-]{0,16}$", description="put before each handle"
-    )
+    handle_prefix: str = Field("ek_", pattern=r"^[A-Za-z0-9_-]{0,16}$", description="put before each handle")
     handle_max_calls: int = Field(0, ge=0, le=1000, description="calls a handle is good for; 0: until expiry")
     replay_window_seconds: float = Field(30, ge=1, le=600, description="same offer, same answer, this long")
     call_retention_seconds: int = Field(
