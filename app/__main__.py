@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import sys
+from typing import Final
+
+_EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 1 failed, 2 used wrongly."""
-    from app.cli.root import run
+    """Run the command line and exit: 0 done, 1 failed, 2 used wrongly, 130 interrupted."""
+    try:
+        # Imported here, so that Ctrl-C during the imports is no traceback either.
+        from app.cli.root import run
 
-    sys.exit(run())
+        sys.exit(run())
+    except KeyboardInterrupt:
+        sys.exit(_EXIT_INTERRUPTED)
 
 
 if __name__ == "__main__":

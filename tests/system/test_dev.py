@@ -1,0 +1,299 @@
+"""``cloakroom dev`` as a person uses it: a process, its output, Ctrl-C, and what is left after it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SECONDS = 40.0  # for a machine that is busy with other tests; an idle one is up in two
+RECIPE_START, RECIPE_END = "# mint a handle", "offer.sdp"
+LISTENS = re.compile(r"https?://127\.0\.0\.1:(\d+)|redis://127\.0\.0\.1:(\d+)")
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs; one that ended and waits to be reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def descendants(pid: int) -> set[int]:
+    """Every process below ``pid``, by the kernel's own list."""
+    found = set[int]()
+    for tasks in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, tasks.read_text().split()):
+            found |= {child} | descendants(child)
+    return found
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Dev:
+    """One run of the command. Its output is read by a thread, so it never waits for the test."""
+
+    def __init__(self, directory: Path, *arguments: str, **environ: str) -> None:
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("CLOAKROOM_", "OPENAI_", "AZURE_", "FORCE_COLOR"))
+        }
+        # A directory of its own for temporary files shows each one that stays behind.
+        self.files = directory
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "app", "dev", *arguments],
+            env=kept | {"TMPDIR": str(directory)} | environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,  # a process group to send Ctrl-C to, as a terminal does
+        )
+        self._lines: list[str] = []
+        self._news = threading.Condition()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as output:
+            for line in output:
+                with self._news:
+                    self._lines.append(line)
+                    self._news.notify_all()
+
+    @property
+    def output(self) -> str:
+        with self._news:
+            return "".join(self._lines)
+
+    @property
+    def ports(self) -> set[int]:
+        return {int(first or second) for first, second in LISTENS.findall(self.output)}
+
+    def recipe(self) -> str:
+        """Wait for the printed commands and return them as they stand."""
+        with self._news:
+            there = self._news.wait_for(
+                lambda: (
+                    any(line.rstrip().endswith(RECIPE_END) for line in self._lines)
+                    or self.process.poll() is not None
+                ),
+                SECONDS,
+            )
+        text = self.output
+        assert there, text
+        assert self.process.poll() is None, text
+        start = text.index(RECIPE_START)
+        return text[start : text.index(RECIPE_END, start) + len(RECIPE_END)] + "\n"
+
+    def wait_for(self, text: str) -> None:
+        """Wait until ``text`` was printed."""
+        with self._news:
+            assert self._news.wait_for(lambda: any(text in line for line in self._lines), SECONDS)
+
+    def child(self, name: str) -> int:
+        found = re.search(rf"^{name} .*pid (\d+)", self.output, re.MULTILINE)
+        assert found, self.output
+        return int(found[1])
+
+    def ctrl_c(self) -> None:
+        os.killpg(self.process.pid, signal.SIGINT)
+
+    def wait(self) -> int:
+        status = self.process.wait(SECONDS)
+        self._reader.join(SECONDS)
+        return status
+
+    def clean_up(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.wait()
+
+
+@pytest.fixture
+def runs() -> Iterator[list[Dev]]:
+    started: list[Dev] = []
+    yield started
+    for run in started:
+        run.clean_up()
+
+
+@pytest.fixture
+def port() -> int:
+    """A port that was free a moment ago; the command passes over what is taken."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        found: int = probe.getsockname()[1]
+    return found
+
+
+def bash(script: str) -> str:
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=SECONDS,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def assert_a_relay(answer: str) -> None:
+    """What ``curl -i`` shows of a relay that worked."""
+    head, _, body = answer.replace("\r\n", "\n").partition("\n\n")
+    status, *headers = head.splitlines()
+    fields = {name.lower(): value for name, value in (line.split(": ", 1) for line in headers)}
+    assert status.split()[1] == "201", answer
+    assert fields["content-type"].startswith("application/sdp")
+    assert re.fullmatch(r"/v1/realtime/calls/rtc_\w+", fields["location"])
+    assert body.startswith("v=0\n")
+    assert "m=audio " in body
+    assert "a=fingerprint:sha-256 " in body
+
+
+def assert_nothing_is_left(run: Dev, pids: set[int], ports: set[int]) -> None:
+    assert [pid for pid in pids if alive(pid)] == []
+    assert [port for port in ports if is_open(port)] == []
+    assert list(run.files.iterdir()) == []
+
+
+def test_the_printed_commands_work_as_printed_and_ctrl_c_leaves_nothing(
+    runs: list[Dev], port: int, tmp_path: Path
+) -> None:
+    run = Dev(tmp_path, "--port", str(port))
+    runs.append(run)
+    recipe = run.recipe()
+    pids, ports = descendants(run.process.pid), run.ports
+    assert {run.child(name) for name in ("store", "provider", "replica-a", "replica-b")} == {
+        pid for pid in pids if alive(pid)
+    }
+    assert len(ports) >= 4
+    assert all(map(is_open, ports))
+
+    assert_a_relay(bash(recipe))
+    assert_a_relay(bash(recipe))  # and the same again
+
+    for pid in pids:
+        command_line = Path(f"/proc/{pid}/cmdline").read_text()
+        assert not re.search(r"ck_|sk-|k\d{8}a:", command_line)
+        # Outside the terminal's group: Ctrl-C reaches the supervisor alone, which keeps the order.
+        assert os.getpgid(pid) != run.process.pid
+    assert re.search(r"^replica-a \| \{", run.output, re.MULTILINE)
+    assert re.search(r"^replica-b \| \{", run.output, re.MULTILINE)
+    assert "\x1b[" not in run.output  # no colours into a pipe
+
+    run.ctrl_c()
+    assert run.wait() == 0
+    assert_nothing_is_left(run, pids, ports)
+
+
+def test_children_die_with_a_supervisor_that_was_killed(runs: list[Dev], port: int, tmp_path: Path) -> None:
+    run = Dev(tmp_path, "--port", str(port), "--quiet-logs")
+    runs.append(run)
+    run.recipe()
+    pids, ports = descendants(run.process.pid), run.ports
+    assert len(pids) == 4
+    run.process.kill()
+    run.wait()
+    deadline = time.monotonic() + 5
+    while any(map(alive, pids)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert [pid for pid in pids if alive(pid)] == []
+    assert [port for port in ports if is_open(port)] == []
+
+
+def test_a_taken_port_is_passed_over_and_said_so(runs: list[Dev], tmp_path: Path) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        run = Dev(tmp_path, "--port", str(port), "--replicas", "1", "--quiet-logs")
+        runs.append(run)
+        recipe = run.recipe()
+        assert f"port {port} is taken, so " in run.output
+        assert f"127.0.0.1:{port}/" not in recipe
+        assert_a_relay(bash(recipe))
+        assert "replica-a |" not in run.output
+        run.process.terminate()
+        assert run.wait() == 0
+
+
+def test_a_replica_that_dies_ends_everything_with_status_1(
+    runs: list[Dev], port: int, tmp_path: Path
+) -> None:
+    run = Dev(tmp_path, "--port", str(port))
+    runs.append(run)
+    run.recipe()
+    pids, ports = descendants(run.process.pid), run.ports
+    os.kill(run.child("replica-b"), signal.SIGKILL)
+    assert run.wait() == 1
+    assert "stopping all: replica-b was killed by signal 9" in run.output
+    assert_nothing_is_left(run, pids, ports)
+
+
+@pytest.mark.parametrize("moment", ["store ", "provider ", "replica-a "])
+def test_ctrl_c_while_things_come_up_leaves_nothing_either(
+    moment: str, runs: list[Dev], port: int, tmp_path: Path
+) -> None:
+    run = Dev(tmp_path, "--port", str(port), "--quiet-logs")
+    runs.append(run)
+    run.wait_for(moment)
+    pids = descendants(run.process.pid)
+    run.ctrl_c()
+    assert run.wait() == 0
+    assert_nothing_is_left(run, pids, run.ports)
+
+
+def test_a_second_ctrl_c_does_not_wait_for_a_hung_replica(runs: list[Dev], port: int, tmp_path: Path) -> None:
+    run = Dev(tmp_path, "--port", str(port), "--replicas", "1")
+    runs.append(run)
+    run.recipe()
+    pids, ports = descendants(run.process.pid), run.ports
+    os.kill(run.child("replica-a"), signal.SIGSTOP)
+    run.ctrl_c()
+    time.sleep(0.5)
+    assert run.process.poll() is None
+    began = time.monotonic()
+    run.ctrl_c()
+    assert run.wait() == 0
+    assert time.monotonic() - began < 5
+    assert_nothing_is_left(run, pids, ports)
+
+
+def test_a_replica_that_refuses_its_settings_is_quoted_and_ends_everything(
+    runs: list[Dev], port: int, tmp_path: Path
+) -> None:
+    run = Dev(tmp_path, "--port", str(port), "--quiet-logs", CLOAKROOM_SIGNING_KEYS="k:c2hvcnQ")
+    runs.append(run)
+    assert run.wait() == 1
+    assert "replica-a ended with status 1" in run.output
+    assert "CLOAKROOM_SIGNING_KEYS" in run.output
+    assert "weak" in run.output
+    assert_nothing_is_left(run, set(), run.ports)
+
+
+def test_without_a_shared_store_one_replica_serves_and_says_so(
+    runs: list[Dev], port: int, tmp_path: Path
+) -> None:
+    run = Dev(tmp_path, "--port", str(port), "--redis-url", "memory://", "--quiet-logs")
+    runs.append(run)
+    recipe = run.recipe()
+    assert "NO REDIS: one replica only" in run.output
+    assert "replica-b" not in run.output
+    assert_a_relay(bash(recipe))
+    run.ctrl_c()
+    assert run.wait() == 0
