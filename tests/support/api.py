@@ -1,0 +1,76 @@
+"""The two requests of every test, as a client and a browser send them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from tests.support.offers import fresh_offer
+
+
+@dataclass(frozen=True)
+class Reply:
+    """Status, headers and body of an answer."""
+
+    status: int
+    headers: dict[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        import orjson
+
+        return orjson.loads(self.text)
+
+    @property
+    def code(self) -> str:
+        """The error's code."""
+        return str(self.json["error"]["code"])
+
+
+async def post(
+    http: aiohttp.ClientSession,
+    url: str,
+    *,
+    data: Any = None,
+    json: Any = None,
+    headers: dict[str, str] | None = None,
+) -> Reply:
+    """POST and read the answer whole."""
+    async with http.post(url, data=data, json=json, headers=headers) as response:
+        # Header names in lower case, as the tests write them.
+        found = {name.lower(): value for name, value in response.headers.items()}
+        return Reply(response.status, found, await response.text())
+
+
+async def mint(
+    http: aiohttp.ClientSession, base: str, client_key: str, body: Any = None, **headers: str
+) -> Reply:
+    """Mint at ``base``, by default for gpt-realtime in LiteLLM's short form."""
+    return await post(
+        http,
+        f"{base}/v1/realtime/client_secrets",
+        json={"model": "gpt-realtime"} if body is None else body,
+        headers={"Authorization": f"Bearer {client_key}", **headers},
+    )
+
+
+async def minted(http: aiohttp.ClientSession, base: str, client_key: str, body: Any = None) -> str:
+    """Mint and return the handle."""
+    reply = await mint(http, base, client_key, body)
+    assert reply.status == 200, reply
+    return str(reply.json["value"])
+
+
+async def relay(
+    http: aiohttp.ClientSession, base: str, handle: str, offer: bytes | None = None, **headers: str
+) -> Reply:
+    """Relay a raw offer at ``base``, by default a fresh one."""
+    return await post(
+        http,
+        f"{base}/v1/realtime/calls",
+        data=fresh_offer() if offer is None else offer,
+        headers={"Authorization": f"Bearer {handle}", "Content-Type": "application/sdp", **headers},
+    )

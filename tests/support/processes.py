@@ -1,0 +1,158 @@
+"""Real processes: a replica and the provider in a box, started as an operator starts them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Self
+
+from app import lifeline
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+START_SECONDS: Final = 30.0
+
+
+class Process:
+    """A child whose standard output is kept as lines. It ends with the test process at the latest."""
+
+    def __init__(self, arguments: list[str], environment: Mapping[str, str]) -> None:
+        self.lines: list[str] = []
+        self._news = threading.Condition()
+        inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        self._process = lifeline.popen(
+            [sys.executable, "-m", *arguments],
+            cwd=ROOT,
+            env={**inherited, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    @property
+    def output(self) -> str:
+        return "\n".join(self.lines)
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The JSON log lines of this event so far."""
+        found = []
+        for line in list(self.lines):
+            if line.startswith("{") and name in line:
+                event = json.loads(line)
+                if event.get("event") == name:
+                    found.append(event)
+        return found
+
+    def wait_for_event(self, name: str, *, seconds: float = START_SECONDS) -> dict[str, Any]:
+        """Return the first line of this event; the process's output stands in the failure's message."""
+        deadline = time.monotonic() + seconds
+        with self._news:
+            while True:
+                found = self.events(name)
+                if found:
+                    return found[0]
+                left = deadline - time.monotonic()
+                if left <= 0 or not self.running:
+                    raise AssertionError(f"no {name!r} from {self._process.args!r}:\n{self.output}")
+                self._news.wait(min(left, 0.2))
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def wait(self, seconds: float = 10) -> int:
+        """Wait for the end and return the exit status."""
+        status = self._process.wait(seconds)
+        self._reader.join(2)
+        return status
+
+    def stop(self, *, seconds: float = 10) -> None:
+        """SIGTERM, then wait; SIGKILL should that not do."""
+        if self.running:
+            self.signal(signal.SIGTERM)
+            try:
+                self._process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait(seconds)
+        self._reader.join(2)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _read(self) -> None:
+        stream = self._process.stdout
+        assert stream is not None
+        with stream:
+            for line in stream:
+                with self._news:
+                    self.lines.append(line.decode("utf-8", "replace").rstrip("\n"))
+                    self._news.notify_all()
+
+
+class Replica(Process):
+    """``python -m app serve`` on a free port; returns when it is ready."""
+
+    def __init__(self, name: str, environment: Mapping[str, str]) -> None:
+        settings = {
+            "CLOAKROOM_HOST": "127.0.0.1",
+            "CLOAKROOM_PORT": "0",
+            "CLOAKROOM_REPLICA": name,
+            **environment,
+        }
+        super().__init__(["app", "serve"], settings)
+        self.name = name
+        try:
+            listening = self.wait_for_event("listening")
+        except BaseException:
+            self.stop()
+            raise
+        self.url = "http://" + listening["addresses"][0]
+
+
+class Sandbox(Process):
+    """``python -m app.sandbox`` on a free port; returns when it listens."""
+
+    def __init__(self, *arguments: str, openai_key: str, azure_key: str) -> None:
+        environment = {
+            "CLOAKROOM_SANDBOX_OPENAI_KEY": openai_key,
+            "CLOAKROOM_SANDBOX_AZURE_KEY": azure_key,
+        }
+        super().__init__(["app.sandbox", "--port", "0", *arguments], environment)
+        try:
+            self.url: str = self.wait_for_event("sandbox_ready")["url"]
+        except BaseException:
+            self.stop()
+            raise
+
+    def control(self, method: str, path: str, body: Any = None) -> Any:
+        """Call the control endpoint ``/_sandbox/<path>`` and return its JSON."""
+        request = urllib.request.Request(
+            f"{self.url}/_sandbox/{path}",
+            method=method,
+            data=json.dumps(body).encode() if body is not None else None,
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as response:
+            text = response.read()
+        return json.loads(text) if text else None

@@ -1,0 +1,53 @@
+"""Looks for planted secrets, and for the provider's real ephemeral keys, wherever text can end up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis.asyncio as redis
+
+from tests.support.stack import Stack
+
+
+def ephemeral_keys(stack: Stack) -> set[str]:
+    """The provider's keys as they went over the wire, from the journal of the provider in a box."""
+    journal = stack.sandbox.control("GET", "requests")["requests"]
+    found = set()
+    for entry in journal:
+        if not entry["path"].endswith("/calls"):
+            continue
+        headers = {name.lower(): value for name, value in dict(entry["headers"]).items()}
+        scheme, _, key = headers.get("authorization", "").partition(" ")
+        if scheme == "Bearer":
+            found.add(key)
+    return found
+
+
+def assert_nothing_planted_in(stack: Stack, sink: str, *texts: str) -> None:
+    """Fail when one of the run's secrets, or an ephemeral key, stands in one of the texts."""
+    keys = ephemeral_keys(stack)
+    assert keys, "the provider saw no ephemeral key: the search would prove nothing"
+    for secret in [*stack.planted.all_values(), *keys]:
+        for text in texts:
+            assert secret not in text, f"a secret stands in {sink}: {secret[:6]}..."
+
+
+async def store_dump(url: str) -> list[str]:
+    """Every key of the store with its whole value, as text."""
+    client: Any = redis.Redis.from_url(url, decode_responses=True)
+    try:
+        records = []
+        async for key in client.scan_iter(count=1000):
+            kind = await client.type(key)
+            if kind == "hash":
+                value: Any = await client.hgetall(key)
+            elif kind == "string":
+                value = await client.get(key)
+            elif kind == "zset":
+                value = await client.zrange(key, 0, -1, withscores=True)
+            else:
+                value = await client.smembers(key)
+            records.append(f"{key} {value}")
+        return records
+    finally:
+        await client.aclose()
