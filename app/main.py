@@ -59,7 +59,8 @@ def create_app(
         WiringError: a deployment's URL or the store's is unusable.
     """
     cors = CorsPolicy(settings.cors_origins, own_origin=settings.public_url)
-    app = web.Application(middlewares=[gate(cors, max_in_flight=settings.max_in_flight)])
+    shown_as = settings.replica if settings.demo_enabled else None
+    app = web.Application(middlewares=[gate(cors, max_in_flight=settings.max_in_flight, replica=shown_as)])
     app[SETTINGS] = settings
     app[LIFECYCLE] = Lifecycle()
     app[CLIENTS] = build_clients(settings)
@@ -114,7 +115,7 @@ def create_app(
         await store.close()
 
     app.cleanup_ctx.append(parts)
-    app.add_routes(routes())
+    app.add_routes(routes(settings))
     return app
 
 

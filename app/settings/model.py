@@ -99,6 +99,10 @@ class Settings(BaseSettings):
     )
 
     cors_origins: CommaSeparated = Field((), description="browser origins, comma separated; * for any")
+    demo: bool | None = Field(None, description="serve the page /demo; default: in development only")
+    demo_replicas: CommaSeparated = Field(
+        (), description="name=origin pairs for the page's pickers; default: itself"
+    )
 
     default_model: str | None = Field(None, description="alias for a mint request that names no model")
     deployments: dict[str, DeploymentSettings] = Field(default_factory=dict)
@@ -115,7 +119,7 @@ class Settings(BaseSettings):
     shutdown_seconds: float = Field(30, ge=0, le=600, description="for requests in flight after draining")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator("cors_origins", "demo_replicas", mode="before")
     @classmethod
     def _split_origins(cls, value: Any) -> Any:
         return _split(value)
@@ -126,6 +130,14 @@ class Settings(BaseSettings):
         for origin in value:
             if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s?#]+", origin):
                 raise ValueError(f"{origin!r} is no origin: write scheme://host[:port] without a path")
+        return value
+
+    @field_validator("demo_replicas")
+    @classmethod
+    def _named_replicas(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for pair in value:
+            if not re.fullmatch(NAME_PATTERN + r"=https?://[^/\s?#;'\"]+", pair):
+                raise ValueError(f"{pair!r} is not of the form name=https://host[:port]")
         return value
 
     @field_validator("public_url")
@@ -173,6 +185,11 @@ class Settings(BaseSettings):
     @property
     def production(self) -> bool:
         return self.environment == "production"
+
+    @property
+    def demo_enabled(self) -> bool:
+        """Whether the page ``/demo`` is served, and answers name the replica that gave them."""
+        return not self.production if self.demo is None else self.demo
 
     @classmethod
     def settings_customise_sources(

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import structlog
@@ -33,6 +33,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 log = structlog.get_logger("cloakroom.request")
 
 REQUEST_ID_HEADER: Final = "x-request-id"
+REPLICA_HEADER: Final = "x-cloakroom-replica"
 _INCOMING_ID = re.compile(r"[A-Za-z0-9._-]{8,128}\Z")
 _BASE_HEADERS: Final = {
     "Server": "cloakroom",
@@ -42,8 +43,16 @@ _BASE_HEADERS: Final = {
 }
 
 
-def gate(policy: CorsPolicy, *, max_in_flight: int) -> Middleware:
-    """Build the middleware. ``max_in_flight`` counts requests of this process."""
+def gate(policy: CorsPolicy, *, max_in_flight: int, replica: str | None = None) -> Middleware:
+    """Build the middleware. ``max_in_flight`` counts requests of this process.
+
+    ``replica`` is named in every answer, for the demo page; None names nobody.
+    """
+    base_headers, exposed = _BASE_HEADERS, EXPOSE_HEADERS
+    if replica is not None:
+        base_headers = {**_BASE_HEADERS, REPLICA_HEADER: replica}
+        # The date: the page counts a handle's life down by our clock, not by its own.
+        exposed = f"{EXPOSE_HEADERS}, {REPLICA_HEADER}, {hdrs.DATE}"
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -78,7 +87,15 @@ def gate(policy: CorsPolicy, *, max_in_flight: int) -> Middleware:
             lifecycle.in_flight -= 1
         if error is not None:
             response = error_response(error)
-        _finish(request, response, origin=origin, allowed=allowed, lifecycle=lifecycle)
+        _finish(
+            request,
+            response,
+            base_headers=base_headers,
+            exposed=exposed,
+            origin=origin,
+            allowed=allowed,
+            lifecycle=lifecycle,
+        )
         line = request.get(LOG_LINE)
         if line is not None:
             _log(request, line, response.status, error, time.perf_counter() - started)
@@ -102,6 +119,8 @@ def _finish(
     request: web.Request,
     response: web.StreamResponse,
     *,
+    base_headers: Mapping[str, str],
+    exposed: str,
     origin: str | None,
     allowed: str | None,
     lifecycle: Lifecycle,
@@ -110,12 +129,12 @@ def _finish(
     if response.prepared:
         return
     headers = response.headers
-    for name, value in _BASE_HEADERS.items():
+    for name, value in base_headers.items():
         headers.setdefault(name, value)
     headers[REQUEST_ID_HEADER] = request[REQUEST_ID]
     if origin is not None and allowed is not None:
         headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = allowed
-        headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = EXPOSE_HEADERS
+        headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = exposed
         if _is_preflight(request):
             asked = request.headers.get(hdrs.ACCESS_CONTROL_REQUEST_HEADERS)
             headers[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = ALLOW_METHODS
