@@ -14,6 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
+
+from app.store.engine import LocalEngine, find_engine
 
 SECONDS = 40.0  # for a machine that is busy with other tests; an idle one is up in two
 RECIPE_START, RECIPE_END = "# mint a handle", "offer.sdp"
@@ -256,6 +259,43 @@ def test_ctrl_c_while_things_come_up_leaves_nothing_either(
     run.ctrl_c()
     assert run.wait() == 0
     assert_nothing_is_left(run, pids, run.ports)
+
+
+def test_ctrl_c_while_the_store_still_starts_leaves_nothing_either(
+    runs: list[Dev], port: int, tmp_path: Path
+) -> None:
+    real = find_engine(os.environ)
+    assert real is not None
+    begun, programs, files = tmp_path / "begun", tmp_path / "bin", tmp_path / "files"
+    programs.mkdir()
+    files.mkdir()
+    slow = programs / "redis-server"
+    slow.write_text(
+        f'#!/bin/sh\n[ "$1" = --version ] || {{ touch "{begun}"; sleep 0.5; }}\nexec "{real.path}" "$@"\n'
+    )
+    slow.chmod(0o755)
+    run = Dev(files, "--port", str(port), PATH=f"{programs}:{os.environ['PATH']}")
+    runs.append(run)
+    deadline = time.monotonic() + SECONDS
+    while not begun.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    pids = descendants(run.process.pid)
+    assert pids
+    run.ctrl_c()
+    assert run.wait() == 0
+    assert_nothing_is_left(run, pids, run.ports)
+
+
+def test_a_store_of_the_users_own_is_used_and_left_alone(runs: list[Dev], port: int, tmp_path: Path) -> None:
+    with LocalEngine(password="very-own-password") as engine:
+        run = Dev(tmp_path, "--port", str(port), "--quiet-logs", CLOAKROOM_REDIS_URL=engine.url)
+        runs.append(run)
+        assert_a_relay(bash(run.recipe()))
+        run.ctrl_c()
+        assert run.wait() == 0
+        assert "very-own-password" not in run.output
+        with redis.Redis.from_url(engine.url) as client:
+            assert len(client.keys("cloakroom:handle:*")) == 1
 
 
 def test_a_second_ctrl_c_does_not_wait_for_a_hung_replica(runs: list[Dev], port: int, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from app.cli.dev import environment
+from app.cli.dev import environment, provider
 from app.cli.dev.child import Child, module_command
 from app.cli.dev.ports import base_url, choose_ports, reachable
 from app.cli.dev.readiness import first_sign, last_words, until_ready
@@ -101,9 +100,16 @@ class Stack:
         if environment.names_a_provider(self._environ):
             await self._screen.say("provider   from the environment")
             return None
+        webrtc = provider.can_connect_calls()
+        if not webrtc:
+            await self._screen.say(
+                "NO WEBRTC: offers get an answer, but no call will connect.\n"
+                "For real calls: pip install 'cloakroom[sandbox]'",
+                "bold yellow",
+            )
         self._sandbox = await Child.start(
             "provider",
-            module_command("app.sandbox", "--port", "0"),
+            provider.sandbox_command(webrtc=webrtc),
             environment.sandbox_environment(self._environ, self._secrets),
             self._show,
         )
@@ -150,7 +156,7 @@ class Stack:
     async def _show(self, name: str, lines: list[str]) -> None:
         if name == "provider" and not self._sandbox_url.done():
             for line in lines:
-                if url := _sandbox_ready(line):
+                if url := provider.ready_url(line):
                     self._sandbox_url.set_result(url)
                     break
         if self._options.quiet_logs:
@@ -160,14 +166,3 @@ class Stack:
             style = _STYLES[len(self._prefixes) % len(_STYLES)]
             prefix = self._prefixes[name] = self._screen.styled(f"{name:<9} |", style) + " "
         await self._screen.write("".join(f"{prefix}{line}\n" for line in lines))
-
-
-def _sandbox_ready(line: str) -> str | None:
-    """The URL in the one JSON line that the provider in a box prints when it listens."""
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return None
-    if isinstance(event, dict) and event.get("event") == "sandbox_ready":
-        return str(event["url"])
-    return None

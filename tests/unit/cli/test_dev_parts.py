@@ -19,6 +19,7 @@ from rich.console import Console
 
 from app.cli.dev.child import TAIL_LINES, Child, module_command
 from app.cli.dev.ports import base_url, choose_ports
+from app.cli.dev.provider import ready_url, sandbox_command
 from app.cli.dev.readiness import first_sign, is_ready
 from app.cli.dev.recipe import recipe
 from app.cli.dev.screen import Screen
@@ -164,6 +165,22 @@ async def test_our_package_is_found_and_not_one_of_that_name_in_the_working_dire
     child = await Child.start("child", module_command("app", "--version"), os.environ, sink)
     assert await child.wait() == 0
     assert sink.lines[0].startswith("cloakroom ")
+
+
+@pytest.mark.parametrize("webrtc", [True, False])
+async def test_the_provider_in_a_box_says_where_it_listens_and_answers_there(webrtc: bool) -> None:
+    sink = Lines()
+    child = await Child.start("provider", sandbox_command(webrtc=webrtc), os.environ, sink)
+    await sink.arrived.wait()
+    url = ready_url(sink.lines[0])
+    assert url is not None
+    host, _, port = url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"POST /v1/realtime/client_secrets HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+    assert (await reader.readline()).startswith(b"HTTP/1.1 401")  # no key: it is the strict provider
+    writer.close()
+    assert await child.stop(5, asyncio.Event())
+    assert ready_url('{"event": "other"}') is ready_url("[]") is ready_url("Traceback") is None
 
 
 @pytest.mark.parametrize(("answer", "ready"), [(b"200 OK", True), (b"503 Service Unavailable", False)])
