@@ -32,7 +32,9 @@ class ClientRegistry:
             InvalidApiKey: no key, or nobody's.
         """
         if unverified_key:
-            client = self._by_digest.get(hashlib.sha256(unverified_key.encode()).digest())
+            # aiohttp hands over a header's bytes that are no UTF-8 as surrogates.
+            key = unverified_key.encode("utf-8", "surrogateescape")
+            client = self._by_digest.get(hashlib.sha256(key).digest())
             if client is not None:
                 return client
         raise InvalidApiKey(_MESSAGE)
