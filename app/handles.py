@@ -131,7 +131,8 @@ class HandleIssuer:
     def _check_values(self, claims: dict[str, Any]) -> HandleClaims:
         handle_id, expires_at, issued_at = claims["jti"], claims["exp"], claims["iat"]
         # ``type() is`` and not isinstance: JSON's true would pass for 1.
-        well_formed = type(expires_at) is int and type(issued_at) is int and _ID.match(handle_id)
+        times_well_formed = type(expires_at) is int and type(issued_at) is int
+        well_formed = times_well_formed and type(handle_id) is str and _ID.match(handle_id)
         now = self._clock()
         if not well_formed or issued_at > now + CLOCK_SKEW_SECONDS:
             raise InvalidHandle(_MESSAGE)
