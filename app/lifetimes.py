@@ -9,6 +9,7 @@ own clock plus it. Thus skew between provider, replica and Redis cannot stretch 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Final
@@ -58,6 +59,8 @@ def _provider_now(date_header: str | None, now: float) -> float:
 @lru_cache(maxsize=4)
 def _epoch(date_header: str) -> float | None:
     try:
-        return parsedate_to_datetime(date_header).timestamp()
+        date = parsedate_to_datetime(date_header)
+        # RFC 9110, section 5.6.7: the obsolete asctime form names no zone, and every form means GMT.
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
