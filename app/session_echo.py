@@ -19,7 +19,12 @@ def clean_session(key: EphemeralKey, *, model: str, handle: str, expires_at: int
     if "client_secret" in session:
         session["client_secret"] = {"value": handle, "expires_at": expires_at}
     secret = key.value.reveal()
-    if secret.encode() in orjson.dumps(session):
+    try:
+        # As the answer will hold it: one level down, and the key as JSON spells it.
+        text = orjson.dumps({"session": session})
+    except orjson.JSONEncodeError:
+        return {"model": model}  # nested deeper than can be written; nothing that a caller could use
+    if orjson.dumps(secret)[1:-1] in text:
         cleaned: dict[str, Any] = _without(session, secret, handle)
         return cleaned
     return session
