@@ -17,7 +17,7 @@ _CREDENTIAL = re.compile(
       | \beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){1,2}      # a JWT
       | \b[0-9a-fA-F]{32,}\b                                 # Azure's older keys
       | \b[A-Za-z0-9_-]{64,}\b                               # Azure's newer keys, and any other long token
-      | (?<=://)[^/\s@]+(?=@)                                # user and password of a URL
+      | (?<=://)[^/\s]+(?=@)                                 # user and password of a URL, to the last @
       | (?i:(?<=bearer\ ))[^\s"',;]+
     )
     """,
