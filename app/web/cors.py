@@ -45,7 +45,9 @@ class CorsPolicy:
         if self._any:
             return ANY
         lowered = origin.lower()
-        if lowered in self._origins or lowered == self._own or lowered.partition("://")[2] == host.lower():
+        # "null" and other origins without an authority are never ours, nor is a request without a Host.
+        authority = lowered.partition("://")[2]
+        if lowered in self._origins or lowered == self._own or (authority and authority == host.lower()):
             return origin
         return None
 
