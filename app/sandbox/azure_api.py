@@ -75,6 +75,10 @@ async def client_secrets(request: web.Request) -> web.Response:
     if name is None:
         raise missing_parameter("session.model")
     check_deployment(provider, mint.family, name)
+    # The transcription inside a realtime session is a deployment of its own, not a model's name.
+    listener = model_of("transcription", mint.session)
+    if listener is not None:
+        check_deployment(provider, "transcription", listener)
     value, expires_at, session = mint_key(request, provider, "azure", mint.family, mint.session, mint.seconds)
     return web.json_response({"value": value, "expires_at": expires_at, "session": session})
 

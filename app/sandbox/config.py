@@ -41,6 +41,7 @@ class SandboxConfig:
         peer: `webrtc` answers with a real peer, `static` with text that only matches the offer's m-lines.
         peer_cap: calls that may be alive at once; the next offer is refused with 429.
         ice_seconds: how long an offer may stay unconnected before its call is ended.
+        call_seconds: how long a call lasts at most; OpenAI ends a session after an hour.
         greeting: what the partner says when the data channel opens; empty for the providers' own silence.
         journal_size: how many requests the journal remembers.
         now: epoch seconds, before the skew.
@@ -57,6 +58,7 @@ class SandboxConfig:
     peer: PeerKind = "webrtc"
     peer_cap: int = 64
     ice_seconds: float = 20.0
+    call_seconds: float = 3600.0
     greeting: str = ""
     journal_size: int = 1000
     now: Callable[[], float] = time.time

@@ -6,33 +6,31 @@ conversations".
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 from aiortc import RTCDataChannel
 
-from .calls import CallTerms
 from .items import Items, read_item
 from .listening import SpeechEdge
-from .outbox import EventError, Outbox, new_id
+from .outbox import EventError, Outbox, Spawn, new_id, parse_event
 from .response import Response
 from .session_update import updated
 from .voice_track import VoiceTrack
 from .words import Reply, reply_to
 
-Spawn = Callable[[Coroutine[Any, Any, None]], None]
-
 
 class Conversation:
-    """Answers the browser's events and takes turns with its voice. `spawn` runs what takes time."""
+    """Answers the browser's events and takes turns with its voice."""
 
-    def __init__(self, terms: CallTerms, voice: VoiceTrack, spawn: Spawn, greeting: str) -> None:
-        self._session: dict[str, Any] = dict(terms.session)
+    def __init__(
+        self, session: dict[str, Any], outbox: Outbox, voice: VoiceTrack, spawn: Spawn, greeting: str
+    ) -> None:
+        self._session = session
         self._voice = voice
         self._spawn = spawn
         self._greeting = greeting
-        self._outbox = Outbox(filtered=terms.filtered)
+        self._outbox = outbox
         self._items = Items()
         self._id = new_id("conv")
         self._response: Response | None = None
@@ -62,26 +60,17 @@ class Conversation:
 
     def open(self, channel: RTCDataChannel) -> None:
         """The browser's channel is open: the session is created, and a greeting spoken if there is one."""
-
-        def write(text: str) -> None:
-            # Between the browser's leaving and the call's end there is nobody to write to.
-            if channel.readyState == "open":
-                channel.send(text)
-
-        self._outbox.connect(write)
+        self._outbox.connect(channel)
         self._outbox.send("session.created", session=self._session)
         if self._greeting:
             self._respond(Reply(self._greeting), {})
 
     def received(self, message: str | bytes) -> None:
         """One event from the browser; a bad one is answered with `error`."""
-        event: Any = None
+        event: dict[str, Any] = {}
         try:
-            try:
-                event = json.loads(message)
-            except ValueError as error:
-                raise EventError("The event could not be parsed as JSON.", "invalid_json") from error
-            kind = event.get("type") if isinstance(event, dict) else None
+            event = parse_event(message)
+            kind = event.get("type")
             handler = self._handlers.get(kind) if isinstance(kind, str) else None
             if handler is None:
                 known = ", ".join(f"'{name}'" for name in self._handlers)
@@ -90,7 +79,7 @@ class Conversation:
                 )
             handler(event)
         except EventError as error:
-            self._outbox.refuse(error, event.get("event_id") if isinstance(event, dict) else None)
+            self._outbox.refuse(error, event.get("event_id"))
 
     def heard(self, edge: SpeechEdge) -> None:
         """Speech began or ended: the turn changes."""

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
+
+from aiortc import RTCDataChannel
+
+# Runs what takes time for as long as the call lives.
+Spawn = Callable[[Coroutine[Any, Any, None]], None]
 
 # What a browser still gets under `webrtcfilter=on`. Source: Microsoft's guide "Use the GPT Realtime API via
 # WebRTC". The session with its instructions, responses with their tool calls, and errors are not among them.
@@ -41,22 +46,35 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{secrets.token_hex(10)}"
 
 
+def parse_event(message: str | bytes) -> dict[str, Any]:
+    """A client event. Raises EventError when it is no JSON object."""
+    try:
+        event = json.loads(message)
+    except ValueError as error:
+        raise EventError("The event could not be parsed as JSON.", "invalid_json") from error
+    if not isinstance(event, dict):
+        raise EventError("The event must be a JSON object.", "invalid_value", "type")
+    return event
+
+
 class Outbox:
     """Sends server events, each with an `event_id` of its own. Until it is connected, it drops them."""
 
     def __init__(self, *, filtered: bool) -> None:
         self._filtered = filtered
-        self._write: Callable[[str], None] | None = None
+        self._channel: RTCDataChannel | None = None
 
-    def connect(self, write: Callable[[str], None]) -> None:
+    def connect(self, channel: RTCDataChannel) -> None:
         """Send to this channel from now on."""
-        self._write = write
+        self._channel = channel
 
     def send(self, kind: str, **fields: Any) -> None:
         """Send one event, unless the filter holds it back."""
-        if self._write is None or (self._filtered and not _passes(kind, fields)):
+        # Between the browser's leaving and the call's end there is nobody to send to.
+        if self._channel is None or self._channel.readyState != "open":
             return
-        self._write(json.dumps({"type": kind, "event_id": new_id("event"), **fields}))
+        if not self._filtered or _passes(kind, fields):
+            self._channel.send(json.dumps({"type": kind, "event_id": new_id("event"), **fields}))
 
     def refuse(self, error: EventError, client_event_id: object) -> None:
         """Answer a bad client event with an `error` event."""

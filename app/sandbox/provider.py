@@ -38,12 +38,14 @@ def make_provider(config: SandboxConfig) -> Provider:
         calls = CallBook(clock, lambda _terms, _ended: StaticPeer(), cap=None)
     else:
         # aiortc comes with the extra `sandbox`; static mode must not need it.
-        from .rtc_peer import RtcPeer
+        from .rtc_peer import PeerLimits, RtcPeer
+
+        limits = PeerLimits(config.ice_seconds, config.call_seconds)
 
         calls = CallBook(
             clock,
             lambda terms, ended: RtcPeer(
-                terms, ended, ice_seconds=config.ice_seconds, greeting=config.greeting
+                terms, ended, now=clock.time(), limits=limits, greeting=config.greeting
             ),
             cap=config.peer_cap,
         )

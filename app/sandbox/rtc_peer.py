@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from array import array
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 from aiortc import (
@@ -22,31 +23,52 @@ from .calls import CallTerms
 from .conversation import Conversation
 from .listening import SpeechDetector, loudness
 from .offers import reachable_part
+from .outbox import Outbox, new_id
 from .refusals import invalid_offer
+from .translation import Translation
 from .voice_track import VoiceTrack
 
 EVENTS_CHANNEL = "oai-events"
 
 
+@dataclass(frozen=True, slots=True)
+class PeerLimits:
+    """How long, in seconds, an offer may stay unconnected, and a call may last."""
+
+    ice_seconds: float
+    call_seconds: float
+
+
 class RtcPeer:
-    """One connection: it speaks and listens, and holds a conversation over the data channel `oai-events`.
+    """One connection: it speaks and listens, and has a partner on the data channel `oai-events`.
 
     `ended` is called once, with a reason, when the connection ends by itself: it failed, the browser left,
-    or no browser came within `ice_seconds`.
+    none came in time, or the session lasted its full time.
     """
 
     def __init__(
-        self, terms: CallTerms, ended: Callable[[str], None], *, ice_seconds: float, greeting: str
+        self,
+        terms: CallTerms,
+        ended: Callable[[str], None],
+        *,
+        now: float,
+        limits: PeerLimits,
+        greeting: str,
     ) -> None:
-        # An empty list, not None: None makes aiortc ask a public STUN server, and this peer stays on its
-        # host.
+        # An empty list, not None: with None aiortc asks a public STUN server, and this peer stays home.
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._ended = ended
-        self._ice_seconds = ice_seconds
+        self._limits = limits
         self._voice = VoiceTrack()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
-        self._conversation = Conversation(terms, self._voice, self._start, greeting)
+        outbox = Outbox(filtered=terms.filtered)
+        session = {**terms.session, "id": new_id("sess"), "expires_at": int(now + limits.call_seconds)}
+        self._partner: Conversation | Translation
+        if session["type"] == "translation":
+            self._partner = Translation(session, outbox, self._voice, self._start)
+        else:
+            self._partner = Conversation(session, outbox, self._voice, self._start, greeting)
         self._connection.on("connectionstatechange", self._on_state)
         self._connection.on("datachannel", self._on_channel)
         self._connection.on("track", self._on_track)
@@ -69,7 +91,7 @@ class RtcPeer:
         # StopIteration...
         except Exception as error:
             raise invalid_offer("it cannot be answered") from error
-        self._start(self._give_up_unconnected())
+        self._start(self._watch_the_clock())
         return str(self._connection.localDescription.sdp)
 
     async def close(self) -> None:
@@ -92,10 +114,13 @@ class RtcPeer:
             if transceiver.kind != "audio":
                 transceiver.direction = "inactive"
 
-    async def _give_up_unconnected(self) -> None:
-        await asyncio.sleep(self._ice_seconds)
+    async def _watch_the_clock(self) -> None:
+        await asyncio.sleep(self._limits.ice_seconds)
         if self.state != "connected":
             self._ended("never_connected")
+            return
+        await asyncio.sleep(self._limits.call_seconds - self._limits.ice_seconds)
+        self._ended("session_expired")
 
     def _on_state(self) -> None:
         # aiortc knows no "disconnected": a browser that leaves is "closed", one that vanished is "failed".
@@ -104,8 +129,8 @@ class RtcPeer:
 
     def _on_channel(self, channel: RTCDataChannel) -> None:
         if channel.label == EVENTS_CHANNEL:
-            channel.on("message", self._conversation.received)
-            self._conversation.open(channel)
+            channel.on("message", self._partner.received)
+            self._partner.open(channel)
 
     def _on_track(self, track: MediaStreamTrack) -> None:
         if track.kind == "audio":
@@ -129,10 +154,10 @@ class RtcPeer:
             edge = detector.hear(
                 loudness(samples),
                 1000 * frame.samples / frame.sample_rate,
-                self._conversation.turn_detection,
+                self._partner.turn_detection,
             )
             if edge is not None:
-                self._conversation.heard(edge)
+                self._partner.heard(edge)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         if self._closed:

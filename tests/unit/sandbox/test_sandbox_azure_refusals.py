@@ -23,6 +23,10 @@ def session(model: str | None, kind: str | None = "realtime") -> dict[str, Any]:
     return {"session": {name: value for name, value in asked.items() if value is not None}}
 
 
+def listening(model: str) -> dict[str, Any]:
+    return {"input": {"transcription": {"model": model}}}
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [
@@ -53,6 +57,16 @@ def session(model: str | None, kind: str | None = "realtime") -> dict[str, Any]:
             },
             404,
             "DeploymentNotFound",
+        ),
+        (
+            {"session": {**session("voice-prod")["session"], "audio": listening("whisper-1")}},
+            404,
+            "DeploymentNotFound",
+        ),
+        (
+            {"session": {**session("voice-prod")["session"], "audio": listening("voice-mini")}},
+            400,
+            "OpperationNotSupported",
         ),
         ({**session("voice-prod"), "expires_after": {"seconds": 5}}, 400, "integer_below_min_value"),
     ],

@@ -1,4 +1,4 @@
-"""What succeeds at OpenAI's paths succeeds here with the same shapes; keys, families, clock, static answers."""
+"""What succeeds at OpenAI is answered here in the same shapes; keys, families, clock, static answers."""
 
 from __future__ import annotations
 

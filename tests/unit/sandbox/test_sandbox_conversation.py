@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from openai.types.realtime import RealtimeServerEvent
+from openai.types.realtime import RealtimeServerEvent, RealtimeTranslationServerEvent
 from pydantic import TypeAdapter
 
-from app.sandbox.calls import CallTerms
 from app.sandbox.conversation import Conversation
+from app.sandbox.outbox import Outbox
 from app.sandbox.sessions import session_defaults
 from app.sandbox.voice import speech
 from app.sandbox.voice_track import VoiceTrack
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Minted = Callable[..., Awaitable[str]]
 SERVER_EVENT: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
+TRANSLATION_EVENT: TypeAdapter[Any] = TypeAdapter(RealtimeTranslationServerEvent)
 TOOL = {"type": "function", "name": "get_weather", "parameters": {"type": "object", "properties": {}}}
 
 
@@ -33,6 +34,12 @@ def say(page: Browser, text: str) -> None:
     item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
     page.send("conversation.item.create", item=item)
     page.send("response.create")
+
+
+def speak(microphone: VoiceTrack, words: str) -> None:
+    utterance = microphone.say()
+    utterance.feed(speech(words))
+    utterance.finish()
 
 
 @pytest.fixture
@@ -135,12 +142,8 @@ async def test_a_bad_event_is_answered_with_its_error_and_the_session_goes_on(
     event: Any, code: str | None, param: str | None
 ) -> None:
     channel = RecordingChannel()
-    talk = Conversation(
-        CallTerms("openai", "", "m", session_defaults("realtime", {})),
-        VoiceTrack(),
-        lambda work: work.close(),
-        "",
-    )
+    session = session_defaults("realtime", {})
+    talk = Conversation(session, Outbox(filtered=False), VoiceTrack(), lambda work: work.close(), "")
     talk.open(channel)  # type: ignore[arg-type]
     talk.received(event if isinstance(event, str) else json.dumps(event))
     refused = [e for e in channel.events if e["type"] == "error"]
@@ -175,9 +178,7 @@ async def test_speech_on_the_track_takes_a_turn_and_is_answered(
     page = browser(microphone)
     await page.call(client, await minted(client))
     await page.event("session.created")
-    utterance = microphone.say()
-    utterance.feed(speech("one two three"))
-    utterance.finish()
+    speak(microphone, "one two three")
     done = await page.event("response.done", 8.0)
     assert page.kinds[1:6] == [
         "input_audio_buffer.speech_started",
@@ -234,6 +235,67 @@ async def test_azures_filter_hides_the_session_tools_and_errors_from_the_browser
     }
     assert "secret prompt" not in str(page.events)
     assert "function_call" not in str(page.events)
+
+
+async def test_a_transcription_session_transcribes_and_never_responds(
+    sandbox: MakeSandbox, browser: MakeBrowser, minted: Minted
+) -> None:
+    client = await sandbox(peer="webrtc")
+    session = {"type": "transcription", "audio": {"input": {"transcription": {"model": "whisper-1"}}}}
+    microphone = VoiceTrack()
+    page = browser(microphone)
+    await page.call(client, await minted(client, session=session))
+    assert (await page.event("session.created"))["session"]["type"] == "transcription"
+    speak(microphone, "one two three")
+    heard = await page.event("conversation.item.input_audio_transcription.completed", 8.0)
+    assert heard["transcript"].endswith("seconds of speech")
+    page.send("response.create")
+    assert (await page.event("error"))["error"]["code"] == "invalid_event_for_session_type"
+    assert "response.created" not in page.kinds
+    for event in page.events:
+        strictly(event)
+
+
+async def test_a_translation_session_speaks_after_the_speaker_in_its_own_events(
+    sandbox: MakeSandbox, browser: MakeBrowser, minted: Minted
+) -> None:
+    client = await sandbox(peer="webrtc")
+    base = "/v1/realtime/translations"
+    audio = {"input": {"transcription": {"model": "whisper-1"}}, "output": {"language": "fr"}}
+    session = {"model": "gpt-realtime-translate", "audio": audio}
+    microphone = VoiceTrack()
+    page = browser(microphone)
+    await page.call(client, await minted(client, f"{base}/client_secrets", session=session), f"{base}/calls")
+    await page.event("session.created")
+    page.send("session.update", session={"audio": {"output": {"language": "de"}}})
+    await page.event("session.updated")
+    page.send("session.update", session={"voice": "ash"}, event_id="e")
+    assert (await page.event("error"))["error"]["param"] == "session.voice"
+    speak(microphone, "one two three")
+    await page.event("session.input_transcript.delta", 8.0)
+    await page.until(lambda: page.events[-1].get("delta") == " de.")
+    await page.until(lambda: page.loudest > 1000)
+    page.send("session.close")
+    await page.event("session.closed")
+    for event in page.events:
+        assert TRANSLATION_EVENT.validate_python(event).type == event["type"]
+
+
+async def test_speech_over_a_response_interrupts_it(
+    sandbox: MakeSandbox, browser: MakeBrowser, minted: Minted
+) -> None:
+    client = await sandbox(peer="webrtc")
+    microphone = VoiceTrack()
+    page = browser(microphone)
+    await page.call(client, await minted(client))
+    await page.event("session.created")
+    say(page, " ".join(["word"] * 30))
+    await page.event("output_audio_buffer.started")
+    speak(microphone, "wait wait wait")
+    await page.event("output_audio_buffer.cleared")
+    done = await page.event("response.done")
+    assert done["response"]["status"] == "cancelled"
+    assert done["response"]["status_details"]["reason"] == "turn_detected"
 
 
 async def test_a_second_response_waits_for_the_first(page: Browser) -> None:

@@ -89,6 +89,18 @@ async def test_an_offer_that_never_connects_ends_by_itself(
     assert (await ended(client))["end_reason"] == "never_connected"
 
 
+async def test_a_call_ends_when_its_session_has_lasted_its_time(
+    sandbox: MakeSandbox, browser: MakeBrowser, minted: Minted
+) -> None:
+    client = await sandbox(peer="webrtc", ice_seconds=0.5, call_seconds=1.0)
+    page = browser()
+    await page.call(client, await minted(client))
+    created = await page.event("session.created")
+    assert abs(created["session"]["expires_at"] - time.time() - 1) < 2
+    assert (await ended(client))["end_reason"] == "session_expired"
+    await page.until(lambda: page.connection.connectionState == "closed")
+
+
 async def test_a_browsers_offer_with_mdns_candidates_is_answered_at_once(
     sandbox: MakeSandbox, offer: str, minted: Minted
 ) -> None:
