@@ -40,7 +40,11 @@ def parse_address(url: str) -> StoreAddress:
     Raises:
         ValueError: malformed; the message holds no part of the URL but its scheme.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        # Its own message quotes what stands before the host.
+        raise ValueError("the store URL cannot be read; percent-encode user and password") from None
     if parts.scheme not in _KINDS:
         raise ValueError(f"a store URL cannot begin with {parts.scheme or 'nothing'}://")
     kind, tls = _KINDS[parts.scheme]
@@ -51,6 +55,10 @@ def parse_address(url: str) -> StoreAddress:
     hosts = tuple(_host(text, _DEFAULT_PORTS.get(kind, 6379)) for text in where.split(",") if text)
     if not hosts:
         raise ValueError(f"the store URL {parts.scheme}://... names no host")
+    if kind == "server" and len(hosts) > 1:
+        raise ValueError(
+            f"{parts.scheme}:// takes one host; redis+sentinel:// and redis+cluster:// take more"
+        )
     segments = [unquote(segment) for segment in parts.path.split("/") if segment]
     service = segments.pop(0) if kind == "sentinel" and segments else "mymaster"
     options = dict(parse_qsl(parts.query))
@@ -70,11 +78,11 @@ def parse_address(url: str) -> StoreAddress:
 
 
 def _host(text: str, default_port: int) -> tuple[str, int]:
-    parts = urlsplit(f"//{text}")
     try:
+        parts = urlsplit(f"//{text}")
         port = parts.port
     except ValueError:
-        raise ValueError("the port in the store URL is no number from 0 to 65535") from None
+        raise ValueError("a host or port in the store URL cannot be read") from None
     if not parts.hostname:
         raise ValueError("the store URL has a host that cannot be read")
     return parts.hostname, port or default_port
