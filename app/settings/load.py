@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import yaml
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource
 
 from app.settings.model import Settings
@@ -25,9 +26,14 @@ CONFIG_NAME: Final = "CLOAKROOM_CONFIG"
 USUAL_MODEL: Final = "gpt-realtime"
 
 _ENV_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-# Other programs' names under our prefix: the provider in a box, and the variables that Kubernetes sets
-# in every pod for a Service called "cloakroom".
-_FOREIGN_NAMES: Final = ("CLOAKROOM_SANDBOX_", "CLOAKROOM_SERVICE_", "CLOAKROOM_PORT_")
+# Another program's names under our prefix: the provider in a box.
+_FOREIGN_NAMES: Final = ("CLOAKROOM_SANDBOX_",)
+# What Kubernetes sets in every pod for a Service called "cloakroom", "cloakroom-redis" and the like.
+_SERVICE_LINK = re.compile(
+    r"CLOAKROOM_(?:[A-Z0-9_]+_)?"
+    r"(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)\Z"
+)
+_SERVICE_LINK_URL = re.compile(r"CLOAKROOM_(?:[A-Z0-9_]+_)?PORT\Z")
 
 
 class SettingsError(Exception):
@@ -43,6 +49,17 @@ class _MappingSource(EnvSettingsSource):
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
         return {name.lower(): value for name, value in self._environ.items()}
+
+    def prepare_field_value(
+        self, field_name: str, field: FieldInfo, value: Any, value_is_complex: bool
+    ) -> Any:
+        try:
+            return super().prepare_field_value(field_name, field, value, value_is_complex)
+        except ValueError:
+            # The library's own error names no variable, and its cause carries the value.
+            raise SettingsError(
+                f'{PREFIX}{field_name.upper()}: must be a JSON object such as {{"name": ...}}'
+            ) from None
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
@@ -67,12 +84,14 @@ def known_environment_names() -> frozenset[str]:
 
 
 def _without_service_links(environ: Mapping[str, str]) -> dict[str, str]:
-    """Drop ``CLOAKROOM_PORT=tcp://...``, which Kubernetes sets for a Service called "cloakroom"."""
-    return {
-        name: value
-        for name, value in environ.items()
-        if not (name == "CLOAKROOM_PORT" and value.startswith(("tcp://", "udp://")))
-    }
+    """Drop Kubernetes' variables, among them ``CLOAKROOM_PORT=tcp://...``, which is no port of ours."""
+    return {name: value for name, value in environ.items() if not _is_service_link(name, value)}
+
+
+def _is_service_link(name: str, value: str) -> bool:
+    if _SERVICE_LINK_URL.match(name):
+        return value.startswith(("tcp://", "udp://", "sctp://"))
+    return _SERVICE_LINK.match(name) is not None
 
 
 def _refuse_unknown_names(environ: Mapping[str, str]) -> None:
@@ -94,7 +113,7 @@ def _read_yaml(environ: Mapping[str, str]) -> dict[str, Any]:
         return {}
     try:
         loaded = yaml.safe_load(Path(name).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         # A YAML error quotes the line at fault, which may hold a secret: only its place is told.
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
@@ -161,8 +180,9 @@ def _add_usual_deployments(values: dict[str, Any], environ: Mapping[str, str]) -
         models |= {"*": "openai", USUAL_MODEL: "openai"}
     if deployments:
         values["deployments"] = deployments
-        values["models"] = values.get("models") or models
-        values.setdefault("default_model", USUAL_MODEL)
+        if not values.get("models"):
+            values["models"] = models
+            values.setdefault("default_model", USUAL_MODEL)
 
 
 def _problem_lines(error: ValidationError) -> Iterator[str]:
