@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import urlsplit
 
 from app.models import Deployment
+from app.upstream.base import http_url
 from app.upstream.openai import OpenAI
 
 GA_PATH: Final = "/openai/v1"
@@ -22,8 +22,8 @@ class Azure(OpenAI):
     def base_url(self, pasted: str | None) -> str:
         """Keep the origin, drop every path and query: portals and samples print a dozen forms of both."""
         text = (pasted or "").strip()
-        parts = urlsplit(text if "://" in text else f"https://{text}")
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+        parts = http_url(text if "://" in text else f"https://{text}")
+        if parts is None:
             raise ValueError(
                 "base_url must be the endpoint of the Azure resource, https://NAME.openai.azure.com"
             )

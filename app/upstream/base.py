@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
+from urllib.parse import SplitResult, urlsplit
 
 import orjson
 
@@ -23,6 +24,8 @@ JSON_TYPE: Final = "application/json"
 # An opaque credential: printable, no spaces, so it can never break out of a header.
 _KEY = re.compile(r"[\x21-\x7e]{8,4096}\Z")
 _CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
+# A name, an IPv4 or an IPv6 address; names in other scripts are pasted in their ASCII form.
+_HOST = re.compile(r"[A-Za-z0-9.:_-]{1,253}\Z")
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 _PARAM = re.compile(r"[A-Za-z0-9_.\[\]-]{1,128}\Z")
 _SAFE_VALUE = re.compile(r"[A-Za-z0-9 :;,._/=+-]{1,128}\Z")
@@ -79,6 +82,17 @@ class Provider(Protocol):
         """
 
 
+def http_url(text: str) -> SplitResult | None:
+    """Split an http or https URL; None for anything else, or where a user or password stands in it."""
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return None
+    plain = host is not None and _HOST.match(host) is not None and "@" not in parts.netloc
+    return parts if plain and parts.scheme in ("http", "https") else None
+
+
 def read_ephemeral_key(deployment: Deployment, response: UpstreamResponse) -> EphemeralKey:
     """Read ``{value, expires_at, session}`` (contracts, section 1; Azure answers alike)."""
     if response.status not in (200, 201):
@@ -100,11 +114,14 @@ def read_ephemeral_key(deployment: Deployment, response: UpstreamResponse) -> Ep
 
 
 def read_sdp_answer(deployment: Deployment, key: Secret, response: UpstreamResponse) -> Answer:
-    """Read a 201 (or 200) with an SDP body; the call id is the last segment of ``Location``."""
-    if response.status not in (200, 201):
+    """Read a 201 (or 200) with an SDP body; the call id is the last segment of ``Location``.
+
+    Any other 2xx may have created a call just as well.
+    """
+    if not 200 <= response.status <= 299:
         raise read_error(deployment, response, secrets=(deployment.api_key, key))
-    sdp = response.body
-    if not sdp.startswith(b"v=0") or b"m=audio" not in sdp or key.reveal().encode() in sdp:
+    sdp, well_formed = response.body, response.status in (200, 201)
+    if not well_formed or not sdp.startswith(b"v=0") or b"m=audio" not in sdp or key.reveal().encode() in sdp:
         raise OutcomeUnknown(
             "The provider accepted the offer, but its answer is no SDP. A call may exist: do not resend it."
         )
@@ -124,7 +141,11 @@ def read_error(
 
     Only a well-formed ``{"error": {...}}`` keeps the provider's status; anything else is a 502.
     """
-    headers = kept_headers(response.headers)
+    headers = {
+        name: value
+        for name, value in kept_headers(response.headers).items()
+        if not _holds_secret(value, secrets)
+    }
     retry_after = retry_seconds(response.headers.get("Retry-After"))
     error = _error_object(response)
     if error is None:
@@ -133,12 +154,11 @@ def read_error(
             retry_after=retry_after,
             headers=headers,
         )
-    code, param = error.get("code"), error.get("param")
     return UpstreamError(
         _message(deployment, response.status, error, secrets),
         upstream_status=response.status,
-        upstream_code=code if isinstance(code, str) and _CODE.match(code) else None,
-        param=param if isinstance(param, str) and _PARAM.match(param) else None,
+        upstream_code=_word(error.get("code"), _CODE, secrets),
+        param=_word(error.get("param"), _PARAM, secrets),
         retry_after=retry_after,
         headers=headers,
     )
@@ -172,6 +192,17 @@ def _error_object(response: UpstreamResponse) -> dict[str, Any] | None:
         return None
     error = body.get("error") if isinstance(body, dict) else None
     return error if isinstance(error, dict) and isinstance(error.get("message"), str) else None
+
+
+def _word(value: Any, form: re.Pattern[str], secrets: tuple[Secret, ...]) -> str | None:
+    """A code or a field's name, or None when it has another form or a key stands in it."""
+    if not isinstance(value, str) or not form.match(value) or _holds_secret(value, secrets):
+        return None
+    return value
+
+
+def _holds_secret(text: str, secrets: tuple[Secret, ...]) -> bool:
+    return any(secret.reveal() in text for secret in secrets)
 
 
 def _message(deployment: Deployment, status: int, error: dict[str, Any], secrets: tuple[Secret, ...]) -> str:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import orjson
 
+from app.errors import InvalidRequest
 from app.models import Answer, Deployment, EphemeralKey, MintRequest, Offer, Secret
 from app.upstream.base import (
     JSON_TYPE,
     SDP_TYPE,
     UpstreamRequest,
     UpstreamResponse,
+    http_url,
     read_ephemeral_key,
     read_sdp_answer,
 )
@@ -27,18 +28,23 @@ class OpenAI:
     def base_url(self, pasted: str | None) -> str:
         if pasted is None:
             return DEFAULT_BASE_URL
-        parts = urlsplit(pasted.strip())
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
+        parts = http_url(pasted.strip())
+        if parts is None or parts.query or parts.fragment:
             raise ValueError(
                 "base_url must look like https://api.openai.com/v1, without user, query or fragment"
             )
         return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
     def mint_request(self, deployment: Deployment, mint: MintRequest) -> UpstreamRequest:
+        try:
+            body = orjson.dumps(mint_body(deployment, mint))
+        except orjson.JSONEncodeError:
+            # It reads 1024 levels and writes 254.
+            raise InvalidRequest("'session' is nested too deeply.", param="session") from None
         return UpstreamRequest(
             url=f"{deployment.base_url}/realtime/client_secrets",
             headers={**self.credential(deployment), "Content-Type": JSON_TYPE, "Accept": JSON_TYPE},
-            body=orjson.dumps(mint_body(deployment, mint)),
+            body=body,
         )
 
     def read_mint(self, deployment: Deployment, response: UpstreamResponse) -> EphemeralKey:
