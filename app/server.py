@@ -27,6 +27,8 @@ log = structlog.get_logger("cloakroom.server")
 # connection on which it is just sending a request.
 KEEPALIVE_SECONDS: Final = 75.0
 BACKLOG: Final = 1024
+# What a caller may still send after we refused its body, before the connection is cut.
+LINGER_SECONDS: Final = 2.0
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -45,6 +47,7 @@ async def serve(settings: Settings) -> None:
         handler_cancellation=False,
         keepalive_timeout=KEEPALIVE_SECONDS,
         shutdown_timeout=settings.shutdown_seconds,
+        lingering_time=LINGER_SECONDS,
     )
     await runner.setup()
     try:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
-import aiohttp
 import pytest
 
 from tests.support.stack import Stack
@@ -22,9 +21,3 @@ def static_stack() -> Iterator[Stack]:
     """Two replicas and a provider that answers with text only, for tests that need thousands of calls."""
     with Stack(peer="static", sandbox_arguments=("--peer-cap", "100000")) as stack:
         yield stack
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as session:
-        yield session

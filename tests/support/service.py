@@ -1,0 +1,84 @@
+"""The service and the provider in a box inside the test's own loop: quick, and open to be looked into."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+from aiohttp.test_utils import TestServer
+
+from app.main import create_app
+from app.sandbox import SandboxConfig, create_sandbox
+from app.sandbox.faults import read_fault
+from app.sandbox.provider import PROVIDER, Provider
+from app.settings import load_settings
+from tests.support import api
+from tests.support.api import Reply
+from tests.support.planted import Planted
+
+
+@dataclass
+class Service:
+    """One replica in front of one provider; ``base`` is its URL."""
+
+    http: aiohttp.ClientSession
+    base: str
+    planted: Planted
+    provider: Provider
+    server: TestServer = field(repr=False)
+    sandbox: TestServer = field(repr=False)
+
+    async def mint(self, body: Any = None, **headers: str) -> Reply:
+        return await api.mint(self.http, self.base, self.planted.client_key, body, **headers)
+
+    async def minted(self, body: Any = None) -> str:
+        return await api.minted(self.http, self.base, self.planted.client_key, body)
+
+    async def relay(self, handle: str, offer: bytes | None = None, **headers: str) -> Reply:
+        return await api.relay(self.http, self.base, handle, offer, **headers)
+
+    async def post(self, path: str, **options: Any) -> Reply:
+        return await api.post(self.http, self.base + path, **options)
+
+    async def stop_provider(self) -> int:
+        """Close the provider's listener and connections; return the port that it had."""
+        port = self.sandbox.port
+        await self.sandbox.close()
+        assert port is not None
+        return port
+
+    def fault(self, kind: str, path: str, **more: Any) -> None:
+        """Arm a fault at the provider."""
+        self.provider.faults.arm(read_fault({"kind": kind, "path": path, **more}))
+
+    def asked(self, path: str = "") -> int:
+        """How many requests the provider has had at paths that end so."""
+        return sum(count for name, count in self.provider.journal.counts().items() if name.endswith(path))
+
+
+async def start_sandbox(config: SandboxConfig) -> TestServer:
+    """Start a provider in this loop."""
+    server = TestServer(create_sandbox(config))
+    await server.start_server()
+    return server
+
+
+async def start_service(
+    http: aiohttp.ClientSession, sandbox: TestServer, store_url: str, planted: Planted, **settings: str
+) -> Service:
+    """Start a replica in this loop."""
+    environment = planted.environment(
+        **{
+            "CLOAKROOM_REPLICA": "replica-a",
+            "CLOAKROOM_REDIS_URL": store_url,
+            "OPENAI_API_KEY": planted.openai_key,
+            "OPENAI_BASE_URL": str(sandbox.make_url("/v1")),
+            **settings,
+        }
+    )
+    server = TestServer(create_app(load_settings(environment)), access_log=None)
+    await server.start_server()
+    return Service(
+        http, str(server.make_url("")).rstrip("/"), planted, sandbox.app[PROVIDER], server, sandbox
+    )

@@ -1,0 +1,219 @@
+"""A provider that fails in every way: the table's answer, no inner detail, and no offer sent twice."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+
+from app.sandbox import SandboxConfig
+from tests.conftest import ServiceFactory
+from tests.support.offers import fresh_offer
+from tests.support.planted import Planted
+from tests.support.service import Service
+
+FAST = {"CLOAKROOM_MINT_TIMEOUT_SECONDS": "1", "CLOAKROOM_RELAY_TIMEOUT_SECONDS": "0.6"}
+# Words that would tell a caller how we are built or where the provider is.
+INNER_DETAIL = (
+    "Traceback",
+    "aiohttp",
+    "127.0.0.1",
+    "localhost",
+    "ClientOSError",
+    "html",
+    "HTML>",
+    "/realtime",
+)
+
+MINT_FAULTS: list[tuple[str, dict[str, Any], int, str]] = [
+    ("drop_before", {}, 502, "upstream_error"),
+    ("drop_after", {}, 502, "upstream_error"),
+    ("stall", {}, 504, "upstream_timeout"),
+    ("html", {"status": 200}, 502, "upstream_error"),
+    ("html", {"status": 502}, 502, "upstream_error"),
+    ("redirect", {}, 502, "upstream_error"),
+    ("bad_header", {}, 502, "upstream_error"),
+    ("bad_json", {}, 502, "upstream_error"),
+    ("huge_body", {}, 502, "upstream_error"),
+    ("garble", {}, 502, "upstream_error"),
+    ("truncate", {}, 502, "upstream_error"),
+    ("past_expiry", {}, 502, "upstream_error"),
+]
+RELAY_FAULTS: list[tuple[str, dict[str, Any], int, str]] = [
+    ("drop_before", {}, 502, "outcome_unknown"),
+    ("drop_after", {}, 502, "outcome_unknown"),
+    ("stall", {}, 504, "upstream_timeout"),
+    ("stall_after", {}, 504, "upstream_timeout"),
+    ("html", {"status": 200}, 502, "outcome_unknown"),
+    ("html", {"status": 502}, 502, "upstream_error"),
+    ("redirect", {}, 502, "upstream_error"),
+    ("bad_header", {}, 502, "outcome_unknown"),
+    ("garble", {}, 502, "outcome_unknown"),
+    ("huge_body", {}, 502, "outcome_unknown"),
+    ("truncate", {}, 502, "outcome_unknown"),
+]
+
+
+def _no_inner_detail(text: str) -> None:
+    for word in INNER_DETAIL:
+        assert word not in text, text
+
+
+@pytest.mark.parametrize(("kind", "options", "status", "code"), MINT_FAULTS)
+async def test_a_mint_that_fails_at_the_provider_gets_the_tables_answer(
+    service_factory: ServiceFactory, kind: str, options: dict[str, Any], status: int, code: str
+) -> None:
+    service = await service_factory(**FAST)
+    service.fault(kind, "client_secrets", times=0, **options)
+    reply = await service.mint()
+    assert (reply.status, reply.code) == (status, code), reply
+    _no_inner_detail(reply.text)
+
+
+@pytest.mark.parametrize(("kind", "options", "status", "code"), RELAY_FAULTS)
+async def test_a_relay_that_fails_at_the_provider_gets_the_tables_answer_and_is_sent_once(
+    service_factory: ServiceFactory, kind: str, options: dict[str, Any], status: int, code: str
+) -> None:
+    service = await service_factory(**FAST)
+    handle = await service.minted()
+    service.fault(kind, "calls", times=0, **options)
+    offer = fresh_offer()
+    reply = await service.relay(handle, offer)
+    assert (reply.status, reply.code) == (status, code), reply
+    _no_inner_detail(reply.text)
+    assert service.asked("/calls") == 1
+    if code in ("outcome_unknown", "upstream_timeout"):
+        # The same offer again may hit a call that exists: it is answered from memory, not sent.
+        again = await service.relay(handle, offer)
+        assert again.code == "outcome_unknown"
+        assert service.asked("/calls") == 1
+
+
+@pytest.mark.parametrize("kind", ["drop_before", "stall", "html"])
+async def test_one_failure_is_retried_and_the_mint_succeeds(
+    service_factory: ServiceFactory, kind: str
+) -> None:
+    service = await service_factory(CLOAKROOM_MINT_TIMEOUT_SECONDS="2")
+    service.fault(kind, "client_secrets", times=1, **({"status": 503} if kind == "html" else {}))
+    assert (await service.mint()).status == 200
+    assert service.asked("/client_secrets") == 2
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+async def test_a_passing_status_is_retried_and_the_mint_succeeds(service: Service, status: int) -> None:
+    service.fault("status", "client_secrets", status=status, times=2)
+    assert (await service.mint()).status == 200
+    assert service.asked("/client_secrets") == 3
+
+
+async def test_a_429_keeps_the_providers_code_retry_after_and_rate_limit_headers(service: Service) -> None:
+    body = '{"error": {"message": "Slow down.", "type": "requests", "code": "rate_limit_exceeded"}}'
+    headers = {"Retry-After": "17", "x-ratelimit-remaining-requests": "0", "x-secret": "no"}
+    service.fault("status", "client_secrets", status=429, times=0, body=body, headers=headers)
+    reply = await service.mint()
+    assert (reply.status, reply.code) == (429, "rate_limit_exceeded")
+    assert reply.json["error"]["type"] == "upstream_error"
+    assert reply.headers["retry-after"] == "17"
+    assert reply.headers["x-ratelimit-remaining-requests"] == "0"
+    assert reply.headers["x-upstream-request-id"]
+    assert "x-secret" not in reply.headers
+    # Seventeen seconds are beyond the deadline, so no second try was made.
+    assert service.asked("/client_secrets") == 1
+
+
+async def test_an_exhausted_quota_is_not_retried(service: Service) -> None:
+    body = '{"error": {"message": "You exceeded your quota.", "type": "x", "code": "insufficient_quota"}}'
+    service.fault("status", "client_secrets", status=429, times=0, body=body)
+    assert (await service.mint()).code == "insufficient_quota"
+    assert service.asked("/client_secrets") == 1
+
+
+async def test_a_refused_credential_shows_nothing_of_the_credential(
+    service_factory: ServiceFactory, planted: Planted
+) -> None:
+    config = SandboxConfig(openai_keys=("sk-another-key-entirely",), peer="static")
+    service = await service_factory(sandbox=config)
+    reply = await service.mint()
+    assert (reply.status, reply.code) == (401, "invalid_api_key")
+    assert reply.json["error"]["type"] == "upstream_error"
+    assert planted.openai_key[:12] not in reply.text
+    assert planted.openai_key[-4:] not in reply.text
+    assert "deployment 'openai'" in reply.json["error"]["message"]
+
+
+async def test_a_provider_that_refuses_connections_is_unreachable_and_gives_the_use_back(
+    service_factory: ServiceFactory,
+) -> None:
+    service = await service_factory(CLOAKROOM_HANDLE_MAX_CALLS="1", **FAST)
+    handle = await service.minted()
+    port = await service.stop_provider()
+    reply = await service.relay(handle)
+    assert (reply.status, reply.code) == (502, "upstream_unreachable")
+    assert reply.headers["retry-after"] == "1"
+    _no_inner_detail(reply.text)
+    reply = await service.mint()
+    assert (reply.status, reply.code) == (502, "upstream_unreachable")
+    # The offer never reached anybody, so the one use is still there when the provider is back.
+    answering = await asyncio.start_server(_answer_sdp, "127.0.0.1", port)
+    async with answering:
+        assert (await service.relay(handle)).status == 201
+        assert (await service.relay(handle)).code == "handle_spent"
+
+
+async def test_a_provider_that_never_accepts_the_connection_is_unreachable(
+    service_factory: ServiceFactory,
+) -> None:
+    with socket.socket() as full:
+        # A listening socket whose backlog is full lets further connections hang.
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        port = full.getsockname()[1]
+        fillers = [socket.socket() for _ in range(4)]
+        try:
+            for filler in fillers:
+                filler.setblocking(False)
+                filler.connect_ex(("127.0.0.1", port))
+            service = await service_factory(
+                OPENAI_BASE_URL=f"http://127.0.0.1:{port}/v1",
+                CLOAKROOM_CONNECT_TIMEOUT_SECONDS="0.2",
+                CLOAKROOM_MINT_TIMEOUT_SECONDS="1",
+            )
+            reply = await service.mint()
+        finally:
+            for filler in fillers:
+                filler.close()
+    assert (reply.status, reply.code) == (502, "upstream_unreachable")
+
+
+async def test_an_answer_without_a_call_id_is_passed_on_without_location(service: Service) -> None:
+    handle = await service.minted()
+    service.fault("no_location", "calls")
+    reply = await service.relay(handle)
+    assert reply.status == 201
+    assert "location" not in reply.headers
+
+
+async def test_a_providers_refusal_of_the_offer_spends_the_use(service_factory: ServiceFactory) -> None:
+    service = await service_factory(CLOAKROOM_HANDLE_MAX_CALLS="1")
+    handle = await service.minted()
+    body = '{"error": {"message": "The offer has no usable codec.", "type": "x", "code": "invalid_offer"}}'
+    service.fault("status", "calls", status=400, body=body)
+    offer = fresh_offer()
+    reply = await service.relay(handle, offer)
+    assert (reply.status, reply.code) == (400, "invalid_offer")
+    assert reply.json["error"]["message"] == "The offer has no usable codec."
+    assert (await service.relay(handle, offer)).code == "handle_spent"
+
+
+async def _answer_sdp(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Just enough of a provider to answer one offer on a port that must be the old one."""
+    await reader.readuntil(b"\r\n\r\n")
+    body = b"v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n"
+    writer.write(
+        b"HTTP/1.1 201 Created\r\nContent-Type: application/sdp\r\nLocation: /v1/realtime/calls/rtc_back\r\n"
+        b"Connection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    )
+    await writer.drain()
+    writer.close()
