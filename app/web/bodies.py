@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from email import message_from_bytes
-from email.policy import HTTP
 from typing import Any, Final
 
 import orjson
@@ -13,6 +11,7 @@ from aiohttp import web
 
 from app.errors import InvalidOffer, InvalidRequest, RequestTooLarge, UnsupportedMediaType
 from app.models import Offer
+from app.web.multipart import read_form
 
 JSON_TYPE: Final = "application/json"
 SDP_TYPE: Final = "application/sdp"
@@ -114,15 +113,7 @@ def _sdp_of_json(body: bytes) -> bytes:
 
 
 def _sdp_of_multipart(content_type: str, body: bytes) -> bytes:
-    message = message_from_bytes(
-        b"Content-Type: " + content_type.encode("latin-1", "replace") + b"\r\n\r\n" + body, policy=HTTP
-    )
-    parts: dict[str, bytes] = {}
-    for part in message.iter_parts() if message.is_multipart() else ():
-        name = part.get_param("name", header="content-disposition")
-        payload = part.get_payload(decode=True)
-        if isinstance(name, str) and isinstance(payload, bytes):
-            parts.setdefault(name, payload)
+    parts = read_form(content_type, body)
     if "sdp" not in parts:
         raise InvalidRequest("The form has no part 'sdp'.", param="sdp")
     if "session" in parts:

@@ -14,6 +14,8 @@ from app.models import MAX_KEY_SECONDS, MIN_KEY_SECONDS, Family, MintRequest
 _FIELDS: Final = frozenset({"model", "session", "expires_after"})
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}\Z")
 _SUBJECT = re.compile(r"[\x21-\x7e]{1,128}\Z")
+# RFC 6454: scheme://host[:port], or the word null.
+_ORIGIN = re.compile(r"[\x21-\x7e]{1,300}\Z")
 _ANCHOR: Final = "created_at"
 
 
@@ -40,6 +42,8 @@ def parse_mint(
         raise InvalidRequest("'session.type' must be 'realtime'.", param="session.type")
     if subject is not None and not _SUBJECT.match(subject):
         raise InvalidRequest("A subject has 1 to 128 printable characters.", param="x-cloakroom-subject")
+    if origin is not None and not _ORIGIN.match(origin):
+        raise InvalidRequest("The Origin header is not one.", param="origin")
     return MintRequest(
         model=_model(body, session, default_model),
         family=Family.REALTIME,
