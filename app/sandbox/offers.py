@@ -6,8 +6,7 @@ import re
 
 from .refusals import invalid_offer
 
-# What an offer must carry to be answerable with ICE, DTLS and one audio stream (RFC 8839, RFC 8842, RFC
-# 9429).
+# What an offer needs to be answerable with ICE, DTLS and one audio stream (RFC 8839, 8842 and 9429).
 _REQUIRED = {
     "no audio m-line": re.compile(r"^m=audio ", re.M),
     "no ice-ufrag": re.compile(r"^a=ice-ufrag:\S{4,}", re.M),

@@ -12,8 +12,7 @@ from aiohttp import web
 from . import refusals
 
 SDP = "application/sdp"
-# What a part may call itself: a plain form field has no type at all, and OpenAI's own JavaScript guide
-# sends such.
+# What a part may call itself. A plain form field has no type, and OpenAI's JavaScript guide sends such.
 _PART_TYPES = {"sdp": (SDP, "text/plain"), "session": ("application/json", "text/plain")}
 
 

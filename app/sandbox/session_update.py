@@ -8,8 +8,7 @@ from typing import Any
 from .outbox import EventError
 from .sessions import merged
 
-# The beta's flat fields: the GA session refuses them, which is the mistake that pages written for the beta
-# make.
+# The beta's flat fields: the GA session refuses them, as pages written for the beta find out.
 _BETA_FIELDS = (
     "voice",
     "modalities",
