@@ -29,6 +29,8 @@ _HOST = re.compile(r"[A-Za-z0-9.:_-]{1,253}\Z")
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 _PARAM = re.compile(r"[A-Za-z0-9_.\[\]-]{1,128}\Z")
 _SAFE_VALUE = re.compile(r"[A-Za-z0-9 :;,._/=+-]{1,128}\Z")
+# A line that is not ``x=value``, or a control character other than the line's end.
+_NOT_SDP = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]|\n(?![a-z]=|\r?\n|\Z)")
 _RETRY_SECONDS = re.compile(r"[0-9]{1,5}\Z")
 
 
@@ -120,12 +122,21 @@ def read_sdp_answer(deployment: Deployment, key: Secret, response: UpstreamRespo
     """
     if not 200 <= response.status <= 299:
         raise read_error(deployment, response, secrets=(deployment.api_key, key))
-    sdp, well_formed = response.body, response.status in (200, 201)
-    if not well_formed or not sdp.startswith(b"v=0") or b"m=audio" not in sdp or key.reveal().encode() in sdp:
+    sdp = response.body
+    if response.status not in (200, 201) or not _is_sdp_answer(sdp) or key.reveal().encode() in sdp:
         raise OutcomeUnknown(
             "The provider accepted the offer, but its answer is no SDP. A call may exist: do not resend it."
         )
     return Answer(sdp=sdp, call_id=call_id_of(response.headers.get("Location", "")))
+
+
+def _is_sdp_answer(sdp: bytes) -> bool:
+    """Whether a browser could use it: UTF-8 lines of ``x=value`` (RFC 8866) with an audio section."""
+    try:
+        text = sdp.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return text.startswith("v=0") and "\nm=audio " in text and not _NOT_SDP.search(text)
 
 
 def call_id_of(location: str) -> str | None:

@@ -22,6 +22,7 @@ MAX_ANSWER_BYTES: Final = 262_144
 # seldom one that the provider is just closing.
 KEEPALIVE_SECONDS: Final = 20.0
 _CONNECTIONS: Final = 1024
+_CONNECT_SHARE: Final = 0.9
 
 
 class NotConnected(Exception):
@@ -55,7 +56,9 @@ class UpstreamClient:
             NotConnected: the connection was never made.
             NoAnswer: it was, and then no whole, well-formed answer of a sane size came in time.
         """
-        limits = aiohttp.ClientTimeout(total=timeout, connect=min(self._connect_timeout, timeout))
+        # Connecting must time out first: the total's end would not tell whether bytes had left.
+        connect = min(self._connect_timeout, timeout * _CONNECT_SHARE)
+        limits = aiohttp.ClientTimeout(total=timeout, connect=connect)
         try:
             async with self._session.post(
                 request.url, data=request.body, headers=request.headers, allow_redirects=False, timeout=limits

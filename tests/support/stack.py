@@ -16,19 +16,30 @@ class Stack:
     Args:
         peer: the sandbox's ``--peer``: ``webrtc`` for media, ``static`` for load.
         sandbox_arguments: further options of the sandbox.
+        engine_arguments: further options of the store's server.
         settings: further environment of every replica.
     """
 
-    def __init__(self, *, peer: str, sandbox_arguments: tuple[str, ...] = (), **settings: str) -> None:
+    def __init__(
+        self,
+        *,
+        peer: str,
+        sandbox_arguments: tuple[str, ...] = (),
+        engine_arguments: tuple[str, ...] = (),
+        **settings: str,
+    ) -> None:
         self.planted = Planted()
         self._settings = settings
         self._peer = peer
         self._sandbox_arguments = sandbox_arguments
+        self._engine_arguments = engine_arguments
         self._resources = ExitStack()
 
     def __enter__(self) -> Self:
         with ExitStack() as resources:
-            self.engine = resources.enter_context(LocalEngine(password=self.planted.store_password))
+            self.engine = resources.enter_context(
+                LocalEngine(password=self.planted.store_password, extra_args=self._engine_arguments)
+            )
             self.sandbox = resources.enter_context(
                 Sandbox(
                     "--peer",
