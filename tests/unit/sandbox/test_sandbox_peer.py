@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiortc import RTCIceGatherer
 
 if TYPE_CHECKING:
     from tests.unit.sandbox.conftest import Client, MakeBrowser, MakeSandbox
@@ -119,6 +120,19 @@ async def test_a_browsers_offer_with_mdns_candidates_is_answered_at_once(
     assert "opus/48000/2" in text
     assert "typ host" in text
     assert "srflx" not in text, "the peer must not have asked a STUN server"
+
+
+async def test_the_peer_never_looks_for_a_stun_server(
+    sandbox: MakeSandbox, offer: str, minted: Minted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reach_out() -> list[Any]:
+        raise AssertionError("aiortc takes its default, a public server, only when it is given none")
+
+    monkeypatch.setattr(RTCIceGatherer, "getDefaultIceServers", reach_out)
+    client = await sandbox(peer="webrtc")
+    headers = {"Authorization": f"Bearer {await minted(client)}", "Content-Type": "application/sdp"}
+    async with client.post("/v1/realtime/calls", data=offer, headers=headers) as answer:
+        assert answer.status == 201
 
 
 async def test_calls_over_the_cap_are_refused_until_one_ends(
