@@ -1,0 +1,59 @@
+"""Well-formed values of every kind, for tests that change one thing about them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import Any, Final, Literal
+
+from app.models import Deployment, Family, MintRequest, Offer, Secret
+
+# An hour that never moves, for everything that takes a clock; epoch seconds.
+NOW: Final = 1_790_000_000.0
+
+OPENAI_KEY: Final = "sk-proj-unit7Qz4YtWmP1nXcVbKjHgFdSaRe9876"
+AZURE_KEY: Final = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
+EPHEMERAL_KEY: Final = "ek_unit_5f0c2ad9e87b41c6a3d2"
+
+BASE_URLS: Final = {
+    "openai": "https://api.openai.com/v1",
+    "azure": "https://acme-voice.openai.azure.com/openai/v1",
+}
+
+
+def ring_secret(name: str, *, size: int = 32) -> str:
+    """``size`` bytes of base64url that look random and are the same in every run."""
+    return base64.urlsafe_b64encode(hashlib.shake_256(name.encode()).digest(size)).decode().rstrip("=")
+
+
+def ring(*kids: str) -> str:
+    """A ring's text with these key ids, the first of them active."""
+    return ",".join(f"{kid}:{ring_secret(kid)}" for kid in kids)
+
+
+def ed25519_ring(kid: str) -> str:
+    """A ring's text with one Ed25519 key."""
+    return f"{kid}:ed25519.{ring_secret(kid)}"
+
+
+def deployment(provider: Literal["openai", "azure"] = "openai", **changes: Any) -> Deployment:
+    """A deployment of this provider."""
+    values: dict[str, Any] = {
+        "name": f"{provider}-main",
+        "provider": provider,
+        "base_url": BASE_URLS[provider],
+        "api_key": Secret(OPENAI_KEY if provider == "openai" else AZURE_KEY),
+        "upstream_model": "voice-prod" if provider == "azure" else None,
+    }
+    return Deployment(**{**values, **changes})
+
+
+def mint_request(**changes: Any) -> MintRequest:
+    """A checked mint request."""
+    values: dict[str, Any] = {"model": "assistant", "family": Family.REALTIME, "session": {}}
+    return MintRequest(**{**values, **changes})
+
+
+def offer(sdp: bytes) -> Offer:
+    """An offer as ``web.bodies`` makes it."""
+    return Offer(sdp=sdp, sha256=hashlib.sha256(sdp).hexdigest())
