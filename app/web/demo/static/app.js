@@ -1,0 +1,111 @@
+/** The page: its parts, its one button, and which state it is in. */
+
+import { byId } from "./dom.js";
+import { EventLog } from "./events.js";
+import { Meter } from "./meter.js";
+import { Notice } from "./notice.js";
+import { Run } from "./run.js";
+import { chosen, loadConfig, takeKey } from "./settings.js";
+import { Talk } from "./talk.js";
+import { Ticket } from "./ticket.js";
+import { Timeline } from "./timeline.js";
+
+const BUTTON = { idle: "Start call", starting: "Cancel", live: "End call" };
+const FIELDS = { key: "key", model: "model", relay: "relay-on" };
+
+const button = byId("call");
+const mute = byId("mute");
+const notice = new Notice(takeWay);
+const timeline = new Timeline();
+const ticket = new Ticket();
+const events = new EventLog();
+const talk = new Talk();
+const mine = new Meter("mine");
+const theirs = new Meter("theirs");
+
+let context = null;
+let run = null;
+let began = 0;
+
+function status(text, tone = "quiet") {
+  byId("status").textContent = text;
+  byId("status").dataset.tone = tone;
+  if (tone === "live" && document.body.dataset.phase !== "live") {
+    began = performance.now();
+    phase("live");
+  }
+}
+
+function phase(name) {
+  document.body.dataset.phase = name;
+  byId("call-label").textContent = BUTTON[name];
+  byId("choices").disabled = name !== "idle";
+  mute.hidden = name !== "live";
+}
+
+function start() {
+  notice.clear();
+  timeline.reset();
+  ticket.clear();
+  events.clear();
+  talk.clear();
+  setMute(false);
+  phase("starting");
+  // The choices are locked now; whoever pressed Enter in one of them must not lose their place.
+  button.focus();
+  // Made and woken by the press itself, or the browser's rule against unasked sound would keep it asleep.
+  context ??= new AudioContext();
+  context.resume();
+  run = new Run(
+    { timeline, ticket, events, talk, notice, mine, theirs, context, audio: byId("audio"), status, ended },
+    chosen(),
+  );
+  run.start();
+}
+
+function ended(error) {
+  const lasted = document.body.dataset.phase === "live" ? (performance.now() - began) / 1000 : 0;
+  run = null;
+  phase("idle");
+  if (error) {
+    status(`No call. ${notice.show(error)}.`, "warn");
+  } else {
+    status(lasted ? `Call ended after ${lasted.toFixed(0)} seconds.` : "Given up. Ready when you are.");
+  }
+}
+
+function takeWay(way) {
+  if (way in FIELDS) {
+    byId(FIELDS[way]).focus();
+    return;
+  }
+  if (way === "fresh") byId("handle").value = "";
+  if (way === "tone") byId("source").value = "tone";
+  start();
+}
+
+function setMute(on) {
+  mute.setAttribute("aria-pressed", on);
+  mute.textContent = on ? "Unmute" : "Mute";
+  run?.mute(on);
+}
+
+byId("form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (run) run.stop();
+  else start();
+});
+mute.addEventListener("click", () => setMute(mute.getAttribute("aria-pressed") !== "true"));
+addEventListener("pagehide", () => run?.stop());
+// A page that was reached by the address with a key, and is given another: take that one, too.
+addEventListener("hashchange", takeKey);
+
+takeKey();
+phase("idle");
+loadConfig().then(
+  () => status("Ready. Press the button and allow the microphone."),
+  (error) => {
+    notice.show(error);
+    status("Not ready.", "warn");
+  },
+);

@@ -1,0 +1,206 @@
+/**
+ * A realtime voice call through Cloakroom: the one file to copy into your own app. No dependencies.
+ *
+ * Your backend mints. It posts {"model": "..."} with its client key to /v1/realtime/client_secrets and gives
+ * the page `value` (the handle) and `calls_url`. The client key never comes near a browser.
+ *
+ *   const { value, calls_url } = await (await fetch("/your/backend", { method: "POST" })).json();
+ *   const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
+ *   const call = await connect({ callsUrl: calls_url, handle: value, stream, onEvent: console.log });
+ *   call.send({ type: "response.create" });
+ *   ...
+ *   call.close();
+ */
+
+/** What to do about a failure; `CallError.action` is one of these names. */
+export const ADVICE = {
+  mint: "Ask your backend for a new handle and call again.",
+  retry: "Wait a moment and try again.",
+  call: "Call again with a new handle. Do not send the same offer again: it may have made a call.",
+  fix: "Trying again will not help: something must be changed first.",
+};
+
+const ACTIONS = {
+  invalid_handle: "mint",
+  handle_expired: "mint",
+  handle_revoked: "mint",
+  handle_spent: "mint",
+  rate_limited: "retry",
+  store_unavailable: "retry",
+  overloaded: "retry",
+  draining: "retry",
+  upstream_unreachable: "retry",
+  network_error: "retry",
+  upstream_timeout: "call",
+  outcome_unknown: "call",
+  timeout: "call",
+  answer_unusable: "call",
+  connection_failed: "call",
+  connection_lost: "call",
+  call_ended: "call",
+};
+
+/**
+ * Why there is no call (any more). Switch on `code`: it is stable, the message is for people.
+ *
+ * `status`, `requestId` and `retryAfter` (seconds) come from the answer and are null where there was none.
+ */
+export class CallError extends Error {
+  constructor(code, message, { status = null, type = null, requestId = null, retryAfter = null, cause } = {}) {
+    super(message, { cause });
+    this.name = "CallError";
+    Object.assign(this, { code, status, type, requestId, retryAfter });
+    // A provider's own code is not in the table: its status says whether waiting can help.
+    this.action = ACTIONS[code] ?? (status === 429 || status >= 500 ? "retry" : "fix");
+    this.advice = ADVICE[this.action];
+  }
+}
+
+/** Turn an answer that is not 2xx into a CallError; Cloakroom and OpenAI share the body's form. */
+export async function errorOf(response) {
+  const body = await response.json().catch(() => null);
+  const { code, message, type } = body?.error ?? {};
+  return new CallError(code ?? `http_${response.status}`, message ?? `The answer was ${response.status}.`, {
+    status: response.status,
+    type,
+    requestId: response.headers.get("x-request-id"),
+    retryAfter: Number(response.headers.get("retry-after")) || null,
+  });
+}
+
+/** fetch, with its one vague TypeError made into a CallError. */
+export async function request(url, options) {
+  try {
+    return await fetch(url, options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    if (error.name === "TimeoutError") throw new CallError("timeout", "The service did not answer in time.");
+    throw new CallError(
+      "network_error",
+      "The service could not be reached, or it does not allow pages of this origin.",
+      { cause: error },
+    );
+  }
+}
+
+/**
+ * Make a call. Resolves, when sound flows and events can be sent, to `{ id, send, close, pc, channel, sound }`.
+ *
+ * @param callsUrl  where offers go: `calls_url` of the mint's answer, or the same path at another replica
+ * @param handle    `value` of the mint's answer
+ * @param stream    a MediaStream with the caller's audio; it stays yours, so stop its tracks after the call
+ * @param onEvent   called with each event of the provider, parsed
+ * @param onStep    called with ("offer" | "relay" | "answer" | "connected", detail), to show progress
+ * @param onEnd     called once when an established call ends: with null after close(), else with a CallError
+ * @param audio     the <audio> element to play through; one is made when there is none
+ * @param signal    an AbortSignal that gives up the attempt
+ * @param timeout   milliseconds for the answer, and then again for the connection
+ * @param rtc       RTCConfiguration, for a TURN server of your own
+ * @throws CallError, or the signal's AbortError
+ */
+export async function connect({
+  callsUrl, handle, stream, onEvent = () => {}, onStep = () => {}, onEnd = () => {},
+  audio = new Audio(), signal, timeout = 20_000, rtc = {},
+}) {
+  const pc = new RTCPeerConnection(rtc);
+  // Before the offer: the channel must be in it, and the provider speaks on one of this name.
+  const channel = pc.createDataChannel("oai-events");
+  channel.onmessage = ({ data }) => onEvent(JSON.parse(data));
+  for (const track of stream.getAudioTracks()) pc.addTrack(track, stream);
+  const sound = new MediaStream();
+  pc.ontrack = ({ track }) => {
+    sound.addTrack(track);
+    audio.autoplay = true;
+    audio.srcObject = sound;
+  };
+
+  const close = () => {
+    channel.close();
+    pc.close();
+    audio.srcObject = null;
+  };
+  try {
+    // No wait for ICE candidates: the answer has the provider's, and those are enough to reach it.
+    await pc.setLocalDescription(await pc.createOffer());
+    onStep("offer", { sdp: pc.localDescription.sdp });
+
+    const limit = AbortSignal.timeout(timeout);
+    const response = await request(callsUrl, {
+      method: "POST",
+      headers: { Authorization: `Bearer ${handle}`, "Content-Type": "application/sdp" },
+      body: pc.localDescription.sdp,
+      signal: signal ? AbortSignal.any([signal, limit]) : limit,
+    });
+    onStep("relay", { response });
+    if (!response.ok) throw await errorOf(response);
+    const sdp = await response.text();
+    // Readable across origins because the service exposes it; the call's id is its last part.
+    const id = response.headers.get("Location")?.split("/").pop() ?? null;
+
+    await pc.setRemoteDescription({ type: "answer", sdp }).catch((cause) => {
+      throw new CallError("answer_unusable", "The provider's answer to the offer is none.", { cause });
+    });
+    onStep("answer", { id });
+    await established(pc, channel, signal, timeout);
+    onStep("connected", {});
+    return watched({ id, pc, channel, sound, close }, onEnd);
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+/** Wait until the connection stands and the channel is open. */
+function established(pc, channel, signal, timeout) {
+  return new Promise((resolve, reject) => {
+    const fail = (why) =>
+      settle(reject, new CallError("connection_failed", `The audio connection to the provider ${why}.`));
+    const timer = setTimeout(() => fail("did not come about in time"), timeout);
+    const abort = () => settle(reject, signal.reason);
+    const check = () => {
+      if (pc.connectionState === "failed") fail("failed: no network path was found");
+      else if (channel.readyState === "closed") fail("was closed at once");
+      else if (pc.connectionState === "connected" && channel.readyState === "open") settle(resolve);
+    };
+    const settle = (how, value) => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", abort);
+      pc.onconnectionstatechange = channel.onopen = channel.onclose = null;
+      how(value);
+    };
+    pc.onconnectionstatechange = channel.onopen = channel.onclose = check;
+    signal?.addEventListener("abort", abort);
+    if (signal?.aborted) abort();
+    else check();
+  });
+}
+
+/** Watch an established call for its end, whoever ends it. */
+function watched({ id, pc, channel, sound, close }, onEnd) {
+  let over = false;
+  const end = (error) => {
+    if (over) return;
+    over = true;
+    close();
+    onEnd(error);
+  };
+  channel.onclose = () => end(new CallError("call_ended", "The provider ended the call."));
+  pc.onconnectionstatechange = () => {
+    if (pc.connectionState === "failed") {
+      end(new CallError("connection_lost", "The connection to the provider was lost."));
+    }
+  };
+  return {
+    id,
+    pc,
+    channel,
+    sound,
+    close: () => end(null),
+    send(event) {
+      if (channel.readyState !== "open") {
+        throw new CallError("call_ended", "The call is over, so nothing can be sent.");
+      }
+      channel.send(JSON.stringify(event));
+    },
+  };
+}

@@ -1,0 +1,60 @@
+/**
+ * Mints a handle, which in a real app is your backend's job: the client key belongs there, not in a page.
+ * The demo does it here so that it can show the step.
+ */
+
+import { CallError, errorOf, request } from "./cloakroom.js";
+
+const MINT_PATH = "v1/realtime/client_secrets";
+const CALLS_PATH = "v1/realtime/calls";
+
+/** Returns `{ value, expiresAt, life, replica, clock }`; times in epoch seconds, `clock` the service's own. */
+export async function mint({ key, model, mintOn, seconds }, signal) {
+  if (!key) throw new CallError("no_client_key", "The service mints for clients that it knows.");
+  const response = await request(mintOn.base + MINT_PATH, {
+    method: "POST",
+    headers: { Authorization: `Bearer ${key}`, "Content-Type": "application/json" },
+    body: JSON.stringify({
+      session: { type: "realtime", model },
+      expires_after: { anchor: "created_at", seconds },
+    }),
+    signal,
+  });
+  if (!response.ok) throw await errorOf(response);
+  const { value, expires_at: expiresAt } = await response.json();
+  const clock = clockOf(response);
+  return { value, expiresAt, life: expiresAt - clock, clock, replica: servedBy(response) };
+}
+
+/** A handle that was minted elsewhere, as far as the page can tell: it says itself when it expires. */
+export function inHand(value) {
+  const clock = Date.now() / 1000;
+  const expiresAt = expiryOf(value);
+  return { value, expiresAt, life: expiresAt === null ? null : expiresAt - clock, clock, replica: null };
+}
+
+/** Where offers go at this replica. */
+export function callsUrl(replica) {
+  return replica.base + CALLS_PATH;
+}
+
+/** The name of the replica that gave this answer. */
+export function servedBy(response) {
+  return response.headers.get("x-cloakroom-replica");
+}
+
+/** The service's clock at this answer: a computer whose clock is off must still count down rightly. */
+function clockOf(response) {
+  const date = Date.parse(response.headers.get("date") ?? "");
+  return (Number.isNaN(date) ? Date.now() : date) / 1000;
+}
+
+function expiryOf(handle) {
+  try {
+    const payload = handle.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
+    const { exp } = JSON.parse(atob(payload));
+    return Number.isFinite(exp) ? exp : null;
+  } catch {
+    return null;
+  }
+}

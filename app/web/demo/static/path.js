@@ -1,0 +1,27 @@
+/** Which way the sound takes, from the browser's own statistics: the proof that it goes past the service. */
+
+const EVERY_MS = 1000;
+
+/** Calls `tell(text)` with the remote address and the traffic, until the returned function is called. */
+export function watchPath(pc, tell) {
+  const look = async () => {
+    if (pc.connectionState === "closed") return;
+    const stats = [...(await pc.getStats()).values()];
+    const transport = stats.find((entry) => entry.type === "transport" && entry.selectedCandidatePairId);
+    const pair = stats.find((entry) => entry.id === transport?.selectedCandidatePairId);
+    const remote = stats.find((entry) => entry.id === pair?.remoteCandidateId);
+    if (!remote) return;
+    const sent = kilobytes(transport.bytesSent);
+    const received = kilobytes(transport.bytesReceived);
+    const host = remote.address?.includes(":") ? `[${remote.address}]` : remote.address;
+    const address = host ? `${host}:${remote.port}` : "an address that the browser hides";
+    tell(`directly with ${address} (${remote.protocol}), ${sent} out, ${received} in`);
+  };
+  const timer = setInterval(look, EVERY_MS);
+  look();
+  return () => clearInterval(timer);
+}
+
+function kilobytes(bytes) {
+  return `${((bytes ?? 0) / 1000).toFixed(0)} kB`;
+}

@@ -1,0 +1,178 @@
+/** One call from the press of the button to its end, told to the parts of the page as it goes. */
+
+import { connect } from "./cloakroom.js";
+import { diagnose } from "./diagnose.js";
+import { callsUrl, inHand, mint, servedBy } from "./mint.js";
+import { watchPath } from "./path.js";
+import { openSource } from "./sources.js";
+
+const SOURCES = { microphone: "Microphone", tone: "Test tone", silence: "Silence" };
+const GREETING = "Greet the caller in one short sentence.";
+
+export class Run {
+  #parts;
+  #want;
+  #attempt = new AbortController();
+  #source = null;
+  #call = null;
+  #asked = null;
+  #stopWatching = () => {};
+  #sounding = false;
+
+  /**
+   * `parts` are the page's: timeline, ticket, events, talk, mine and theirs (meters), audio, context, and the
+   * functions status(text, tone) and ended(error).
+   */
+  constructor(parts, want) {
+    this.#parts = parts;
+    this.#want = want;
+  }
+
+  /** Whether the call stands. */
+  get live() {
+    return this.#call !== null;
+  }
+
+  /** Bring the call up; whatever goes wrong is told to `ended`, once. */
+  async start() {
+    try {
+      await this.#openSource();
+      const handle = await this.#takeHandle();
+      await this.#connect(handle);
+    } catch (error) {
+      await this.#failed(error);
+    }
+  }
+
+  /** End the call, or give up the attempt. */
+  stop() {
+    if (this.#call) this.#call.close();
+    else this.#attempt.abort();
+  }
+
+  /** Send silence, or what is heard. */
+  mute(on) {
+    for (const track of this.#source?.stream.getAudioTracks() ?? []) track.enabled = !on;
+  }
+
+  async #openSource() {
+    const { timeline, mine, context, status } = this.#parts;
+    const name = SOURCES[this.#want.source];
+    status(this.#want.source === "microphone" ? "Waiting for the microphone\u2026" : "Starting\u2026");
+    timeline.begin("source", name);
+    this.#source = await openSource(this.#want.source, context);
+    this.#attempt.signal.throwIfAborted();
+    timeline.end("source", this.#source.stream.getAudioTracks()[0]?.label || "ready");
+    mine.attach(this.#source.stream, context);
+  }
+
+  async #takeHandle() {
+    const { timeline, ticket, status } = this.#parts;
+    if (this.#want.handle) {
+      timeline.skip("mint", "the handle in hand is used");
+      const handle = inHand(this.#want.handle);
+      ticket.show(handle);
+      return handle;
+    }
+    this.#asked = this.#want.mintOn;
+    status(`Minting on ${this.#asked.name}\u2026`);
+    timeline.begin("mint");
+    const handle = await mint(this.#want, this.#attempt.signal);
+    timeline.end("mint", `by ${handle.replica ?? this.#asked.name}`);
+    ticket.show(handle);
+    return handle;
+  }
+
+  async #connect({ value }) {
+    const { timeline, ticket, talk, status, audio } = this.#parts;
+    this.#asked = this.#want.relayOn;
+    timeline.begin("offer");
+    const call = await connect({
+      callsUrl: callsUrl(this.#asked),
+      handle: value,
+      stream: this.#source.stream,
+      audio,
+      signal: this.#attempt.signal,
+      onStep: (step, detail) => this.#step(step, detail),
+      onEvent: (event) => this.#event(event),
+      onEnd: (error) => this.#over(error),
+    });
+    this.#call = call;
+    status(`In call with ${this.#want.model || "the model"}`, "live");
+    ticket.tell("call-id", call.id);
+    this.#listen(call);
+    talk.begin({ send: (event) => this.#send(event) });
+    if (this.#want.greet) talk.respond({ instructions: GREETING });
+  }
+
+  #step(step, { response }) {
+    const { timeline, ticket, status } = this.#parts;
+    if (step === "offer") {
+      timeline.end("offer");
+      timeline.begin("relay");
+      status(`Relaying on ${this.#asked.name}\u2026`);
+    } else if (step === "relay" && response.ok) {
+      const name = servedBy(response) ?? this.#asked.name;
+      timeline.end("relay", `by ${name}`);
+      ticket.tell("relayed-by", name);
+      timeline.begin("connect");
+      this.#asked = null;
+      status("Connecting to the provider\u2026");
+    } else if (step === "connected") {
+      timeline.end("connect");
+      timeline.begin("sound");
+    }
+  }
+
+  #listen(call) {
+    const { timeline, ticket, theirs, context, status } = this.#parts;
+    theirs.attach(call.sound, context, () => {
+      timeline.end("sound");
+      timeline.total("from the press to the first sound");
+      this.#sounding = true;
+    });
+    this.#stopWatching = watchPath(call.pc, (text) => ticket.tell("path", text));
+    call.pc.addEventListener("connectionstatechange", () => {
+      if (call.pc.connectionState === "disconnected") {
+        status("The connection is breaking up. Waiting for it to come back\u2026", "warn");
+      } else if (call.pc.connectionState === "connected") {
+        status(`In call with ${this.#want.model || "the model"}`, "live");
+      }
+    });
+  }
+
+  #event(event) {
+    const { events, talk, notice } = this.#parts;
+    events.add("in", event);
+    talk.heard(event);
+    if (event.type === "error") notice.mention(event.error ?? {});
+  }
+
+  #send(event) {
+    this.#call.send(event);
+    this.#parts.events.add("out", event);
+  }
+
+  async #failed(error) {
+    if (this.#attempt.signal.aborted) {
+      this.#over(null);
+      return;
+    }
+    const asked = this.#asked;
+    const told = asked ? await diagnose(error, asked) : error;
+    if (asked) told.where = asked.name;
+    this.#over(told);
+  }
+
+  #over(error) {
+    const { timeline, talk, mine, theirs, ended } = this.#parts;
+    this.#call = null;
+    this.#stopWatching();
+    this.#source?.stop();
+    mine.detach();
+    theirs.detach();
+    talk.end();
+    if (!this.#sounding) timeline.fail();
+    ended(error);
+  }
+}

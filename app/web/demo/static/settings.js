@@ -1,0 +1,71 @@
+/** What the page knows: the service's config.json, the key in the address, and what is picked in the form. */
+
+import { CallError } from "./cloakroom.js";
+import { byId, el } from "./dom.js";
+
+const OTHER = "\u0000other";
+
+/**
+ * Take `#key=...` out of the address bar, where screenshots and shared links would carry it on. A fragment
+ * never reaches a server; from here on the key lives in the form field only.
+ */
+export function takeKey() {
+  const key = new URLSearchParams(location.hash.slice(1)).get("key");
+  if (location.hash) history.replaceState(null, "", location.pathname + location.search);
+  if (key) byId("key").value = key;
+}
+
+/** Load config.json and fill the pickers. */
+export async function loadConfig() {
+  let config;
+  try {
+    const response = await fetch(new URL("config.json", import.meta.url));
+    config = await response.json();
+  } catch (cause) {
+    throw new CallError("config_unavailable", "The page's settings could not be loaded.", { cause });
+  }
+  byId("version").textContent = `version ${config.version}`;
+  fillModels(config);
+  const last = config.replicas.length - 1;
+  fillReplicas(byId("mint-on"), config.replicas, 0);
+  // Another one than mints, where there is another: that any replica will do is the point.
+  fillReplicas(byId("relay-on"), config.replicas, Math.min(1, last));
+}
+
+function fillModels({ models, any_model: anyModel, default_model: preferred }) {
+  const select = byId("model");
+  select.replaceChildren(...models.map((name) => el("option", { value: name }, name)));
+  if (anyModel) select.append(el("option", { value: OTHER }, "another name\u2026"));
+  if (preferred) select.value = preferred;
+  const other = byId("other-model-row");
+  const show = () => (other.hidden = select.value !== OTHER);
+  select.addEventListener("change", show);
+  show();
+}
+
+function fillReplicas(select, replicas, chosen) {
+  select.replaceChildren(...replicas.map(({ name, url }) => el("option", { value: url }, name)));
+  select.selectedIndex = chosen;
+}
+
+function replica(id) {
+  const select = byId(id);
+  // An empty URL is the replica that served the page, under whatever address that was.
+  const base = select.value ? `${select.value}/` : new URL("./", location.href).href;
+  return { name: select.selectedOptions[0]?.text ?? "this replica", base };
+}
+
+/** What the form says now. */
+export function chosen() {
+  const model = byId("model").value;
+  return {
+    key: byId("key").value.trim(),
+    model: model === OTHER ? byId("other-model").value.trim() : model,
+    mintOn: replica("mint-on"),
+    relayOn: replica("relay-on"),
+    source: byId("source").value,
+    seconds: Number(byId("seconds").value) || 600,
+    handle: byId("handle").value.trim(),
+    greet: byId("greet").checked,
+  };
+}

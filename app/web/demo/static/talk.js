@@ -1,0 +1,99 @@
+/** The conversation: a box to send text, and what both sides said. */
+
+import { byId, el } from "./dom.js";
+
+const LIMIT = 60;
+
+export class Talk {
+  #call = null;
+  #active = false;
+  #waiting = false;
+  #lines = new Map();
+  #list = byId("lines");
+  #input = byId("say");
+  #button = byId("send");
+
+  constructor() {
+    byId("talk").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#say(this.#input.value.trim());
+    });
+    this.end();
+  }
+
+  /** The call is on: text can be sent. */
+  begin(call) {
+    this.#call = call;
+    this.#input.disabled = this.#button.disabled = false;
+    this.#input.placeholder = "Type something and press Enter";
+  }
+
+  /** The call is over; what was said stays. */
+  end() {
+    this.#call = null;
+    this.#active = this.#waiting = false;
+    this.#input.disabled = this.#button.disabled = true;
+    this.#input.placeholder = "Start a call first";
+  }
+
+  /** Empty the conversation. */
+  clear() {
+    this.#lines.clear();
+    this.#list.replaceChildren();
+    byId("lines-empty").hidden = false;
+  }
+
+  /** Ask the partner to speak now. */
+  respond(response) {
+    if (this.#active) this.#waiting = true;
+    else this.#call?.send(response ? { type: "response.create", response } : { type: "response.create" });
+  }
+
+  /** One event of the provider. */
+  heard(event) {
+    const { type } = event;
+    if (type === "response.created") this.#active = true;
+    if (type === "response.done") {
+      this.#active = false;
+      if (this.#waiting) {
+        this.#waiting = false;
+        this.respond();
+      }
+    }
+    if (type === "response.output_audio_transcript.delta" || type === "response.output_text.delta") {
+      this.#line(event.item_id, "Partner").append(event.delta);
+      this.#list.scrollTop = this.#list.scrollHeight;
+    }
+    if (type === "conversation.item.input_audio_transcription.completed") {
+      this.#line(event.item_id, "You").textContent = event.transcript;
+    }
+  }
+
+  #say(text) {
+    if (!text || !this.#call) return;
+    this.#input.value = "";
+    this.#line(Symbol("sent"), "You").textContent = text;
+    // Who types means to be heard now: what is being said is cut short, sound and words.
+    if (this.#active) this.#call.send({ type: "response.cancel" });
+    this.#call.send({ type: "output_audio_buffer.clear" });
+    this.#call.send({
+      type: "conversation.item.create",
+      item: { type: "message", role: "user", content: [{ type: "input_text", text }] },
+    });
+    this.respond();
+  }
+
+  #line(id, who) {
+    let line = this.#lines.get(id);
+    if (!line) {
+      line = el("span", { class: "line-text" });
+      const row = el("li", { "data-who": who.toLowerCase() }, el("span", { class: "line-who" }, who), line);
+      this.#lines.set(id, line);
+      this.#list.append(row);
+      if (this.#list.children.length > LIMIT) this.#list.firstElementChild.remove();
+      byId("lines-empty").hidden = true;
+      this.#list.scrollTop = this.#list.scrollHeight;
+    }
+    return line;
+  }
+}

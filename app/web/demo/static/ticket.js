@@ -1,0 +1,81 @@
+/** The handle as a cloakroom ticket: who gave it, who took it, and how long it is still good. */
+
+import { byId } from "./dom.js";
+
+const TICK_MS = 250;
+// The last tenth of its life is worth a warning colour.
+const LOW = 0.1;
+
+export class Ticket {
+  #timer = 0;
+  #handle = null;
+  #card = byId("ticket");
+  #life = byId("life");
+  #bar = byId("life-bar");
+
+  constructor() {
+    byId("copy-handle").addEventListener("click", (event) => this.#copy(event.currentTarget));
+    this.clear();
+  }
+
+  /** No handle in hand. */
+  clear() {
+    clearInterval(this.#timer);
+    this.#handle = null;
+    this.#card.dataset.state = "none";
+    byId("handle-text").textContent = "none yet";
+    this.#life.textContent = "\u2014";
+    this.#bar.style.setProperty("--left", 0);
+    for (const name of ["minted-by", "relayed-by", "call-id", "path"]) this.tell(name, null);
+    byId("copy-handle").disabled = true;
+  }
+
+  /** A handle: `{ value, life, clock, expiresAt, replica }` as mint.js makes it. */
+  show({ value, life, replica }) {
+    this.clear();
+    this.#handle = value;
+    // Whoever reads the screen over a shoulder must not be able to use it.
+    byId("handle-text").textContent = `${value.slice(0, 6)}\u2026${value.slice(-4)}`;
+    byId("copy-handle").disabled = false;
+    this.tell("minted-by", replica ?? "elsewhere: the handle was in hand");
+    if (life === null) {
+      this.#card.dataset.state = "live";
+      this.#life.textContent = "unknown";
+      return;
+    }
+    const dies = performance.now() + life * 1000;
+    const tick = () => this.#count((dies - performance.now()) / 1000, Math.max(life, 1));
+    this.#timer = setInterval(tick, TICK_MS);
+    tick();
+  }
+
+  /** Fill one of the facts below the ticket; null empties it. */
+  tell(name, text) {
+    byId(name).textContent = text ?? "\u2014";
+  }
+
+  #count(left, life) {
+    if (left <= 0) {
+      clearInterval(this.#timer);
+      this.#card.dataset.state = "expired";
+      this.#life.textContent = "expired; a call that is on goes on";
+      this.#bar.style.setProperty("--left", 0);
+      return;
+    }
+    const minutes = Math.floor(left / 60);
+    const seconds = String(Math.floor(left % 60)).padStart(2, "0");
+    this.#life.textContent = `${minutes}:${seconds} left`;
+    this.#card.dataset.state = left / life < LOW ? "low" : "live";
+    this.#bar.style.setProperty("--left", Math.min(1, left / life));
+  }
+
+  async #copy(button) {
+    if (!this.#handle) return;
+    const label = button.textContent;
+    button.textContent = await navigator.clipboard.writeText(this.#handle).then(
+      () => "Copied",
+      () => "Not allowed",
+    );
+    setTimeout(() => (button.textContent = label), 1500);
+  }
+}
