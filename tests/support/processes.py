@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -21,14 +21,22 @@ START_SECONDS: Final = 30.0
 
 
 class Process:
-    """A child whose standard output is kept as lines. It ends with the test process at the latest."""
+    """A child whose standard output is kept as lines. It ends with the test process at the latest.
 
-    def __init__(self, arguments: list[str], environment: Mapping[str, str]) -> None:
+    Args:
+        arguments: what comes after ``python -m``.
+        environment: its variables, besides the few that every program needs.
+        prefix: a command, by its path, that becomes the program in other surroundings: a namespace.
+    """
+
+    def __init__(
+        self, arguments: list[str], environment: Mapping[str, str], *, prefix: Sequence[str] = ()
+    ) -> None:
         self.lines: list[str] = []
         self._news = threading.Condition()
         inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         self._process = lifeline.popen(
-            [sys.executable, "-m", *arguments],
+            [*prefix, sys.executable, "-m", *arguments],
             cwd=ROOT,
             env={**inherited, **environment},
             stdin=subprocess.DEVNULL,
@@ -113,14 +121,14 @@ class Process:
 class Replica(Process):
     """``python -m app serve`` on a free port; returns when it is ready."""
 
-    def __init__(self, name: str, environment: Mapping[str, str]) -> None:
+    def __init__(self, name: str, environment: Mapping[str, str], *, prefix: Sequence[str] = ()) -> None:
         settings = {
             "CLOAKROOM_HOST": "127.0.0.1",
             "CLOAKROOM_PORT": "0",
             "CLOAKROOM_REPLICA": name,
             **environment,
         }
-        super().__init__(["app", "serve"], settings)
+        super().__init__(["app", "serve"], settings, prefix=prefix)
         self.name = name
         try:
             listening = self.wait_for_event("listening")
@@ -133,12 +141,12 @@ class Replica(Process):
 class Sandbox(Process):
     """``python -m app.sandbox`` on a free port; returns when it listens."""
 
-    def __init__(self, *arguments: str, openai_key: str, azure_key: str) -> None:
+    def __init__(self, *arguments: str, openai_key: str, azure_key: str, prefix: Sequence[str] = ()) -> None:
         environment = {
             "CLOAKROOM_SANDBOX_OPENAI_KEY": openai_key,
             "CLOAKROOM_SANDBOX_AZURE_KEY": azure_key,
         }
-        super().__init__(["app.sandbox", "--port", "0", *arguments], environment)
+        super().__init__(["app.sandbox", "--port", "0", *arguments], environment, prefix=prefix)
         try:
             self.url: str = self.wait_for_event("sandbox_ready")["url"]
         except BaseException:

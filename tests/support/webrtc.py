@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamTrack
+from av import AudioFrame
 
 CONNECT_SECONDS = 20.0
 
 
 class BrowserPeer:
-    """One call. ``connect`` returns when audio has arrived and the data channel has opened."""
+    """One call. ``connect`` returns when audio has arrived and the data channel has opened.
 
-    def __init__(self) -> None:
+    Args:
+        voice: what the microphone hears; silence when None.
+        hear: called with each audio frame that arrives.
+    """
+
+    def __init__(
+        self, voice: MediaStreamTrack | None = None, hear: Callable[[AudioFrame], None] | None = None
+    ) -> None:
         # No STUN server: host candidates are enough on one machine, and nothing else is reachable.
         self._peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self._peer.addTrack(AudioStreamTrack())
+        self._peer.addTrack(voice or AudioStreamTrack())
+        self._hear = hear
         self._channel = self._peer.createDataChannel("oai-events")
         self._opened = asyncio.Event()
         self._heard = asyncio.Event()
@@ -67,6 +77,11 @@ class BrowserPeer:
                 if event["type"] == kind:
                     return event
 
+    async def stats(self, kind: str) -> Any:
+        """The one entry of this type that ``getStats`` has for the call's audio."""
+        (found,) = [entry for entry in (await self._peer.getStats()).values() if entry.type == kind]
+        return found
+
     def send(self, event: dict[str, Any]) -> None:
         self._channel.send(json.dumps(event))
 
@@ -88,8 +103,10 @@ class BrowserPeer:
     def _listen(self, track: MediaStreamTrack) -> None:
         async def count() -> None:
             while True:
-                await track.recv()
+                frame = await track.recv()
                 self.frames += 1
+                if self._hear is not None and isinstance(frame, AudioFrame):
+                    self._hear(frame)
                 if self.frames >= 3:
                     self._heard.set()
 
