@@ -31,6 +31,8 @@ _HOPELESS_CODES: Final = frozenset({"insufficient_quota"})
 _BACKOFF_SECONDS: Final = 0.1
 # One stalled try must leave time for another within the deadline.
 _SHARE_OF_A_TRY: Final = 0.6
+# A try that starts with less than this left would only turn the cause into a timeout.
+_LEAST_SHARE_OF_A_TRY: Final = 0.2
 
 SEAL_PURPOSE: Final = "ephemeral-key"
 
@@ -166,7 +168,8 @@ class Minter:
             else:
                 wait = None
             pause = wait if wait is not None else _BACKOFF_SECONDS * 2**tries * random.uniform(0.5, 1)  # noqa: S311
-            if tries == MAX_TRIES or self._monotonic() + pause >= deadline:
+            worthwhile = self._monotonic() + pause + self._policy.deadline * _LEAST_SHARE_OF_A_TRY < deadline
+            if tries == MAX_TRIES or not worthwhile:
                 raise result
             await asyncio.sleep(pause)
 
