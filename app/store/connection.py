@@ -18,7 +18,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from app.errors import StoreUnavailable
 from app.redaction import one_safe_line
 from app.store import keys
-from app.store.driver import Client
+from app.store.driver import Client, close
 from app.store.scripts import Script
 
 log = structlog.get_logger("cloakroom.store")
@@ -122,7 +122,7 @@ class StoreConnection:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watcher
         with contextlib.suppress(*_DRIVER_ERRORS):
-            await self._client.aclose()
+            await close(self._client)
 
     async def _watch(self) -> None:
         while True:

@@ -75,6 +75,14 @@ def connect(address: StoreAddress, *, replica: str, timeout: float, max_connecti
     return redis.Redis.from_pool(pool)
 
 
+async def close(client: Client) -> None:
+    """Close every connection, those to the Sentinels included, which the client itself leaves open."""
+    await client.aclose()
+    manager = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
+    for sentinel in manager.sentinels if manager is not None else ():
+        await sentinel.aclose()
+
+
 def _memory() -> Client:
     try:
         import fakeredis

@@ -52,6 +52,8 @@ class LocalEngine:
         port: TCP port; a free one when None. A restarted engine keeps its port.
         password: for the default user; handed over on stdin, never on the command line.
         extra_args: further options (``--aclfile``, ``--cluster-enabled yes``), which win over ours.
+        config: a configuration file to start from, in place of our own on stdin; Sentinel, which rewrites
+            its file, wants one. It must set the port.
         start_timeout: seconds until a server that does not answer counts as failed.
     """
 
@@ -62,12 +64,14 @@ class LocalEngine:
         port: int | None = None,
         password: str | None = None,
         extra_args: Sequence[str] = (),
+        config: Path | None = None,
         start_timeout: float = START_TIMEOUT,
     ) -> None:
         self._binary = binary
         self._port = port
         self._password = password
         self._extra_args = list(extra_args)
+        self._config = config
         self._start_timeout = start_timeout
         self._process: subprocess.Popen[bytes] | None = None
         self._directory: Path | None = None
@@ -178,7 +182,7 @@ class LocalEngine:
             self._directory = Path(tempfile.mkdtemp(prefix="cloakroom-engine-"))
             self._log = tempfile.TemporaryFile()  # noqa: SIM115 - stop() closes it
             self._process = lifeline.popen(
-                [str(binary.path), *self._extra_args, "-"],
+                self._command(binary),
                 stdin=subprocess.PIPE,
                 stdout=self._log,
                 stderr=subprocess.STDOUT,
@@ -196,6 +200,11 @@ class LocalEngine:
             if isinstance(error, OSError):
                 raise EngineError(f"{binary} did not start: {error}\n{tail}") from error
             raise
+
+    def _command(self, binary: EngineBinary) -> list[str]:
+        if self._config is not None:
+            return [str(binary.path), str(self._config), *self._extra_args]
+        return [str(binary.path), *self._extra_args, "-"]
 
     def _feed_config(self, process: subprocess.Popen[bytes]) -> None:
         lines = [f"port {self.port}", f"bind {HOST}", "daemonize no", 'save ""', "appendonly no"]

@@ -1,0 +1,173 @@
+"""The same store code against a real server, a real Cluster, a real Sentinel, and ``memory://``."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import redis as sync_redis
+
+from app.models import CallRecord, Family, HandleRecord
+from app.store import keys
+from app.store.address import parse_address
+from app.store.connection import StoreConnection
+from app.store.driver import Client, connect
+from app.store.engine import LocalEngine
+from app.store.handles import Answered, Gone, HandleStore, OtherFamily, Pending, Spent, Unknown, Won
+
+OFFER = "ab" * 32
+OTHER_OFFER = "cd" * 32
+KINDS = ["server", "cluster", "sentinel", "memory"]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """A real Cluster of one node that owns all slots: it refuses commands whose keys differ in slot."""
+    with LocalEngine(extra_args=("--cluster-enabled", "yes")) as node:
+        client = sync_redis.Redis(port=node.port)
+        client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)  # type: ignore[no-untyped-call]
+        deadline = time.monotonic() + 10
+        while "cluster_state:ok" not in str(client.execute_command("CLUSTER", "INFO")):  # type: ignore[no-untyped-call]
+            assert time.monotonic() < deadline, "the cluster did not come up"
+            time.sleep(0.05)
+        client.close()
+        yield f"redis+cluster://127.0.0.1:{node.port}"
+
+
+@pytest.fixture(scope="module")
+def sentinel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Sentinel that watches a real primary."""
+    with LocalEngine() as primary:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        config: Path = tmp_path_factory.mktemp("sentinel") / "sentinel.conf"
+        config.write_text(f"port {port}\nsentinel monitor main 127.0.0.1 {primary.port} 1\n")
+        with LocalEngine(port=port, config=config, extra_args=("--sentinel",)):
+            yield f"redis+sentinel://127.0.0.1:{port}/main"
+
+
+@pytest.fixture(params=KINDS)
+async def connection(request: pytest.FixtureRequest, engine: LocalEngine) -> AsyncIterator[StoreConnection]:
+    url = {"server": engine.url, "memory": "memory://"}.get(request.param)
+    if url is None:
+        url = request.getfixturevalue(request.param)
+    client: Client = connect(parse_address(url), replica="test", timeout=2.0, max_connections=8)
+    made = StoreConnection(client, replica="test", timeout=2.0)
+    assert await made.probe(), url
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def store(connection: StoreConnection) -> HandleStore:
+    return HandleStore(connection, replica="replica-b")
+
+
+def record(handle_id: str, *, max_calls: int = 0) -> HandleRecord:
+    return HandleRecord(
+        id=handle_id,
+        model="gpt-realtime",
+        deployment="openai",
+        provider="openai",
+        family="realtime",
+        client="shop",
+        subject="user-7",
+        origin="",
+        minted_at=1_000,
+        expires_at=2_000,
+        minted_by="replica-a",
+        max_calls=max_calls,
+        sealed_key="seal1.AAAA",
+    )
+
+
+_serial = iter(range(10_000))
+
+
+@pytest.fixture
+def handle_id(request: pytest.FixtureRequest) -> str:
+    return f"test-{abs(hash(request.node.nodeid)) % 10**9:010d}-{next(_serial):05d}"
+
+
+async def claim(store: HandleStore, handle_id: str, offer: str = OFFER, nonce: str = "n1") -> object:
+    return await store.claim(handle_id, offer, nonce, family=Family.REALTIME, pending=30, now=1_234.5)
+
+
+async def test_a_record_is_stored_whole_with_its_expiry(
+    store: HandleStore, connection: StoreConnection, handle_id: str
+) -> None:
+    await store.save(record(handle_id), life=600)
+    client = connection._client
+    fields = await client.hgetall(keys.handle(handle_id))
+    assert fields["model"] == "gpt-realtime"
+    assert fields["calls"] == "0"
+    assert "origin" not in fields
+    assert 599_000 < await client.pttl(keys.handle(handle_id)) <= 600_000
+
+
+async def test_a_claim_wins_once_and_the_same_nonce_wins_again(store: HandleStore, handle_id: str) -> None:
+    await store.save(record(handle_id, max_calls=1), life=60)
+    won = await claim(store, handle_id)
+    assert won == Won(
+        "seal1.AAAA", "openai", "gpt-realtime", "shop", "user-7", "2000", 1
+    )  # what the relay needs, and the use counted
+    assert await claim(store, handle_id) == won
+    assert isinstance(await claim(store, handle_id, nonce="n2"), Pending)
+    assert await claim(store, handle_id, OTHER_OFFER, "n3") == Spent(1)
+
+
+async def test_a_release_gives_the_use_back_only_to_its_owner(store: HandleStore, handle_id: str) -> None:
+    await store.save(record(handle_id, max_calls=1), life=60)
+    assert isinstance(await claim(store, handle_id), Won)
+    await store.release(handle_id, OFFER, "somebody-else", give_back=True)
+    assert isinstance(await claim(store, handle_id, OTHER_OFFER, "n2"), Spent)
+    await store.release(handle_id, OFFER, "n1", give_back=True)
+    await store.release(handle_id, OFFER, "n1", give_back=True)
+    assert isinstance(await claim(store, handle_id, OTHER_OFFER, "n2"), Won)
+    await store.release(handle_id, OTHER_OFFER, "n2", give_back=False)
+    assert isinstance(await claim(store, handle_id, OFFER, "n3"), Spent)
+
+
+async def test_a_settled_answer_is_replayed_and_its_call_registered_with_an_end(
+    store: HandleStore, connection: StoreConnection, handle_id: str
+) -> None:
+    await store.save(record(handle_id), life=60)
+    assert isinstance(await claim(store, handle_id), Won)
+    call = CallRecord("rtc_" + handle_id, handle_id, "openai", "gpt-realtime", "shop", "", 1_234, "replica-b")
+    for _ in range(2):
+        await store.settle(handle_id, OFFER, "seal1.BBBB", call, window=30, retention=7200)
+    assert await claim(store, handle_id, nonce="n2") == Answered(call.id, "seal1.BBBB")
+    client = connection._client
+    assert (await client.hgetall(keys.call(call.id)))["handle"] == handle_id
+    assert 7_190_000 < await client.pttl(keys.call(call.id)) <= 7_200_000
+    assert 29_000 < await client.pttl(keys.claim(handle_id, OFFER)) <= 30_000
+
+
+async def test_an_unknown_outcome_stays_unknown(store: HandleStore, handle_id: str) -> None:
+    await store.save(record(handle_id), life=60)
+    await claim(store, handle_id)
+    await store.mark_unknown(handle_id, OFFER, window=30)
+    assert isinstance(await claim(store, handle_id, nonce="n2"), Unknown)
+
+
+async def test_a_handle_that_is_gone_or_of_another_family_is_not_claimed(
+    store: HandleStore, connection: StoreConnection, handle_id: str
+) -> None:
+    assert isinstance(await claim(store, handle_id), Gone)
+    await store.save(record(handle_id), life=60)
+    await connection._client.hset(keys.handle(handle_id), "family", "translation")
+    assert await claim(store, handle_id) == OtherFamily("translation")
+    assert await connection._client.hget(keys.handle(handle_id), "calls") == "0"
+
+
+async def test_mints_of_a_client_are_counted_per_minute_and_forgotten(
+    store: HandleStore, connection: StoreConnection, handle_id: str
+) -> None:
+    now = 60 * 1_000_000.0
+    assert [await store.count_mint(handle_id, now=now + second) for second in (0, 1, 59)] == [1, 2, 3]
+    assert await store.count_mint(handle_id, now=now + 60) == 1
+    assert 0 < await connection._client.pttl(keys.mint_limit(handle_id, 1_000_000)) <= 120_000
