@@ -48,7 +48,8 @@ class _MappingSource(EnvSettingsSource):
         super().__init__(Settings)
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
-        return {name.lower(): value for name, value in self._environ.items()}
+        # An empty variable is one that nobody has set: compose files and CI pass such ones through.
+        return {name.lower(): value for name, value in self._environ.items() if value}
 
     def prepare_field_value(
         self, field_name: str, field: FieldInfo, value: Any, value_is_complex: bool
