@@ -95,12 +95,13 @@ export async function request(url, options) {
  * @param audio     the <audio> element to play through; one is made when there is none
  * @param signal    an AbortSignal that gives up the attempt
  * @param timeout   milliseconds for the answer, and then again for the connection
+ * @param patience  milliseconds that a connection which broke off may take to come back
  * @param rtc       RTCConfiguration, for a TURN server of your own
  * @throws CallError, or the signal's AbortError
  */
 export async function connect({
   callsUrl, handle, stream, onEvent = () => {}, onStep = () => {}, onEnd = () => {},
-  audio = new Audio(), signal, timeout = 20_000, rtc = {},
+  audio = new Audio(), signal, timeout = 20_000, patience = 5_000, rtc = {},
 }) {
   const pc = new RTCPeerConnection(rtc);
   // Before the offer: the channel must be in it, and the provider speaks on one of this name.
@@ -143,7 +144,7 @@ export async function connect({
     onStep("answer", { id });
     await established(pc, channel, signal, timeout);
     onStep("connected", {});
-    return watched({ id, pc, channel, sound, close }, onEnd);
+    return watched({ id, pc, channel, sound, close }, onEnd, patience);
   } catch (error) {
     close();
     throw error;
@@ -176,19 +177,23 @@ function established(pc, channel, signal, timeout) {
 }
 
 /** Watch an established call for its end, whoever ends it. */
-function watched({ id, pc, channel, sound, close }, onEnd) {
+function watched({ id, pc, channel, sound, close }, onEnd, patience) {
   let over = false;
+  let waiting = 0;
   const end = (error) => {
     if (over) return;
     over = true;
+    clearTimeout(waiting);
     close();
     onEnd(error);
   };
   channel.onclose = () => end(new CallError("call_ended", "The provider ended the call."));
+  const lost = () => end(new CallError("connection_lost", "The connection to the provider was lost."));
   pc.onconnectionstatechange = () => {
-    if (pc.connectionState === "failed") {
-      end(new CallError("connection_lost", "The connection to the provider was lost."));
-    }
+    clearTimeout(waiting);
+    if (pc.connectionState === "failed") lost();
+    // A browser goes on hoping for about ten seconds more; a person has given up by then.
+    else if (pc.connectionState === "disconnected") waiting = setTimeout(lost, patience);
   };
   return {
     id,

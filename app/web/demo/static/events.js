@@ -10,6 +10,7 @@ export class EventLog {
   #entries = [];
   #dropped = 0;
   #began = performance.now();
+  #drawing = 0;
   #list = byId("events");
   #filter = byId("filter");
   #count = byId("event-count");
@@ -37,15 +38,22 @@ export class EventLog {
     const entry = { at: Number(at.toFixed(3)), direction, event, text: json.toLowerCase() };
     entry.row = this.#row(entry, json);
     this.#entries.push(entry);
-    const following = this.#atEnd();
     entry.row.hidden = !this.#matches(entry);
+    // Events come in bursts, and each look at the layout costs one: once a frame is enough.
+    if (!this.#drawing) this.#drawing = requestAnimationFrame(this.#follow(this.#atEnd()));
     this.#list.append(entry.row);
     if (this.#entries.length > LIMIT) {
       this.#entries.shift().row.remove();
       this.#dropped += 1;
     }
-    if (following) this.#list.scrollTop = this.#list.scrollHeight;
-    this.#tell();
+  }
+
+  #follow(following) {
+    return () => {
+      this.#drawing = 0;
+      if (following) this.#list.scrollTop = this.#list.scrollHeight;
+      this.#tell();
+    };
   }
 
   #row({ at, direction, event }, json) {

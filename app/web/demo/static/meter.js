@@ -71,7 +71,6 @@ export class Meter {
 
   #show(percent) {
     this.#frame.setAttribute("aria-valuenow", percent);
-    this.#frame.dataset.peak = Math.max(percent, percent ? Number(this.#frame.dataset.peak ?? 0) : 0);
   }
 
   #draw() {

@@ -58,9 +58,11 @@ export class Notice {
   #fill(kind, title, message, code, advice, facts) {
     this.#panel.dataset.kind = kind;
     this.#panel.hidden = false;
+    // A message that only says the title again is not worth reading twice.
+    const more = message.replace(/\.$/, "") === title ? [] : [el("p", { class: "notice-message" }, message)];
     this.#words.replaceChildren(
       el("h2", {}, title),
-      el("p", { class: "notice-message" }, message),
+      ...more,
       el("p", { class: "notice-advice" }, advice),
       el("p", { class: "notice-facts" }, el("code", {}, code), ...facts.map((fact) => el("span", {}, fact))),
     );

@@ -1,0 +1,98 @@
+"""A real service, a real browser, and a page server on other origins, once for the whole folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Playwright, async_playwright
+
+from tests.browser import npm
+from tests.browser.chromium import find_chromium, launch
+from tests.browser.demo import Demo
+from tests.browser.elsewhere import Elsewhere
+from tests.browser.service import Service
+from tests.browser.tab import Tab
+
+OpenTab = Callable[..., Awaitable[Tab]]
+OpenDemo = Callable[..., Awaitable[tuple[Demo, Tab]]]
+
+
+def _needs(program: str, *, found: bool) -> None:
+    """Skip with a plain reason where a program is missing; in CI that is a failure."""
+    if found:
+        return
+    reason = f"{program} is not installed; 'make system' installs it on Debian"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def elsewhere() -> AsyncIterator[Elsewhere]:
+    """Somebody else's pages; with the npm packages, where npm is there to install them."""
+    async with Elsewhere(npm.install() if npm.npm_is_there() else None) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sdk() -> None:
+    """The npm packages are needed."""
+    _needs("npm", found=npm.npm_is_there())
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def service(elsewhere: Elsewhere) -> AsyncIterator[Service]:
+    """The service; it lets the known origin in, and not the other."""
+    with Service(origins=(elsewhere.known,)) as running:
+        await running.begin_expiry()
+        yield running
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def playwright() -> AsyncIterator[Playwright]:
+    """Playwright's driver."""
+    _needs("Chromium", found=find_chromium() is not None)
+    async with async_playwright() as driver:
+        yield driver
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser(playwright: Playwright) -> AsyncIterator[Browser]:
+    """Chromium with a microphone that beeps, and leave to use it."""
+    chromium = await launch(playwright)
+    yield chromium
+    await chromium.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def open_tab(browser: Browser) -> AsyncIterator[OpenTab]:
+    """Opens watched tabs, each in a context of its own; whatever went wrong in them fails the test."""
+    tabs: list[Tab] = []
+    async with AsyncExitStack() as contexts:
+
+        async def open_one(expected: tuple[str, ...] = (), within: Browser = browser, **options: Any) -> Tab:
+            context = await contexts.enter_async_context(await within.new_context(**options))
+            tabs.append(await Tab.open(context, expected))
+            return tabs[-1]
+
+        yield open_one
+    for tab in tabs:
+        tab.assert_quiet()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def open_demo(open_tab: OpenTab, service: Service) -> OpenDemo:
+    """Opens the demo page, ready for a call."""
+
+    async def open_one(**options: Any) -> tuple[Demo, Tab]:
+        tab = await open_tab(**options)
+        demo = Demo(tab.page, service)
+        await demo.open()
+        return demo, tab
+
+    return open_one

@@ -1,0 +1,122 @@
+"""What the browser talks to: two replicas that know each other, one that refuses, a store and a provider."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Final, Self
+
+import aiohttp
+
+from app.store.engine import LocalEngine
+from tests.support.api import mint
+from tests.support.planted import Planted
+from tests.support.processes import Replica, Sandbox
+
+NAMES: Final = ("replica-a", "replica-b", "strict")
+_HOST: Final = "127.0.0.1"
+_SHORTEST: Final = 10  # seconds: no provider makes a key for less
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that were free a moment ago, all different: the pickers must name them before anyone listens."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind((_HOST, 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+
+
+class Service:
+    """A store, a provider with a real WebRTC peer, and replicas that can be stopped and started again.
+
+    Replicas A and B take pages of each other's origin and of ``origins``; "strict" takes no foreign page.
+    """
+
+    def __init__(self, *, origins: tuple[str, ...]) -> None:
+        self.planted = Planted()
+        self._resources = ExitStack()
+        self._running: dict[str, Replica] = {}
+        self._provider_port, *ports = free_ports(1 + len(NAMES))
+        self._ports = dict(zip(NAMES, ports, strict=True))
+        self._origins = origins
+
+    def __enter__(self) -> Self:
+        with ExitStack() as resources:
+            self._engine = resources.enter_context(LocalEngine(password=self.planted.store_password))
+            self.restart_provider()
+            resources.callback(self._stop_provider)
+            for name in NAMES:
+                resources.callback(self.stop, name)
+            # At once: each takes a second, most of it in importing what it is made of.
+            with ThreadPoolExecutor(len(NAMES)) as starters:
+                list(starters.map(self.start, NAMES))
+            self._resources = resources.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._resources.close()
+
+    def url(self, name: str) -> str:
+        """The origin of a replica, whether it runs or not."""
+        return f"http://{_HOST}:{self._ports[name]}"
+
+    def start(self, name: str) -> None:
+        """Start the replica and return when it listens."""
+        self._running[name] = Replica(name, self._environment(name))
+
+    def stop(self, name: str) -> None:
+        """End the replica, if it runs."""
+        if name in self._running:
+            self._running.pop(name).stop()
+
+    def restart_provider(self) -> None:
+        """Start the provider, on its own port again if it had one: the replicas know no other."""
+        self.sandbox = Sandbox(
+            "--port",
+            str(self._provider_port),
+            openai_key=self.planted.openai_key,
+            azure_key=self.planted.azure_key,
+        )
+
+    def _stop_provider(self) -> None:
+        # Not the one of the start, should a test have put another in its place.
+        self.sandbox.stop()
+
+    def kill_provider(self) -> None:
+        """End the provider without a word to anybody, as a crash or a pulled cable does."""
+        self.sandbox.signal(signal.SIGKILL)
+        self.sandbox.wait()
+
+    async def begin_expiry(self) -> None:
+        """Mint the handle that a test wants expired now, so that the others pass the time."""
+        async with aiohttp.ClientSession() as http:
+            body = {"model": "gpt-realtime", "expires_after": {"anchor": "created_at", "seconds": _SHORTEST}}
+            reply = await mint(http, self.url("replica-a"), self.planted.client_key, body)
+        self._expiring: tuple[str, float] = reply.json["value"], time.time() + _SHORTEST + 1
+
+    async def expired_handle(self) -> str:
+        """A handle of ours that has expired."""
+        handle, over_at = self._expiring
+        await asyncio.sleep(max(0.0, over_at - time.time()))
+        return handle
+
+    @property
+    def page(self) -> str:
+        """The demo page's address as `cloakroom dev` prints it, with the client's key in the fragment."""
+        return f"{self.url('replica-a')}/demo#key={self.planted.client_key}"
+
+    def _environment(self, name: str) -> dict[str, str]:
+        others = [*self._origins, self.url("replica-a"), self.url("replica-b")]
+        return self.planted.environment(
+            CLOAKROOM_PORT=str(self._ports[name]),
+            CLOAKROOM_REDIS_URL=self._engine.url,
+            CLOAKROOM_CORS_ORIGINS="" if name == "strict" else ",".join(others),
+            CLOAKROOM_DEMO_REPLICAS=",".join(f"{each}={self.url(each)}" for each in NAMES),
+            OPENAI_API_KEY=self.planted.openai_key,
+            OPENAI_BASE_URL=f"{self.sandbox.url}/v1",
+        )
