@@ -90,9 +90,9 @@ def _without_service_links(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _is_service_link(name: str, value: str) -> bool:
-    if _SERVICE_LINK_URL.match(name):
-        return value.startswith(("tcp://", "udp://", "sctp://"))
-    return _SERVICE_LINK.match(name) is not None
+    if _SERVICE_LINK.match(name):
+        return True
+    return _SERVICE_LINK_URL.match(name) is not None and value.startswith(("tcp://", "udp://", "sctp://"))
 
 
 def _refuse_unknown_names(environ: Mapping[str, str]) -> None:
