@@ -95,9 +95,11 @@ async def _live(stack: Stack, screen: Screen, stop: asyncio.Event) -> str | None
 
 async def _run(stack: Stack, screen: Screen) -> str:
     await stack.start()
+    page = stack.page_url()
+    talk = f"# make a call in your browser\n{page}\n\n" if page else ""
     # One write, raw: a log line must not fall into the commands, nor a wrapped line break them.
     await screen.write(
-        f"\n{screen.styled('ready; Ctrl-C ends all of it', 'bold green')}\n\n"
+        f"\n{screen.styled('ready; Ctrl-C ends all of it', 'bold green')}\n\n{talk}"
         f"{recipe(*stack.recipe_arguments())}\n"
     )
     return await stack.watch()

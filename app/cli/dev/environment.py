@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any, Final
 import yaml
 
 from app.cli.fresh import caller_secret, next_kid, sealing_secret, signing_secret
+from app.settings import load_settings
 
 SANDBOX_KEY_ENV: Final = "CLOAKROOM_SANDBOX_OPENAI_KEY"
 CLIENT_NAME: Final = "dev"
@@ -78,8 +79,11 @@ def replica_environment(
     redis_url: str,
     secrets: RunSecrets,
     sandbox_url: str | None,
+    replicas: Sequence[tuple[str, str]] = (),
 ) -> dict[str, str]:
     """Return one replica's environment: ours underneath, what the user set on top.
+
+    ``replicas`` are (name, base URL) of all of them, for the demo page's pickers.
 
     Where replicas differ from each other (port, name) the user's own value cannot hold for all of them.
     """
@@ -93,6 +97,7 @@ def replica_environment(
         # Nobody balances load between these, so there is nobody to wait for at the end.
         "CLOAKROOM_DRAIN_SECONDS": "0",
         "CLOAKROOM_SHUTDOWN_SECONDS": "5",
+        "CLOAKROOM_DEMO_REPLICAS": ",".join(f"{name}={url}" for name, url in replicas),
     }
     in_file = {f"CLOAKROOM_{str(name).upper()}" for name in read_config(environ)}
     theirs = {name: value for name, value in environ.items() if value}
@@ -134,3 +139,15 @@ def printable_client_key(environ: Mapping[str, str], secrets: RunSecrets) -> str
     if environ.get("CLOAKROOM_API_KEYS") or "api_keys" in read_config(environ):
         return "${CLIENT_KEY:?set it to one of your CLOAKROOM_API_KEYS}"
     return secrets.client_key
+
+
+def page_url(base_url: str, told: Mapping[str, str], secrets: RunSecrets) -> str | None:
+    """The demo page's address at the replica that was told this; None where it serves none.
+
+    The run's own key goes along in the fragment, which a browser sends to nobody and the page takes out of
+    the address bar. A key that the user configured is typed into the page.
+    """
+    if not load_settings(told).demo_enabled:
+        return None
+    own = f"{CLIENT_NAME}:{secrets.client_key}" == told.get("CLOAKROOM_API_KEYS")
+    return f"{base_url}/demo" + (f"#key={secrets.client_key}" if own else "")

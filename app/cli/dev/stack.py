@@ -50,6 +50,7 @@ class Stack:
         self._replicas: list[Child] = []
         self._directory: Path | None = None
         self._prefixes: dict[str, str] = {}
+        self._told: dict[str, str] = {}  # the first replica's environment
         self.addresses: list[tuple[str, str]] = []
 
     async def start(self) -> None:
@@ -65,6 +66,10 @@ class Stack:
         offer = shutil.copy(_OFFER, self._directory / "offer.sdp")
         key = environment.printable_client_key(self._environ, self._secrets)
         return self.addresses, key, environment.model_to_ask_for(self._environ), str(offer)
+
+    def page_url(self) -> str | None:
+        """Return the address of the demo page, with the run's own key; None where the replicas serve none."""
+        return environment.page_url(self.addresses[0][1], self._told, self._secrets)
 
     async def watch(self) -> str:
         """Return, when anything ends unasked, what it was and its last words."""
@@ -128,11 +133,12 @@ class Stack:
             )
         host = self._options.host
         ports = choose_ports(host, self._options.port, count)
+        self.addresses = [(environment.replica_name(i), base_url(host, port)) for i, port in enumerate(ports)]
         for index, port in enumerate(ports):
             wanted = self._options.port if index == 0 else ports[index - 1] + 1
             if port != wanted:
                 await self._screen.say(f"port {wanted} is taken, so {port} it is", "yellow")
-            name = environment.replica_name(index)
+            name, _ = self.addresses[index]
             told = environment.replica_environment(
                 self._environ,
                 index=index,
@@ -141,10 +147,11 @@ class Stack:
                 redis_url=self._store.url,
                 secrets=self._secrets,
                 sandbox_url=sandbox_url,
+                replicas=self.addresses,
             )
+            self._told = self._told or told
             child = await Child.start(name, module_command("app", "serve"), told, self._show)
             self._replicas.append(child)
-            self.addresses.append((name, base_url(host, port)))
         for child, port, (name, url) in zip(self._replicas, ports, self.addresses, strict=True):
             ready = asyncio.ensure_future(until_ready(reachable(host), port))
             await first_sign(child, ready, READY_SECONDS)

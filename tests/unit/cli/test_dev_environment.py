@@ -10,6 +10,7 @@ from app.cli.dev.environment import (
     RunSecrets,
     model_to_ask_for,
     names_a_provider,
+    page_url,
     printable_client_key,
     replica_environment,
     sandbox_environment,
@@ -122,3 +123,31 @@ def test_a_key_of_the_users_own_is_not_printed() -> None:
     shown = printable_client_key({"CLOAKROOM_API_KEYS": "shop:ck_very_own"}, secrets)
     assert shown.startswith("${CLIENT_KEY:?")
     assert "very_own" not in shown
+
+
+def test_the_page_knows_every_replica_and_comes_with_the_runs_own_key() -> None:
+    secrets = RunSecrets.fresh()
+    replicas = [("replica-a", "http://127.0.0.1:8080"), ("replica-b", "http://127.0.0.1:8081")]
+
+    def told_with(user: dict[str, str]) -> dict[str, str]:
+        return replica_environment(
+            user,
+            index=0,
+            host="127.0.0.1",
+            port=8080,
+            redis_url="redis://127.0.0.1:6379/0",
+            secrets=secrets,
+            sandbox_url="http://127.0.0.1:9",
+            replicas=replicas,
+        )
+
+    told_default = told_with({})
+    assert load_settings(told_default).demo_replicas == (
+        "replica-a=http://127.0.0.1:8080",
+        "replica-b=http://127.0.0.1:8081",
+    )
+    page = "http://127.0.0.1:8080/demo"
+    assert page_url(replicas[0][1], told_default, secrets) == f"{page}#key={secrets.client_key}"
+    theirs = told_with({"CLOAKROOM_API_KEYS": "shop:ck_abcdefghijklmnopqrstuvwxyz0123"})
+    assert page_url(replicas[0][1], theirs, secrets) == page
+    assert page_url(replicas[0][1], told_with({"CLOAKROOM_DEMO": "false"}), secrets) is None
