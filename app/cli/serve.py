@@ -5,23 +5,25 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
+import structlog
 from cyclopts import Parameter
 
 from app.cli.failure import CliFailure
 from app.main import WiringError
 from app.ops.logs import configure_logs
 from app.server import serve as serve_replica
-from app.settings import Settings, SettingsError, load_settings
+from app.settings import LiteLlmNote, Settings, SettingsError, load_with_notes
 from app.store.engine import EngineError, LocalEngine, find_engine
 
 
 def serve(
     *,
-    config: Annotated[Path | None, Parameter(help="YAML file with deployments, models and clients.")] = None,
+    config: Annotated[Path | None, Parameter(help="Our own YAML file, or LiteLLM's config.yaml.")] = None,
 ) -> None:
     """Run one replica until SIGTERM. Settings come from CLOAKROOM_... variables and the YAML file.
 
@@ -33,11 +35,12 @@ def serve(
         environ["CLOAKROOM_CONFIG"] = str(config)
     with ExitStack() as stack:
         try:
-            settings = load_settings(environ)
+            settings, notes = load_with_notes(environ)
             if settings.redis_url is None:
                 environ["CLOAKROOM_REDIS_URL"] = _store_of_its_own(stack)
-                settings = load_settings(environ)
+                settings, notes = load_with_notes(environ)
             configure_logs(level=settings.log_level, replica=settings.replica)
+            _tell(notes)
             _run(settings)
         except (SettingsError, WiringError) as error:
             lines = "\n".join(f"  - {line}" for line in str(error).splitlines())
@@ -62,6 +65,14 @@ def _store_of_its_own(stack: ExitStack) -> str:
         return stack.enter_context(LocalEngine(binary)).url
     except EngineError as error:
         raise CliFailure(f"the store of its own does not start: {error}") from None
+
+
+def _tell(notes: Sequence[LiteLlmNote]) -> None:
+    """Log what was made of a LiteLLM file, so that nothing in it is passed over in silence."""
+    log = structlog.get_logger("cloakroom.config")
+    for note in notes:
+        tell = log.warning if note.level == "warning" else log.info
+        tell("litellm_config", entry=note.entry, note=note.text)
 
 
 def _run(settings: Settings) -> None:

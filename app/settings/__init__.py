@@ -1,6 +1,8 @@
 """Settings: environment and YAML, parsed once into a frozen object."""
 
-from app.settings.load import SettingsError, known_environment_names, load_settings
+from app.settings.error import SettingsError
+from app.settings.litellm import LiteLlmNote
+from app.settings.load import known_environment_names, load_settings, load_with_notes
 from app.settings.model import ClientSettings, DeploymentSettings, Settings
 
 __all__ = [
@@ -8,6 +10,8 @@ __all__ = [
     "DeploymentSettings",
     "ClientSettings",
     "SettingsError",
+    "LiteLlmNote",
     "load_settings",
+    "load_with_notes",
     "known_environment_names",
 ]

@@ -10,22 +10,21 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, Final
 
-import yaml
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource
 
+from app.settings.error import SettingsError
+from app.settings.litellm import LiteLlmNote
 from app.settings.model import Settings
+from app.settings.yaml_file import CONFIG_NAME, read_config
 
 PREFIX: Final = "CLOAKROOM_"
-CONFIG_NAME: Final = "CLOAKROOM_CONFIG"
 # The model that the providers' guides start with; only the default of a one-provider start.
 USUAL_MODEL: Final = "gpt-realtime"
 
-_ENV_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 # Another program's names under our prefix: the provider in a box.
 _FOREIGN_NAMES: Final = ("CLOAKROOM_SANDBOX_",)
 # What Kubernetes sets in every pod for a Service called "cloakroom", "cloakroom-redis" and the like.
@@ -34,10 +33,6 @@ _SERVICE_LINK = re.compile(
     r"(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)\Z"
 )
 _SERVICE_LINK_URL = re.compile(r"CLOAKROOM_(?:[A-Z0-9_]+_)?PORT\Z")
-
-
-class SettingsError(Exception):
-    """The settings are unusable. The message has a line a problem, each with its mend, and no secret."""
 
 
 class _MappingSource(EnvSettingsSource):
@@ -69,14 +64,26 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     Raises:
         SettingsError: anything is missing, weak, unknown or malformed; one line a problem.
     """
+    return load_with_notes(environ)[0]
+
+
+def load_with_notes(environ: Mapping[str, str]) -> tuple[Settings, tuple[LiteLlmNote, ...]]:
+    """``load_settings``, and what was made of the file where it is LiteLLM's; our own file has no notes.
+
+    Raises:
+        SettingsError: as ``load_settings``; the file's warnings stand below the problems, since what was
+            left out may be what is missing.
+    """
     environ = _without_service_links(environ)
     _refuse_unknown_names(environ)
+    config = read_config(environ)
     try:
-        values = _merge(_read_yaml(environ), _MappingSource(environ)())
+        values = _merge(config.values, _MappingSource(environ)())
         _add_usual_deployments(values, environ)
-        return Settings(**values)
+        return Settings(**values), config.notes
     except ValidationError as error:
-        raise SettingsError("\n".join(_problem_lines(error))) from None
+        warnings = [str(note) for note in config.notes if note.level == "warning"]
+        raise SettingsError("\n".join([*_problem_lines(error), *warnings])) from None
 
 
 def known_environment_names() -> frozenset[str]:
@@ -106,47 +113,6 @@ def _refuse_unknown_names(environ: Mapping[str, str]) -> None:
         problems.append(f"{name} is not a setting; {hint}")
     if problems:
         raise SettingsError("\n".join(problems))
-
-
-def _read_yaml(environ: Mapping[str, str]) -> dict[str, Any]:
-    name = environ.get(CONFIG_NAME)
-    if not name:
-        return {}
-    try:
-        loaded = yaml.safe_load(Path(name).read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        # A YAML error quotes the line at fault, which may hold a secret: only its place is told.
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}" if mark else ""
-        reason = error.strerror if isinstance(error, OSError) else "it is no valid YAML"
-        raise SettingsError(f"{CONFIG_NAME}: {name} cannot be read{where}: {reason}") from None
-    if loaded is None:
-        return {}
-    if not isinstance(loaded, dict):
-        raise SettingsError(
-            f"{CONFIG_NAME}: {name} must hold a mapping with settings such as deployments and models"
-        )
-    expanded: dict[str, Any] = _expand(loaded, environ)
-    return expanded
-
-
-def _expand(value: Any, environ: Mapping[str, str]) -> Any:
-    """Replace ``${NAME}`` in every string of the file by the variable's value."""
-    if isinstance(value, dict):
-        return {str(key): _expand(item, environ) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_expand(item, environ) for item in value]
-    if not isinstance(value, str):
-        return value
-
-    def variable(match: re.Match[str]) -> str:
-        if match[1] not in environ:
-            raise SettingsError(
-                f"{CONFIG_NAME}: the file names ${{{match[1]}}}, which is not set in the environment"
-            )
-        return environ[match[1]]
-
-    return _ENV_REFERENCE.sub(variable, value)
 
 
 def _merge(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,157 @@
+"""Reads LiteLLM's ``config.yaml`` as it is: its realtime models become deployments, models and a client.
+
+The result has the shape of our own YAML, so that the environment still wins over it and the same rules
+check it. A value that is a mistake is an error, as it is in our own file; what is no realtime model, or
+has no counterpart here, is left out with a note. Sources: LiteLLM's pages "Config.yaml", "/realtime" and
+"Router - Load Balancing", and contracts, section 6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from app.redaction import one_safe_line
+from app.settings.error import SettingsError
+from app.settings.litellm.deployment import NotServed, deployment_name, entry_notes, read_deployment
+from app.settings.litellm.entry import (
+    LiteLlmEntry,
+    LiteLlmNote,
+    entry_place,
+    left_out,
+    other_mode,
+    read_entry,
+)
+from app.settings.litellm.environment import LiteLlmEnvironment
+from app.settings.litellm.models import Served, group_aliases, model_groups, upstream_aliases, with_shares
+from app.settings.litellm.sections import master_client, section_notes, wants_ambient_entra
+
+MODEL_LIST: Final = "model_list"
+
+
+@dataclass
+class _Reading:
+    """What the entries have given so far."""
+
+    environment: LiteLlmEnvironment
+    credentials: Mapping[str, Mapping[str, Any]]
+    ambient_entra: bool
+    served: list[Served] = field(default_factory=list)
+    notes: list[LiteLlmNote] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def is_litellm(loaded: Mapping[str, Any]) -> bool:
+    """Whether a YAML file is LiteLLM's: its ``model_list`` is no key of ours."""
+    return MODEL_LIST in loaded
+
+
+def read_litellm(
+    loaded: Mapping[str, Any], environ: Mapping[str, str]
+) -> tuple[dict[str, Any], list[LiteLlmNote]]:
+    """Return the settings that a LiteLLM file stands for, in the shape of our own YAML, and the notes on it.
+
+    Raises:
+        SettingsError: a value is missing, or no entry is a realtime model; one line a problem.
+    """
+    environment = LiteLlmEnvironment(environ, loaded.get("environment_variables"))
+    reading = _Reading(environment, _credentials(loaded.get("credential_list")), wants_ambient_entra(loaded))
+    for number, raw in enumerate(_entries(loaded[MODEL_LIST]), start=1):
+        _read_one(reading, number, raw)
+    if reading.problems:
+        raise SettingsError("\n".join(reading.problems))
+    if not reading.served:
+        lines = ["model_list: no entry is a realtime model that is served here", *map(str, reading.notes)]
+        raise SettingsError("\n".join(lines))
+    reading.served = list(with_shares(reading.served))
+    groups = model_groups(reading.served)
+    forms, form_notes = upstream_aliases(reading.served, groups)
+    aliases, alias_notes = group_aliases(loaded.get("router_settings"), groups)
+    clients, client_notes = master_client(loaded.get("general_settings"), environment)
+    values: dict[str, Any] = {
+        "deployments": {served.name: served.deployment for served in reading.served},
+        "models": {
+            # Our own YAML has a bare name where one deployment serves.
+            alias: names[0] if len(names) == 1 else names
+            for alias, names in {**groups, **forms, **aliases}.items()
+        },
+        **clients,
+    }
+    if len(groups) == 1:
+        # With one model, a request that names none can only mean that one.
+        values["default_model"] = next(iter(groups))
+    return values, [*reading.notes, *form_notes, *alias_notes, *client_notes, *section_notes(loaded)]
+
+
+def _entries(model_list: Any) -> Iterable[Any]:
+    if model_list is None:
+        return []
+    if not isinstance(model_list, list):
+        raise SettingsError("model_list: must be a list of entries with model_name and litellm_params")
+    return model_list
+
+
+def _read_one(reading: _Reading, number: int, raw: Any) -> None:
+    place = entry_place(number, raw)
+    mode = other_mode(raw)
+    if mode is not None:
+        reading.notes.append(LiteLlmNote("info", place, f"left out: its model_info.mode is {mode}"))
+        return
+    try:
+        entry = read_entry(place, _with_credential(place, raw, reading.credentials), reading.environment)
+        note = left_out(entry)
+        if note is not None:
+            reading.notes.append(note)
+            return
+        deployment = read_deployment(entry, reading.environment, ambient_entra=reading.ambient_entra)
+        _serve(reading, entry, deployment)
+    except SettingsError as error:
+        reading.problems.append(str(error))
+    except NotServed as reason:
+        reading.notes.append(LiteLlmNote("warning", place, f"left out: {reason}"))
+
+
+def _serve(reading: _Reading, entry: LiteLlmEntry, deployment: dict[str, Any]) -> None:
+    name = _unused(
+        deployment_name(entry, deployment), [served.name for served in reading.served].__contains__
+    )
+    reading.served.append(Served(name, entry, deployment))
+    how = "" if entry.says_realtime else ", a realtime model by its name"
+    text = f"served as deployment '{name}'{how}"
+    reading.notes += [LiteLlmNote("info", entry.place, text), *entry_notes(entry)]
+
+
+def _unused(name: str, taken: Callable[[str], bool]) -> str:
+    """``name``, or ``name-2`` and so on.
+
+    Two of one name are the same host and model under two keys, so that even an order that changes between
+    two versions of the file sends no offer to a wrong host.
+    """
+    number, candidate = 1, name
+    while taken(candidate):
+        number += 1
+        candidate = f"{name}-{number}"
+    return candidate
+
+
+def _credentials(credential_list: Any) -> dict[str, Mapping[str, Any]]:
+    """``credential_list`` by name: what several entries share, ``litellm_credential_name`` refers to it."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for item in credential_list if isinstance(credential_list, list) else []:
+        values = item.get("credential_values") if isinstance(item, dict) else None
+        if isinstance(values, dict):
+            found[str(item.get("credential_name"))] = values
+    return found
+
+
+def _with_credential(place: str, raw: Any, credentials: Mapping[str, Mapping[str, Any]]) -> Any:
+    """Lay the entry's own parameters over those of the credential that it names, as LiteLLM does."""
+    params = raw.get("litellm_params") if isinstance(raw, dict) else None
+    name = params.get("litellm_credential_name") if isinstance(params, dict) else None
+    if not isinstance(params, dict) or name is None:
+        return raw
+    if str(name) not in credentials:
+        shown = one_safe_line(str(name), limit=80)
+        raise SettingsError(f"{place}: litellm_credential_name {shown!r} is not in credential_list")
+    return {**raw, "litellm_params": {**credentials[str(name)], **params}}

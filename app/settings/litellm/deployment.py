@@ -1,0 +1,170 @@
+"""Turns one entry of LiteLLM's ``model_list`` into a deployment of ours, in the shape of our own YAML.
+
+Which variables stand in for a missing value, and that a key goes before Entra, is LiteLLM's own order
+(its ``llms/azure/realtime`` and ``llms/openai/realtime``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from app.redaction import one_safe_line
+from app.settings.error import SettingsError
+from app.settings.litellm.entry import LiteLlmEntry, LiteLlmNote
+from app.settings.litellm.environment import LiteLlmEnvironment
+from app.settings.secrets import NAME_PATTERN
+
+# Where an entry may hold what LiteLLM has no name for: fields of our own deployment. LiteLLM keeps any key
+# of ``model_info`` and does nothing with it, so the file stays good for both programs.
+OWN_FIELDS: Final = "cloakroom"
+
+_ENTRA: Final = ("tenant_id", "client_id", "client_secret")
+# LiteLLM's reference to a token that the platform gives the pod: Microsoft's workload identity.
+_FEDERATED: Final = "oidc/azure"
+_READ_PARAMS: Final = frozenset(
+    {"model", "custom_llm_provider", "api_key", "api_base", "base_url", "api_version", "organization"}
+    | {"azure_ad_token", "realtime_protocol", "litellm_credential_name", "weight", "rpm", "tpm", "order"}
+    | set(_ENTRA)
+)
+_READ_INFO: Final = frozenset({"mode", "base_model", "id", OWN_FIELDS})
+_NAME_LIMIT: Final = 60
+_AZURE_DOMAIN = re.compile(r"\.(openai\.azure\.com|cognitiveservices\.azure\.com|services\.ai\.azure\.com)\Z")
+
+
+class NotServed(Exception):
+    """The entry is a realtime model, but signs in in a way that is not ours; says how to mend it."""
+
+
+def read_deployment(
+    entry: LiteLlmEntry, environment: LiteLlmEnvironment, *, ambient_entra: bool
+) -> dict[str, Any]:
+    """Return the deployment as our own YAML would have it.
+
+    Args:
+        entry: from ``read_entry``.
+        environment: what its references are looked up in.
+        ambient_entra: an Azure entry without any credential signs in as the machine does
+            (``litellm_settings.enable_azure_ad_token_refresh``).
+
+    Raises:
+        SettingsError: a variable is not set, or a value that it cannot be without is missing.
+        NotServed: see there.
+    """
+    written = entry.info.get(OWN_FIELDS) or {}
+    if not isinstance(written, dict):
+        raise SettingsError(f"{entry.place}: model_info.{OWN_FIELDS} must be a mapping of deployment fields")
+    own = environment.resolved(entry.place, f"model_info.{OWN_FIELDS}", written)
+    deployment = {"provider": entry.provider, "model": entry.model, "base_url": _base_url(entry, environment)}
+    if not own.keys() & {"api_key", "entra"}:
+        deployment |= _credential(entry, environment, ambient_entra)
+    return {**deployment, **own}
+
+
+def deployment_name(entry: LiteLlmEntry, deployment: Mapping[str, Any]) -> str:
+    """A name made of what the deployment is, never of its place in the file.
+
+    A handle remembers its deployment by name, and replicas with the old and the new file run side by side
+    while one is rolled out: a number would send its offer to another resource.
+    """
+    chosen = entry.info.get("id")
+    if isinstance(chosen, str) and re.fullmatch(NAME_PATTERN, chosen):
+        return chosen
+    host = _host(deployment.get("base_url"))
+    parts = (entry.provider, _AZURE_DOMAIN.sub("", host), str(deployment["model"]))
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(part for part in parts if part))[:_NAME_LIMIT].strip("-")
+
+
+def entry_notes(entry: LiteLlmEntry) -> Iterator[LiteLlmNote]:
+    """What a served entry says and does not get."""
+    if entry.params.get("api_version") is not None:
+        yield LiteLlmNote(
+            "info",
+            entry.place,
+            "api_version is not used: Azure's GA surface takes none, and a date never chooses a surface; "
+            f"for a resource that has the preview only, set model_info.{OWN_FIELDS}.provider: azure-preview",
+        )
+    if str(entry.params.get("realtime_protocol", "GA")).lower() == "beta":
+        yield LiteLlmNote(
+            "info", entry.place, "realtime_protocol is not used: it is about LiteLLM's WebSocket, not WebRTC"
+        )
+    if entry.params.get("organization") is not None:
+        yield LiteLlmNote(
+            "warning", entry.place, "organization is not sent: use a key of a project of that organization"
+        )
+    if entry.params.get("api_key") is not None and any(entry.params.get(key) for key in _ENTRA):
+        yield LiteLlmNote("info", entry.place, "the Entra fields are not used, since api_key is set")
+    unused = [f"litellm_params.{key}" for key in entry.params if key not in _READ_PARAMS]
+    unused += [f"model_info.{key}" for key in entry.info if key not in _READ_INFO]
+    if unused:
+        yield LiteLlmNote("info", entry.place, f"not used: {one_safe_line(', '.join(sorted(unused)))}")
+
+
+def _base_url(entry: LiteLlmEntry, environment: LiteLlmEnvironment) -> str | None:
+    written = entry.params.get("api_base") or entry.params.get("base_url")
+    given = environment.text(entry.place, "api_base", written)
+    if entry.provider == "azure":
+        base = given or environment.first("AZURE_API_BASE")
+        if base is None:
+            raise SettingsError(f"{entry.place}: api_base is missing, and AZURE_API_BASE is not set")
+        return base
+    base = given or environment.first("OPENAI_BASE_URL", "OPENAI_API_BASE")
+    if base is None:
+        return None
+    # LiteLLM takes OpenAI's base with and without the version.
+    base = base.rstrip("/")
+    return base if base.endswith("/v1") else f"{base}/v1"
+
+
+def _credential(entry: LiteLlmEntry, environment: LiteLlmEnvironment, ambient_entra: bool) -> dict[str, Any]:
+    key = environment.text(entry.place, "api_key", entry.params.get("api_key"))
+    if key is None and entry.provider == "azure":
+        return _azure_credential(entry, environment, ambient_entra)
+    key = key or environment.first("OPENAI_API_KEY")
+    if key is None:
+        raise SettingsError(f"{entry.place}: api_key is missing, and OPENAI_API_KEY is not set")
+    return {"api_key": key}
+
+
+def _azure_credential(
+    entry: LiteLlmEntry, environment: LiteLlmEnvironment, ambient_entra: bool
+) -> dict[str, Any]:
+    place, params = entry.place, entry.params
+    entra = {name: environment.text(place, name, params.get(name)) for name in _ENTRA}
+    if all(entra.values()):
+        return {"entra": {"kind": "client_secret", **entra}}
+    token = params.get("azure_ad_token")
+    if isinstance(token, str) and token.startswith(_FEDERATED):
+        given = {name: entra[name] for name in _ENTRA[:2] if entra[name]}
+        return {"entra": {"kind": "workload_identity", **given}}
+    if token is not None:
+        raise NotServed(
+            "azure_ad_token is a token that ends within the hour, and nothing would renew it; "
+            "set tenant_id, client_id and client_secret, or an api_key"
+        )
+    missing = [name for name, value in entra.items() if not value]
+    if len(missing) < len(entra):
+        raise SettingsError(f"{place}: {' and '.join(missing)} missing beside the other Entra fields")
+    key = environment.first("AZURE_API_KEY", "AZURE_OPENAI_API_KEY")
+    if key is not None:
+        return {"api_key": key}
+    found = {name: environment.first(f"AZURE_{name.upper()}") for name in _ENTRA}
+    if all(found.values()):
+        return {"entra": {"kind": "client_secret", **found}}
+    if ambient_entra:
+        return {"entra": {"kind": "default"}}
+    raise SettingsError(
+        f"{place}: there is no api_key and no tenant_id, client_id and client_secret, "
+        "and AZURE_API_KEY is not set"
+    )
+
+
+def _host(url: Any) -> str:
+    """Host and port of a URL, without the user that somebody may have put before them."""
+    try:
+        parts = urlsplit(url if "://" in str(url) else f"https://{url}") if url else None
+        return parts.netloc.rpartition("@")[2].lower() if parts else ""
+    except ValueError:
+        return ""
