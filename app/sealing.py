@@ -1,12 +1,11 @@
 """AES-256-GCM around everything secret that leaves the process. Pure: keys and nonces come from outside.
 
-A sealed value is text: ``<kid>.<base64url of nonce + ciphertext + tag>``, so an SRE sees at a glance
+A sealed value is text: ``<kid>.<base64 of nonce + ciphertext + tag>``, so an SRE sees at a glance
 which key sealed it, and nothing else.
 """
 
 from __future__ import annotations
 
-import base64
 import binascii
 import os
 from typing import Final
@@ -42,7 +41,7 @@ class Sealer:
         """
         nonce = os.urandom(NONCE_BYTES)
         data = _additional_data(self._active_kid, context)
-        sealed = base64.urlsafe_b64encode(nonce + self._active.encrypt(nonce, plain, data))
+        sealed = binascii.b2a_base64(nonce + self._active.encrypt(nonce, plain, data), newline=False)
         return f"{self._active_kid}.{sealed.decode('ascii')}"
 
     def unseal(self, sealed: str, *context: str) -> bytes:
@@ -56,7 +55,7 @@ class Sealer:
         if cipher is None:
             raise UnsealError
         try:
-            raw = base64.b64decode(text, altchars=b"-_", validate=True)
+            raw = binascii.a2b_base64(text, strict_mode=True)
             return cipher.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], _additional_data(kid, context))
         except (binascii.Error, ValueError, InvalidTag):
             raise UnsealError from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -41,14 +42,19 @@ class StoreConnection:
     Args:
         client: the driver's client, from ``driver.connect``.
         replica: this replica's name, part of the probe's key.
-        timeout: deadline of one operation in seconds, the retry included.
+        timeout: deadline of one operation in seconds, the wait for a connection and the retry included.
+        max_connections: operations at once; the size of the driver's pool.
     """
 
-    def __init__(self, client: Client, *, replica: str, timeout: float) -> None:
+    def __init__(self, client: Client, *, replica: str, timeout: float, max_connections: int = 64) -> None:
         self._client = client
+        # Waiting for a free connection is done here, since the driver's blocking pool takes a lock and a
+        # timer for each command.
+        self._slots = asyncio.Semaphore(max_connections)
         self._timeout = timeout
         self._probe_key = keys.probe(replica)
         self._down = False
+        self._replied = 0.0
         self._watcher: asyncio.Task[None] | None = None
 
     @property
@@ -72,14 +78,17 @@ class StoreConnection:
             StoreUnavailable: no reply in time, or none that makes sense.
         """
         self.require_up()
+        started = time.monotonic()
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._timeout), self._slots:
                 try:
-                    return await self._client.evalsha(script.sha1, len(key_names), *key_names, *args)
+                    reply = await self._client.evalsha(script.sha1, len(key_names), *key_names, *args)
                 except NoScriptError:
-                    return await self._client.eval(script.text, len(key_names), *key_names, *args)
+                    reply = await self._client.eval(script.text, len(key_names), *key_names, *args)
         except _DRIVER_ERRORS as error:
-            raise self._failed(error) from error
+            raise self._failed(error, started) from error
+        self._replied = time.monotonic()
+        return reply
 
     async def run_together(self, *commands: Sequence[Any]) -> list[Any]:
         """Send commands in one round trip, each for itself (no transaction), and return their replies.
@@ -88,20 +97,22 @@ class StoreConnection:
             StoreUnavailable: no reply in time, or one of the commands failed.
         """
         self.require_up()
+        started = time.monotonic()
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._timeout), self._slots:
                 pipeline = self._client.pipeline(transaction=False)
                 for command in commands:
                     pipeline.execute_command(*command)
                 replies: list[Any] = await pipeline.execute()
-                return replies
         except _DRIVER_ERRORS as error:
-            raise self._failed(error) from error
+            raise self._failed(error, started) from error
+        self._replied = time.monotonic()
+        return replies
 
     async def probe(self) -> bool:
         """Write to the store and return whether it took it. A ping would pass a full or read-only server."""
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._timeout), self._slots:
                 await self._client.set(self._probe_key, "1", px=_PROBE_LIFE_MS)
         except _DRIVER_ERRORS as error:
             self._mark_down(error)
@@ -129,11 +140,14 @@ class StoreConnection:
             await asyncio.sleep(WATCH_DOWN_SECONDS if self._down else WATCH_UP_SECONDS)
             await self.probe()
 
-    def _failed(self, error: Exception) -> StoreUnavailable:
+    def _failed(self, error: Exception, started: float) -> StoreUnavailable:
         # A plain error reply concerns one key or one script. It says nothing against the server, and one
         # broken record must not shut everybody out; the watcher's own write finds what is general.
         if type(error) is ResponseError:
             log.error("store_error_reply", error=_describe(error))
+        # A hung server answers nobody. Where others were answered meanwhile, it is we who were slow.
+        elif type(error) is TimeoutError and self._replied > started:
+            log.warning("store_slow")
         else:
             self._mark_down(error)
         return _unavailable()

@@ -29,8 +29,9 @@ _HOST = re.compile(r"[A-Za-z0-9.:_-]{1,253}\Z")
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 _PARAM = re.compile(r"[A-Za-z0-9_.\[\]-]{1,128}\Z")
 _SAFE_VALUE = re.compile(r"[A-Za-z0-9 :;,._/=+-]{1,128}\Z")
-# A line that is not ``x=value``, or a control character other than the line's end.
-_NOT_SDP = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]|\n(?![a-z]=|\r?\n|\Z)")
+_NO_SDP_LINE = re.compile(rb"\n(?![a-z]=|\r?\n|\Z)")
+# Every byte but control characters other than tab and the ends of lines.
+_SDP_BYTES = bytes([0x09, 0x0A, 0x0D, *range(0x20, 0x7F), *range(0x80, 0x100)])
 _RETRY_SECONDS = re.compile(r"[0-9]{1,5}\Z")
 
 
@@ -98,7 +99,7 @@ def http_url(text: str) -> SplitResult | None:
 def read_ephemeral_key(deployment: Deployment, response: UpstreamResponse) -> EphemeralKey:
     """Read ``{value, expires_at, session}`` (contracts, section 1; Azure answers alike)."""
     if response.status not in (200, 201):
-        raise read_error(deployment, response, secrets=(deployment.api_key,))
+        raise read_error(deployment, response, secrets=deployment.held_secrets())
     try:
         body = orjson.loads(response.body)
     except orjson.JSONDecodeError:
@@ -121,7 +122,7 @@ def read_sdp_answer(deployment: Deployment, key: Secret, response: UpstreamRespo
     Any other 2xx may have created a call just as well.
     """
     if not 200 <= response.status <= 299:
-        raise read_error(deployment, response, secrets=(deployment.api_key, key))
+        raise read_error(deployment, response, secrets=(*deployment.held_secrets(), key))
     sdp = response.body
     if response.status not in (200, 201) or not _is_sdp_answer(sdp) or key.reveal().encode() in sdp:
         raise OutcomeUnknown(
@@ -132,11 +133,15 @@ def read_sdp_answer(deployment: Deployment, key: Secret, response: UpstreamRespo
 
 def _is_sdp_answer(sdp: bytes) -> bool:
     """Whether a browser could use it: UTF-8 lines of ``x=value`` (RFC 8866) with an audio section."""
+    if not sdp.startswith(b"v=0") or b"\nm=audio " not in sdp:
+        return False
+    if sdp.translate(None, _SDP_BYTES) or _NO_SDP_LINE.search(sdp):
+        return False
     try:
-        text = sdp.decode("utf-8")
+        sdp.decode("utf-8")
     except UnicodeDecodeError:
         return False
-    return text.startswith("v=0") and "\nm=audio " in text and not _NOT_SDP.search(text)
+    return True
 
 
 def call_id_of(location: str) -> str | None:

@@ -7,7 +7,7 @@ import hashlib
 from typing import Any, Final
 
 import orjson
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 from app.errors import InvalidOffer, InvalidRequest, RequestTooLarge, UnsupportedMediaType
 from app.models import Offer
@@ -27,19 +27,27 @@ async def read_body(request: web.Request, *, max_bytes: int, timeout: float) -> 
     """
     if (request.content_length or 0) > max_bytes:
         raise _too_large(max_bytes)
-    chunks: list[bytes] = []
-    size = 0
+    content = request.content
     try:
+        if content.is_eof():
+            # A small body arrives with its headers; then there is nothing to wait for, and no timer to set.
+            return await _read_capped(content, max_bytes)
         async with asyncio.timeout(timeout):
-            while chunk := await request.content.readany():
-                size += len(chunk)
-                if size > max_bytes:
-                    raise _too_large(max_bytes)
-                chunks.append(chunk)
+            return await _read_capped(content, max_bytes)
     except TimeoutError:
         raise InvalidRequest(f"The body did not arrive within {timeout:g} seconds.") from None
     except (web.RequestPayloadError, OSError, ValueError):
         raise InvalidRequest("The body broke off or could not be decoded.") from None
+
+
+async def _read_capped(content: StreamReader, max_bytes: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    while chunk := await content.readany():
+        size += len(chunk)
+        if size > max_bytes:
+            raise _too_large(max_bytes)
+        chunks.append(chunk)
     return b"".join(chunks)
 
 
