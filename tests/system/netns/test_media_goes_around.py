@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests.system.netns.browser import SECONDS, TURNS
-from tests.system.netns.counters import Counters, udp_traces
+from tests.system.netns.counters import udp_traces
 from tests.system.netns.evidence import Evidence
 from tests.system.netns.host import sysctl
 from tests.system.netns.world import (
@@ -141,7 +141,11 @@ def test_one_udp_packet_is_enough_to_be_noticed(
 ) -> None:
     before = world.counters()[receiver]
     world[sender].inside(lambda: _send_one(CONTROL[receiver]))
-    assert _traces_soon(world, receiver, before) == traces
+    # Sent is not arrived: the kernel hands a packet over in its own time, after asking for the neighbour.
+    deadline = time.monotonic() + ARRIVAL_SECONDS
+    while (found := udp_traces(before, world.counters()[receiver])) != traces:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.01)
 
 
 @pytest.mark.usefixtures("evidence")
@@ -152,16 +156,6 @@ def test_an_attempt_to_send_media_fails_and_is_noticed(world: World, name: str) 
         world[name].inside(lambda: _send_one(MEDIA[PROVIDER]))
     assert failure.value.errno == errno.ENETUNREACH
     assert udp_traces(before, world.counters()[name]) == {"Ip.OutNoRoutes": 1}
-
-
-def _traces_soon(world: World, name: str, before: Counters) -> dict[str, int]:
-    # Sent is not arrived: the kernel hands a packet over in its own time, after asking for the neighbour.
-    deadline = time.monotonic() + ARRIVAL_SECONDS
-    while True:
-        traces = udp_traces(before, world.counters()[name])
-        if traces or time.monotonic() > deadline:
-            return traces
-        time.sleep(0.01)
 
 
 def _send_one(address: str) -> None:
