@@ -24,7 +24,7 @@ class Catalog:
     def __init__(
         self, deployments: Mapping[str, Deployment], models: Mapping[str, str], *, default_model: str | None
     ) -> None:
-        self._deployments = deployments
+        self.deployments = deployments
         self._models = models
         self.default_model = default_model
 
@@ -45,11 +45,11 @@ class Catalog:
                 f"Client '{client.name}' may not use '{alias}'. It may use: {self._names_for(client)}.",
                 param="model",
             )
-        return self._deployments[name]
+        return self.deployments[name]
 
     def deployment(self, name: str) -> Deployment | None:
         """The deployment of this name; None where this replica's configuration has none."""
-        return self._deployments.get(name)
+        return self.deployments.get(name)
 
     def _names_for(self, client: Client) -> str:
         known = client.models if client.models is not None else self._models.keys()

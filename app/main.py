@@ -7,8 +7,10 @@ end before the store they write to, and the store before nothing that needs it.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from typing import Final
 
 from aiohttp import web
 from pydantic import SecretStr
@@ -19,7 +21,7 @@ from app.clients import ClientRegistry
 from app.handles import HandleIssuer
 from app.keyring import parse_sealing_ring, parse_signing_ring
 from app.minting import Minter, MintPolicy
-from app.models import Client, Deployment, Secret
+from app.models import Client
 from app.relay import Relay, RelayPolicy
 from app.sealing import Sealer
 from app.settings import Settings
@@ -34,12 +36,10 @@ from app.upstream.providers import PROVIDERS
 from app.web.cors import CorsPolicy
 from app.web.gate import gate
 from app.web.routes import routes
+from app.wiring import WiringError, build_deployments, token_keepers
 
 MEMORY_URL = "memory://"
-
-
-class WiringError(Exception):
-    """The settings are well-formed, but no service can be built from them; says which one and why."""
+FIRST_TOKEN_SECONDS: Final = 5.0
 
 
 def create_app(
@@ -67,7 +67,7 @@ def create_app(
     app[HANDLES] = HandleIssuer(
         parse_signing_ring(_reveal(settings.signing_keys)), prefix=settings.handle_prefix, clock=clock
     )
-    catalog = build_catalog(settings)
+    catalog = build_catalog(settings, clock=clock)
     app[STORE] = build_store(settings)
 
     async def parts(app: web.Application) -> AsyncIterator[None]:
@@ -75,6 +75,7 @@ def create_app(
         handle_store = HandleStore(store, replica=settings.replica)
         settlement = Settlement(monotonic)
         sealer = Sealer(parse_sealing_ring(_reveal(settings.sealing_keys)))
+        keepers = token_keepers(catalog.deployments)
         upstream = UpstreamClient(session, connect_timeout=settings.connect_timeout_seconds)
         app[MINTER] = Minter(
             catalog=catalog,
@@ -109,8 +110,11 @@ def create_app(
         )
         await store.probe()
         store.start()
+        # The first caller should find a token, and a service whose other deployments work should start.
+        await asyncio.gather(*(tokens.start(wait=FIRST_TOKEN_SECONDS) for tokens in keepers))
         yield
         await settlement.close(grace=settings.store_timeout_seconds * 3)
+        await asyncio.gather(*(tokens.close() for tokens in keepers))
         await close_session(session)
         await store.close()
 
@@ -137,25 +141,13 @@ def build_clients(settings: Settings) -> ClientRegistry:
     return ClientRegistry([*plain, *configured])
 
 
-def build_catalog(settings: Settings) -> Catalog:
-    """Resolve every deployment's base URL with its provider's own rule.
+def build_catalog(settings: Settings, *, clock: Callable[[], float] = time.time) -> Catalog:
+    """The models of the settings over their deployments.
 
     Raises:
-        WiringError: a base URL is not one of that provider.
+        WiringError: a deployment cannot be built.
     """
-    deployments = {}
-    for name, configured in settings.deployments.items():
-        try:
-            base_url = PROVIDERS[configured.provider].base_url(configured.base_url)
-        except ValueError as error:
-            raise WiringError(f"deployments.{name}: {error}") from None
-        deployments[name] = Deployment(
-            name=name,
-            provider=configured.provider,
-            base_url=base_url,
-            api_key=Secret(_reveal(configured.api_key)),
-            upstream_model=configured.model,
-        )
+    deployments = build_deployments(settings, clock=clock)
     return Catalog(deployments, settings.models, default_model=settings.default_model)
 
 
@@ -175,7 +167,12 @@ def build_store(settings: Settings) -> StoreConnection:
         )
     except ValueError as error:
         raise WiringError(f"CLOAKROOM_REDIS_URL: {error}") from None
-    return StoreConnection(client, replica=settings.replica, timeout=settings.store_timeout_seconds)
+    return StoreConnection(
+        client,
+        replica=settings.replica,
+        timeout=settings.store_timeout_seconds,
+        max_connections=settings.redis_max_connections,
+    )
 
 
 def _reveal(secret: SecretStr | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 # OpenAI's bounds on ``expires_after.seconds`` (contracts, section 1), in seconds.
 MIN_KEY_SECONDS: Final = 10
@@ -55,20 +55,67 @@ class Family(StrEnum):
     REALTIME = "realtime"
 
 
+class BearerTokens(Protocol):
+    """A standard credential that is renewed by itself: access tokens of Microsoft Entra ID."""
+
+    def current(self) -> Secret:
+        """The token to send now.
+
+        Raises:
+            UpstreamError: there is none; says which setting to look at.
+        """
+
+    def held(self) -> tuple[Secret, ...]:
+        """The token of this moment, if any, to be masked wherever the provider repeats it."""
+
+    async def start(self, *, wait: float) -> None:
+        """Begin to keep a token, and give the first one ``wait`` seconds to come."""
+
+    async def close(self) -> None:
+        """Stop."""
+
+
+ProviderName = Literal["openai", "azure"]
+
+
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """One configured place to mint at: provider, base URL, credential and upstream model name.
 
-    ``base_url`` has no trailing slash and ends where ``/realtime/...`` begins.
-    ``upstream_model`` is the provider's name for the model (Azure: the deployment's name); None
-    means that the alias asked for is the provider's name too.
+    ``base_url`` has no trailing slash and ends where ``/realtime/...`` begins. The standard credential is
+    ``api_key`` or ``tokens``, never both. ``upstream_model`` is the provider's name for the model (Azure:
+    the deployment's name); None means that the alias asked for is the provider's name too.
     """
 
     name: str
-    provider: Literal["openai", "azure"]
+    provider: ProviderName
     base_url: str
-    api_key: Secret
+    api_key: Secret | None = None
     upstream_model: str | None = None
+    tokens: BearerTokens | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if (self.api_key is None) == (self.tokens is None):
+            raise ValueError("a deployment has either an api_key or tokens")
+
+    def bearer(self) -> Secret:
+        """The standard credential as it is now.
+
+        Raises:
+            UpstreamError: Microsoft Entra ID has given no token.
+        """
+        if self.api_key is not None:
+            return self.api_key
+        return self._tokens().current()
+
+    def held_secrets(self) -> tuple[Secret, ...]:
+        """The standard credential, to be masked wherever the provider repeats it; never raises."""
+        return (self.api_key,) if self.api_key is not None else self._tokens().held()
+
+    def _tokens(self) -> BearerTokens:
+        if self.tokens is None:
+            raise TypeError("a deployment without a credential")
+        return self.tokens
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,11 @@ import structlog
 from cyclopts import Parameter
 
 from app.cli.failure import CliFailure
-from app.main import WiringError
 from app.ops.logs import configure_logs
 from app.server import serve as serve_replica
 from app.settings import LiteLlmNote, Settings, SettingsError, load_with_notes
 from app.store.engine import EngineError, LocalEngine, find_engine
+from app.wiring import WiringError
 
 
 def serve(

@@ -1,13 +1,15 @@
 """Settings: environment and YAML, parsed once into a frozen object."""
 
+from app.settings.deployment import DeploymentSettings, EntraSettings
 from app.settings.error import SettingsError
 from app.settings.litellm import LiteLlmNote
 from app.settings.load import known_environment_names, load_settings, load_with_notes
-from app.settings.model import ClientSettings, DeploymentSettings, Settings
+from app.settings.model import ClientSettings, Settings
 
 __all__ = [
     "Settings",
     "DeploymentSettings",
+    "EntraSettings",
     "ClientSettings",
     "SettingsError",
     "LiteLlmNote",

@@ -6,37 +6,16 @@ import re
 import socket
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.keyring import parse_sealing_ring, parse_signing_ring
+from app.settings.deployment import DeploymentSettings
 from app.settings.secrets import MAKE_KEYS, NAME_PATTERN, check_api_key, parse_key_pairs
+from app.settings.section import Section
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class DeploymentSettings(_Section):
-    """One place to mint at."""
-
-    provider: Literal["openai", "azure"]
-    base_url: str | None = Field(default=None, description="OpenAI: default https://api.openai.com/v1")
-    api_key: SecretStr | None = None
-    model: str | None = Field(default=None, description="the provider's name; Azure: the deployment's name")
-
-    @model_validator(mode="after")
-    def _complete(self) -> DeploymentSettings:
-        if self.api_key is None or not self.api_key.get_secret_value():
-            raise ValueError("api_key is missing; write it as ${NAME_OF_AN_ENVIRONMENT_VARIABLE}")
-        if self.provider == "azure" and not self.base_url:
-            raise ValueError("base_url is missing: the endpoint of the Azure resource")
-        if self.provider == "azure" and not self.model:
-            raise ValueError("model is missing: the name of the Azure deployment")
-        return self
-
-
-class ClientSettings(_Section):
+class ClientSettings(Section):
     """One caller of the mint endpoint."""
 
     api_key: SecretStr

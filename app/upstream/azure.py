@@ -30,4 +30,6 @@ class Azure(OpenAI):
         return f"{parts.scheme}://{parts.netloc.lower()}{GA_PATH}"
 
     def credential(self, deployment: Deployment) -> Mapping[str, str]:
-        return {"api-key": deployment.api_key.reveal()}
+        if deployment.api_key is not None:
+            return {"api-key": deployment.api_key.reveal()}
+        return super().credential(deployment)

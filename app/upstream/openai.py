@@ -62,7 +62,7 @@ class OpenAI:
 
     def credential(self, deployment: Deployment) -> Mapping[str, str]:
         """The header that carries the deployment's standard key."""
-        return {"Authorization": f"Bearer {deployment.api_key.reveal()}"}
+        return {"Authorization": f"Bearer {deployment.bearer().reveal()}"}
 
 
 def mint_body(deployment: Deployment, mint: MintRequest) -> dict[str, Any]:

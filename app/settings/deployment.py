@@ -1,0 +1,117 @@
+"""One deployment in the settings: a provider, its address, and which credential opens it.
+
+What fits no provider is refused here with the words of the setting; what only the provider's own file
+knows (the form of its URLs) is checked when the parts are wired.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from app.models import ProviderName
+from app.settings.section import Section
+
+EntraKind = Literal["default", "client_secret", "workload_identity", "azure_cli"]
+
+# Microsoft's names of a tenant: an id, or a domain; either is a part of the token endpoint's path.
+_DIRECTORY_NAME: Final = r"^[A-Za-z0-9.-]{1,255}$"
+
+
+class EntraSettings(Section):
+    """How an Azure deployment signs in with Microsoft Entra ID instead of a key."""
+
+    kind: EntraKind | None = Field(
+        default=None,
+        description="default (environment, workload or managed identity, Azure CLI), client_secret, "
+        "workload_identity or azure_cli; default: client_secret where one is given, else default",
+    )
+    tenant_id: str | None = Field(default=None, pattern=_DIRECTORY_NAME, description="the directory's id")
+    client_id: str | None = Field(default=None, pattern=_DIRECTORY_NAME, description="the application's id")
+    client_secret: SecretStr | None = Field(default=None, description="the secret's value, not its id")
+
+    @property
+    def resolved_kind(self) -> EntraKind:
+        """The kind, with its default filled in."""
+        return self.kind or ("client_secret" if self.client_secret is not None else "default")
+
+    @field_validator("client_secret")
+    @classmethod
+    def _without_line_break(cls, value: SecretStr | None) -> SecretStr | None:
+        return _sendable(value)
+
+    @model_validator(mode="after")
+    def _complete(self) -> EntraSettings:
+        wants_secret = self.resolved_kind == "client_secret"
+        if wants_secret:
+            missing = [
+                name
+                for name in ("tenant_id", "client_id", "client_secret")
+                if not _shown(getattr(self, name))
+            ]
+            if missing:
+                raise ValueError(f"{', '.join(missing)} missing: client_secret signs in with all three")
+        elif self.client_secret is not None:
+            raise ValueError(f"client_secret is not used by kind: {self.kind}; leave one of the two out")
+        return self
+
+
+class DeploymentSettings(Section):
+    """One place to mint at."""
+
+    provider: ProviderName
+    base_url: str | None = Field(default=None, description="OpenAI: default https://api.openai.com/v1")
+    api_key: SecretStr | None = Field(default=None, description="the provider's standard key")
+    entra: EntraSettings | None = Field(default=None, description="Azure: sign in without a key")
+    model: str | None = Field(default=None, description="the provider's name; Azure: the deployment's name")
+
+    @field_validator("api_key")
+    @classmethod
+    def _fit_for_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        return _sendable(value)
+
+    @field_validator("model")
+    @classmethod
+    def _plain_model(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[\x21-\x7e]{1,128}", value):
+            raise ValueError("1 to 128 printable characters without spaces")
+        return value
+
+    @model_validator(mode="after")
+    def _whole(self) -> DeploymentSettings:
+        is_azure = self.provider != "openai"
+        self._check_credential(is_azure=is_azure)
+        if is_azure and not self.base_url:
+            raise ValueError("base_url is missing: the endpoint of the Azure resource")
+        if is_azure and not self.model:
+            raise ValueError("model is missing: the name of the Azure deployment")
+        return self
+
+    def _check_credential(self, *, is_azure: bool) -> None:
+        if self.entra is None:
+            if not _shown(self.api_key):
+                hint = ", or sign in with entra" if is_azure else ""
+                raise ValueError(
+                    f"api_key is missing; write it as ${{NAME_OF_AN_ENVIRONMENT_VARIABLE}}{hint}"
+                )
+            return
+        if not is_azure:
+            raise ValueError("entra is for Azure; set api_key")
+        if self.api_key is not None:
+            raise ValueError("api_key and entra are both set; leave one of them out")
+
+
+def _sendable(value: SecretStr | None) -> SecretStr | None:
+    """Drop the line break that a mounted secret's file ends in; refuse what would break out of a header."""
+    if value is None:
+        return None
+    text = value.get_secret_value().strip()
+    if not re.fullmatch(r"[\x21-\x7e]*", text):
+        raise ValueError("holds a line break, a space or another character that no key has")
+    return SecretStr(text)
+
+
+def _shown(value: SecretStr | str | None) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value or ""

@@ -1,0 +1,134 @@
+"""Keeps an access token fresh in the background, so that a request finds one and never waits for one.
+
+One task a deployment fetches, sleeps until the token's refresh time, and fetches again: two refreshes never
+overlap, and no request starts one. While a refresh fails, the old token serves for as long as it is valid.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from app.errors import UpstreamError
+from app.models import Secret
+
+log = structlog.get_logger("cloakroom.tokens")
+
+# A token that ends while the request travels would be refused: the last seconds are not used.
+_MARGIN_SECONDS: Final = 5.0
+# Never asked more often than this, whatever a token's times say.
+_LEAST_SECONDS: Final = 1.0
+_FIRST_RETRY_SECONDS: Final = 1.0
+_LONGEST_RETRY_SECONDS: Final = 30.0
+# Long sleeps go in pieces, so that a machine that was suspended, or whose clock was set, notices in time.
+_LONGEST_SLEEP_SECONDS: Final = 60.0
+# Replicas that started together do not all ask in the same second for ever.
+_SPREAD: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class FreshToken:
+    """A token as it was given. Times are epoch seconds on our own clock."""
+
+    value: Secret
+    expires_at: float
+    refresh_at: float
+
+
+class TokenFault(Exception):
+    """No token was given. The message is safe to show, and says what to change."""
+
+
+Fetch = Callable[[], Awaitable[FreshToken]]
+
+
+class TokenKeeper:
+    """The access token of one deployment.
+
+    Args:
+        deployment: whose credential it is, for messages and the log.
+        fetch: asks for a new token once; raises ``TokenFault``.
+        fetch_seconds: one fetch may take this long.
+        clock: returns epoch seconds.
+    """
+
+    def __init__(
+        self, deployment: str, fetch: Fetch, *, fetch_seconds: float, clock: Callable[[], float]
+    ) -> None:
+        self._deployment = deployment
+        self._fetch = fetch
+        self._fetch_seconds = fetch_seconds
+        self._clock = clock
+        self._token: FreshToken | None = None
+        self._fault = "none was given yet"
+        self._asked = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def current(self) -> Secret:
+        """The token to send now.
+
+        Raises:
+            UpstreamError: there is none that is valid; says why, as far as it is known.
+        """
+        token = self._token
+        if token is not None and self._clock() < token.expires_at - _MARGIN_SECONDS:
+            return token.value
+        raise UpstreamError(
+            f"Deployment '{self._deployment}' has no access token of Microsoft Entra ID: {self._fault}.",
+            retry_after=int(_FIRST_RETRY_SECONDS),
+        )
+
+    def held(self) -> tuple[Secret, ...]:
+        return (self._token.value,) if self._token is not None else ()
+
+    async def start(self, *, wait: float) -> None:
+        """Begin, and give the first fetch ``wait`` seconds, so that the first caller finds a token.
+
+        A service whose token does not come starts all the same: its other deployments work.
+        """
+        self._task = asyncio.create_task(self._keep())
+        try:
+            async with asyncio.timeout(wait):
+                await self._asked.wait()
+        except TimeoutError:
+            log.warning("entra_token_late", deployment=self._deployment, waited_seconds=wait)
+
+    async def close(self) -> None:
+        """Stop; the token is not used again."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _keep(self) -> None:
+        failures = 0
+        while True:
+            try:
+                async with asyncio.timeout(self._fetch_seconds):
+                    self._token = token = await self._fetch()
+            except (TokenFault, TimeoutError) as fault:
+                failures += 1
+                self._note(str(fault) or f"no answer within {self._fetch_seconds:g} seconds")
+                pause = min(_FIRST_RETRY_SECONDS * 2 ** (failures - 1), _LONGEST_RETRY_SECONDS)
+            else:
+                failures = 0
+                seconds = round(token.expires_at - self._clock())
+                log.info("entra_token_refreshed", deployment=self._deployment, valid_seconds=seconds)
+                pause = max(token.refresh_at - self._clock(), _LEAST_SECONDS)
+            self._asked.set()
+            await self._sleep_until(self._clock() + pause * random.uniform(1 - _SPREAD, 1))  # noqa: S311
+
+    def _note(self, fault: str) -> None:
+        self._fault = fault
+        left = max(self._token.expires_at - self._clock(), 0) if self._token is not None else 0
+        log.warning(
+            "entra_token_not_refreshed", deployment=self._deployment, reason=fault, valid_seconds=round(left)
+        )
+
+    async def _sleep_until(self, moment: float) -> None:
+        while (left := moment - self._clock()) > 0:  # noqa: ASYNC110 - a clock sets no event
+            await asyncio.sleep(min(left, _LONGEST_SLEEP_SECONDS))

@@ -1,0 +1,100 @@
+"""A deployment's settings: which credential, and everything that fits no provider refused by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from app.settings import DeploymentSettings
+
+SECRET = "opensesame-Q8~x"
+AZURE = {"provider": "azure", "base_url": "https://x.openai.azure.com", "model": "voice-prod"}
+OPENAI = {"provider": "openai"}
+ENTRA = {"tenant_id": "11111111-2222", "client_id": "33333333-4444", "client_secret": SECRET}
+
+
+def refusal(values: dict[str, Any], **more: Any) -> str:
+    with pytest.raises(ValidationError) as refused:
+        DeploymentSettings(**{**values, **more})
+    text = str(refused.value)
+    assert SECRET not in text
+    return text
+
+
+@pytest.mark.parametrize("values", [AZURE, OPENAI])
+def test_a_deployment_without_a_credential_is_refused(values: dict[str, Any]) -> None:
+    assert "api_key is missing; write it as ${NAME_OF_AN_ENVIRONMENT_VARIABLE}" in refusal(values)
+    assert "api_key is missing" in refusal(values, api_key="")
+
+
+def test_only_azure_is_told_of_entra() -> None:
+    assert "sign in with entra" in refusal(AZURE)
+    assert "entra" not in refusal(OPENAI)
+    assert "entra is for Azure" in refusal(OPENAI, entra=ENTRA)
+
+
+def test_a_key_beside_entra_is_refused_rather_than_one_of_them_ignored() -> None:
+    assert "api_key and entra are both set" in refusal(AZURE, api_key="k" * 32, entra=ENTRA)
+
+
+@pytest.mark.parametrize(
+    ("entra", "kind"),
+    [
+        ({}, "default"),
+        ({"client_id": "a"}, "default"),
+        (ENTRA, "client_secret"),
+        ({"kind": "workload_identity"}, "workload_identity"),
+        ({"kind": "azure_cli", "tenant_id": "contoso.example"}, "azure_cli"),
+    ],
+)
+def test_the_kind_follows_from_what_is_given(entra: dict[str, Any], kind: str) -> None:
+    settings = DeploymentSettings(**AZURE, entra=entra)
+    assert settings.entra is not None
+    assert settings.entra.resolved_kind == kind
+
+
+@pytest.mark.parametrize("missing", ["tenant_id", "client_id", "client_secret"])
+def test_a_client_secret_needs_all_three(missing: str) -> None:
+    entra = {**ENTRA, "kind": "client_secret"}
+    del entra[missing]
+    assert f"{missing} missing" in refusal(AZURE, entra=entra)
+
+
+@pytest.mark.parametrize("kind", ["default", "workload_identity", "azure_cli"])
+def test_a_secret_that_the_kind_would_not_use_is_refused(kind: str) -> None:
+    assert f"client_secret is not used by kind: {kind}" in refusal(AZURE, entra={**ENTRA, "kind": kind})
+
+
+@pytest.mark.parametrize("name", ["../../common", "a/b", "a?b", "a b", "", "contoso.example\n"])
+@pytest.mark.parametrize("field", ["tenant_id", "client_id"])
+def test_a_directory_or_application_that_could_change_a_url_is_refused(field: str, name: str) -> None:
+    assert f"entra.{field}" in refusal(AZURE, entra={**ENTRA, field: name})
+
+
+@pytest.mark.parametrize("written", [f"{SECRET}\n", f"{SECRET}\r\n", f"  {SECRET} "])
+def test_the_line_break_that_a_mounted_secret_ends_in_is_dropped(written: str) -> None:
+    with_key = DeploymentSettings(**AZURE, api_key=written)
+    assert with_key.api_key is not None
+    assert with_key.api_key.get_secret_value() == SECRET
+    with_entra = DeploymentSettings(**AZURE, entra={**ENTRA, "client_secret": written})
+    assert with_entra.entra is not None
+    assert with_entra.entra.client_secret is not None
+    assert with_entra.entra.client_secret.get_secret_value() == SECRET
+
+
+@pytest.mark.parametrize("written", [f"{SECRET}\nX-Other: 1", f"{SECRET} x", f"{SECRET}\x00", f"{SECRET}é"])
+def test_a_key_that_no_header_takes_is_refused(written: str) -> None:
+    assert "no key has" in refusal(AZURE, api_key=written)
+    assert "no key has" in refusal(AZURE, entra={**ENTRA, "client_secret": written})
+
+
+def test_no_secret_is_shown() -> None:
+    settings = DeploymentSettings(**AZURE, entra=ENTRA)
+    assert SECRET not in f"{settings!r} {settings} {settings.model_dump()}"
+
+
+@pytest.mark.parametrize("model", ["", "a b", "a\n", "é", "x" * 129])
+def test_a_model_name_that_no_url_or_json_needs_is_refused(model: str) -> None:
+    refusal(OPENAI, api_key="k" * 32, model=model)
