@@ -17,12 +17,17 @@ class Catalog:
 
     Args:
         deployments: by name.
-        models: alias to deployment name; ``*`` takes any alias.
+        models: alias to deployment name, or to several names of which the first is taken; ``*`` takes
+            any alias.
         default_model: the alias of a mint request that names none.
     """
 
     def __init__(
-        self, deployments: Mapping[str, Deployment], models: Mapping[str, str], *, default_model: str | None
+        self,
+        deployments: Mapping[str, Deployment],
+        models: Mapping[str, str | tuple[str, ...]],
+        *,
+        default_model: str | None,
     ) -> None:
         self.deployments = deployments
         self._models = models
@@ -45,7 +50,7 @@ class Catalog:
                 f"Client '{client.name}' may not use '{alias}'. It may use: {self._names_for(client)}.",
                 param="model",
             )
-        return self.deployments[name]
+        return self.deployments[name if isinstance(name, str) else name[0]]
 
     def deployment(self, name: str) -> Deployment | None:
         """The deployment of this name; None where this replica's configuration has none."""

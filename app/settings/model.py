@@ -18,9 +18,11 @@ from app.settings.section import Section
 class ClientSettings(Section):
     """One caller of the mint endpoint."""
 
-    api_key: SecretStr
+    api_key: SecretStr = Field(description="the key that it sends, in clear or as sha256: and 64 hex digits")
     models: tuple[str, ...] | None = Field(default=None, description="aliases it may mint for; default: all")
-    mints_per_minute: int | None = Field(default=None, ge=1, le=1_000_000)
+    mints_per_minute: int | None = Field(
+        default=None, ge=1, le=1_000_000, description="its limit over all replicas; default: none"
+    )
 
     @field_validator("api_key")
     @classmethod
@@ -84,9 +86,15 @@ class Settings(BaseSettings):
     )
 
     default_model: str | None = Field(None, description="alias for a mint request that names no model")
-    deployments: dict[str, DeploymentSettings] = Field(default_factory=dict)
-    models: dict[str, str] = Field(default_factory=dict, description="alias -> deployment; alias * takes any")
-    clients: dict[str, ClientSettings] = Field(default_factory=dict)
+    deployments: dict[str, DeploymentSettings] = Field(
+        default_factory=dict, description="the places to mint at, by a name of your choice"
+    )
+    models: dict[str, str | Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
+        default_factory=dict, description="alias -> deployment, or a list of them; alias * takes any"
+    )
+    clients: dict[str, ClientSettings] = Field(
+        default_factory=dict, description="the callers that have models or a limit of their own, by name"
+    )
 
     max_body_bytes: int = Field(65_536, ge=1024, le=4_194_304, description="largest request body")
     body_timeout_seconds: float = Field(10, gt=0, le=120, description="a body must have arrived by then")
@@ -96,7 +104,9 @@ class Settings(BaseSettings):
     max_in_flight: int = Field(1024, ge=1, le=100_000, description="requests at once before 503 overloaded")
     drain_seconds: float = Field(5, ge=0, le=300, description="not ready, still serving, after SIGTERM")
     shutdown_seconds: float = Field(30, ge=0, le=600, description="for requests in flight after draining")
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="the least that is written; one JSON line an event on standard output"
+    )
 
     @field_validator("cors_origins", "demo_replicas", mode="before")
     @classmethod
@@ -217,13 +227,14 @@ def _store_problems(settings: Settings) -> list[str]:
 def _catalog_problems(settings: Settings) -> list[str]:
     if not settings.deployments:
         return [
-            "no provider is configured; set OPENAI_API_KEY, or AZURE_OPENAI_ENDPOINT with AZURE_OPENAI_API_KEY"
-            " and AZURE_OPENAI_DEPLOYMENT_NAME, or name a YAML file with deployments and models in "
-            "CLOAKROOM_CONFIG"
+            "no provider is configured; set OPENAI_API_KEY, or AZURE_OPENAI_ENDPOINT with "
+            "AZURE_OPENAI_API_KEY and AZURE_OPENAI_DEPLOYMENT_NAME, or name a YAML file with deployments "
+            "and models in CLOAKROOM_CONFIG"
         ]
     problems = [
         f"models.{alias}: there is no deployment {name!r}; known: {', '.join(sorted(settings.deployments))}"
-        for alias, name in settings.models.items()
+        for alias, names in settings.models.items()
+        for name in ((names,) if isinstance(names, str) else names)
         if name not in settings.deployments
     ]
     if not settings.models:
