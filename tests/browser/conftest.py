@@ -15,6 +15,7 @@ from tests.browser import npm
 from tests.browser.chromium import find_chromium, launch
 from tests.browser.demo import Demo
 from tests.browser.elsewhere import Elsewhere
+from tests.browser.lost import LostCall
 from tests.browser.service import Service
 from tests.browser.tab import Tab
 
@@ -34,15 +35,16 @@ def _needs(program: str, *, found: bool) -> None:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def elsewhere() -> AsyncIterator[Elsewhere]:
-    """Somebody else's pages; with the npm packages, where npm is there to install them."""
-    async with Elsewhere(npm.install() if npm.npm_is_there() else None) as server:
+    """Somebody else's pages."""
+    async with Elsewhere(npm.MODULES) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def sdk() -> None:
-    """The npm packages are needed."""
+    """The npm packages, for the tests that need them."""
     _needs("npm", found=npm.npm_is_there())
+    npm.install()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -67,6 +69,19 @@ async def browser(playwright: Playwright) -> AsyncIterator[Browser]:
     chromium = await launch(playwright)
     yield chromium
     await chromium.close()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session", autouse=True)
+async def lost_call(browser: Browser, service: Service) -> AsyncIterator[LostCall]:
+    """Begun before the first test, so that the others pass the time until the browser is sure."""
+    context = await browser.new_context()
+    tab = await Tab.open(context, ())
+    lost = LostCall(tab, service)
+    await lost.begin()
+    yield lost
+    lost.give_up()
+    await context.close()
+    tab.assert_quiet()
 
 
 @pytest_asyncio.fixture(loop_scope="session")

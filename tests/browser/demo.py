@@ -16,9 +16,9 @@ class Demo:
         self.page = page
         self._service = service
 
-    async def open(self) -> None:
+    async def open(self, at: str = "replica-a") -> None:
         """Open it by the address with the key in its fragment, and wait until it is ready."""
-        await self.page.goto(self._service.page)
+        await self.page.goto(self._service.page(at))
         await self.page.get_by_text("Ready. Press the button").wait_for()
 
     @property

@@ -14,15 +14,16 @@ PAGES: Final = Path(__file__).parent / "pages"
 class Elsewhere:
     """One application on two ports, so two origins: ``known`` is for the service's settings."""
 
-    def __init__(self, modules: Path | None) -> None:
+    def __init__(self, modules: Path) -> None:
         self._modules = modules
         self._resources = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         app = web.Application()
         app.router.add_static("/pages", PAGES)
-        if self._modules is not None:
-            app.router.add_static("/node_modules", self._modules)
+        # The packages may be installed later, by the first test that needs them.
+        self._modules.mkdir(exist_ok=True)
+        app.router.add_static("/node_modules", self._modules)
         # Without a favicon every page would begin with an error on its console.
         app.router.add_get("/favicon.ico", _nothing)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)

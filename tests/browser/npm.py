@@ -19,8 +19,8 @@ def npm_is_there() -> bool:
     return shutil.which("npm") is not None
 
 
-def install() -> Path:
-    """Return the folder of the packages, after ``npm ci`` where the lock file has changed since the last."""
+def install() -> None:
+    """Install the packages, where the lock file has changed since the last time."""
     wanted = hashlib.sha256((HERE / "package-lock.json").read_bytes()).hexdigest()
     if not _STAMP.is_file() or _STAMP.read_text(encoding="ascii") != wanted:
         # No scripts: what is installed is read by a browser, and needs none.
@@ -30,4 +30,3 @@ def install() -> Path:
         )
         assert done.returncode == 0, f"npm ci failed:\n{done.stdout}\n{done.stderr}"
         _STAMP.write_text(wanted, encoding="ascii")
-    return MODULES

@@ -18,6 +18,8 @@ from tests.support.planted import Planted
 from tests.support.processes import Replica, Sandbox
 
 NAMES: Final = ("replica-a", "replica-b", "strict")
+MAIN: Final = "provider"
+SPARE: Final = "spare-provider"
 _HOST: Final = "127.0.0.1"
 _SHORTEST: Final = 10  # seconds: no provider makes a key for less
 
@@ -32,29 +34,35 @@ def free_ports(count: int) -> list[int]:
 
 
 class Service:
-    """A store, a provider with a real WebRTC peer, and replicas that can be stopped and started again.
+    """A store, providers with real WebRTC peers, and replicas that can be stopped and started again.
 
-    Replicas A and B take pages of each other's origin and of ``origins``; "strict" takes no foreign page.
+    Replicas A and B take pages of each other's origin and of ``origins``, and mint at the provider
+    ``sandbox``. The replica "strict" takes no foreign page and has a provider of its own, so that one can
+    be killed while tests go on with the other.
     """
 
     def __init__(self, *, origins: tuple[str, ...]) -> None:
         self.planted = Planted()
         self._resources = ExitStack()
         self._running: dict[str, Replica] = {}
-        self._provider_port, *ports = free_ports(1 + len(NAMES))
-        self._ports = dict(zip(NAMES, ports, strict=True))
+        self._providers: dict[str, Sandbox] = {}
+        names = (*NAMES, MAIN, SPARE)
+        self._ports = dict(zip(names, free_ports(len(names)), strict=True))
         self._origins = origins
 
     def __enter__(self) -> Self:
         with ExitStack() as resources:
             self._engine = resources.enter_context(LocalEngine(password=self.planted.store_password))
-            self.restart_provider()
-            resources.callback(self._stop_provider)
+            for provider in (MAIN, SPARE):
+                resources.callback(self._stop_provider, provider)
             for name in NAMES:
                 resources.callback(self.stop, name)
             # At once: each takes a second, most of it in importing what it is made of.
-            with ThreadPoolExecutor(len(NAMES)) as starters:
-                list(starters.map(self.start, NAMES))
+            with ThreadPoolExecutor() as starters:
+                started = [starters.submit(self.start_provider, name) for name in (MAIN, SPARE)]
+                started += [starters.submit(self.start, name) for name in NAMES]
+            for each in started:
+                each.result()
             self._resources = resources.pop_all()
         return self
 
@@ -74,23 +82,29 @@ class Service:
         if name in self._running:
             self._running.pop(name).stop()
 
-    def restart_provider(self) -> None:
-        """Start the provider, on its own port again if it had one: the replicas know no other."""
-        self.sandbox = Sandbox(
+    @property
+    def sandbox(self) -> Sandbox:
+        """The provider of replicas A and B."""
+        return self._providers[MAIN]
+
+    def start_provider(self, name: str) -> None:
+        """Start a provider, always on the same port: its replicas know no other."""
+        self._providers[name] = Sandbox(
             "--port",
-            str(self._provider_port),
+            str(self._ports[name]),
             openai_key=self.planted.openai_key,
             azure_key=self.planted.azure_key,
         )
 
-    def _stop_provider(self) -> None:
-        # Not the one of the start, should a test have put another in its place.
-        self.sandbox.stop()
+    def kill_provider(self, name: str) -> None:
+        """End a provider without a word to anybody, as a crash or a pulled cable does."""
+        provider = self._providers.pop(name)
+        provider.signal(signal.SIGKILL)
+        provider.wait()
 
-    def kill_provider(self) -> None:
-        """End the provider without a word to anybody, as a crash or a pulled cable does."""
-        self.sandbox.signal(signal.SIGKILL)
-        self.sandbox.wait()
+    def _stop_provider(self, name: str) -> None:
+        if name in self._providers:
+            self._providers.pop(name).stop()
 
     async def begin_expiry(self) -> None:
         """Mint the handle that a test wants expired now, so that the others pass the time."""
@@ -105,10 +119,9 @@ class Service:
         await asyncio.sleep(max(0.0, over_at - time.time()))
         return handle
 
-    @property
-    def page(self) -> str:
+    def page(self, replica: str) -> str:
         """The demo page's address as `cloakroom dev` prints it, with the client's key in the fragment."""
-        return f"{self.url('replica-a')}/demo#key={self.planted.client_key}"
+        return f"{self.url(replica)}/demo#key={self.planted.client_key}"
 
     def _environment(self, name: str) -> dict[str, str]:
         others = [*self._origins, self.url("replica-a"), self.url("replica-b")]
@@ -118,5 +131,5 @@ class Service:
             CLOAKROOM_CORS_ORIGINS="" if name == "strict" else ",".join(others),
             CLOAKROOM_DEMO_REPLICAS=",".join(f"{each}={self.url(each)}" for each in NAMES),
             OPENAI_API_KEY=self.planted.openai_key,
-            OPENAI_BASE_URL=f"{self.sandbox.url}/v1",
+            OPENAI_BASE_URL=f"http://{_HOST}:{self._ports[SPARE if name == 'strict' else MAIN]}/v1",
         )

@@ -11,7 +11,8 @@ from playwright.async_api import Playwright, expect
 
 from tests.browser.chromium import launch
 from tests.browser.conftest import OpenDemo
-from tests.browser.service import Service
+from tests.browser.lost import LostCall
+from tests.browser.service import SPARE, Service
 from tests.browser.tab import FAILED_ANSWER, REFUSED_BY_CORS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -178,22 +179,12 @@ async def test_a_handle_that_has_expired(open_demo: OpenDemo, service: Service) 
     await demo.end()
 
 
-async def test_a_connection_that_is_lost(open_demo: OpenDemo, service: Service) -> None:
-    demo, tab = await open_demo(expected=(FAILED_ANSWER,))
-    await demo.call()
-
-    # Killed, the provider says no goodbye: the browser must find out by itself, which takes it a while.
-    await asyncio.to_thread(service.kill_provider)
-    try:
-        await demo.page.get_by_text("The connection is breaking up").wait_for(timeout=20_000)
-        await tab.picture("breaking-up")
-        await demo.problem.wait_for(timeout=30_000)
-    finally:
-        await asyncio.to_thread(service.restart_provider)
-    said = await demo.problem_text()
+async def test_a_connection_that_is_lost(lost_call: LostCall, service: Service) -> None:
+    said = await lost_call.said()
     assert "The connection was lost" in said
     assert "connection_lost" in said
-    await tab.picture("connection-lost")
-    await demo.way_back("Try again")
-    await demo.in_call()
-    await demo.end()
+
+    await asyncio.to_thread(service.start_provider, SPARE)
+    await lost_call.demo.way_back("Try again")
+    await lost_call.demo.in_call()
+    await lost_call.demo.end()
