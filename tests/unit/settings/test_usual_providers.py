@@ -51,3 +51,17 @@ def test_no_provider_at_all_says_what_to_set() -> None:
 def test_own_aliases_for_the_usual_deployment_bring_no_default_model_with_them() -> None:
     settings = load(CLOAKROOM_MODELS='{"voice": "openai"}')
     assert (settings.models, settings.default_model) == ({"voice": "openai"}, None)
+
+
+@pytest.mark.parametrize("key", ["sk-with-line-break\n", "  sk-with-spaces-around "])
+def test_the_line_break_of_a_mounted_secret_is_dropped(key: str) -> None:
+    found = load(OPENAI_API_KEY=key).deployments["openai"].api_key
+    assert found is not None
+    assert found.get_secret_value() == key.strip()
+
+
+@pytest.mark.parametrize("key", ["sk-two\nlines", "sk-two words", "sk-ключ", "sk-\x07bell", " ", "\n"])
+def test_a_key_that_no_header_takes_is_refused_at_start(key: str) -> None:
+    (line,) = problems(OPENAI_API_KEY=key)
+    assert line.startswith("deployments.openai")
+    assert "sk-" not in line

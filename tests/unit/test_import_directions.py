@@ -1,0 +1,120 @@
+"""The direction of imports, and that a breach of it is found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import app
+from tests.unit.layers import LAYERS, ONLY, PURE, breaches, group_of, imports_of
+
+ROOT = Path(app.__file__).parent
+REAL = imports_of(ROOT)
+
+
+def test_every_module_imports_downwards_only() -> None:
+    assert breaches(REAL) == []
+
+
+def test_the_walk_sees_the_whole_package() -> None:
+    assert len(REAL) == len(list(ROOT.rglob("*.py")))
+    assert "app.models.Secret" in REAL["app.sealing"] | REAL["app.upstream.openai"]
+    assert {"app.store.keys", "redis.exceptions.RedisError"} <= REAL["app.store.connection"]
+    # Inside a function, and relative.
+    assert "fakeredis" in REAL["app.store.driver"]
+    assert any(name.startswith("app.sandbox.") for name in REAL["app.sandbox.server"])
+
+
+def test_every_listed_name_exists() -> None:
+    """A layer that nothing lives in would allow what nobody meant."""
+    listed = {group for row in LAYERS for group in row} | PURE | set().union(*ONLY.values())
+    assert listed <= REAL.keys()
+
+
+# One import that the code does not have, and a word of the complaint that must come.
+BREACHES = [
+    ("app.store.handles", "app.upstream.base.Provider", "beside or above"),
+    ("app.upstream.client", "app.store.keys", "beside or above"),
+    ("app.models", "app.errors.CloakroomError", "beside or above"),
+    ("app.errors", "app.models.Client", "beside or above"),
+    ("app.handles", "app.sealing.Sealer", "beside or above"),
+    ("app.minting", "app.relay.Relay", "beside or above"),
+    ("app.relay", "app.web.errors.error_response", "beside or above"),
+    ("app.relay", "app.settings.Settings", "beside or above"),
+    ("app.store.connection", "app.settings.model.Settings", "beside or above"),
+    ("app.web.views", "app.main.create_app", "beside or above"),
+    ("app.web.gate", "app.server", "beside or above"),
+    ("app.main", "app.cli.serve.serve", "beside or above"),
+    ("app.server", "app.__main__.main", "beside or above"),
+    ("app.main", "app.sandbox.create_sandbox", "stands apart"),
+    ("app.sandbox.server", "app.models.Secret", "stands apart"),
+    ("app.minting", "redis.asyncio", "only app.store.connection, app.store.driver may"),
+    ("app.store.handles", "redis.exceptions.RedisError", "only app.store.connection, app.store.driver may"),
+    ("app.relay", "aiohttp.web", "may"),
+    ("app.upstream.openai", "aiohttp", "may"),
+    ("app.web.views", "aiohttp.ClientSession", "talks to the outside"),
+    ("app.web.gate", "aiohttp", "talks to the outside"),
+    ("app.main", "aiohttp.ClientTimeout", "talks to the outside"),
+    ("app.web.views", "aiohttp.client.request", "talks to the outside"),
+    ("app.web.views", "aiohttp.TCPConnector", "talks to the outside"),
+    ("app.upstream.tokens", "azure.identity.aio", "only app.upstream.entra may"),
+    ("app.relay", "jwt", "only app.handles may"),
+    ("app.handles", "time", "pure"),
+    ("app.sealing", "asyncio.sleep", "pure"),
+    ("app.upstream.base", "socket", "pure"),
+    ("app.lifetimes", "time.time", "pure"),
+]
+
+
+@pytest.mark.parametrize(("module", "imported", "complaint"), BREACHES)
+def test_a_breach_anywhere_is_found(module: str, imported: str, complaint: str) -> None:
+    found = breaches({**REAL, module: REAL[module] | {imported}})
+    assert any(complaint in line and line.startswith(f"{module} imports ") for line in found)
+    assert len(found) <= 2
+
+
+@pytest.mark.parametrize("module", ["app.helpers", "app.utils.text", "app.storehouse", "app.webhooks"])
+def test_a_module_without_a_place_is_found(module: str) -> None:
+    found = breaches({**REAL, module: frozenset()})
+    assert found == [f"{module} is in no layer: give it its place in tests/unit/layers.py"]
+
+
+def test_a_breach_in_a_file_is_found_however_it_is_written(tmp_path: Path) -> None:
+    package = tmp_path / "app"
+    for name, text in {
+        "__init__.py": "",
+        "models.py": "def late():\n    from app.web import cors\n",
+        "store/__init__.py": "",
+        "store/handles.py": "from ..upstream import base\n",
+        "upstream/__init__.py": "from app import store\n",
+        "upstream/base.py": "import app.store.handles as handles\n",
+        "web/__init__.py": "",
+        "web/cors.py": "if True:\n    import redis\n",
+    }.items():
+        path = package / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert breaches(imports_of(package)) == [
+        "app.models imports app.web.cors, which is beside or above it",
+        "app.store.handles imports app.upstream.base, which is beside or above it",
+        "app.upstream imports app.store, which is beside or above it",
+        "app.upstream.base imports app.store.handles, which is beside or above it",
+        "app.web.cors imports redis, but it is pure",
+        "app.web.cors imports redis: only app.store.connection, app.store.driver may",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "group"),
+    [
+        ("app", "app"),
+        ("app.store", "app.store"),
+        ("app.store.scripts", "app.store"),
+        ("app.stores", None),
+        ("app.cli.dev.stack", "app.cli"),
+        ("application", None),
+    ],
+)
+def test_a_module_belongs_to_the_longest_name_above_it(name: str, group: str | None) -> None:
+    assert group_of(name) == group
