@@ -109,8 +109,12 @@ def _credential(
 ) -> AbstractAsyncContextManager[_Credential]:
     names = {"tenant_id": identity.tenant_id, "client_id": identity.client_id}
     known: dict[str, Any] = {name: value for name, value in names.items() if value is not None}
-    # As our own session: no proxy of the environment (app.upstream.client).
-    options: dict[str, Any] = {"use_env_settings": False, "connection_verify": trusted or True}
+    # As our own session: no proxy of the environment. And it is the keeper who tries again.
+    options: dict[str, Any] = {
+        "use_env_settings": False,
+        "connection_verify": trusted or True,
+        "retry_total": 1,
+    }
     made: AbstractAsyncContextManager[_Credential]
     match identity.kind:
         case "client_secret":

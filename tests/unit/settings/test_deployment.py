@@ -15,9 +15,13 @@ OPENAI = {"provider": "openai"}
 ENTRA = {"tenant_id": "11111111-2222", "client_id": "33333333-4444", "client_secret": SECRET}
 
 
+def read(values: dict[str, Any], **more: Any) -> DeploymentSettings:
+    return DeploymentSettings.model_validate({**values, **more})
+
+
 def refusal(values: dict[str, Any], **more: Any) -> str:
     with pytest.raises(ValidationError) as refused:
-        DeploymentSettings(**{**values, **more})
+        read(values, **more)
     text = str(refused.value)
     assert SECRET not in text
     return text
@@ -50,7 +54,7 @@ def test_a_key_beside_entra_is_refused_rather_than_one_of_them_ignored() -> None
     ],
 )
 def test_the_kind_follows_from_what_is_given(entra: dict[str, Any], kind: str) -> None:
-    settings = DeploymentSettings(**AZURE, entra=entra)
+    settings = read(AZURE, entra=entra)
     assert settings.entra is not None
     assert settings.entra.resolved_kind == kind
 
@@ -75,10 +79,10 @@ def test_a_directory_or_application_that_could_change_a_url_is_refused(field: st
 
 @pytest.mark.parametrize("written", [f"{SECRET}\n", f"{SECRET}\r\n", f"  {SECRET} "])
 def test_the_line_break_that_a_mounted_secret_ends_in_is_dropped(written: str) -> None:
-    with_key = DeploymentSettings(**AZURE, api_key=written)
+    with_key = read(AZURE, api_key=written)
     assert with_key.api_key is not None
     assert with_key.api_key.get_secret_value() == SECRET
-    with_entra = DeploymentSettings(**AZURE, entra={**ENTRA, "client_secret": written})
+    with_entra = read(AZURE, entra={**ENTRA, "client_secret": written})
     assert with_entra.entra is not None
     assert with_entra.entra.client_secret is not None
     assert with_entra.entra.client_secret.get_secret_value() == SECRET
@@ -91,7 +95,7 @@ def test_a_key_that_no_header_takes_is_refused(written: str) -> None:
 
 
 def test_no_secret_is_shown() -> None:
-    settings = DeploymentSettings(**AZURE, entra=ENTRA)
+    settings = read(AZURE, entra=ENTRA)
     assert SECRET not in f"{settings!r} {settings} {settings.model_dump()}"
 
 
