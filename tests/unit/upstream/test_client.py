@@ -126,7 +126,7 @@ async def test_silence_is_a_timeout_after_which_the_request_may_have_arrived(
 ) -> None:
     there, request = await peer(saying())
     with pytest.raises(NoAnswer) as failure:
-        await client.post(request, timeout=0.2)
+        await client.post(request, timeout=0.5)
     assert failure.value.timed_out
     assert len(there.requests) == 1
 
@@ -134,7 +134,7 @@ async def test_silence_is_a_timeout_after_which_the_request_may_have_arrived(
 async def test_an_answer_that_stalls_halfway_is_a_timeout(client: UpstreamClient, peer: StartPeer) -> None:
     _, request = await peer(saying(OK + b"\r\nh"))
     with pytest.raises(NoAnswer) as failure:
-        await client.post(request, timeout=0.2)
+        await client.post(request, timeout=0.5)
     assert failure.value.timed_out
 
 

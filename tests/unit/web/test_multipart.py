@@ -201,9 +201,9 @@ BOMBS = {
 
 @pytest.mark.parametrize("body", BOMBS.values(), ids=BOMBS.keys())
 def test_a_body_that_is_made_to_exhaust_a_parser_is_refused_at_once(body: bytes) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     refused(TYPE, body)
-    assert time.perf_counter() - started < 0.1
+    assert time.process_time() - started < 0.1
 
 
 @given(body=st.text('\r\n-b:; "=ContentDisposition: form-data;name', max_size=120).map(str.encode))
