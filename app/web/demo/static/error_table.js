@@ -6,6 +6,12 @@
  */
 
 const AGAIN = ["again"];
+// What only a page meets that is older or newer than the replica that it asks.
+const MISMATCH = [
+  "This page and this replica do not fit together",
+  "They are of different versions, or something between them changes requests. Load the page anew, or choose another replica.",
+  ["relay", "again"],
+];
 
 /** Codes of the service, the call and this page. */
 export const OURS = {
@@ -139,6 +145,14 @@ export const OURS = {
     "The message above names the field at fault.",
     AGAIN,
   ],
+  request_too_large: [
+    "The request is too large for the service",
+    "An offer of this size is unusual: another browser makes a smaller one. The limit is CLOAKROOM_MAX_BODY_BYTES.",
+    AGAIN,
+  ],
+  not_found: MISMATCH,
+  method_not_allowed: MISMATCH,
+  unsupported_media_type: MISMATCH,
   // --- the call ---
   answer_unusable: [
     "The provider's answer is none",
