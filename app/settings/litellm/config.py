@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from app.redaction import one_safe_line
+from app.settings.deployment import DeploymentSettings
 from app.settings.error import SettingsError
 from app.settings.litellm.deployment import NotServed, deployment_name, entry_notes, read_deployment
 from app.settings.litellm.entry import (
@@ -24,7 +25,14 @@ from app.settings.litellm.entry import (
     read_entry,
 )
 from app.settings.litellm.environment import LiteLlmEnvironment
-from app.settings.litellm.models import Served, group_aliases, model_groups, upstream_aliases, with_shares
+from app.settings.litellm.models import (
+    SHARE_FIELDS,
+    Served,
+    group_aliases,
+    model_groups,
+    upstream_aliases,
+    with_shares,
+)
 from app.settings.litellm.sections import master_client, section_notes, wants_ambient_entra
 
 MODEL_LIST: Final = "model_list"
@@ -70,7 +78,7 @@ def read_litellm(
     aliases, alias_notes = group_aliases(loaded.get("router_settings"), groups)
     clients, client_notes = master_client(loaded.get("general_settings"), environment)
     values: dict[str, Any] = {
-        "deployments": {served.name: served.deployment for served in reading.served},
+        "deployments": {served.name: _without_unknown_shares(served.deployment) for served in reading.served},
         "models": {
             # Our own YAML has a bare name where one deployment serves.
             alias: names[0] if len(names) == 1 else names
@@ -82,6 +90,12 @@ def read_litellm(
         # With one model, a request that names none can only mean that one.
         values["default_model"] = next(iter(groups))
     return values, [*reading.notes, *form_notes, *alias_notes, *client_notes, *section_notes(loaded)]
+
+
+def _without_unknown_shares(deployment: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep a share of the load only where deployments have such a setting."""
+    known = DeploymentSettings.model_fields
+    return {key: value for key, value in deployment.items() if key not in SHARE_FIELDS or key in known}
 
 
 def _entries(model_list: Any) -> Iterable[Any]:

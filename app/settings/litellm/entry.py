@@ -18,6 +18,7 @@ REALTIME: Final = "realtime"
 # LiteLLM's provider prefixes that stand for an API of ours; its others are left out.
 SERVED_PROVIDERS: Final = ("azure", "openai")
 _ANY: Final = "*"
+_KEYS: Final = ("model_name", "litellm_params", "model_info")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class LiteLlmEntry:
     """An entry whose names are read; the other values still stand as they were written.
 
     ``upstream`` is ``litellm_params.model`` whole, ``provider`` its prefix (or ``custom_llm_provider``),
-    ``model`` the rest of it.
+    ``model`` the rest of it. ``others`` are the entry's keys that LiteLLM's pages do not know.
     """
 
     place: str
@@ -51,6 +52,7 @@ class LiteLlmEntry:
     model: str
     params: Mapping[str, Any]
     info: Mapping[str, Any]
+    others: tuple[str, ...] = ()
 
     @property
     def says_realtime(self) -> bool:
@@ -86,15 +88,19 @@ def read_entry(place: str, raw: Any, environment: LiteLlmEnvironment) -> LiteLlm
     upstream = environment.text(place, "litellm_params.model", params.get("model"))
     if model_name is None or upstream is None:
         raise SettingsError(f"{place}: model_name or litellm_params.model is missing")
-    prefix, slash, rest = upstream.partition("/")
     named = environment.text(place, "custom_llm_provider", params.get("custom_llm_provider"))
+    provider, model = _split(upstream, named)
+    others = tuple(str(key) for key in raw if key not in _KEYS)
+    return LiteLlmEntry(place, model_name, upstream, provider, model, params, info, others)
+
+
+def _split(upstream: str, named: str | None) -> tuple[str, str]:
+    """Provider and model; ``named`` is ``custom_llm_provider``, which goes before a prefix."""
+    prefix, slash, rest = upstream.partition("/")
     if named is not None:
-        model = rest if slash and prefix == named else upstream
-        return LiteLlmEntry(place, model_name, upstream, named, model, params, info)
-    if slash:
-        return LiteLlmEntry(place, model_name, upstream, prefix, rest, params, info)
+        return named, rest if slash and prefix == named else upstream
     # LiteLLM knows a bare name's provider from its list of models; the realtime ones in it are OpenAI's.
-    return LiteLlmEntry(place, model_name, upstream, "openai", upstream, params, info)
+    return (prefix, rest) if slash else ("openai", upstream)
 
 
 def left_out(entry: LiteLlmEntry) -> LiteLlmNote | None:

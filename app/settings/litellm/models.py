@@ -10,7 +10,9 @@ from app.redaction import one_safe_line
 from app.settings.litellm.entry import LiteLlmEntry, LiteLlmNote
 
 # LiteLLM's router weighs the deployments of a name by the first of these that they have.
-_SHARES: Final = ("weight", "rpm", "tpm")
+_MEASURES: Final = ("weight", "rpm", "tpm")
+# Our fields for a deployment's share of the load.
+SHARE_FIELDS: Final = ("weight", "priority")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +43,11 @@ def with_shares(served: Sequence[Served]) -> Iterator[Served]:
         if len(groups[one.entry.model_name]) < 2:
             yield one
             continue
-        measure = next((key for key in _SHARES if any(_number(other, key) for other in group)), _SHARES[0])
-        shares = {"weight": _number(one, measure), "priority": _number(one, "order")}
-        given = {key: value for key, value in shares.items() if value is not None}
+        measure = next(
+            (key for key in _MEASURES if any(_number(other, key) for other in group)), _MEASURES[0]
+        )
+        shares = zip(SHARE_FIELDS, (_number(one, measure), _number(one, "order")), strict=True)
+        given = {key: value for key, value in shares if value is not None}
         yield replace(one, deployment={**given, **one.deployment})
 
 
@@ -52,8 +56,8 @@ def upstream_aliases(
 ) -> tuple[dict[str, list[str]], list[LiteLlmNote]]:
     """The upstream form of each name, ``azure/DEPLOYMENT`` or ``openai/MODEL``, which LiteLLM takes too.
 
-    A form that leads to different places under different names is no alias: it would be chance which one
-    answers.
+    It means the entries with that very form, not all of their ``model_name``. One that leads to different
+    places under different names is no alias: it would be chance which one answers.
     """
     aliases: dict[str, list[str]] = {}
     notes: list[LiteLlmNote] = []
@@ -65,7 +69,7 @@ def upstream_aliases(
         if form in groups:
             continue
         if len(names) == 1:
-            aliases[form] = groups[names[0]]
+            aliases[form] = [one.name for one in those]
         elif all(_place(one) == _place(those[0]) for one in those):
             aliases[form] = [those[0].name]
         else:
@@ -100,7 +104,7 @@ def _group_aliases(router_settings: Any) -> Iterator[tuple[str, str]]:
 
 def _place(one: Served) -> Mapping[str, Any]:
     """What the deployment is, without its share of the load."""
-    return {key: value for key, value in one.deployment.items() if key not in ("weight", "priority")}
+    return {key: value for key, value in one.deployment.items() if key not in SHARE_FIELDS}
 
 
 def _number(one: Served, key: str) -> int | None:
