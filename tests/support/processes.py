@@ -119,16 +119,18 @@ class Process:
 
 
 class Replica(Process):
-    """``python -m app serve`` on a free port; returns when it is ready."""
+    """``python -m app serve`` on a free port, with further arguments if any; returns when it is ready."""
 
-    def __init__(self, name: str, environment: Mapping[str, str], *, prefix: Sequence[str] = ()) -> None:
+    def __init__(
+        self, name: str, environment: Mapping[str, str], *arguments: str, prefix: Sequence[str] = ()
+    ) -> None:
         settings = {
             "CLOAKROOM_HOST": "127.0.0.1",
             "CLOAKROOM_PORT": "0",
             "CLOAKROOM_REPLICA": name,
             **environment,
         }
-        super().__init__(["app", "serve"], settings, prefix=prefix)
+        super().__init__(["app", "serve", *arguments], settings, prefix=prefix)
         self.name = name
         try:
             listening = self.wait_for_event("listening")

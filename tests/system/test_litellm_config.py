@@ -1,0 +1,127 @@
+"""``cloakroom serve --config`` with a LiteLLM file, as a team arrives from there: same file, same keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import aiohttp
+import pytest
+
+from app.store.engine import LocalEngine
+from tests.support.api import mint, relay
+from tests.support.planted import Planted
+from tests.support.processes import ROOT, START_SECONDS, Process, Replica, Sandbox
+
+CONFIG: Final = str(ROOT / "tests" / "samples" / "litellm" / "sandbox.yaml")
+
+
+@dataclass(frozen=True)
+class LiteLlmService:
+    """One replica, its provider, and the keys; the client's key is LiteLLM's master key."""
+
+    replica: Replica
+    sandbox: Sandbox
+    planted: Planted
+
+    def asked(self) -> list[dict[str, Any]]:
+        """What the provider has been asked since the last time, oldest first."""
+        requests: list[dict[str, Any]] = self.sandbox.control("GET", "requests")["requests"]
+        self.sandbox.control("DELETE", "requests")
+        return requests
+
+
+def _environment(planted: Planted, **more: str) -> dict[str, str]:
+    """What LiteLLM itself would be started with, and the service's own secrets."""
+    return planted.environment(
+        **{
+            "CLOAKROOM_API_KEYS": "",
+            "OPENAI_API_KEY": planted.openai_key,
+            "AZURE_API_KEY": planted.azure_key,
+            "LITELLM_MASTER_KEY": planted.client_key,
+            **more,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def service(engine: LocalEngine, planted: Planted) -> Iterator[LiteLlmService]:
+    with Sandbox("--peer", "static", openai_key=planted.openai_key, azure_key=planted.azure_key) as sandbox:
+        environment = _environment(planted, CLOAKROOM_REDIS_URL=engine.url, SANDBOX_URL=sandbox.url)
+        with Replica("litellm", environment, "--config", CONFIG) as replica:
+            yield LiteLlmService(replica, sandbox, planted)
+
+
+@pytest.mark.parametrize("model", ["gpt-4o-realtime", "openai/gpt-realtime"])
+async def test_an_openai_entry_mints_and_relays_by_its_name_and_its_upstream_form(
+    service: LiteLlmService, http: aiohttp.ClientSession, model: str
+) -> None:
+    minted, relayed = await _mint_and_relay(service, http, model)
+    assert minted["path"] == "/v1/realtime/client_secrets"
+    assert _headers(minted)["authorization"] == f"Bearer {service.planted.openai_key}"
+    assert relayed["path"] == "/v1/realtime/calls"
+
+
+@pytest.mark.parametrize("model", ["azure-gpt-realtime", "azure/voice-prod"])
+async def test_an_azure_entry_mints_and_relays_at_the_ga_surface_whatever_its_api_version(
+    service: LiteLlmService, http: aiohttp.ClientSession, model: str
+) -> None:
+    minted, relayed = await _mint_and_relay(service, http, model)
+    assert (minted["path"], minted["query"]) == ("/openai/v1/realtime/client_secrets", "")
+    assert _headers(minted)["api-key"] == service.planted.azure_key
+    assert (relayed["path"], relayed["query"]) == ("/openai/v1/realtime/calls", "")
+
+
+async def test_what_was_left_out_is_no_model_and_the_error_names_those_that_are(
+    service: LiteLlmService, http: aiohttp.ClientSession
+) -> None:
+    refused = await mint(http, service.replica.url, service.planted.client_key, {"model": "gpt-4o"})
+    assert (refused.status, refused.code) == (404, "model_not_found")
+    assert "azure-gpt-realtime, azure/voice-prod, gpt-4o-realtime, openai/gpt-realtime" in refused.text
+    assert service.asked() == []
+
+
+async def test_the_start_logs_what_was_made_of_the_file_and_no_secret(service: LiteLlmService) -> None:
+    said = [(note["level"], note["entry"], note["note"]) for note in service.replica.events("litellm_config")]
+    assert ("info", "model_list entry 1 (gpt-4o-realtime)") in [note[:2] for note in said]
+    assert (
+        "info",
+        "model_list entry 3 (gpt-4o)",
+        "left out: no name in it says realtime; if it is a realtime model, set model_info.mode: realtime",
+    ) in said
+    assert ("info", "litellm_settings", "not used: drop_params") in said
+    for secret in service.planted.all_values():
+        assert secret not in service.replica.output
+
+
+def test_a_variable_that_is_not_set_ends_the_start_with_its_entry(planted: Planted) -> None:
+    environment = _environment(planted, CLOAKROOM_REDIS_URL="memory://")
+    with Process(["app", "serve", "--config", CONFIG], environment) as process:
+        assert process.wait(START_SECONDS) == 1
+    assert (
+        "  - model_list entry 1 (gpt-4o-realtime): api_base names the environment variable SANDBOX_URL, "
+        "which is not set" in process.lines
+    )
+    for secret in planted.all_values():
+        assert secret not in process.output
+
+
+async def _mint_and_relay(
+    service: LiteLlmService, http: aiohttp.ClientSession, model: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Do both with LiteLLM's keys and form, and return the two requests that the provider had."""
+    service.asked()
+    reply = await mint(http, service.replica.url, service.planted.client_key, {"model": model})
+    assert reply.status == 200, reply
+    # Where LiteLLM's page looks for it.
+    answer = await relay(http, service.replica.url, reply.json["client_secret"]["value"])
+    assert answer.status == 201, answer
+    assert answer.text.startswith("v=0")
+    assert answer.headers["location"].startswith("/v1/realtime/calls/rtc_")
+    minted, relayed = service.asked()
+    return minted, relayed
+
+
+def _headers(request: Mapping[str, Any]) -> dict[str, str]:
+    return {name.lower(): value for name, value in request["headers"]}
