@@ -64,7 +64,7 @@ export class EventLog {
       "summary",
       {},
       arrow,
-      el("span", { class: "event-type" }, event.type ?? "(no type)"),
+      el("span", { class: "event-type" }, ...breakable(event.type ?? "(no type)")),
       el("span", { class: "visually-hidden" }, `, ${what}, after `),
       el("span", { class: "event-time" }, `${at.toFixed(2)} s`),
     );
@@ -113,4 +113,9 @@ export class EventLog {
     );
     setTimeout(() => (button.textContent = label), 1500);
   }
+}
+
+/** A long name that may break before its dots and underscores, and nowhere else unless it must. */
+function breakable(name) {
+  return name.split(/(?=[._])/).flatMap((part) => [el("wbr"), part]);
 }
