@@ -56,7 +56,9 @@ def test_a_different_context_at_any_position_does_not_open(position: int) -> Non
         pytest.param(("a", "b"), ("b", "a"), id="swapped"),
         pytest.param(("a", ""), ("a",), id="an empty part less"),
         pytest.param((), ("",), id="an empty part more"),
-        pytest.param(("a|1:b",), ("a", "b"), id="a part that holds the separator"),
+        pytest.param(("a|b",), ("a", "b"), id="a part that holds the separator"),
+        pytest.param(("a|1:b",), ("a", "b"), id="a part that holds the separator and a length"),
+        pytest.param(("1:a",), ("a",), id="a part that begins with its own length"),
         pytest.param(("é",), ("e\N{COMBINING ACUTE ACCENT}",), id="another spelling of one letter"),
     ],
 )

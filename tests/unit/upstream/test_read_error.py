@@ -28,6 +28,12 @@ def test_a_sentence_of_the_provider_is_one_safe_line_without_credentials() -> No
     assert error.message == "no Set-Cookie: a=b   [redacted] [redacted] [redacted]"
 
 
+def test_a_key_of_a_form_that_nobody_knows_is_masked_since_it_is_ours() -> None:
+    secrets = (Secret("inw.basic:Zm9v"), Secret("ephemeral.abc"))
+    answer = json_response(400, {"error": {"message": "bad inw.basic:Zm9v, or ephemeral.abc?"}})
+    assert read_error(deployment(), answer, secrets=secrets).message == "bad [redacted], or [redacted]?"
+
+
 def test_an_endless_sentence_is_cut() -> None:
     assert len(read(json_response(400, {"error": {"message": "long " * 10_000}})).message) == 500
 
