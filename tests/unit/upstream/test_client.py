@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -17,43 +16,8 @@ from app.upstream.client import (
     close_session,
     new_session,
 )
+from tests.unit.upstream.peer import OK, Peer, Reply, saying
 from tests.unit.values import AZURE_KEY
-
-Reply = Callable[[asyncio.StreamWriter], Awaitable[None]]
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"
-
-
-class Peer:
-    """A server of few words: it reads a request, counts it, and does what the test says."""
-
-    def __init__(self, reply: Reply) -> None:
-        self.requests: list[bytes] = []
-        self.connections = 0
-        self._reply = reply
-        self._server: asyncio.Server | None = None
-
-    async def start(self) -> str:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        port = self._server.sockets[0].getsockname()[1]
-        return f"http://127.0.0.1:{port}/v1/realtime/calls"
-
-    async def close(self) -> None:
-        assert self._server is not None
-        self._server.close()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        try:
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                length = re.search(rb"(?i)content-length: (\d+)", head)
-                body = await reader.readexactly(int(length[1])) if length else b""
-                self.requests.append(head + body)
-                await self._reply(writer)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
 
 
 @pytest.fixture
@@ -78,17 +42,6 @@ async def peer() -> AsyncIterator[Callable[[Reply], Awaitable[tuple[Peer, Upstre
 
 
 StartPeer = Callable[[Reply], Awaitable[tuple[Peer, UpstreamRequest]]]
-
-
-def saying(*pieces: bytes, then_close: bool = False) -> Reply:
-    async def reply(writer: asyncio.StreamWriter) -> None:
-        for piece in pieces:
-            writer.write(piece)
-            await writer.drain()
-        if then_close:
-            raise ConnectionResetError
-
-    return reply
 
 
 async def test_an_answer_comes_back_whole_with_its_headers(client: UpstreamClient, peer: StartPeer) -> None:
