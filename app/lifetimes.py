@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Final
 
 from app.errors import UpstreamError
-from app.models import MAX_KEY_SECONDS
+from app.models import MAX_KEY_SECONDS, EphemeralKey
 
 # A Date further off than this is a broken header, not a clock: then ours is the better guess.
 _BELIEVABLE_SKEW_SECONDS: Final = 86_400.0
@@ -31,6 +31,20 @@ class Life:
 
     seconds: float
     expires_at: int
+
+
+def life_of(key: EphemeralKey, date_header: str | None, *, now: float) -> Life:
+    """Return what is left of a key's life at our time ``now`` (epoch seconds).
+
+    Raises:
+        UpstreamError: nothing is left; such a key is never stored.
+    """
+    if key.expires_at is not None:
+        return remaining_life(key.expires_at, date_header, now=now)
+    # Its life began a round trip ago at the most, on whatever clock.
+    if key.seconds <= 0:
+        raise UpstreamError("The provider minted a key and named no end of its life.")
+    return Life(seconds=key.seconds, expires_at=int(now + key.seconds))
 
 
 def remaining_life(key_expires_at: int, date_header: str | None, *, now: float) -> Life:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from app.catalog import Catalog
 from app.errors import CloakroomError, RateLimited, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from app.handles import HandleIssuer, new_handle_id
-from app.lifetimes import Life, remaining_life
+from app.lifetimes import Life, life_of
 from app.models import Client, Deployment, EphemeralKey, HandleRecord, MintRequest, Timings
 from app.sealing import Sealer
 from app.session_echo import clean_session
@@ -164,7 +164,7 @@ class Minter:
                         raise
                     result, wait = error, retry_seconds(result.headers.get("Retry-After"))
                 else:
-                    return key, remaining_life(key.expires_at, result.headers.get("Date"), now=self._clock())
+                    return key, life_of(key, result.headers.get("Date"), now=self._clock())
             else:
                 wait = None
             pause = wait if wait is not None else _BACKOFF_SECONDS * 2**tries * random.uniform(0.5, 1)  # noqa: S311

@@ -75,7 +75,7 @@ class BearerTokens(Protocol):
         """Stop."""
 
 
-ProviderName = Literal["openai", "azure"]
+ProviderName = Literal["openai", "azure", "azure-preview"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,8 @@ class Deployment:
     ``base_url`` has no trailing slash and ends where ``/realtime/...`` begins. The standard credential is
     ``api_key`` or ``tokens``, never both. ``upstream_model`` is the provider's name for the model (Azure:
     the deployment's name); None means that the alias asked for is the provider's name too.
+    ``webrtc_filter`` keeps instructions and tool calls off the browser's data channel (Azure GA).
+    ``api_version`` and ``webrtc_url``, where offers go, belong to Azure's preview.
     """
 
     name: str
@@ -93,6 +95,9 @@ class Deployment:
     api_key: Secret | None = None
     upstream_model: str | None = None
     tokens: BearerTokens | None = field(default=None, repr=False)
+    webrtc_filter: bool = False
+    api_version: str | None = None
+    webrtc_url: str | None = None
 
     def __post_init__(self) -> None:
         if (self.api_key is None) == (self.tokens is None):
@@ -148,11 +153,15 @@ class MintRequest:
 
 @dataclass(frozen=True, slots=True)
 class EphemeralKey:
-    """What the provider minted. ``expires_at`` is epoch seconds on the provider's own clock."""
+    """What the provider minted. ``expires_at`` is epoch seconds on the provider's own clock.
+
+    None where the provider names none: then the key lives ``seconds`` from its mint.
+    """
 
     value: Secret
-    expires_at: int
+    expires_at: int | None
     session: Mapping[str, Any] = field(repr=False)
+    seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from app.models import BearerTokens, Deployment, Secret
 from app.settings import DeploymentSettings, EntraSettings, Settings
+from app.upstream.azure_preview import REGIONS, webrtc_url
 from app.upstream.entra import FETCH_SECONDS, EntraIdentity, MissingExtra, entra_fetch
 from app.upstream.providers import PROVIDERS
 from app.upstream.tokens import TokenKeeper
@@ -35,6 +36,7 @@ def _deployment(name: str, configured: DeploymentSettings, *, clock: Callable[[]
     provider = PROVIDERS[configured.provider]
     try:
         base_url = provider.base_url(configured.base_url)
+        offers_to = _webrtc_url(configured)
     except ValueError as error:
         raise WiringError(f"deployments.{name}: {error}") from None
     return Deployment(
@@ -44,7 +46,16 @@ def _deployment(name: str, configured: DeploymentSettings, *, clock: Callable[[]
         api_key=Secret(configured.api_key.get_secret_value()) if configured.api_key is not None else None,
         upstream_model=configured.model,
         tokens=_tokens(name, configured.entra, clock=clock) if configured.entra is not None else None,
+        webrtc_filter=configured.provider == "azure" and configured.webrtc_filter is not False,
+        api_version=configured.api_version,
+        webrtc_url=offers_to,
     )
+
+
+def _webrtc_url(configured: DeploymentSettings) -> str | None:
+    if configured.webrtc_url is not None:
+        return webrtc_url(configured.webrtc_url)
+    return REGIONS[configured.region] if configured.region is not None else None
 
 
 def _tokens(name: str, entra: EntraSettings, *, clock: Callable[[], float]) -> BearerTokens:

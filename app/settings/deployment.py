@@ -61,11 +61,26 @@ class EntraSettings(Section):
 class DeploymentSettings(Section):
     """One place to mint at."""
 
-    provider: ProviderName
+    provider: ProviderName = Field(description="whose API it speaks; nothing else chooses Azure's preview")
     base_url: str | None = Field(default=None, description="OpenAI: default https://api.openai.com/v1")
     api_key: SecretStr | None = Field(default=None, description="the provider's standard key")
     entra: EntraSettings | None = Field(default=None, description="Azure: sign in without a key")
     model: str | None = Field(default=None, description="the provider's name; Azure: the deployment's name")
+    webrtc_filter: bool | None = Field(
+        default=None,
+        description="azure: keep instructions and tool calls off the browser's data channel; default: true",
+    )
+    api_version: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9.-]{1,32}$",
+        description="azure-preview only; default: 2025-04-01-preview",
+    )
+    region: Literal["eastus2", "swedencentral"] | None = Field(
+        default=None, description="azure-preview: the resource's region, whose front end takes the offers"
+    )
+    webrtc_url: str | None = Field(
+        default=None, description="azure-preview: that front end's URL, instead of region"
+    )
 
     @field_validator("api_key")
     @classmethod
@@ -87,7 +102,22 @@ class DeploymentSettings(Section):
             raise ValueError("base_url is missing: the endpoint of the Azure resource")
         if is_azure and not self.model:
             raise ValueError("model is missing: the name of the Azure deployment")
+        self._check_preview()
+        if self.webrtc_filter and self.provider != "azure":
+            raise ValueError("webrtc_filter is for provider: azure")
         return self
+
+    def _check_preview(self) -> None:
+        places = [name for name in ("region", "webrtc_url") if getattr(self, name) is not None]
+        if self.provider == "azure-preview":
+            if len(places) != 1:
+                raise ValueError("azure-preview needs either region (eastus2, swedencentral) or webrtc_url")
+            return
+        if self.api_version is not None:
+            # Its presence is no sign of which surface is meant: people paste it with every endpoint.
+            raise ValueError("api_version is for provider: azure-preview; remove it, the GA paths take none")
+        if places:
+            raise ValueError(f"{places[0]} is for provider: azure-preview")
 
     def _check_credential(self, *, is_azure: bool) -> None:
         if self.entra is None:

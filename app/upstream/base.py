@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeGuard
 from urllib.parse import SplitResult, urlsplit
 
 import orjson
@@ -96,6 +96,24 @@ def http_url(text: str) -> SplitResult | None:
     return parts if plain and parts.scheme in ("http", "https") else None
 
 
+def standard_key_header(deployment: Deployment, *, key_header: str | None = None) -> dict[str, str]:
+    """The header that carries the deployment's standard credential.
+
+    ``key_header`` is where a provider takes a key; without one, and for every token, it is a bearer's.
+
+    Raises:
+        UpstreamError: Microsoft Entra ID has given no token.
+    """
+    if key_header is not None and deployment.api_key is not None:
+        return {key_header: deployment.api_key.reveal()}
+    return {"Authorization": f"Bearer {deployment.bearer().reveal()}"}
+
+
+def is_key(value: Any) -> TypeGuard[str]:
+    """Whether it may be an ephemeral key: printable, of a sane length."""
+    return isinstance(value, str) and _KEY.match(value) is not None
+
+
 def read_ephemeral_key(deployment: Deployment, response: UpstreamResponse) -> EphemeralKey:
     """Read ``{value, expires_at, session}`` (contracts, section 1; Azure answers alike)."""
     if response.status not in (200, 201):
@@ -107,7 +125,7 @@ def read_ephemeral_key(deployment: Deployment, response: UpstreamResponse) -> Ep
     if not isinstance(body, dict):
         raise UpstreamError("The provider's answer to the mint is no JSON object.")
     value, expires_at, session = body.get("value"), body.get("expires_at"), body.get("session")
-    if not isinstance(value, str) or not _KEY.match(value):
+    if not is_key(value):
         raise UpstreamError("The provider's answer to the mint holds no usable key.")
     if type(expires_at) is not int:
         raise UpstreamError("The provider's answer to the mint holds no usable expires_at.")

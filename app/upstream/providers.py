@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from app.upstream.azure import Azure
+from app.upstream.azure_preview import AzurePreview
 from app.upstream.base import Provider
 from app.upstream.openai import OpenAI
 
-PROVIDERS: Final[Mapping[str, Provider]] = {"openai": OpenAI(), "azure": Azure()}
+PROVIDERS: Final[Mapping[str, Provider]] = {
+    "openai": OpenAI(),
+    "azure": Azure(),
+    "azure-preview": AzurePreview(),
+}

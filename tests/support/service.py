@@ -67,14 +67,15 @@ async def start_sandbox(config: SandboxConfig) -> TestServer:
 async def start_service(
     http: aiohttp.ClientSession, sandbox: TestServer, store_url: str, planted: Planted, **settings: str
 ) -> Service:
-    """Start a replica in this loop."""
+    """Start a replica in this loop. ``{provider}`` in a setting becomes the provider's origin."""
+    origin = str(sandbox.make_url("")).rstrip("/")
     environment = planted.environment(
         **{
             "CLOAKROOM_REPLICA": "replica-a",
             "CLOAKROOM_REDIS_URL": store_url,
             "OPENAI_API_KEY": planted.openai_key,
             "OPENAI_BASE_URL": str(sandbox.make_url("/v1")),
-            **settings,
+            **{name: value.replace("{provider}", origin) for name, value in settings.items()},
         }
     )
     server = TestServer(create_app(load_settings(environment)), access_log=None)

@@ -84,3 +84,27 @@ def test_a_missing_extra_is_told_with_the_command_that_installs_it(monkeypatch: 
 def test_an_address_of_another_kind_is_told_by_its_deployment() -> None:
     with pytest.raises(WiringError, match=r"deployments\.voice: base_url must"):
         built(provider="openai", api_key="k" * 32, base_url="ftp://x")
+
+
+@pytest.mark.parametrize(
+    ("changes", "filtered"),
+    [
+        ({}, True),
+        ({"webrtc_filter": False}, False),
+        ({"provider": "azure-preview", "region": "eastus2"}, False),
+    ],
+)
+def test_azures_event_filter_is_on_by_default(changes: dict[str, Any], filtered: bool) -> None:
+    assert built(**{**AZURE, **changes}, api_key="k" * 32).webrtc_filter is filtered
+
+
+def test_a_region_becomes_its_front_end() -> None:
+    preview = {**AZURE, "provider": "azure-preview", "api_key": "k" * 32}
+    assert built(**preview, region="swedencentral").webrtc_url == (
+        "https://swedencentral.realtimeapi-preview.ai.azure.com/v1/realtimertc"
+    )
+    assert built(**preview, webrtc_url="https://front.example").webrtc_url == (
+        "https://front.example/v1/realtimertc"
+    )
+    with pytest.raises(WiringError, match=r"deployments\.voice: webrtc_url must look like"):
+        built(**preview, webrtc_url="front.example")

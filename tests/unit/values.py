@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from app.models import Deployment, Family, MintRequest, Offer, Secret
+from app.models import Deployment, Family, MintRequest, Offer, ProviderName, Secret
+from app.upstream.azure_preview import REGIONS
 
 # An hour that never moves, for everything that takes a clock; epoch seconds.
 NOW: Final = 1_790_000_000.0
@@ -18,6 +19,7 @@ EPHEMERAL_KEY: Final = "ek_unit_5f0c2ad9e87b41c6a3d2"
 BASE_URLS: Final = {
     "openai": "https://api.openai.com/v1",
     "azure": "https://acme-voice.openai.azure.com/openai/v1",
+    "azure-preview": "https://acme-voice.openai.azure.com",
 }
 
 
@@ -36,14 +38,15 @@ def ed25519_ring(kid: str) -> str:
     return f"{kid}:ed25519.{ring_secret(kid)}"
 
 
-def deployment(provider: Literal["openai", "azure"] = "openai", **changes: Any) -> Deployment:
+def deployment(provider: ProviderName = "openai", **changes: Any) -> Deployment:
     """A deployment of this provider."""
     values: dict[str, Any] = {
         "name": f"{provider}-main",
         "provider": provider,
         "base_url": BASE_URLS[provider],
         "api_key": Secret(OPENAI_KEY if provider == "openai" else AZURE_KEY),
-        "upstream_model": "voice-prod" if provider == "azure" else None,
+        "upstream_model": "voice-prod" if provider != "openai" else None,
+        "webrtc_url": REGIONS["eastus2"] if provider == "azure-preview" else None,
     }
     return Deployment(**{**values, **changes})
 

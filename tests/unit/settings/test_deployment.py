@@ -102,3 +102,41 @@ def test_no_secret_is_shown() -> None:
 @pytest.mark.parametrize("model", ["", "a b", "a\n", "é", "x" * 129])
 def test_a_model_name_that_no_url_or_json_needs_is_refused(model: str) -> None:
     refusal(OPENAI, api_key="k" * 32, model=model)
+
+
+# --- what belongs to one provider only ----------------------------------------------------------------
+
+KEY = {"api_key": "k" * 32}
+PREVIEW = {**AZURE, "provider": "azure-preview"}
+
+
+@pytest.mark.parametrize("place", [{"region": "eastus2"}, {"webrtc_url": "https://front.example"}])
+def test_a_preview_deployment_says_where_offers_go(place: dict[str, str]) -> None:
+    read({**PREVIEW, **KEY}, **place)
+
+
+@pytest.mark.parametrize("place", [{}, {"region": "swedencentral", "webrtc_url": "https://front.example"}])
+def test_nothing_about_the_preview_is_guessed(place: dict[str, str]) -> None:
+    assert "either region (eastus2, swedencentral) or webrtc_url" in refusal({**PREVIEW, **KEY}, **place)
+
+
+@pytest.mark.parametrize("values", [AZURE, OPENAI])
+def test_an_api_version_never_chooses_a_surface(values: dict[str, Any]) -> None:
+    assert "remove it" in refusal({**values, **KEY}, api_version="2025-04-01-preview")
+
+
+@pytest.mark.parametrize("values", [AZURE, OPENAI])
+@pytest.mark.parametrize("field", [{"region": "eastus2"}, {"webrtc_url": "https://front.example"}])
+def test_the_previews_fields_are_refused_elsewhere(values: dict[str, Any], field: dict[str, str]) -> None:
+    assert "is for provider: azure-preview" in refusal({**values, **KEY}, **field)
+
+
+@pytest.mark.parametrize("version", ["", "2025&x=1", "a/b", "2025-04-01 ", "é"])
+def test_an_api_version_that_could_change_the_url_is_refused(version: str) -> None:
+    assert "api_version" in refusal({**PREVIEW, **KEY}, region="eastus2", api_version=version)
+
+
+@pytest.mark.parametrize("values", [OPENAI, {**PREVIEW, "region": "eastus2"}])
+def test_the_event_filter_belongs_to_azures_ga_paths(values: dict[str, Any]) -> None:
+    assert "webrtc_filter is for provider: azure" in refusal({**values, **KEY}, webrtc_filter=True)
+    assert read({**values, **KEY}, webrtc_filter=False).webrtc_filter is False

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 import pytest
 
 from app.errors import UpstreamError
-from app.models import Secret
+from app.models import ProviderName, Secret
 from app.upstream.providers import PROVIDERS
 from tests.samples import QUOTED, Sample, load, names
 from tests.unit.values import EPHEMERAL_KEY, deployment
 
+GA = ("openai", "azure")
+MINTS = ("client_secrets", "sessions")
 REFUSED_CREDENTIAL = "The provider refused the credential that deployment"
 OPENAI_REQUEST = {"x-upstream-request-id": "req_8d2c3b7f4e6a4c1f9d0b5a6e7f8c9d0e"}
 AZURE_REQUEST = {"x-upstream-request-id": "7c1d0f9e-4b53-4f0a-9a3e-2d6f8b1c5e70"}
@@ -77,19 +79,30 @@ READINGS = {
         429, "RateLimitReached", "Please retry after 26 seconds", retry_after=26, limits=AZURE_LIMITS
     ),
     "azure/client_secrets-500-path_as_message": Reading(500, "InternalServerError", "failed with status 500"),
+    "azure-preview/sessions-400-OpperationNotSupported": Reading(
+        400, "OpperationNotSupported", "does not work with the specified model"
+    ),
+    "azure-preview/sessions-401-wrong_key": Reading(401, "401", REFUSED_CREDENTIAL),
+    "azure-preview/sessions-404-DeploymentNotFound": Reading(404, "DeploymentNotFound", "does not exist"),
+    "azure-preview/sessions-404-resource_not_found": Reading(404, "404", "Resource not found"),
+    "azure-preview/sessions-500-path_as_message": Reading(
+        500, "InternalServerError", "failed with status 500"
+    ),
+    "azure-preview/realtimertc-401-expired_key": Reading(401, "401", REFUSED_CREDENTIAL),
     "azure/calls-400-invalid_offer": Reading(400, "invalid_offer", "could not be parsed"),
     "azure/calls-401-expired_key": Reading(401, "401", REFUSED_CREDENTIAL),
 }
-SUCCESSES = {
-    f"{provider}/{sample}" for provider in PROVIDERS for sample in ("client_secrets-200", "calls-201")
+SUCCESSES = {f"{provider}/{sample}" for provider in GA for sample in ("client_secrets-200", "calls-201")} | {
+    f"azure-preview/{sample}"
+    for sample in ("sessions-200", "sessions-200-no_expiry", "realtimertc-200", "realtimertc-201")
 }
 
 
 def read(sample: Sample) -> object:
     """Read a sample with the reader of its provider and endpoint."""
     provider = PROVIDERS[sample.provider]
-    place = deployment("azure" if sample.provider == "azure" else "openai")
-    if sample.endpoint == "client_secrets":
+    place = deployment(sample.provider)
+    if sample.endpoint in MINTS:
         return provider.read_mint(place, sample.response)
     return provider.read_answer(place, Secret(EPHEMERAL_KEY), sample.response)
 
@@ -118,7 +131,7 @@ def test_a_refusal_keeps_the_providers_status_code_and_parameter(name: str) -> N
 @pytest.mark.parametrize("name", READINGS)
 def test_a_refusal_keeps_retry_after_rate_limits_and_request_id_and_no_other_header(name: str) -> None:
     error, expected = refusal(name), READINGS[name]
-    request_id = AZURE_REQUEST if name.startswith("azure/") else OPENAI_REQUEST
+    request_id = OPENAI_REQUEST if name.startswith("openai/") else AZURE_REQUEST
     assert error.retry_after == expected.retry_after
     assert error.headers == {**expected.limits, **(request_id if expected.has_request_id else {})}
 
@@ -131,10 +144,10 @@ def test_a_refusal_tells_no_credential_and_no_inner_detail(name: str) -> None:
         assert hidden not in shown
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
-def test_a_minted_key_is_read_with_its_expiry_and_session(provider: str) -> None:
+@pytest.mark.parametrize("provider", GA)
+def test_a_minted_key_is_read_with_its_expiry_and_session(provider: ProviderName) -> None:
     name = f"{provider}/client_secrets-200"
-    place = deployment("azure" if provider == "azure" else "openai")
+    place = deployment(provider)
     key = PROVIDERS[provider].read_mint(place, load(name).response)
     assert key.value.reveal() in QUOTED
     assert key.expires_at == 1_762_962_423
@@ -145,9 +158,9 @@ def test_a_minted_key_is_read_with_its_expiry_and_session(provider: str) -> None
     ("provider", "call_id"),
     [("openai", "rtc_u1_9c6574da8b8a41a18da9308f4ad974ce"), ("azure", "rtc_az_5d0e7b1c9f")],
 )
-def test_an_answer_is_read_byte_for_byte_with_its_call_id(provider: str, call_id: str) -> None:
+def test_an_answer_is_read_byte_for_byte_with_its_call_id(provider: ProviderName, call_id: str) -> None:
     sample = load(f"{provider}/calls-201")
-    place = deployment("azure" if provider == "azure" else "openai")
+    place = deployment(provider)
     answer = PROVIDERS[provider].read_answer(place, Secret(EPHEMERAL_KEY), sample.response)
     assert answer.sdp == sample.response.body
     assert answer.sdp.endswith(b"\r\n")
