@@ -125,11 +125,14 @@ class Service:
 
     def _environment(self, name: str) -> dict[str, str]:
         others = [*self._origins, self.url("replica-a"), self.url("replica-b")]
+        strict = name == "strict"
+        # The strict one is also told of no replica: its page must do with the one that it came from.
+        pickers = "" if strict else ",".join(f"{each}={self.url(each)}" for each in NAMES)
         return self.planted.environment(
             CLOAKROOM_PORT=str(self._ports[name]),
             CLOAKROOM_REDIS_URL=self._engine.url,
-            CLOAKROOM_CORS_ORIGINS="" if name == "strict" else ",".join(others),
-            CLOAKROOM_DEMO_REPLICAS=",".join(f"{each}={self.url(each)}" for each in NAMES),
+            CLOAKROOM_CORS_ORIGINS="" if strict else ",".join(others),
+            CLOAKROOM_DEMO_REPLICAS=pickers,
             OPENAI_API_KEY=self.planted.openai_key,
-            OPENAI_BASE_URL=f"http://{_HOST}:{self._ports[SPARE if name == 'strict' else MAIN]}/v1",
+            OPENAI_BASE_URL=f"http://{_HOST}:{self._ports[SPARE if strict else MAIN]}/v1",
         )

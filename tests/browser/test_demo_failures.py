@@ -10,7 +10,8 @@ import pytest
 from playwright.async_api import Playwright, expect
 
 from tests.browser.chromium import launch
-from tests.browser.conftest import OpenDemo
+from tests.browser.conftest import OpenDemo, OpenTab
+from tests.browser.demo import Demo
 from tests.browser.lost import LostCall
 from tests.browser.service import SPARE, Service
 from tests.browser.tab import FAILED_ANSWER, REFUSED_BY_CORS
@@ -37,6 +38,38 @@ async def test_no_permission_for_the_microphone_goes_on_with_a_test_tone(
         await expect(demo.problem).to_be_hidden()
     finally:
         await strict_browser.close()
+
+
+async def test_a_question_for_the_microphone_that_nobody_answers_can_be_given_up(open_demo: OpenDemo) -> None:
+    demo, _tab = await open_demo()
+    # Chromium without a window cannot leave its question open, so the browser's side of it is played here.
+    await demo.page.evaluate(
+        """() => {
+          navigator.mediaDevices.getUserMedia = () => new Promise(() => {});
+        }"""
+    )
+    await demo.start_button.click()
+    await demo.page.get_by_text("Waiting for the microphone").wait_for()
+    await demo.page.get_by_role("button", name="Cancel").click()
+    await demo.page.get_by_text("Given up.").wait_for()
+
+    await demo.page.evaluate("delete navigator.mediaDevices.getUserMedia")
+    await demo.call()
+    await demo.end()
+
+
+async def test_a_page_without_its_settings_asks_for_them_again(open_tab: OpenTab, service: Service) -> None:
+    tab = await open_tab(expected=(FAILED_ANSWER,))
+    await tab.page.route("**/demo/config.json", lambda route: route.abort())
+    demo = Demo(tab.page, service)
+    await tab.page.goto(service.page("replica-a"))
+    assert "could not ask the service for its settings" in await demo.problem_text()
+
+    await tab.page.unroute("**/demo/config.json")
+    await demo.way_back("Try again")
+    await tab.page.get_by_text("Ready. Press the button").wait_for()
+    await demo.call()
+    await demo.end()
 
 
 async def test_a_replica_that_refuses_the_origin(open_demo: OpenDemo) -> None:

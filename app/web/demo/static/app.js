@@ -1,5 +1,6 @@
 /** The page: its parts, its one button, and which state it is in. */
 
+import { CallError } from "./cloakroom.js";
 import { byId } from "./dom.js";
 import { EventLog } from "./events.js";
 import { Meter } from "./meter.js";
@@ -26,6 +27,7 @@ const theirs = new Meter("theirs");
 let context = null;
 let run = null;
 let began = 0;
+let configured = false;
 
 function status(text, tone = "quiet") {
   byId("status").textContent = text;
@@ -45,6 +47,10 @@ function phase(name) {
 
 function start() {
   notice.clear();
+  if (!configured) {
+    load();
+    return;
+  }
   timeline.reset();
   ticket.clear();
   events.clear();
@@ -67,6 +73,8 @@ function ended(error) {
   const lasted = document.body.dataset.phase === "live" ? (performance.now() - began) / 1000 : 0;
   run = null;
   phase("idle");
+  // What the page did not foresee: the notice names it, the console has all of it.
+  if (error && !(error instanceof CallError)) console.error(error);
   if (error) {
     status(`No call. ${notice.show(error)}.`, "warn");
   } else {
@@ -100,12 +108,17 @@ addEventListener("pagehide", () => run?.stop());
 // A page that was reached by the address with a key, and is given another: take that one, too.
 addEventListener("hashchange", takeKey);
 
+function load() {
+  status("Loading\u2026");
+  return loadConfig().then(
+    () => {
+      configured = true;
+      status("Ready. Press the button and allow the microphone.");
+    },
+    (error) => status(`Not ready. ${notice.show(error)}.`, "warn"),
+  );
+}
+
 takeKey();
 phase("idle");
-loadConfig().then(
-  () => status("Ready. Press the button and allow the microphone."),
-  (error) => {
-    notice.show(error);
-    status("Not ready.", "warn");
-  },
-);
+load();

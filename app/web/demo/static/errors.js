@@ -4,7 +4,8 @@ import { OURS, PROVIDER } from "./error_table.js";
 
 /** Returns `{ title, message, code, advice, ways, facts }`. */
 export function explain(error) {
-  const code = error.code ?? "page_error";
+  // A DOMException has a number there, of no use to anybody.
+  const code = typeof error.code === "string" ? error.code : "page_error";
   // The same code can be either's: the provider, too, says invalid_api_key, and means another key.
   const table = error.type === "upstream_error" ? PROVIDER : OURS;
   const [title, advice, ways] = table[code] ?? unknown(error);

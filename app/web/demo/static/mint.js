@@ -7,6 +7,7 @@ import { CallError, errorOf, request } from "./cloakroom.js";
 
 const MINT_PATH = "v1/realtime/client_secrets";
 const CALLS_PATH = "v1/realtime/calls";
+const LIMIT_MS = 20_000;
 
 /** Returns `{ value, expiresAt, life, replica, clock }`; times in epoch seconds, `clock` the service's own. */
 export async function mint({ key, model, mintOn, seconds }, signal) {
@@ -18,7 +19,7 @@ export async function mint({ key, model, mintOn, seconds }, signal) {
       session: { type: "realtime", model },
       expires_after: { anchor: "created_at", seconds },
     }),
-    signal,
+    signal: AbortSignal.any([signal, AbortSignal.timeout(LIMIT_MS)]),
   });
   if (!response.ok) throw await errorOf(response);
   const { value, expires_at: expiresAt } = await response.json();

@@ -60,8 +60,11 @@ export class Run {
     const name = SOURCES[this.#want.source];
     status(this.#want.source === "microphone" ? "Waiting for the microphone\u2026" : "Starting\u2026");
     timeline.begin("source", name);
-    this.#source = await openSource(this.#want.source, context);
-    this.#attempt.signal.throwIfAborted();
+    const { signal } = this.#attempt;
+    const opening = openSource(this.#want.source, context);
+    // Nobody may ever answer the browser's question for the microphone, and "Cancel" must work all the same.
+    opening.then((late) => signal.aborted && late.stop(), () => {});
+    this.#source = await Promise.race([opening, givenUp(signal)]);
     timeline.end("source", this.#source.stream.getAudioTracks()[0]?.label || "ready");
     mine.attach(this.#source.stream, context);
   }
@@ -175,4 +178,11 @@ export class Run {
     if (!this.#sounding) timeline.fail();
     ended(error);
   }
+}
+
+/** Never resolves; rejects when the attempt is given up. */
+function givenUp(signal) {
+  return new Promise((_, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
 }

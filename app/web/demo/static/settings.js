@@ -20,6 +20,7 @@ export async function loadConfig() {
   let config;
   try {
     const response = await fetch(new URL("config.json", import.meta.url));
+    if (!response.ok) throw new Error(`the answer was ${response.status}`);
     config = await response.json();
   } catch (cause) {
     throw new CallError("config_unavailable", "The page's settings could not be loaded.", { cause });
