@@ -1,0 +1,74 @@
+"""OpenAI, generally available, and every API that keeps its paths (contracts, sections 1 and 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from app.errors import InvalidRequest
+from app.models import Answer, Deployment, EphemeralKey, MintRequest, Offer, Secret
+from app.upstream.base import (
+    JSON_TYPE,
+    SDP_TYPE,
+    UpstreamRequest,
+    UpstreamResponse,
+    http_url,
+    read_ephemeral_key,
+    read_sdp_answer,
+    standard_key_header,
+)
+
+DEFAULT_BASE_URL: Final = "https://api.openai.com/v1"
+
+
+class OpenAI:
+    """Mints with the standard key as a bearer token, relays the raw offer with the ephemeral key."""
+
+    def base_url(self, pasted: str | None) -> str:
+        if pasted is None:
+            return DEFAULT_BASE_URL
+        parts = http_url(pasted.strip())
+        if parts is None or parts.query or parts.fragment:
+            raise ValueError(
+                "base_url must look like https://api.openai.com/v1, without user, query or fragment"
+            )
+        return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+    def mint_request(self, deployment: Deployment, mint: MintRequest) -> UpstreamRequest:
+        try:
+            body = orjson.dumps(mint_body(deployment, mint))
+        except orjson.JSONEncodeError:
+            # It reads 1024 levels and writes 254.
+            raise InvalidRequest("'session' is nested too deeply.", param="session") from None
+        return UpstreamRequest(
+            url=f"{deployment.base_url}/realtime/client_secrets",
+            headers={**self.credential(deployment), "Content-Type": JSON_TYPE, "Accept": JSON_TYPE},
+            body=body,
+        )
+
+    def read_mint(self, deployment: Deployment, response: UpstreamResponse) -> EphemeralKey:
+        return read_ephemeral_key(deployment, response)
+
+    def relay_request(self, deployment: Deployment, key: Secret, offer: Offer) -> UpstreamRequest:
+        return UpstreamRequest(
+            url=f"{deployment.base_url}/realtime/calls",
+            headers={"Authorization": f"Bearer {key.reveal()}", "Content-Type": SDP_TYPE, "Accept": SDP_TYPE},
+            body=offer.sdp,
+        )
+
+    def read_answer(self, deployment: Deployment, key: Secret, response: UpstreamResponse) -> Answer:
+        return read_sdp_answer(deployment, key, response)
+
+    def credential(self, deployment: Deployment) -> Mapping[str, str]:
+        """The header that carries the deployment's standard key."""
+        return standard_key_header(deployment)
+
+
+def mint_body(deployment: Deployment, mint: MintRequest) -> dict[str, Any]:
+    """``{session, expires_after?}``: the caller's session with the model under the provider's name."""
+    session = {**mint.session, "type": mint.family.value, "model": deployment.upstream_model or mint.model}
+    if mint.seconds is None:
+        return {"session": session}
+    return {"expires_after": {"anchor": "created_at", "seconds": mint.seconds}, "session": session}
