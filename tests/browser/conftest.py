@@ -1,4 +1,4 @@
-"""A real service, a real browser, and a page server on other origins, once for the whole folder."""
+"""A real service, a real browser and a page server on other origins: once for the folder, gone after it."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ def _needs(program: str, *, found: bool) -> None:
     pytest.skip(reason)
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def elsewhere() -> AsyncIterator[Elsewhere]:
     """Somebody else's pages."""
     async with Elsewhere(npm.MODULES) as server:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def sdk() -> None:
     """The npm packages, for the tests that need them."""
     _needs("npm", found=npm.npm_is_there())
     npm.install()
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def service(elsewhere: Elsewhere) -> AsyncIterator[Service]:
     """The service; it lets the known origin in, and not the other."""
     with Service(origins=(elsewhere.known,)) as running:
@@ -55,7 +55,7 @@ async def service(elsewhere: Elsewhere) -> AsyncIterator[Service]:
         yield running
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def playwright() -> AsyncIterator[Playwright]:
     """Playwright's driver."""
     _needs("Chromium", found=find_chromium() is not None)
@@ -63,7 +63,7 @@ async def playwright() -> AsyncIterator[Playwright]:
         yield driver
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def browser(playwright: Playwright) -> AsyncIterator[Browser]:
     """Chromium with a microphone that beeps, and leave to use it."""
     chromium = await launch(playwright)
@@ -71,7 +71,7 @@ async def browser(playwright: Playwright) -> AsyncIterator[Browser]:
     await chromium.close()
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session", autouse=True)
+@pytest_asyncio.fixture(scope="package", loop_scope="session", autouse=True)
 async def lost_call(browser: Browser, service: Service) -> AsyncIterator[LostCall]:
     """Begun before the first test, so that the others pass the time until the browser is sure."""
     context = await browser.new_context()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 
 import pytest
 from playwright.async_api import expect
@@ -14,6 +15,8 @@ from tests.browser.service import Service
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 _STEPS = ("Microphone", "Mint", "Offer", "Relay", "Connected", "First audio")
+# Seconds from the press of the button to something that can be heard, also on a busy machine.
+_PATIENCE = 5
 _TIME = re.compile(r"^\d+(\.\d+)? m?s$")
 
 
@@ -21,11 +24,13 @@ async def test_a_call_is_minted_on_a_and_relayed_on_b_and_heard(
     open_demo: OpenDemo, service: Service
 ) -> None:
     demo, tab = await open_demo()
+    pressed = time.monotonic()
     await demo.call()
 
     await demo.hears("The partner's level")
-    await demo.hears("Your level")
+    assert time.monotonic() - pressed < _PATIENCE
     await expect(demo.page.locator("#total")).to_contain_text("from the press to the first sound")
+    await demo.hears("Your level")
     heard = await tab.inbound_audio()
     assert heard["bytes"] > 0
     assert heard["energy"] > 0
