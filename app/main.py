@@ -16,15 +16,17 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from app.appkeys import CLIENTS, HANDLES, LIFECYCLE, MINTER, RELAY, SETTINGS, STORE, Lifecycle
-from app.catalog import Catalog
+from app.catalog import Catalog, Choice, Model
 from app.clients import ClientRegistry
 from app.handles import HandleIssuer
 from app.keyring import parse_sealing_ring, parse_signing_ring
+from app.mint_attempts import MintAttempts
 from app.minting import Minter, MintPolicy
-from app.models import Client
+from app.models import Client, ModelPolicy
 from app.relay import Relay, RelayPolicy
 from app.sealing import Sealer
 from app.settings import Settings
+from app.settings.aliases import AnyModelSettings, ModelSettings, choices
 from app.settings.secrets import parse_key_pairs
 from app.settlement import Settlement
 from app.store.address import parse_address
@@ -79,15 +81,20 @@ def create_app(
         upstream = UpstreamClient(session, connect_timeout=settings.connect_timeout_seconds)
         app[MINTER] = Minter(
             catalog=catalog,
-            providers=PROVIDERS,
-            upstream=upstream,
+            attempts=MintAttempts(
+                providers=PROVIDERS,
+                upstream=upstream,
+                deadline=settings.mint_timeout_seconds,
+                clock=clock,
+                monotonic=monotonic,
+            ),
             handles=app[HANDLES],
             sealer=sealer,
             store=handle_store,
             policy=MintPolicy(
                 replica=settings.replica,
-                deadline=settings.mint_timeout_seconds,
                 max_calls=settings.handle_max_calls,
+                subject_key=_reveal(settings.subject_key).encode() if settings.subject_key else None,
             ),
             clock=clock,
             monotonic=monotonic,
@@ -148,7 +155,27 @@ def build_catalog(settings: Settings, *, clock: Callable[[], float] = time.time)
         WiringError: a deployment cannot be built.
     """
     deployments = build_deployments(settings, clock=clock)
-    return Catalog(deployments, settings.models, default_model=settings.default_model)
+    models = {alias: build_model(entry) for alias, entry in settings.models.items()}
+    return Catalog(deployments, models, default_model=settings.default_model)
+
+
+def build_model(entry: AnyModelSettings) -> Model:
+    """One alias with its deployments and its policy."""
+    found = tuple(Choice(choice.deployment, choice.priority, choice.weight) for choice in choices(entry))
+    if not isinstance(entry, ModelSettings):
+        return Model(found)
+    return Model(
+        found,
+        ModelPolicy(
+            defaults=entry.defaults,
+            locked=entry.locked,
+            strip_instructions=entry.strip_instructions,
+            min_seconds=entry.min_seconds,
+            max_seconds=entry.max_seconds,
+            default_seconds=entry.default_seconds,
+            max_calls=entry.max_calls,
+        ),
+    )
 
 
 def build_store(settings: Settings) -> StoreConnection:

@@ -6,33 +6,21 @@ could not be stored is dropped: nobody ever gets a raw key.
 
 from __future__ import annotations
 
-import asyncio
-import random
+import hmac
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from app.catalog import Catalog
-from app.errors import CloakroomError, RateLimited, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from app.catalog import Catalog, Route
+from app.errors import InvalidRequest, RateLimited
 from app.handles import HandleIssuer, new_handle_id
-from app.lifetimes import Life, life_of
-from app.models import Client, Deployment, EphemeralKey, HandleRecord, MintRequest, Timings
+from app.lifetimes import Life
+from app.mint_attempts import Candidate, MintAttempts
+from app.models import Client, Deployment, EphemeralKey, HandleRecord, MintRequest, ModelPolicy, Timings
 from app.sealing import Sealer
 from app.session_echo import clean_session
+from app.sessions import under_policy, with_models
 from app.store.handles import HandleStore
-from app.upstream.base import Provider, UpstreamRequest, UpstreamResponse, retry_seconds
-from app.upstream.client import NoAnswer, NotConnected, UpstreamClient
-
-# Minting is safe to repeat: an unused key costs nothing and expires by itself.
-MAX_TRIES: Final = 3
-RETRY_STATUSES: Final = frozenset({429, 500, 502, 503, 504})
-# A 429 that no waiting mends (contracts, section 1).
-_HOPELESS_CODES: Final = frozenset({"insufficient_quota"})
-_BACKOFF_SECONDS: Final = 0.1
-# One stalled try must leave time for another within the deadline.
-_SHARE_OF_A_TRY: Final = 0.6
-# A try that starts with less than this left would only turn the cause into a timeout.
-_LEAST_SHARE_OF_A_TRY: Final = 0.2
 
 SEAL_PURPOSE: Final = "ephemeral-key"
 
@@ -50,11 +38,11 @@ class Minted:
 
 @dataclass(frozen=True, slots=True)
 class MintPolicy:
-    """``deadline`` in seconds for all tries together; ``max_calls`` of each handle, 0 for no limit."""
+    """``max_calls`` of each handle, 0 for no limit; ``subject_key`` hashes subjects, None leaves them out."""
 
     replica: str
-    deadline: float
     max_calls: int
+    subject_key: bytes | None = field(default=None, repr=False)
 
 
 class Minter:
@@ -64,8 +52,7 @@ class Minter:
         self,
         *,
         catalog: Catalog,
-        providers: Mapping[str, Provider],
-        upstream: UpstreamClient,
+        attempts: MintAttempts,
         handles: HandleIssuer,
         sealer: Sealer,
         store: HandleStore,
@@ -74,8 +61,7 @@ class Minter:
         monotonic: Callable[[], float],
     ) -> None:
         self._catalog = catalog
-        self._providers = providers
-        self._upstream = upstream
+        self._attempts = attempts
         self._handles = handles
         self._sealer = sealer
         self._store = store
@@ -91,28 +77,71 @@ class Minter:
             StoreUnavailable: before, when the store is known to be down; after, when it failed then.
             UpstreamError, UpstreamUnreachable, UpstreamTimeout: the provider's fault.
         """
-        deployment = self._catalog.resolve(client, request.model)
+        route = self._catalog.resolve(client, request.model)
+        candidates = self._candidates(client, request, route)
         self._store.require_up()
         await self._count(client, timings)
         started = self._monotonic()
         try:
-            key, life = await self._mint_upstream(deployment, request)
+            candidate, key, life = await self._attempts.mint(candidates)
         finally:
             timings.provider += self._monotonic() - started
-        record = self._record(client, request, deployment, key, life)
+        record = self._record(client, request, route.policy, candidate.deployment, key, life)
         started = self._monotonic()
         try:
             await self._store.save(record, life=life.seconds)
         finally:
             timings.store += self._monotonic() - started
         handle = self._handles.issue(record.id, expires_at=life.expires_at)
+        session = clean_session(
+            key,
+            family=request.family,
+            model=request.model,
+            nested=request.nested_model,
+            handle=handle,
+            expires_at=life.expires_at,
+        )
+        if route.policy.strip_instructions:
+            session.pop("instructions", None)
         return Minted(
             handle_id=record.id,
             handle=handle,
             expires_at=life.expires_at,
-            session=clean_session(key, model=request.model, handle=handle, expires_at=life.expires_at),
-            deployment=deployment.name,
+            session=session,
+            deployment=candidate.deployment.name,
         )
+
+    def _candidates(self, client: Client, request: MintRequest, route: Route) -> list[Candidate]:
+        """The request as each deployment is to get it: under the policy, with the provider's names."""
+        session = under_policy(route.policy, request.session)
+        common = replace(
+            request,
+            seconds=_seconds_within(route.policy, request),
+            safety_identifier=self._identifier(request),
+        )
+        candidates = []
+        for deployment in route.deployments:
+            nested = self._nested_name(client, request, deployment)
+            ready = with_models(request.family, session, nested=nested)
+            candidates.append(Candidate(deployment, replace(common, session=ready)))
+        return candidates
+
+    def _nested_name(self, client: Client, request: MintRequest, deployment: Deployment) -> str | None:
+        """The provider's name of the nested model that the caller asked for.
+
+        One that comes from the operator's policy is the provider's name already, and needs no leave.
+        """
+        if request.nested_model is None:
+            return None
+        return self._catalog.upstream_name(
+            client, request.nested_model, deployment, param="session.audio.input.transcription.model"
+        )
+
+    def _identifier(self, request: MintRequest) -> str | None:
+        """The caller's safety identifier, else one that hides the subject and stays the same for it."""
+        if request.safety_identifier is not None or not request.subject or self._policy.subject_key is None:
+            return request.safety_identifier
+        return hmac.digest(self._policy.subject_key, request.subject.encode(), "sha256").hex()
 
     async def _count(self, client: Client, timings: Timings) -> None:
         if client.mints_per_minute is None:
@@ -127,9 +156,16 @@ class Minter:
             )
 
     def _record(
-        self, client: Client, request: MintRequest, deployment: Deployment, key: EphemeralKey, life: Life
+        self,
+        client: Client,
+        request: MintRequest,
+        policy: ModelPolicy,
+        deployment: Deployment,
+        key: EphemeralKey,
+        life: Life,
     ) -> HandleRecord:
         handle_id = new_handle_id()
+        max_calls = policy.max_calls if policy.max_calls is not None else self._policy.max_calls
         return HandleRecord(
             id=handle_id,
             model=request.model,
@@ -142,46 +178,24 @@ class Minter:
             minted_at=int(self._clock()),
             expires_at=life.expires_at,
             minted_by=self._policy.replica,
-            max_calls=self._policy.max_calls,
+            max_calls=max_calls,
             sealed_key=self._sealer.seal(
                 key.value.reveal().encode(), SEAL_PURPOSE, handle_id, client.name, str(life.expires_at)
             ),
         )
 
-    async def _mint_upstream(self, deployment: Deployment, request: MintRequest) -> tuple[EphemeralKey, Life]:
-        provider = self._providers[deployment.provider]
-        upstream_request = provider.mint_request(deployment, request)
-        deadline = self._monotonic() + self._policy.deadline
-        tries = 0
-        while True:
-            tries += 1
-            result = await self._try(upstream_request, deadline)
-            if isinstance(result, UpstreamResponse):
-                try:
-                    key = provider.read_mint(deployment, result)
-                except UpstreamError as error:
-                    if result.status not in RETRY_STATUSES or error.upstream_code in _HOPELESS_CODES:
-                        raise
-                    result, wait = error, retry_seconds(result.headers.get("Retry-After"))
-                else:
-                    return key, life_of(key, result.headers.get("Date"), now=self._clock())
-            else:
-                wait = None
-            pause = wait if wait is not None else _BACKOFF_SECONDS * 2**tries * random.uniform(0.5, 1)  # noqa: S311
-            worthwhile = self._monotonic() + pause + self._policy.deadline * _LEAST_SHARE_OF_A_TRY < deadline
-            if tries == MAX_TRIES or not worthwhile:
-                raise result
-            await asyncio.sleep(pause)
 
-    async def _try(self, request: UpstreamRequest, deadline: float) -> UpstreamResponse | CloakroomError:
-        left = max(deadline - self._monotonic(), 0.001)
-        try:
-            return await self._upstream.post(
-                request, timeout=min(left, self._policy.deadline * _SHARE_OF_A_TRY)
-            )
-        except NotConnected:
-            return UpstreamUnreachable("The provider cannot be reached.", retry_after=1)
-        except NoAnswer as failure:
-            if failure.timed_out:
-                return UpstreamTimeout("The provider did not answer in time.")
-            return UpstreamError("The provider broke off its answer.")
+def _seconds_within(policy: ModelPolicy, request: MintRequest) -> int | None:
+    """The life to ask for.
+
+    Raises:
+        InvalidRequest: the operator's bounds for this model are narrower than the provider's.
+    """
+    if request.seconds is None:
+        return policy.default_seconds
+    if not policy.min_seconds <= request.seconds <= policy.max_seconds:
+        raise InvalidRequest(
+            f"'expires_after.seconds' must be {policy.min_seconds} to {policy.max_seconds} for this model.",
+            param="expires_after.seconds",
+        )
+    return request.seconds

@@ -11,8 +11,9 @@ from typing import Any, Final, Literal, Protocol
 MIN_KEY_SECONDS: Final = 10
 MAX_KEY_SECONDS: Final = 7200
 
-# The one path that relays answer under; ``Location`` and ``calls_url`` lead with it.
+# Where calls live: ``Location`` leads with it whatever the family, since hanging up is the same for all.
 CALLS_PATH: Final = "/v1/realtime/calls"
+TRANSLATION_CALLS_PATH: Final = "/v1/realtime/translations/calls"
 
 
 class Secret:
@@ -53,6 +54,8 @@ class Family(StrEnum):
     """A kind of session; a handle opens only the family that it was minted for."""
 
     REALTIME = "realtime"
+    TRANSCRIPTION = "transcription"
+    TRANSLATION = "translation"
 
 
 class BearerTokens(Protocol):
@@ -140,8 +143,30 @@ class Client:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelPolicy:
+    """What an operator fixes for one model.
+
+    ``defaults`` lie below the caller's session, ``locked`` above it. ``strip_instructions`` keeps them out of
+    the mint answer. The seconds bound ``expires_after``; ``default_seconds`` is asked for where the caller
+    names none. ``max_calls`` of each handle; None takes the service's own.
+    """
+
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    locked: Mapping[str, Any] = field(default_factory=dict)
+    strip_instructions: bool = False
+    min_seconds: int = MIN_KEY_SECONDS
+    max_seconds: int = MAX_KEY_SECONDS
+    default_seconds: int | None = None
+    max_calls: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class MintRequest:
-    """What a caller asked for, checked. ``session`` holds the caller's fields untouched."""
+    """What a caller asked for, checked. ``session`` holds the caller's fields untouched.
+
+    ``model`` and ``nested_model`` are aliases until the request is made ready for one deployment; then the
+    session names the provider's. ``safety_identifier`` is what the provider may tell abusers apart by.
+    """
 
     model: str
     family: Family
@@ -149,6 +174,8 @@ class MintRequest:
     seconds: int | None = None
     subject: str | None = None
     origin: str | None = None
+    nested_model: str | None = None
+    safety_identifier: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,10 +226,19 @@ class HandleRecord:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A browser's SDP offer: the bytes as they came, and their SHA-256 in hexadecimal."""
+    """A browser's SDP offer: the bytes as they came, and their SHA-256 in hexadecimal.
+
+    ``translation``: it was sent to the path of that family, which has calls of its own.
+    """
 
     sdp: bytes = field(repr=False)
     sha256: str = ""
+    translation: bool = False
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """The families of handles that open a call with this offer."""
+        return (Family.TRANSLATION,) if self.translation else (Family.REALTIME, Family.TRANSCRIPTION)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from app.errors import (
     WrongSessionFamily,
 )
 from app.minting import SEAL_PURPOSE
-from app.models import Answer, CallRecord, Deployment, Family, HandleClaims, Offer, Secret, Timings
+from app.models import Answer, CallRecord, Deployment, HandleClaims, Offer, Secret, Timings
 from app.sealing import Sealer, UnsealError
 from app.settlement import Settlement, Write
 from app.store.handles import (
@@ -109,7 +109,7 @@ class Relay:
         self._clock = clock
         self._monotonic = monotonic
 
-    async def relay(self, handle: HandleClaims, offer: Offer, family: Family, timings: Timings) -> Relayed:
+    async def relay(self, handle: HandleClaims, offer: Offer, timings: Timings) -> Relayed:
         """Relay the offer, or give the first answer again for an offer that was relayed a moment ago.
 
         Raises:
@@ -121,7 +121,7 @@ class Relay:
         """
         self._store.require_up()
         nonce = secrets.token_urlsafe(9)
-        claim = await self._claim(handle, offer, family, nonce, timings)
+        claim = await self._claim(handle, offer, nonce, timings)
         if isinstance(claim, Answered):
             return self._replay(handle, offer, claim)
         deployment, key = await self._open(handle, offer, nonce, claim)
@@ -138,7 +138,7 @@ class Relay:
     # --- claim -------------------------------------------------------------------------------
 
     async def _claim(
-        self, handle: HandleClaims, offer: Offer, family: Family, nonce: str, timings: Timings
+        self, handle: HandleClaims, offer: Offer, nonce: str, timings: Timings
     ) -> Won | Answered:
         """Claim a use; while another relay of the same offer is under way, wait for its answer."""
         deadline = self._monotonic() + self._policy.timeout
@@ -147,7 +147,12 @@ class Relay:
             started = self._monotonic()
             try:
                 claim = await self._store.claim(
-                    handle.id, offer.sha256, nonce, family=family, pending=pending, now=self._clock()
+                    handle.id,
+                    offer.sha256,
+                    nonce,
+                    families=offer.families,
+                    pending=pending,
+                    now=self._clock(),
                 )
             except StoreUnavailable:
                 # The claim may have been recorded and only its reply lost; nothing was sent on it.

@@ -10,12 +10,21 @@ from typing import Any
 
 import orjson
 
-from app.models import EphemeralKey
+from app.models import EphemeralKey, Family
+from app.sessions import with_models
 
 
-def clean_session(key: EphemeralKey, *, model: str, handle: str, expires_at: int) -> dict[str, Any]:
-    """Return the session under the caller's model name, with the handle wherever the key stood."""
-    session = {**key.session, "model": model}
+def clean_session(
+    key: EphemeralKey,
+    *,
+    family: Family,
+    model: str,
+    nested: str | None = None,
+    handle: str,
+    expires_at: int,
+) -> dict[str, Any]:
+    """Return the session under the caller's model names, with the handle wherever the key stood."""
+    session = with_models(family, key.session, main=model, nested=nested)
     if "client_secret" in session:
         session["client_secret"] = {"value": handle, "expires_at": expires_at}
     secret = key.value.reveal()

@@ -129,6 +129,13 @@ def _add_usual_deployments(values: dict[str, Any], environ: Mapping[str, str]) -
         return
     deployments, models = dict[str, Any](), dict[str, str]()
     if environ.get("AZURE_OPENAI_ENDPOINT"):
+        wanted = ("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_DEPLOYMENT_NAME")
+        missing = [variable for variable in wanted if not environ.get(variable)]
+        if missing:
+            raise SettingsError(
+                f"{' and '.join(missing)} missing: AZURE_OPENAI_ENDPOINT is set, and needs both; "
+                "to sign in without a key, describe the deployment in CLOAKROOM_CONFIG"
+            )
         name = environ.get("AZURE_OPENAI_DEPLOYMENT_NAME")
         deployments["azure"] = {
             "provider": "azure",

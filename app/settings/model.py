@@ -10,8 +10,10 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.keyring import parse_sealing_ring, parse_signing_ring
+from app.settings.aliases import AnyModelSettings
+from app.settings.checks import problems_of
 from app.settings.deployment import DeploymentSettings
-from app.settings.secrets import MAKE_KEYS, NAME_PATTERN, check_api_key, parse_key_pairs
+from app.settings.secrets import NAME_PATTERN, check_api_key, parse_key_pairs
 from app.settings.section import Section
 
 
@@ -79,6 +81,10 @@ class Settings(BaseSettings):
         7200, ge=60, le=604_800, description="how long a call stays on record"
     )
 
+    subject_key: SecretStr | None = Field(
+        None, description="hashes x-cloakroom-subject into OpenAI-Safety-Identifier; 32 random characters"
+    )
+
     cors_origins: CommaSeparated = Field((), description="browser origins, comma separated; * for any")
     demo: bool | None = Field(None, description="serve the page /demo; default: in development only")
     demo_replicas: CommaSeparated = Field(
@@ -89,8 +95,8 @@ class Settings(BaseSettings):
     deployments: dict[str, DeploymentSettings] = Field(
         default_factory=dict, description="the places to mint at, by a name of your choice"
     )
-    models: dict[str, str | Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
-        default_factory=dict, description="alias -> deployment, or a list of them; alias * takes any"
+    models: dict[str, AnyModelSettings] = Field(
+        default_factory=dict, description="alias -> deployment, several, or a policy; alias * takes any"
     )
     clients: dict[str, ClientSettings] = Field(
         default_factory=dict, description="the callers that have models or a limit of their own, by name"
@@ -157,6 +163,13 @@ class Settings(BaseSettings):
             parse_sealing_ring(value.get_secret_value())
         return value
 
+    @field_validator("subject_key")
+    @classmethod
+    def _strong_subject_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            check_api_key(value.get_secret_value())
+        return value
+
     @field_validator("api_keys", "admin_keys")
     @classmethod
     def _pairs(cls, value: SecretStr | None) -> SecretStr | None:
@@ -166,7 +179,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _whole(self) -> Settings:
-        problems = [*_missing_secrets(self), *_store_problems(self), *_catalog_problems(self)]
+        problems = problems_of(self)
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -191,59 +204,3 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         # ``load_settings`` passes both sources in, so the process's environment is never read here.
         return (init_settings,)
-
-
-def _missing_secrets(settings: Settings) -> list[str]:
-    problems = []
-    for name in ("signing_keys", "sealing_keys"):
-        if getattr(settings, name) is None:
-            problems.append(f"CLOAKROOM_{name.upper()} is missing; {MAKE_KEYS}")
-    if settings.api_keys is None and not settings.clients:
-        problems.append(f"CLOAKROOM_API_KEYS is missing, so nobody could mint; {MAKE_KEYS}")
-    if settings.api_keys is not None:
-        twice = parse_key_pairs(settings.api_keys.get_secret_value()).keys() & settings.clients.keys()
-        problems += [
-            f"client {name!r} stands in both CLOAKROOM_API_KEYS and clients" for name in sorted(twice)
-        ]
-    return problems
-
-
-def _store_problems(settings: Settings) -> list[str]:
-    url = settings.redis_url.get_secret_value() if settings.redis_url else None
-    if settings.production and (url is None or url.startswith("memory:")):
-        return [
-            "CLOAKROOM_REDIS_URL must name a Redis or Valkey server in production, since replicas share it; "
-            "set redis://..., or CLOAKROOM_ENVIRONMENT=development for one replica on a store of its own"
-        ]
-    if url is not None and not re.match(
-        r"(rediss?|redis\+sentinel|redis\+cluster|rediss\+cluster|memory)://", url
-    ):
-        return [
-            "CLOAKROOM_REDIS_URL must begin with redis:// rediss:// redis+sentinel:// redis+cluster:// or memory://"
-        ]
-    return []
-
-
-def _catalog_problems(settings: Settings) -> list[str]:
-    if not settings.deployments:
-        return [
-            "no provider is configured; set OPENAI_API_KEY, or AZURE_OPENAI_ENDPOINT with "
-            "AZURE_OPENAI_API_KEY and AZURE_OPENAI_DEPLOYMENT_NAME, or name a YAML file with deployments "
-            "and models in CLOAKROOM_CONFIG"
-        ]
-    problems = [
-        f"models.{alias}: there is no deployment {name!r}; known: {', '.join(sorted(settings.deployments))}"
-        for alias, names in settings.models.items()
-        for name in ((names,) if isinstance(names, str) else names)
-        if name not in settings.deployments
-    ]
-    if not settings.models:
-        problems.append("models is empty: map at least one alias to a deployment, or '*' to take any name")
-    if "*" in settings.models:
-        return problems
-    for name, client in settings.clients.items():
-        unknown = sorted(set(client.models or ()) - settings.models.keys())
-        problems += [f"clients.{name}.models: there is no model {alias!r}" for alias in unknown]
-    if settings.default_model is not None and settings.default_model not in settings.models:
-        problems.append(f"CLOAKROOM_DEFAULT_MODEL: there is no model {settings.default_model!r}")
-    return problems

@@ -5,6 +5,7 @@ One round trip each. Exactness lies in the scripts; this file gives their replie
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -114,7 +115,14 @@ class HandleStore:
         await self._connection.run_script(RECORD, (keys.handle(record.id),), int(life * 1000), *flat)
 
     async def claim(
-        self, handle_id: str, offer_sha256: str, nonce: str, *, family: Family, pending: float, now: float
+        self,
+        handle_id: str,
+        offer_sha256: str,
+        nonce: str,
+        *,
+        families: Sequence[Family],
+        pending: float,
+        now: float,
     ) -> Claim:
         """Claim one use for this offer. The same nonce wins again, so a lost reply may be repeated.
 
@@ -127,7 +135,7 @@ class HandleStore:
             int(pending * 1000),
             int(now),
             self._replica,
-            family.value,
+            ",".join(families),
         )
         return _read_claim(reply)
 

@@ -8,7 +8,8 @@ from typing import Any, Final
 import orjson
 
 from app.errors import InvalidRequest
-from app.models import Answer, Deployment, EphemeralKey, MintRequest, Offer, Secret
+from app.models import Answer, Deployment, EphemeralKey, Family, MintRequest, Offer, Secret
+from app.sessions import with_models
 from app.upstream.base import (
     JSON_TYPE,
     SDP_TYPE,
@@ -43,8 +44,13 @@ class OpenAI:
             # It reads 1024 levels and writes 254.
             raise InvalidRequest("'session' is nested too deeply.", param="session") from None
         return UpstreamRequest(
-            url=f"{deployment.base_url}/realtime/client_secrets",
-            headers={**self.credential(deployment), "Content-Type": JSON_TYPE, "Accept": JSON_TYPE},
+            url=f"{deployment.base_url}/realtime/{_branch(mint.family is Family.TRANSLATION)}client_secrets",
+            headers={
+                **self.credential(deployment),
+                **safety_header(mint),
+                "Content-Type": JSON_TYPE,
+                "Accept": JSON_TYPE,
+            },
             body=body,
         )
 
@@ -53,7 +59,7 @@ class OpenAI:
 
     def relay_request(self, deployment: Deployment, key: Secret, offer: Offer) -> UpstreamRequest:
         return UpstreamRequest(
-            url=f"{deployment.base_url}/realtime/calls",
+            url=f"{deployment.base_url}/realtime/{_branch(offer.translation)}calls",
             headers={"Authorization": f"Bearer {key.reveal()}", "Content-Type": SDP_TYPE, "Accept": SDP_TYPE},
             body=offer.sdp,
         )
@@ -66,9 +72,23 @@ class OpenAI:
         return standard_key_header(deployment)
 
 
+def safety_header(mint: MintRequest) -> dict[str, str]:
+    """``OpenAI-Safety-Identifier``, where the caller or the operator wants one sent."""
+    if mint.safety_identifier is None:
+        return {}
+    return {"OpenAI-Safety-Identifier": mint.safety_identifier}
+
+
+def _branch(translation: bool) -> str:
+    return "translations/" if translation else ""
+
+
 def mint_body(deployment: Deployment, mint: MintRequest) -> dict[str, Any]:
     """``{session, expires_after?}``: the caller's session with the model under the provider's name."""
-    session = {**mint.session, "type": mint.family.value, "model": deployment.upstream_model or mint.model}
+    session = with_models(mint.family, mint.session, main=deployment.upstream_model or mint.model)
+    # Translations have paths of their own, and no type.
+    if mint.family is not Family.TRANSLATION:
+        session["type"] = mint.family.value
     if mint.seconds is None:
         return {"session": session}
     return {"expires_after": {"anchor": "created_at", "seconds": mint.seconds}, "session": session}

@@ -62,7 +62,7 @@ def parse_json_object(request: web.Request, body: bytes) -> dict[str, Any]:
     return _json_object(body)
 
 
-def parse_offer(request: web.Request, body: bytes) -> Offer:
+def parse_offer(request: web.Request, body: bytes, *, translation: bool = False) -> Offer:
     """Take the SDP offer out of a raw, multipart or JSON body, byte for byte where the form allows.
 
     A ``session`` beside the offer must be a JSON object; it is then ignored, since the session was fixed
@@ -83,7 +83,7 @@ def parse_offer(request: web.Request, body: bytes) -> Offer:
             f"Send the offer as '{SDP_TYPE}', as '{MULTIPART_TYPE}' with a part 'sdp', or as JSON {{sdp}}."
         )
     check_offer(sdp)
-    return Offer(sdp=sdp, sha256=hashlib.sha256(sdp).hexdigest())
+    return Offer(sdp=sdp, sha256=hashlib.sha256(sdp).hexdigest(), translation=translation)
 
 
 def check_offer(sdp: bytes) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from app.settings import Settings
-from app.web import health, views
+from app.web import health, mint_views, relay_views
 from app.web.demo.site import DemoSite
 
 # OpenAI's clients use /v1, LiteLLM's users often leave it out, Azure's clients say /openai/v1.
@@ -18,8 +18,14 @@ ALIASES: Final = ("/v1", "", "/openai/v1")
 def routes(settings: Settings) -> Iterator[web.RouteDef]:
     """The route table of the service."""
     for base in ALIASES:
-        yield web.post(f"{base}/realtime/client_secrets", views.mint)
-        yield web.post(f"{base}/realtime/calls", views.relay)
+        yield web.post(f"{base}/realtime/client_secrets", mint_views.mint)
+        yield web.post(f"{base}/realtime/sessions", mint_views.mint_beta)
+        yield web.post(f"{base}/realtime/transcription_sessions", mint_views.mint_beta_transcription)
+        yield web.post(f"{base}/realtime/translations/client_secrets", mint_views.mint_translation)
+        yield web.post(f"{base}/realtime/calls", relay_views.relay)
+        # The beta's pages post their offer here, with ?model=.
+        yield web.post(f"{base}/realtime", relay_views.relay)
+        yield web.post(f"{base}/realtime/translations/calls", relay_views.relay_translation)
     yield web.get("/livez", health.livez)
     yield web.get("/readyz", health.readyz)
     if settings.demo_enabled:

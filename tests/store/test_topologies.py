@@ -94,7 +94,9 @@ def handle_id(request: pytest.FixtureRequest) -> str:
 
 
 async def claim(store: HandleStore, handle_id: str, offer: str = OFFER, nonce: str = "n1") -> object:
-    return await store.claim(handle_id, offer, nonce, family=Family.REALTIME, pending=30, now=1_234.5)
+    return await store.claim(
+        handle_id, offer, nonce, families=(Family.REALTIME, Family.TRANSCRIPTION), pending=30, now=1_234.5
+    )
 
 
 async def test_a_record_is_stored_whole_with_its_expiry(

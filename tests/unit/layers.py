@@ -15,6 +15,8 @@ import aiohttp.connector
 LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     # Leaves: they import nothing of ours.
     ("app", "app.errors", "app.models", "app.keyring", "app.redaction", "app.lifeline"),
+    # What is known of a session's JSON.
+    ("app.sessions",),
     # Parts: each knows the leaves and itself. Store and upstream never meet.
     (
         "app.catalog",
@@ -28,7 +30,8 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
         "app.ops",
         "app.settlement",
     ),
-    # Use cases, then what the relay takes over from the mint.
+    # Use cases, each over what it is made of.
+    ("app.mint_attempts",),
     ("app.minting",),
     ("app.relay",),
     # Settings stand above the use cases: those get plain values.
@@ -78,6 +81,7 @@ PURE: Final = frozenset(
         "app.sealing",
         "app.lifetimes",
         "app.session_echo",
+        "app.sessions",
         "app.store.address",
         "app.store.keys",
         "app.upstream.base",
@@ -86,6 +90,7 @@ PURE: Final = frozenset(
         "app.upstream.providers",
         "app.web.cors",
         "app.web.schemas",
+        "app.web.beta",
         "app.web.multipart",
     }
 )

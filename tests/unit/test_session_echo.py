@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.models import EphemeralKey, Secret
+from app.models import EphemeralKey, Family, Secret
 from app.session_echo import clean_session
 from tests.samples import load
 from tests.unit.values import EPHEMERAL_KEY
@@ -20,7 +20,11 @@ EXPIRES_AT = 1_790_000_600
 
 def cleaned(session: dict[str, Any], key: str = EPHEMERAL_KEY) -> dict[str, Any]:
     return clean_session(
-        EphemeralKey(Secret(key), 1, session), model="assistant", handle=HANDLE, expires_at=EXPIRES_AT
+        EphemeralKey(Secret(key), 1, session),
+        family=Family.REALTIME,
+        model="assistant",
+        handle=HANDLE,
+        expires_at=EXPIRES_AT,
     )
 
 

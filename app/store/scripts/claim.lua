@@ -7,7 +7,7 @@
 -- ARGV[2]  how long the claim may stay pending, milliseconds
 -- ARGV[3]  now, epoch seconds, for last_call_at
 -- ARGV[4]  the replica's name, for last_call_by
--- ARGV[5]  the session family that the caller presents the handle for
+-- ARGV[5]  the session families that the caller's path is for, separated by commas
 -- Returns  {"gone"}                      no such record: expired, or never stored
 --          {"revoked"}
 --          {"family", <the handle's family>}
@@ -24,7 +24,7 @@ end
 if record[10] then
   return {'revoked'}
 end
-if record[9] ~= ARGV[5] then
+if not string.find(',' .. ARGV[5] .. ',', ',' .. record[9] .. ',', 1, true) then
   return {'family', record[9]}
 end
 local calls = tonumber(record[7]) or 0

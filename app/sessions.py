@@ -1,0 +1,102 @@
+"""Where a session keeps its models, and how an operator's policy is laid over it. Pure.
+
+Sessions are the provider's own JSON. All that is known of them here is where each family names its models
+(contracts, section 1); every other field passes through untouched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from app.errors import InvalidRequest
+from app.models import Family, ModelPolicy
+
+_TRANSCRIPTION_PATH: Final = ("audio", "input", "transcription", "model")
+_MAIN_PATHS: Final[Mapping[Family, tuple[str, ...]]] = {
+    Family.REALTIME: ("model",),
+    Family.TRANSCRIPTION: _TRANSCRIPTION_PATH,
+    Family.TRANSLATION: ("model",),
+}
+
+
+def main_path(family: Family) -> tuple[str, ...]:
+    """The path of the session's own model, from the session down."""
+    return _MAIN_PATHS[family]
+
+
+def main_model(family: Family, session: Mapping[str, Any]) -> Any:
+    """What the session names as its model; None when it names none. Not checked."""
+    return _get(session, _MAIN_PATHS[family])
+
+
+def nested_model(family: Family, session: Mapping[str, Any]) -> Any:
+    """The model that transcribes the user inside a session that has another; None when there is none."""
+    return None if family is Family.TRANSCRIPTION else _get(session, _TRANSCRIPTION_PATH)
+
+
+def with_models(
+    family: Family, session: Mapping[str, Any], *, main: str | None = None, nested: str | None = None
+) -> dict[str, Any]:
+    """The session with these names at the places of its models; None leaves the place as it is."""
+    renamed = dict(session)
+    if main is not None:
+        renamed = _put(renamed, _MAIN_PATHS[family], main)
+    if nested is not None and family is not Family.TRANSCRIPTION:
+        renamed = _put(renamed, _TRANSCRIPTION_PATH, nested)
+    return renamed
+
+
+def under_policy(policy: ModelPolicy, session: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay the operator's defaults below the caller's session and the locked fields above it.
+
+    Raises:
+        InvalidRequest: the caller asks for another value of a locked field.
+    """
+    if not policy.defaults and not policy.locked:
+        return dict(session)
+    _refuse_unlocking(policy.locked, session, ())
+    return merged(merged(policy.defaults, session), policy.locked)
+
+
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """``above`` over ``below``, object by object; lists and plain values are replaced whole."""
+    result = dict(below)
+    for name, value in above.items():
+        under = result.get(name)
+        if isinstance(under, Mapping) and isinstance(value, Mapping):
+            result[name] = merged(under, value)
+        else:
+            result[name] = value
+    return result
+
+
+def _refuse_unlocking(locked: Mapping[str, Any], session: Mapping[str, Any], path: tuple[str, ...]) -> None:
+    for name, fixed in locked.items():
+        if name not in session:
+            continue
+        asked = session[name]
+        if isinstance(fixed, Mapping) and isinstance(asked, Mapping):
+            _refuse_unlocking(fixed, asked, (*path, name))
+        elif asked != fixed:
+            param = ".".join(("session", *path, name))
+            raise InvalidRequest(
+                f"'{param}' is fixed for this model by the operator; leave it out.", param=param
+            )
+
+
+def _get(session: Mapping[str, Any], path: Sequence[str]) -> Any:
+    value: Any = session
+    for name in path:
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(name)
+    return value
+
+
+def _put(session: Mapping[str, Any], path: Sequence[str], value: str) -> dict[str, Any]:
+    """A copy along the path; a place on it that holds no object becomes one."""
+    name, *rest = path
+    under = session.get(name)
+    inner: Any = _put(under if isinstance(under, Mapping) else {}, rest, value) if rest else value
+    return {**session, name: inner}

@@ -1,0 +1,84 @@
+"""One model in the settings: its deployments, and what the operator fixes for it.
+
+Three spellings: ``alias: deployment``, ``alias: [deployment, deployment]``, or the object below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from app.models import MAX_KEY_SECONDS, MIN_KEY_SECONDS
+from app.settings.section import Section
+
+
+class ChoiceSettings(Section):
+    """One of several deployments of a model."""
+
+    deployment: str = Field(description="name of a deployment")
+    priority: int = Field(default=0, ge=0, le=1000, description="the lowest number is tried first")
+    weight: int = Field(default=1, ge=1, le=1000, description="share among those of one priority")
+
+
+class ModelSettings(Section):
+    """One model, with a policy."""
+
+    deployments: Annotated[tuple[str | ChoiceSettings, ...], Field(min_length=1)] = Field(
+        description="where it is minted: names, or {deployment, priority, weight}"
+    )
+    defaults: dict[str, Any] = Field(
+        default_factory=dict, description="session fields for callers who leave them out"
+    )
+    locked: dict[str, Any] = Field(
+        default_factory=dict, description="session fields that no caller can change"
+    )
+    strip_instructions: bool = Field(default=False, description="keep instructions out of the mint answer")
+    min_seconds: int = Field(
+        default=MIN_KEY_SECONDS, ge=MIN_KEY_SECONDS, le=MAX_KEY_SECONDS, description="shortest expires_after"
+    )
+    max_seconds: int = Field(
+        default=MAX_KEY_SECONDS, ge=MIN_KEY_SECONDS, le=MAX_KEY_SECONDS, description="longest expires_after"
+    )
+    default_seconds: int | None = Field(
+        default=None,
+        ge=MIN_KEY_SECONDS,
+        le=MAX_KEY_SECONDS,
+        description="expires_after where the caller names none; default: the provider's",
+    )
+    max_calls: int | None = Field(
+        default=None, ge=0, le=1000, description="calls a handle is good for; default: handle_max_calls"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_deployment(cls, value: Any) -> Any:
+        if isinstance(value, dict) and isinstance(value.get("deployments"), str):
+            return {**value, "deployments": (value["deployments"],)}
+        return value
+
+    @model_validator(mode="after")
+    def _sound(self) -> ModelSettings:
+        if self.min_seconds > self.max_seconds:
+            raise ValueError("min_seconds is more than max_seconds")
+        if self.default_seconds is not None and not (
+            self.min_seconds <= self.default_seconds <= self.max_seconds
+        ):
+            raise ValueError("default_seconds is not between min_seconds and max_seconds")
+        for name in ("defaults", "locked"):
+            if {"model", "type"} & getattr(self, name).keys():
+                raise ValueError(f"{name} cannot hold 'model' or 'type': the alias and the path decide them")
+        return self
+
+
+AnyModelSettings = str | Annotated[tuple[str, ...], Field(min_length=1)] | ModelSettings
+
+
+def choices(entry: AnyModelSettings) -> Iterable[ChoiceSettings]:
+    """The deployments of a model in whichever spelling."""
+    if isinstance(entry, str):
+        names: Iterable[str | ChoiceSettings] = (entry,)
+    else:
+        names = entry.deployments if isinstance(entry, ModelSettings) else entry
+    return [name if isinstance(name, ChoiceSettings) else ChoiceSettings(deployment=name) for name in names]

@@ -1,0 +1,73 @@
+"""What must hold between the settings: each breach is one line that says how to mend it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from app.settings.aliases import choices
+from app.settings.secrets import MAKE_KEYS, parse_key_pairs
+
+if TYPE_CHECKING:
+    from app.settings.model import Settings
+
+
+def problems_of(settings: Settings) -> list[str]:
+    """Every problem that no single field shows."""
+    return [*_missing_secrets(settings), *_store_problems(settings), *_catalog_problems(settings)]
+
+
+def _missing_secrets(settings: Settings) -> list[str]:
+    problems = []
+    for name in ("signing_keys", "sealing_keys"):
+        if getattr(settings, name) is None:
+            problems.append(f"CLOAKROOM_{name.upper()} is missing; {MAKE_KEYS}")
+    if settings.api_keys is None and not settings.clients:
+        problems.append(f"CLOAKROOM_API_KEYS is missing, so nobody could mint; {MAKE_KEYS}")
+    if settings.api_keys is not None:
+        twice = parse_key_pairs(settings.api_keys.get_secret_value()).keys() & settings.clients.keys()
+        problems += [
+            f"client {name!r} stands in both CLOAKROOM_API_KEYS and clients" for name in sorted(twice)
+        ]
+    return problems
+
+
+def _store_problems(settings: Settings) -> list[str]:
+    url = settings.redis_url.get_secret_value() if settings.redis_url else None
+    if settings.production and (url is None or url.startswith("memory:")):
+        return [
+            "CLOAKROOM_REDIS_URL must name a Redis or Valkey server in production, since replicas share it; "
+            "set redis://..., or CLOAKROOM_ENVIRONMENT=development for one replica on a store of its own"
+        ]
+    if url is not None and not re.match(
+        r"(rediss?|redis\+sentinel|redis\+cluster|rediss\+cluster|memory)://", url
+    ):
+        return [
+            "CLOAKROOM_REDIS_URL must begin with redis:// rediss:// redis+sentinel:// redis+cluster:// or memory://"
+        ]
+    return []
+
+
+def _catalog_problems(settings: Settings) -> list[str]:
+    if not settings.deployments:
+        return [
+            "no provider is configured; set OPENAI_API_KEY, or AZURE_OPENAI_ENDPOINT with "
+            "AZURE_OPENAI_API_KEY and AZURE_OPENAI_DEPLOYMENT_NAME, or name a YAML file with deployments "
+            "and models in CLOAKROOM_CONFIG"
+        ]
+    problems = [
+        f"models.{alias}: there is no deployment {name!r}; known: {', '.join(sorted(settings.deployments))}"
+        for alias, entry in settings.models.items()
+        for name in (choice.deployment for choice in choices(entry))
+        if name not in settings.deployments
+    ]
+    if not settings.models:
+        problems.append("models is empty: map at least one alias to a deployment, or '*' to take any name")
+    if "*" in settings.models:
+        return problems
+    for name, client in settings.clients.items():
+        unknown = sorted(set(client.models or ()) - settings.models.keys())
+        problems += [f"clients.{name}.models: there is no model {alias!r}" for alias in unknown]
+    if settings.default_model is not None and settings.default_model not in settings.models:
+        problems.append(f"CLOAKROOM_DEFAULT_MODEL: there is no model {settings.default_model!r}")
+    return problems

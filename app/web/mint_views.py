@@ -1,0 +1,110 @@
+"""The mint views: one step of reading, one use case, and an answer in the shape of each path."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+import orjson
+from aiohttp import hdrs, web
+
+from app.appkeys import CLIENTS, LOG_LINE, MINTER, SETTINGS, LogLine
+from app.minting import Minted
+from app.models import CALLS_PATH, TRANSLATION_CALLS_PATH, MintRequest
+from app.web.beta import beta_session, parse_beta
+from app.web.bodies import parse_json_object, read_body
+from app.web.credentials import credential
+from app.web.schemas import parse_mint
+
+SUBJECT_HEADER: Final = "x-cloakroom-subject"
+SAFETY_HEADER: Final = "OpenAI-Safety-Identifier"
+_HOST = re.compile(r"[A-Za-z0-9._\[\]:-]{1,255}\Z")
+
+Parse = Callable[..., MintRequest]
+
+
+async def mint(request: web.Request) -> web.Response:
+    """``POST /v1/realtime/client_secrets``: a handle for a realtime or a transcription session."""
+    _, minted = await _minted(request, parse_mint)
+    return _secret(request, minted, CALLS_PATH)
+
+
+async def mint_translation(request: web.Request) -> web.Response:
+    """``POST /v1/realtime/translations/client_secrets``: a handle for a translation session."""
+
+    def parse(body: dict[str, Any], **context: Any) -> MintRequest:
+        return parse_mint(body, translation=True, **context)
+
+    _, minted = await _minted(request, parse)
+    return _secret(request, minted, TRANSLATION_CALLS_PATH)
+
+
+async def mint_beta(request: web.Request) -> web.Response:
+    """``POST /v1/realtime/sessions``: the beta's flat form of a realtime session."""
+    return await _beta(request, transcription=False)
+
+
+async def mint_beta_transcription(request: web.Request) -> web.Response:
+    """``POST /v1/realtime/transcription_sessions``: the beta's flat form of a transcription session."""
+    return await _beta(request, transcription=True)
+
+
+async def _beta(request: web.Request, *, transcription: bool) -> web.Response:
+    def parse(body: dict[str, Any], **context: Any) -> MintRequest:
+        return parse_beta(body, parse_mint, transcription=transcription, **context)
+
+    body, minted = await _minted(request, parse)
+    answer = beta_session(body, minted.session, transcription=transcription)
+    return _json(answer | _client_secret(minted) | {"calls_url": _public_url(request) + CALLS_PATH})
+
+
+async def _minted(request: web.Request, parse: Parse) -> tuple[dict[str, Any], Minted]:
+    """Authenticate, read the body with ``parse``, mint; returns the body as sent, too."""
+    app, line = request.app, LogLine("mint")
+    request[LOG_LINE] = line
+    client = app[CLIENTS].authenticate(credential(request))
+    line.fields["client"] = client.name
+    settings = app[SETTINGS]
+    raw = await read_body(request, max_bytes=settings.max_body_bytes, timeout=settings.body_timeout_seconds)
+    body = parse_json_object(request, raw)
+    headers = request.headers
+    mint_request = parse(
+        body,
+        default_model=settings.default_model,
+        subject=headers.get(SUBJECT_HEADER),
+        origin=headers.get(hdrs.ORIGIN),
+        safety_identifier=headers.get(SAFETY_HEADER),
+    )
+    line.fields |= {"model": mint_request.model, "family": mint_request.family.value}
+    minted = await app[MINTER].mint(client, mint_request, line.timings)
+    line.fields |= {"deployment": minted.deployment, "handle": minted.handle_id}
+    return body, minted
+
+
+def _secret(request: web.Request, minted: Minted, calls_path: str) -> web.Response:
+    answer = {
+        "value": minted.handle,
+        "expires_at": minted.expires_at,
+        "session": minted.session,
+        **_client_secret(minted),
+        "calls_url": _public_url(request) + calls_path,
+    }
+    return _json(answer)
+
+
+def _client_secret(minted: Minted) -> dict[str, Any]:
+    """Where pages written for LiteLLM and for the beta look."""
+    return {"client_secret": {"value": minted.handle, "expires_at": minted.expires_at}}
+
+
+def _json(answer: dict[str, Any]) -> web.Response:
+    return web.Response(body=orjson.dumps(answer), content_type="application/json")
+
+
+def _public_url(request: web.Request) -> str:
+    """The origin that the caller reaches us under; a Host header that is none is not repeated."""
+    configured = request.app[SETTINGS].public_url
+    if configured is not None:
+        return configured
+    return f"{request.scheme}://{request.host}" if _HOST.match(request.host) else ""
