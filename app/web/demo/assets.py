@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
+
+from app.web.asset import Asset
 
 PAGE: Final = "index.html"
 _TYPES: Final = {
@@ -15,15 +15,6 @@ _TYPES: Final = {
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Asset:
-    """One file as it is served. ``etag`` is a strong tag: it changes with any byte."""
-
-    body: bytes
-    content_type: str
-    etag: str
 
 
 def load_assets() -> Mapping[str, Asset]:
@@ -37,6 +28,5 @@ def load_assets() -> Mapping[str, Asset]:
         suffix = "." + entry.name.rpartition(".")[2]
         if suffix not in _TYPES:
             raise ValueError(f"{entry.name}: the demo page serves {', '.join(_TYPES)} only")
-        body = entry.read_bytes()
-        found[entry.name] = Asset(body, _TYPES[suffix], hashlib.sha256(body).hexdigest()[:32])
+        found[entry.name] = Asset.of(entry.read_bytes(), _TYPES[suffix])
     return found

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
-from typing import Final
 
 import orjson
-from aiohttp import ETag, hdrs, web
+from aiohttp import hdrs, web
 
 from app.settings import Settings
-from app.web.demo.assets import PAGE, Asset, load_assets
+from app.web.asset import Asset, answer
+from app.web.demo.assets import PAGE, load_assets
 from app.web.demo.config import demo_replicas, page_config
 from app.web.demo.policy import page_headers
-
-# Kept by the browser, asked for again each time: a new release must not meet the old one's modules.
-_REVALIDATE: Final = "no-cache"
 
 
 class DemoSite:
@@ -26,8 +22,7 @@ class DemoSite:
         self._page = assets[PAGE]
         self._files = {name: asset for name, asset in assets.items() if name != PAGE}
         self._page_headers = page_headers(url for _, url in demo_replicas(settings))
-        body = orjson.dumps(page_config(settings))
-        self._files["config.json"] = Asset(body, "application/json", hashlib.sha256(body).hexdigest()[:32])
+        self._files["config.json"] = Asset.of(orjson.dumps(page_config(settings)), "application/json")
 
     def routes(self) -> Iterator[web.RouteDef]:
         """The demo's part of the route table."""
@@ -43,7 +38,7 @@ class DemoSite:
 
     async def page(self, request: web.Request) -> web.Response:
         """The HTML, with its policy."""
-        response = _answer(request, self._page)
+        response = answer(request, self._page)
         response.headers.update(self._page_headers)
         return response
 
@@ -52,16 +47,4 @@ class DemoSite:
         asset = self._files.get(request.match_info["name"])
         if asset is None:
             raise web.HTTPNotFound
-        return _answer(request, asset)
-
-
-def _answer(request: web.Request, asset: Asset) -> web.Response:
-    asked = request.if_none_match or ()
-    if any(tag.value in (asset.etag, "*") for tag in asked):
-        response = web.Response(status=304)
-    else:
-        charset = None if asset.content_type == "application/json" else "utf-8"
-        response = web.Response(body=asset.body, content_type=asset.content_type, charset=charset)
-    response.etag = ETag(asset.etag)
-    response.headers[hdrs.CACHE_CONTROL] = _REVALIDATE
-    return response
+        return answer(request, asset)
