@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 from aiohttp.test_utils import TestServer
 
+from app.appkeys import STORE
 from app.main import create_app
 from app.sandbox import SandboxConfig, create_sandbox
 from app.sandbox.faults import read_fault
@@ -40,6 +41,11 @@ class Service:
 
     async def post(self, path: str, **options: Any) -> Reply:
         return await api.post(self.http, self.base + path, **options)
+
+    @property
+    def store_client(self) -> Any:
+        """The driver's client of this replica's store."""
+        return self.server.app[STORE]._client
 
     async def stop_provider(self) -> int:
         """Close the provider's listener and connections; return the port that it had."""
