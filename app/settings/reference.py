@@ -70,7 +70,9 @@ def _values(field: Mapping[str, Any]) -> Iterator[str]:
     elif "enum" in field:
         yield " or ".join(f"`{value}`" for value in field["enum"])
     elif field.get("type") == "object":
-        yield "names to " + " or ".join(_values(field.get("additionalProperties", {})))
+        inner = field.get("additionalProperties")
+        values = ", ".join(dict.fromkeys(_values(inner))) if isinstance(inner, dict) else "anything"
+        yield f"names to {values or 'anything'}"
     elif field.get("type") == "array":
         yield "list"
     elif field.get("type") == "string":

@@ -70,7 +70,20 @@ async def test_an_azure_entry_mints_and_relays_at_the_ga_surface_whatever_its_ap
     minted, relayed = await _mint_and_relay(service, http, model)
     assert (minted["path"], minted["query"]) == ("/openai/v1/realtime/client_secrets", "")
     assert _headers(minted)["api-key"] == service.planted.azure_key
-    assert (relayed["path"], relayed["query"]) == ("/openai/v1/realtime/calls", "")
+    assert relayed["path"] == "/openai/v1/realtime/calls"
+    assert "api-version" not in relayed["query"]
+
+
+async def test_a_transcription_entry_serves_a_nested_model_under_the_providers_name(
+    service: LiteLlmService, http: aiohttp.ClientSession
+) -> None:
+    service.asked()
+    words = {"input": {"transcription": {"model": "words"}}}
+    body = {"session": {"type": "realtime", "model": "azure-gpt-realtime", "audio": words}}
+    reply = await mint(http, service.replica.url, service.planted.client_key, body)
+    # The sandbox refuses any name there but that of a deployment for transcription.
+    assert reply.status == 200, reply
+    assert len(service.asked()) == 1
 
 
 async def test_what_was_left_out_is_no_model_and_the_error_names_those_that_are(
@@ -78,7 +91,10 @@ async def test_what_was_left_out_is_no_model_and_the_error_names_those_that_are(
 ) -> None:
     refused = await mint(http, service.replica.url, service.planted.client_key, {"model": "gpt-4o"})
     assert (refused.status, refused.code) == (404, "model_not_found")
-    assert "azure-gpt-realtime, azure/voice-prod, gpt-4o-realtime, openai/gpt-realtime" in refused.text
+    assert (
+        "azure-gpt-realtime, azure/scribe, azure/voice-prod, gpt-4o-realtime, openai/gpt-realtime, words"
+        in refused.text
+    )
     assert service.asked() == []
 
 
@@ -87,7 +103,7 @@ async def test_the_start_logs_what_was_made_of_the_file_and_no_secret(service: L
     assert ("info", "model_list entry 1 (gpt-4o-realtime)") in [note[:2] for note in said]
     assert (
         "info",
-        "model_list entry 3 (gpt-4o)",
+        "model_list entry 4 (gpt-4o)",
         "left out: no name in it says realtime; if it is a realtime model, set model_info.mode: realtime",
     ) in said
     assert ("info", "litellm_settings", "not used: drop_params") in said

@@ -8,12 +8,11 @@ has no counterpart here, is left out with a note. Sources: LiteLLM's pages "Conf
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from app.redaction import one_safe_line
-from app.settings.deployment import DeploymentSettings
 from app.settings.error import SettingsError
 from app.settings.litellm.deployment import NotServed, deployment_name, entry_notes, read_deployment
 from app.settings.litellm.entry import (
@@ -25,17 +24,12 @@ from app.settings.litellm.entry import (
     read_entry,
 )
 from app.settings.litellm.environment import LiteLlmEnvironment
-from app.settings.litellm.models import (
-    SHARE_FIELDS,
-    Served,
-    group_aliases,
-    model_groups,
-    upstream_aliases,
-    with_shares,
-)
+from app.settings.litellm.models import Served, as_model, group_aliases, model_groups, upstream_aliases
 from app.settings.litellm.sections import master_client, section_notes, wants_ambient_entra
 
 MODEL_LIST: Final = "model_list"
+# A file may have its models elsewhere (``include``, a database); it is then refused in LiteLLM's own words.
+_MARKS: Final = (MODEL_LIST, "litellm_settings", "general_settings", "router_settings")
 
 
 @dataclass
@@ -51,8 +45,8 @@ class _Reading:
 
 
 def is_litellm(loaded: Mapping[str, Any]) -> bool:
-    """Whether a YAML file is LiteLLM's: its ``model_list`` is no key of ours."""
-    return MODEL_LIST in loaded
+    """Whether a YAML file is LiteLLM's: none of these is a key of ours."""
+    return any(key in loaded for key in _MARKS)
 
 
 def read_litellm(
@@ -65,37 +59,28 @@ def read_litellm(
     """
     environment = LiteLlmEnvironment(environ, loaded.get("environment_variables"))
     reading = _Reading(environment, _credentials(loaded.get("credential_list")), wants_ambient_entra(loaded))
-    for number, raw in enumerate(_entries(loaded[MODEL_LIST]), start=1):
+    for number, raw in enumerate(_entries(loaded.get(MODEL_LIST)), start=1):
         _read_one(reading, number, raw)
     if reading.problems:
         raise SettingsError("\n".join(reading.problems))
     if not reading.served:
-        lines = ["model_list: no entry is a realtime model that is served here", *map(str, reading.notes)]
-        raise SettingsError("\n".join(lines))
-    reading.served = list(with_shares(reading.served))
+        elsewhere = [note for note in section_notes(loaded) if note.level == "warning"]
+        lines = ["model_list: no entry is a realtime model that is served here"]
+        raise SettingsError("\n".join([*lines, *map(str, reading.notes), *map(str, elsewhere)]))
     groups = model_groups(reading.served)
     forms, form_notes = upstream_aliases(reading.served, groups)
     aliases, alias_notes = group_aliases(loaded.get("router_settings"), groups)
     clients, client_notes = master_client(loaded.get("general_settings"), environment)
     values: dict[str, Any] = {
-        "deployments": {served.name: _without_unknown_shares(served.deployment) for served in reading.served},
-        "models": {
-            # Our own YAML has a bare name where one deployment serves.
-            alias: names[0] if len(names) == 1 else names
-            for alias, names in {**groups, **forms, **aliases}.items()
-        },
+        "deployments": {served.name: served.deployment for served in reading.served},
+        "models": {**{name: as_model(group) for name, group in groups.items()}, **forms, **aliases},
         **clients,
     }
-    if len(groups) == 1:
-        # With one model, a request that names none can only mean that one.
-        values["default_model"] = next(iter(groups))
+    talking = {served.entry.model_name for served in reading.served if served.entry.kind == "realtime"}
+    if len(talking) == 1:
+        # With one such model, a request that names none can only mean that one.
+        (values["default_model"],) = talking
     return values, [*reading.notes, *form_notes, *alias_notes, *client_notes, *section_notes(loaded)]
-
-
-def _without_unknown_shares(deployment: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep a share of the load only where deployments have such a setting."""
-    known = DeploymentSettings.model_fields
-    return {key: value for key, value in deployment.items() if key not in SHARE_FIELDS or key in known}
 
 
 def _entries(model_list: Any) -> Iterable[Any]:
@@ -112,6 +97,7 @@ def _read_one(reading: _Reading, number: int, raw: Any) -> None:
     if mode is not None:
         reading.notes.append(LiteLlmNote("info", place, f"left out: its model_info.mode is {mode}"))
         return
+    entry: LiteLlmEntry | None = None
     try:
         entry = read_entry(place, _with_credential(place, raw, reading.credentials), reading.environment)
         note = left_out(entry)
@@ -121,29 +107,36 @@ def _read_one(reading: _Reading, number: int, raw: Any) -> None:
         deployment = read_deployment(entry, reading.environment, ambient_entra=reading.ambient_entra)
         _serve(reading, entry, deployment)
     except SettingsError as error:
-        reading.problems.append(str(error))
+        if entry is None or entry.kind != "transcription":
+            reading.problems.append(str(error))
+            return
+        # LiteLLM serves such models for uploaded files, too: it may stand here for those alone.
+        why = str(error).removeprefix(f"{place}: ")
+        reading.notes.append(LiteLlmNote("warning", place, f"left out: {why}"))
     except NotServed as reason:
         reading.notes.append(LiteLlmNote("warning", place, f"left out: {reason}"))
 
 
 def _serve(reading: _Reading, entry: LiteLlmEntry, deployment: dict[str, Any]) -> None:
-    name = _unused(
-        deployment_name(entry, deployment), [served.name for served in reading.served].__contains__
-    )
+    taken = {served.name for served in reading.served}
+    name = deployment_name(entry, deployment)
+    if name in taken and name == entry.info.get("id"):
+        raise SettingsError(f"{entry.place}: model_info.id {name!r} stands twice")
+    name = _unused(name, taken)
     reading.served.append(Served(name, entry, deployment))
-    how = "" if entry.says_realtime else ", a realtime model by its name"
-    text = f"served as deployment '{name}'{how}"
+    how = f"a {entry.kind} model" + ("" if entry.says_mode else " by its name")
+    text = f"served as deployment '{name}', {how}"
     reading.notes += [LiteLlmNote("info", entry.place, text), *entry_notes(entry)]
 
 
-def _unused(name: str, taken: Callable[[str], bool]) -> str:
+def _unused(name: str, taken: Container[str]) -> str:
     """``name``, or ``name-2`` and so on.
 
-    Two of one name are the same host and model under two keys, so that even an order that changes between
-    two versions of the file sends no offer to a wrong host.
+    Two of one name are one address and one model under two keys, so that even an order that changes between
+    two versions of the file sends no offer to a wrong place.
     """
     number, candidate = 1, name
-    while taken(candidate):
+    while candidate in taken:
         number += 1
         candidate = f"{name}-{number}"
     return candidate

@@ -6,6 +6,7 @@ Which variables stand in for a missing value, and that a key goes before Entra, 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -30,7 +31,7 @@ _READ_PARAMS: Final = frozenset(
     | set(_ENTRA)
 )
 _READ_INFO: Final = frozenset({"mode", "base_model", "id", OWN_FIELDS})
-_NAME_LIMIT: Final = 60
+_NAME_LIMIT: Final = 64
 _AZURE_DOMAIN = re.compile(r"\.(openai\.azure\.com|cognitiveservices\.azure\.com|services\.ai\.azure\.com)\Z")
 
 
@@ -64,7 +65,7 @@ def read_deployment(
 
 
 def deployment_name(entry: LiteLlmEntry, deployment: Mapping[str, Any]) -> str:
-    """A name made of what the deployment is, never of its place in the file.
+    """``model_info.id``, or a name made of what the deployment is, never of its place in the file.
 
     A handle remembers its deployment by name, and replicas with the old and the new file run side by side
     while one is rolled out: a number would send its offer to another resource.
@@ -72,9 +73,12 @@ def deployment_name(entry: LiteLlmEntry, deployment: Mapping[str, Any]) -> str:
     chosen = entry.info.get("id")
     if isinstance(chosen, str) and re.fullmatch(NAME_PATTERN, chosen):
         return chosen
-    host = _host(deployment.get("base_url"))
-    parts = (entry.provider, _AZURE_DOMAIN.sub("", host), str(deployment["model"]))
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(part for part in parts if part))[:_NAME_LIMIT].strip("-")
+    parts = (entry.provider, _address(deployment.get("base_url")), str(deployment["model"]))
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(part for part in parts if part)).strip("-")
+    if len(name) <= _NAME_LIMIT:
+        return name
+    # What is cut off still tells two of them apart.
+    return f"{name[: _NAME_LIMIT - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def entry_notes(entry: LiteLlmEntry) -> Iterator[LiteLlmNote]:
@@ -84,7 +88,8 @@ def entry_notes(entry: LiteLlmEntry) -> Iterator[LiteLlmNote]:
             "info",
             entry.place,
             "api_version is not used: Azure's GA surface takes none, and a date never chooses a surface; "
-            f"for a resource that has the preview only, set model_info.{OWN_FIELDS}.provider: azure-preview",
+            "for a resource that has the preview only, set "
+            f"model_info.{OWN_FIELDS}: {{provider: azure-preview, region: ...}}",
         )
     if str(entry.params.get("realtime_protocol", "GA")).lower() == "beta":
         yield LiteLlmNote(
@@ -161,10 +166,16 @@ def _azure_credential(
     )
 
 
-def _host(url: Any) -> str:
-    """Host and port of a URL, without the user that somebody may have put before them."""
+def _address(url: Any) -> str:
+    """Where a base URL leads: host, port and path, without the user that may stand before them.
+
+    Of an Azure resource only its name is left, and of a path nothing that every base has.
+    """
     try:
         parts = urlsplit(url if "://" in str(url) else f"https://{url}") if url else None
-        return parts.netloc.rpartition("@")[2].lower() if parts else ""
     except ValueError:
         return ""
+    if parts is None:
+        return ""
+    host, azure = _AZURE_DOMAIN.subn("", parts.netloc.rpartition("@")[2].lower())
+    return host if azure else host + parts.path.rstrip("/").removesuffix("/v1")

@@ -14,7 +14,16 @@ from app.redaction import one_safe_line
 from app.settings.error import SettingsError
 from app.settings.litellm.environment import LiteLlmEnvironment
 
-REALTIME: Final = "realtime"
+# A transcription model is what a session of that kind asks for, and what a realtime session may name for
+# the caller's words.
+Kind = Literal["realtime", "transcription"]
+_MODES: Final[Mapping[str, Kind]] = {"realtime": "realtime", "audio_transcription": "transcription"}
+# In this order: gpt-realtime-whisper bears two of them, and is served as either.
+_SIGNS: Final[Mapping[str, Kind]] = {
+    "realtime": "realtime",
+    "transcribe": "transcription",
+    "whisper": "transcription",
+}
 # LiteLLM's provider prefixes that stand for an API of ours; its others are left out.
 SERVED_PROVIDERS: Final = ("azure", "openai")
 _ANY: Final = "*"
@@ -55,9 +64,21 @@ class LiteLlmEntry:
     others: tuple[str, ...] = ()
 
     @property
-    def says_realtime(self) -> bool:
-        """Whether the file itself calls it a realtime model, rather than a name that sounds like one."""
-        return self.info.get("mode") == REALTIME
+    def says_mode(self) -> bool:
+        """Whether the file itself says what it is, rather than a name that sounds like it."""
+        return self.info.get("mode") is not None
+
+    @property
+    def kind(self) -> Kind | None:
+        """What it serves, by its mode; without one, which LiteLLM does not ask for, by its names.
+
+        These are the alias, the upstream model's, and the base model's that LiteLLM wants beside an Azure
+        deployment's name.
+        """
+        if self.says_mode:
+            return _MODES.get(str(self.info["mode"]))
+        names = f"{self.model_name} {self.model} {self.info.get('base_model', '')}".lower()
+        return next((kind for sign, kind in _SIGNS.items() if sign in names), None)
 
 
 def entry_place(number: int, raw: Any) -> str:
@@ -67,10 +88,10 @@ def entry_place(number: int, raw: Any) -> str:
 
 
 def other_mode(raw: Any) -> str | None:
-    """``model_info.mode`` where it is set to anything but ``realtime``: such an entry is not looked into."""
+    """``model_info.mode`` where it says that the entry is nothing for us: such a one is not looked into."""
     info = raw.get("model_info") if isinstance(raw, dict) else None
     mode = info.get("mode") if isinstance(info, dict) else None
-    return one_safe_line(str(mode), limit=40) if mode is not None and mode != REALTIME else None
+    return one_safe_line(str(mode), limit=40) if mode is not None and str(mode) not in _MODES else None
 
 
 def read_entry(place: str, raw: Any, environment: LiteLlmEnvironment) -> LiteLlmEntry:
@@ -104,17 +125,11 @@ def _split(upstream: str, named: str | None) -> tuple[str, str]:
 
 
 def left_out(entry: LiteLlmEntry) -> LiteLlmNote | None:
-    """Say why an entry is not served; None where it is.
-
-    Without a mode, which LiteLLM does not ask for, a name decides: the alias, the upstream model's, or
-    the base model's that LiteLLM wants beside an Azure deployment's name.
-    """
-    names = (entry.model_name, entry.model, str(entry.info.get("base_model", "")))
-    realtime = entry.says_realtime or any(REALTIME in name.lower() for name in names)
-    level: Literal["info", "warning"] = "warning" if realtime else "info"
+    """Say why an entry is not served; None where it is."""
+    level: Literal["info", "warning"] = "warning" if entry.kind == "realtime" else "info"
     if _ANY in entry.model_name or _ANY in entry.model:
         why = "it is a wildcard; give each realtime model an entry of its own"
-    elif not realtime:
+    elif entry.kind is None:
         why = "no name in it says realtime; if it is a realtime model, set model_info.mode: realtime"
     elif entry.provider not in SERVED_PROVIDERS:
         why = (

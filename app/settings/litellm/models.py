@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from app.redaction import one_safe_line
@@ -11,8 +11,10 @@ from app.settings.litellm.entry import LiteLlmEntry, LiteLlmNote
 
 # LiteLLM's router weighs the deployments of a name by the first of these that they have.
 _MEASURES: Final = ("weight", "rpm", "tpm")
-# Our fields for a deployment's share of the load.
-SHARE_FIELDS: Final = ("weight", "priority")
+# Takes every name, in our own ``models``.
+ANY_MODEL: Final = "*"
+# Our bound on a weight; requests or tokens per minute go beyond it.
+_MOST_WEIGHT: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,42 +26,52 @@ class Served:
     deployment: Mapping[str, Any]
 
 
-def model_groups(served: Sequence[Served]) -> dict[str, list[str]]:
-    """``model_name`` to its deployments, in the file's order."""
-    groups: dict[str, list[str]] = {}
+def model_groups(served: Iterable[Served]) -> dict[str, list[Served]]:
+    """``model_name`` to its entries, in the file's order."""
+    groups: dict[str, list[Served]] = {}
     for one in served:
-        groups.setdefault(one.entry.model_name, []).append(one.name)
+        groups.setdefault(one.entry.model_name, []).append(one)
     return groups
 
 
-def with_shares(served: Sequence[Served]) -> Iterator[Served]:
-    """Carry over what LiteLLM balances the load by: ``weight``, else rpm, else tpm; and ``order``.
+def as_model(group: Sequence[Served]) -> Any:
+    """Several entries of one name in the shape of our own YAML's ``models``, with their shares of the load.
 
-    Only where a name has several deployments: elsewhere there is nothing to share.
+    LiteLLM takes the entries of the lowest ``order`` first and shares between them by weight, or else by
+    rpm, or else by tpm; so do priority and weight here.
     """
-    groups = model_groups(served)
-    for one in served:
-        group = [other for other in served if other.entry.model_name == one.entry.model_name]
-        if len(groups[one.entry.model_name]) < 2:
-            yield one
-            continue
-        measure = next(
-            (key for key in _MEASURES if any(_number(other, key) for other in group)), _MEASURES[0]
-        )
-        shares = zip(SHARE_FIELDS, (_number(one, measure), _number(one, "order")), strict=True)
-        given = {key: value for key, value in shares if value is not None}
-        yield replace(one, deployment={**given, **one.deployment})
+    names = [one.name for one in group]
+    if len(group) == 1:
+        return names[0]
+    measure = next((key for key in _MEASURES if any(_number(one, key) for one in group)), None)
+    shares = [_number(one, measure) or 1 if measure else 1 for one in group]
+    scale = min(1.0, _MOST_WEIGHT / max(shares))
+    orders = [_number(one, "order") for one in group]
+    ranks = sorted({order for order in orders if order is not None})
+    if measure is None and not ranks:
+        return names
+    return {
+        "deployments": [
+            {
+                "deployment": name,
+                # One without an order comes after those that have one.
+                "priority": ranks.index(order) if order is not None else len(ranks),
+                "weight": max(1, round(share * scale)),
+            }
+            for name, order, share in zip(names, orders, shares, strict=True)
+        ]
+    }
 
 
 def upstream_aliases(
-    served: Sequence[Served], groups: Mapping[str, list[str]]
-) -> tuple[dict[str, list[str]], list[LiteLlmNote]]:
+    served: Iterable[Served], groups: Mapping[str, Sequence[Served]]
+) -> tuple[dict[str, Any], list[LiteLlmNote]]:
     """The upstream form of each name, ``azure/DEPLOYMENT`` or ``openai/MODEL``, which LiteLLM takes too.
 
     It means the entries with that very form, not all of their ``model_name``. One that leads to different
     places under different names is no alias: it would be chance which one answers.
     """
-    aliases: dict[str, list[str]] = {}
+    aliases: dict[str, Any] = {}
     notes: list[LiteLlmNote] = []
     by_form: dict[str, list[Served]] = {}
     for one in served:
@@ -69,9 +81,9 @@ def upstream_aliases(
         if form in groups:
             continue
         if len(names) == 1:
-            aliases[form] = [one.name for one in those]
-        elif all(_place(one) == _place(those[0]) for one in those):
-            aliases[form] = [those[0].name]
+            aliases[form] = as_model(those)
+        elif all(one.deployment == those[0].deployment for one in those):
+            aliases[form] = those[0].name
         else:
             choices = one_safe_line(", ".join(names))
             text = f"is no name of a model, since it is several things here; ask for one of: {choices}"
@@ -80,16 +92,22 @@ def upstream_aliases(
 
 
 def group_aliases(
-    router_settings: Any, groups: Mapping[str, list[str]]
-) -> tuple[dict[str, list[str]], list[LiteLlmNote]]:
+    router_settings: Any, groups: Mapping[str, Sequence[Served]]
+) -> tuple[dict[str, Any], list[LiteLlmNote]]:
     """The names of ``router_settings.model_group_alias`` that lead to a model served here."""
-    aliases: dict[str, list[str]] = {}
+    aliases: dict[str, Any] = {}
     notes: list[LiteLlmNote] = []
     for alias, group in _group_aliases(router_settings):
-        if group in groups and alias not in groups:
-            aliases[alias] = groups[group]
+        if alias in groups:
+            why = "a model has that name"
+        elif alias == ANY_MODEL:
+            # To LiteLLM it is a name like any other; in our models it would take every name there is.
+            why = "it is a wildcard"
+        elif group not in groups:
+            why = "it leads to no model that is served here"
+        else:
+            aliases[alias] = as_model(groups[group])
             continue
-        why = "a model has that name" if alias in groups else "it leads to no model that is served here"
         text = f"{one_safe_line(alias, limit=80)!r} is not taken: {why}"
         notes.append(LiteLlmNote("info", "router_settings.model_group_alias", text))
     return aliases, notes
@@ -100,11 +118,6 @@ def _group_aliases(router_settings: Any) -> Iterator[tuple[str, str]]:
     for alias, target in written.items() if isinstance(written, dict) else ():
         group = target.get("model") if isinstance(target, dict) else target
         yield str(alias), str(group)
-
-
-def _place(one: Served) -> Mapping[str, Any]:
-    """What the deployment is, without its share of the load."""
-    return {key: value for key, value in one.deployment.items() if key not in SHARE_FIELDS}
 
 
 def _number(one: Served, key: str) -> int | None:

@@ -39,6 +39,11 @@ def test_an_azure_entry_signs_in_as_litellm_would(
     assert {key: deployment[key] for key in ("api_key", "entra") if key in deployment} == expected
 
 
+def test_entra_fields_beside_a_key_are_said_not_to_be_used() -> None:
+    _, notes = read(entry("azure/voice", api_base=BASE, api_key="k", **ENTRA))
+    assert "the Entra fields are not used, since api_key is set" in [note.text for note in notes]
+
+
 def test_without_any_credential_the_machine_signs_in_only_where_the_file_says_so() -> None:
     loaded = yaml.safe_load(entry("azure/voice", api_base=BASE))
     loaded["litellm_settings"] = {"enable_azure_ad_token_refresh": True}

@@ -77,11 +77,23 @@ DEPLOYMENTS: Final[dict[str, dict[str, Any]]] = {
     },
     "openai-eu.api.openai.com-gpt-realtime": {**OPENAI_EU, "model": "gpt-realtime"},
     "openai-eu.api.openai.com-gpt-realtime-2": {**OPENAI_EU, "model": "gpt-realtime"},
+    "azure-acme-east-scribe-prod": {
+        "provider": "azure",
+        "base_url": "https://acme-east.openai.azure.com/",
+        "api_key": AZURE_KEY,
+        "model": "scribe-prod",
+    },
+    "openai-eu.api.openai.com-gpt-4o-mini-transcribe": {**OPENAI_EU, "model": "gpt-4o-mini-transcribe"},
 }
 
-MODELS: Final[dict[str, str | list[str]]] = {
+MODELS: Final[dict[str, Any]] = {
     "gpt-4o-realtime": "openai-eu.api.openai.com-gpt-4o-realtime-preview-2024-12-17",
-    "voice": ["azure-acme-east-voice-east", "azure-acme-west-voice-west"],
+    "voice": {
+        "deployments": [
+            {"deployment": "azure-acme-east-voice-east", "priority": 1, "weight": 60},
+            {"deployment": "azure-acme-west-voice-west", "priority": 0, "weight": 30},
+        ]
+    },
     "bare": "openai-eu.api.openai.com-gpt-realtime-mini",
     "inworld-realtime": "inworld-eu",
     "shared": "azure-acme-north-shared-realtime",
@@ -91,8 +103,10 @@ MODELS: Final[dict[str, str | list[str]]] = {
     "realtime-us": "azure-us-twin",
     "realtime-a": "openai-eu.api.openai.com-gpt-realtime",
     "realtime-b": "openai-eu.api.openai.com-gpt-realtime-2",
+    "scribe": "azure-acme-east-scribe-prod",
+    "gpt-4o-mini-transcribe": "openai-eu.api.openai.com-gpt-4o-mini-transcribe",
 }
-UPSTREAM_FORMS: Final[dict[str, str | list[str]]] = {
+UPSTREAM_FORMS: Final[dict[str, Any]] = {
     "openai/gpt-4o-realtime-preview-2024-12-17": MODELS["gpt-4o-realtime"],
     "azure/voice-east": "azure-acme-east-voice-east",
     "azure/voice-west": "azure-acme-west-voice-west",
@@ -101,25 +115,30 @@ UPSTREAM_FORMS: Final[dict[str, str | list[str]]] = {
     "azure/shared-realtime": MODELS["shared"],
     "azure/pod-realtime": MODELS["pod"],
     "azure/tuned-realtime": MODELS["tuned"],
+    "azure/scribe-prod": MODELS["scribe"],
+    "openai/gpt-4o-mini-transcribe": MODELS["gpt-4o-mini-transcribe"],
     # Two names, one place: either serves.
     "openai/gpt-realtime": MODELS["realtime-a"],
 }
 GROUP_ALIASES: Final = {"assistant": MODELS["voice"], "hidden": MODELS["bare"]}
 
-BY_NAME: Final = ", a realtime model by its name"
+SAID: Final = "a realtime model"
+BY_NAME: Final = "a realtime model by its name"
 SERVED: Final = [
-    ("1 (gpt-4o-realtime)", ""),
+    ("1 (gpt-4o-realtime)", SAID),
     ("2 (voice)", BY_NAME),
-    ("3 (voice)", ""),
+    ("3 (voice)", SAID),
     ("4 (bare)", BY_NAME),
-    ("5 (inworld-realtime)", ""),
+    ("5 (inworld-realtime)", SAID),
     ("6 (shared)", BY_NAME),
     ("7 (pod)", BY_NAME),
-    ("8 (tuned)", ""),
+    ("8 (tuned)", SAID),
     ("9 (realtime-eu)", BY_NAME),
     ("10 (realtime-us)", BY_NAME),
     ("11 (realtime-a)", BY_NAME),
     ("12 (realtime-b)", BY_NAME),
+    ("20 (scribe)", "a transcription model"),
+    ("21 (gpt-4o-mini-transcribe)", "a transcription model by its name"),
 ]
 LEFT_OUT_NOTES: Final = [
     (
@@ -158,10 +177,16 @@ LEFT_OUT_NOTES: Final = [
 ]
 ENTRY_NOTES: Final = [
     (
+        "warning",
+        "model_list entry 22 (whisper)",
+        "left out: api_key names the environment variable NOT_SET_ANYWHERE, which is not set",
+    ),
+    (
         "info",
         "model_list entry 2 (voice)",
         "api_version is not used: Azure's GA surface takes none, and a date never chooses a surface; "
-        "for a resource that has the preview only, set model_info.cloakroom.provider: azure-preview",
+        "for a resource that has the preview only, set model_info.cloakroom: "
+        "{provider: azure-preview, region: ...}",
     ),
     (
         "warning",
@@ -230,12 +255,7 @@ def test_each_realtime_entry_becomes_a_deployment_named_by_what_it_is(
     result: tuple[dict[str, Any], list[LiteLlmNote]],
 ) -> None:
     values, _ = result
-    shares = ("weight", "priority")
-    found = {
-        name: {key: value for key, value in one.items() if key not in shares}
-        for name, one in values["deployments"].items()
-    }
-    assert found == DEPLOYMENTS
+    assert values["deployments"] == DEPLOYMENTS
 
 
 def test_models_answer_to_their_name_their_upstream_form_and_their_group_alias(
@@ -258,7 +278,7 @@ def test_every_part_of_the_file_has_its_note_and_there_is_no_other(
 ) -> None:
     _, notes = result
     served = [
-        ("info", f"model_list entry {place}", f"served as deployment '{deployment}'{how}")
+        ("info", f"model_list entry {place}", f"served as deployment '{deployment}', {how}")
         for (place, how), deployment in zip(SERVED, DEPLOYMENTS, strict=True)
     ]
     assert sorted(as_rows(notes)) == sorted([*served, *ENTRY_NOTES, *LEFT_OUT_NOTES, *FILE_NOTES])

@@ -24,16 +24,15 @@ def test_every_form_passes_our_own_rules_and_makes_a_catalog() -> None:
     settings, notes = load_with_notes(environ(EVERY_FORM))
     catalog = build_catalog(settings)
     anybody = Client("anybody")
-    voice = catalog.resolve(anybody, "voice")
-    assert (voice.name, voice.base_url) == (
-        "azure-acme-east-voice-east",
-        "https://acme-east.openai.azure.com/openai/v1",
-    )
-    assert settings.models["voice"] == ("azure-acme-east-voice-east", "azure-acme-west-voice-west")
-    assert catalog.resolve(anybody, "azure/voice-west").name == "azure-acme-west-voice-west"
-    assert catalog.resolve(anybody, "openai/gpt-4o-realtime-preview-2024-12-17").upstream_model == (
-        "gpt-4o-realtime-preview-2024-12-17"
-    )
+    voice = catalog.resolve(anybody, "voice").deployments
+    assert [(one.name, one.base_url) for one in voice] == [
+        ("azure-acme-west-voice-west", "https://acme-west.openai.azure.com/openai/v1"),
+        ("azure-acme-east-voice-east", "https://acme-east.openai.azure.com/openai/v1"),
+    ]
+    (west,) = catalog.resolve(anybody, "azure/voice-west").deployments
+    assert west.name == "azure-acme-west-voice-west"
+    (guide,) = catalog.resolve(anybody, "openai/gpt-4o-realtime-preview-2024-12-17").deployments
+    assert guide.upstream_model == "gpt-4o-realtime-preview-2024-12-17"
     assert [note.entry for note in notes if note.text.startswith("left out")]
 
 

@@ -50,6 +50,13 @@ BASE = "https://acme.openai.azure.com"
             "model_list entry 1 (v): model_info.cloakroom must be a mapping of deployment fields",
         ),
         (
+            "model_list:\n"
+            "- &one {model_name: v, litellm_params: {model: openai/r, api_key: k}, "
+            "model_info: {mode: realtime, id: eu}}\n"
+            "- *one",
+            "model_list entry 2 (v): model_info.id 'eu' stands twice",
+        ),
+        (
             "model_list: {voice: {}}",
             "model_list: must be a list of entries with model_name and litellm_params",
         ),
@@ -81,3 +88,10 @@ def test_a_file_without_a_realtime_model_is_refused_with_what_was_left_out(model
     lines = refused(f"model_list: {model_list}")
     assert lines[0] == "model_list: no entry is a realtime model that is served here"
     assert [line.split(":")[0] for line in lines[1:]] == (["model_list entry 1 (chat)"] if model_list else [])
+
+
+def test_a_file_whose_models_are_elsewhere_is_refused_in_litellms_words() -> None:
+    assert refused("{include: [models.yaml], litellm_settings: {drop_params: true}}") == [
+        "model_list: no entry is a realtime model that is served here",
+        "include: is not followed: put the included model_list into this file",
+    ]

@@ -78,34 +78,52 @@ def test_what_is_no_realtime_model_of_ours_is_left_out_with_its_reason(text: str
     assert left_out(text).startswith(f"left out: {said}")
 
 
-def test_deployments_of_one_name_carry_the_share_that_the_file_gives_them() -> None:
-    from app.settings.litellm.entry import read_entry
-    from app.settings.litellm.environment import LiteLlmEnvironment
-    from app.settings.litellm.models import Served, with_shares
+def shared(*entries: dict[str, Any]) -> Any:
+    """What the model ``voice`` becomes with an entry for each of these parameters."""
+    raw = [
+        {
+            "model_name": "voice",
+            "litellm_params": {
+                "model": "azure/v",
+                "api_base": f"https://{name}.example",
+                "api_key": "k",
+                **params,
+            },
+            "model_info": {"mode": "realtime", "id": name},
+        }
+        for name, params in zip("abc", entries, strict=False)
+    ]
+    values, notes = read(yaml.safe_dump({"model_list": raw}))
+    assert not [note for note in notes if note.text.startswith("not used")]
+    return values["models"]["voice"]
 
-    environment = LiteLlmEnvironment({}, None)
 
-    def served(name: str, alias: str, **params: Any) -> Served:
-        raw = {"model_name": alias, "litellm_params": {"model": "azure/voice", **params}}
-        return Served(name, read_entry("here", raw, environment), {})
+def test_deployments_of_one_name_without_a_share_are_a_plain_list() -> None:
+    assert shared({}, {}) == ["a", "b"]
 
-    shared = with_shares(
-        [
-            served("a", "voice", rpm=60, order=1),
-            served("b", "voice", rpm=30, tpm=9),
-            served("c", "voice", rpm="os.environ/X", order=True),
-            served("d", "weighed", weight=3, rpm=60),
-            served("e", "weighed", weight=1),
-            served("f", "alone", weight=5),
+
+@pytest.mark.parametrize(
+    ("entries", "shares"),
+    [
+        # Weight goes before requests, requests before tokens a minute.
+        (({"weight": 3, "rpm": 9}, {"weight": 1}), [(0, 3), (0, 1)]),
+        (({"rpm": 60, "tpm": 1}, {"rpm": 30, "tpm": 500}), [(0, 60), (0, 30)]),
+        (({"tpm": 200_000}, {"tpm": 50_000}, {"tpm": 10}), [(0, 1000), (0, 250), (0, 1)]),
+        (({"rpm": 5}, {}), [(0, 5), (0, 1)]),
+        (({"order": 7}, {"order": 2}, {}), [(1, 1), (0, 1), (2, 1)]),
+        (({"order": 1, "weight": 2}, {"order": 1}), [(0, 2), (0, 1)]),
+        # What is no number says nothing.
+        (({"weight": "os.environ/W", "rpm": 2, "order": True}, {"rpm": -1}), [(0, 2), (0, 1)]),
+    ],
+)
+def test_deployments_of_one_name_carry_the_order_and_the_share_that_the_file_gives_them(
+    entries: tuple[dict[str, Any], ...], shares: list[tuple[int, int]]
+) -> None:
+    assert shared(*entries) == {
+        "deployments": [
+            {"deployment": name, "priority": priority, "weight": weight}
+            for name, (priority, weight) in zip("abc", shares, strict=False)
         ]
-    )
-    assert {one.name: dict(one.deployment) for one in shared} == {
-        "a": {"weight": 60, "priority": 1},
-        "b": {"weight": 30},
-        "c": {},
-        "d": {"weight": 3},
-        "e": {"weight": 1},
-        "f": {},
     }
 
 
@@ -126,8 +144,35 @@ def test_deployment_names_do_not_depend_on_the_order_of_the_file() -> None:
     assert set(forward["deployments"]) == {"azure-east-v", "azure-west-v", "azure-h-80-v"}
 
 
+def test_a_long_name_of_a_deployment_keeps_what_tells_it_from_others() -> None:
+    longer = "https://gateway.example/" + "a" * 60
+    names = {
+        name
+        for base in (f"{longer}/one/v1", f"{longer}/two/v1")
+        for name in read(entry("openai/gpt-realtime", api_base=base, api_key="k"))[0]["deployments"]
+    }
+    assert len(names) == 2
+    assert {len(name) for name in names} == {64}
+
+
+def test_an_alias_that_is_a_star_opens_nothing() -> None:
+    loaded = yaml.safe_load(entry("openai/gpt-realtime", api_key=OPENAI_KEY))
+    loaded["router_settings"] = {"model_group_alias": {"*": "voice"}}
+    values, notes = read(yaml.safe_dump(loaded))
+    assert "*" not in values["models"]
+    assert "'*' is not taken: it is a wildcard" in [note.text for note in notes]
+
+
 def test_one_model_alone_is_what_a_request_without_a_model_means() -> None:
     values, _ = read(entry("openai/gpt-realtime", api_key=OPENAI_KEY))
+    assert values["default_model"] == "voice"
+
+
+def test_a_transcription_model_beside_it_does_not_take_the_default_away() -> None:
+    loaded = yaml.safe_load(entry("openai/gpt-realtime", api_key=OPENAI_KEY))
+    loaded["model_list"] += yaml.safe_load(entry("gpt-4o-transcribe", mode=None, name="words"))["model_list"]
+    values, _ = read(yaml.safe_dump(loaded))
+    assert values["models"].keys() == {"voice", "openai/gpt-realtime", "words", "gpt-4o-transcribe"}
     assert values["default_model"] == "voice"
 
 
