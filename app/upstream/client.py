@@ -56,12 +56,34 @@ class UpstreamClient:
             NotConnected: the connection was never made.
             NoAnswer: it was, and then no whole, well-formed answer of a sane size came in time.
         """
+        return await self._send("POST", request, timeout=timeout)
+
+    async def get(self, url: str, *, timeout: float) -> UpstreamResponse:  # noqa: ASYNC109
+        """Ask without a credential and without a body, which does nothing anywhere; for ``cloakroom doctor``.
+
+        Raises:
+            NotConnected, NoAnswer: as ``post``.
+        """
+        return await self._send("GET", UpstreamRequest(url=url, headers={}, body=b""), timeout=timeout)
+
+    async def _send(
+        self,
+        method: str,
+        request: UpstreamRequest,
+        *,
+        timeout: float,  # noqa: ASYNC109
+    ) -> UpstreamResponse:
         # Connecting must time out first: the total's end would not tell whether bytes had left.
         connect = min(self._connect_timeout, timeout * _CONNECT_SHARE)
         limits = aiohttp.ClientTimeout(total=timeout, connect=connect)
         try:
-            async with self._session.post(
-                request.url, data=request.body, headers=request.headers, allow_redirects=False, timeout=limits
+            async with self._session.request(
+                method,
+                request.url,
+                data=request.body if method == "POST" else None,
+                headers=request.headers,
+                allow_redirects=False,
+                timeout=limits,
             ) as response:
                 body = await _read_capped(response.content)
                 return UpstreamResponse(status=response.status, headers=response.headers, body=body)

@@ -51,6 +51,17 @@ async def test_an_answer_comes_back_whole_with_its_headers(client: UpstreamClien
     assert there.requests[0].endswith(b"\r\n\r\nv=0 offer")
 
 
+async def test_a_get_carries_neither_body_nor_credential(client: UpstreamClient, peer: StartPeer) -> None:
+    there, request = await peer(saying(OK + b"Date: now\r\n\r\nhi"))
+    answer = await client.get(request.url, timeout=2)
+    assert (answer.status, answer.headers["date"]) == (200, "now")
+    head, _, body = there.requests[0].partition(b"\r\n\r\n")
+    assert head.startswith(b"GET /v1/realtime/calls HTTP/1.1\r\n")
+    assert body == b""
+    for name in (b"authorization", b"api-key", b"cookie", b"content-length", b"content-type"):
+        assert b"\n" + name not in head.lower()
+
+
 async def test_no_listener_means_not_connected(client: UpstreamClient, peer: StartPeer) -> None:
     there, request = await peer(saying(OK + b"\r\nhi"))
     await there.close()
