@@ -139,6 +139,7 @@ class UpstreamError(CloakroomError):
 
     ``upstream_status`` and ``upstream_code`` are set when the provider gave a well-formed error:
     the answer then keeps both. Anything else (HTML, a redirect, garbage) is a plain 502.
+    ``reason`` is what was refused, ``advice`` what to change; the message is both.
     """
 
     code, status, type = "upstream_error", 502, "upstream_error"
@@ -152,8 +153,12 @@ class UpstreamError(CloakroomError):
         param: str | None = None,
         retry_after: int | None = None,
         headers: Mapping[str, str] = NO_HEADERS,
+        advice: str | None = None,
     ) -> None:
-        super().__init__(message, param=param, retry_after=retry_after, headers=headers)
+        whole = message if advice is None else f"{message} {advice}"
+        super().__init__(whole, param=param, retry_after=retry_after, headers=headers)
+        self.reason = message
+        self.advice = advice
         self.upstream_status = upstream_status
         self.upstream_code = upstream_code
 
