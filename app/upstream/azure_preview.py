@@ -81,7 +81,7 @@ class AzurePreview:
 
     def read_mint(self, deployment: Deployment, response: UpstreamResponse) -> EphemeralKey:
         if response.status not in (200, 201):
-            raise read_error(deployment, response, secrets=deployment.held_secrets())
+            raise read_error(deployment, response, operation="mint", secrets=deployment.held_secrets())
         try:
             body = orjson.loads(response.body)
         except orjson.JSONDecodeError:

@@ -17,6 +17,7 @@ import orjson
 from app.errors import OutcomeUnknown, UpstreamError
 from app.models import Answer, Deployment, EphemeralKey, MintRequest, Offer, Secret
 from app.redaction import MASK, one_safe_line
+from app.upstream.explain import Operation, explain
 
 SDP_TYPE: Final = "application/sdp"
 JSON_TYPE: Final = "application/json"
@@ -117,7 +118,7 @@ def is_key(value: Any) -> TypeGuard[str]:
 def read_ephemeral_key(deployment: Deployment, response: UpstreamResponse) -> EphemeralKey:
     """Read ``{value, expires_at, session}`` (contracts, section 1; Azure answers alike)."""
     if response.status not in (200, 201):
-        raise read_error(deployment, response, secrets=deployment.held_secrets())
+        raise read_error(deployment, response, operation="mint", secrets=deployment.held_secrets())
     try:
         body = orjson.loads(response.body)
     except orjson.JSONDecodeError:
@@ -140,7 +141,8 @@ def read_sdp_answer(deployment: Deployment, key: Secret, response: UpstreamRespo
     Any other 2xx may have created a call just as well.
     """
     if not 200 <= response.status <= 299:
-        raise read_error(deployment, response, secrets=(*deployment.held_secrets(), key))
+        secrets = (*deployment.held_secrets(), key)
+        raise read_error(deployment, response, operation="relay", secrets=secrets)
     sdp = response.body
     if response.status not in (200, 201) or not _is_sdp_answer(sdp) or key.reveal().encode() in sdp:
         raise OutcomeUnknown(
@@ -169,11 +171,16 @@ def call_id_of(location: str) -> str | None:
 
 
 def read_error(
-    deployment: Deployment, response: UpstreamResponse, *, secrets: tuple[Secret, ...]
+    deployment: Deployment,
+    response: UpstreamResponse,
+    *,
+    operation: Operation,
+    secrets: tuple[Secret, ...],
 ) -> UpstreamError:
     """Turn a provider's refusal into our error: its status, code and sentence, less its inner detail.
 
-    Only a well-formed ``{"error": {...}}`` keeps the provider's status; anything else is a 502.
+    Where the cause can be told, a sentence of ours says what to change (``explain``). Only a well-formed
+    error keeps the provider's status; anything else is a 502.
     """
     headers = {
         name: value
@@ -188,10 +195,13 @@ def read_error(
             retry_after=retry_after,
             headers=headers,
         )
+    code = _word(error.get("code"), _CODE, secrets)
+    advice = explain(deployment, operation, status=response.status, code=code, message=error["message"])
+    message = _message(deployment, response.status, error, secrets)
     return UpstreamError(
-        _message(deployment, response.status, error, secrets),
+        f"{message} {advice}" if advice is not None else message,
         upstream_status=response.status,
-        upstream_code=_word(error.get("code"), _CODE, secrets),
+        upstream_code=code,
         param=_word(error.get("param"), _PARAM, secrets),
         retry_after=retry_after,
         headers=headers,
@@ -224,7 +234,10 @@ def _error_object(response: UpstreamResponse) -> dict[str, Any] | None:
         body = orjson.loads(response.body)
     except orjson.JSONDecodeError:
         return None
-    error = body.get("error") if isinstance(body, dict) else None
+    if not isinstance(body, dict):
+        return None
+    # Azure's front door refuses in a shape of its own: {"statusCode", "message"}.
+    error = body if body.get("statusCode") == response.status else body.get("error")
     return error if isinstance(error, dict) and isinstance(error.get("message"), str) else None
 
 

@@ -14,26 +14,10 @@ from app.settings import Settings, load_settings
 from app.upstream.providers import PROVIDERS
 from app.wiring import WiringError, build_deployments, token_keepers
 from tests.support.planted import Planted
-from tests.unit.values import mint_request
+from tests.unit.values import HeldTokens, mint_request
 
 AZURE = {"provider": "azure", "base_url": "https://x.openai.azure.com/openai/", "model": "voice-prod"}
 ENTRA = {"tenant_id": "t-1", "client_id": "c-1", "client_secret": "s-1-of-the-test"}
-
-
-class Held:
-    """Tokens that are there, as a keeper has them after its start."""
-
-    def current(self) -> Secret:
-        return Secret("eyJ.token.now")
-
-    def held(self) -> tuple[Secret, ...]:
-        return (self.current(),)
-
-    async def start(self, *, wait: float) -> None:
-        """Nothing to begin."""
-
-    async def close(self) -> None:
-        """Nothing to stop."""
 
 
 def settings(**deployment: Any) -> Settings:
@@ -61,13 +45,13 @@ def test_entra_makes_one_keeper_and_no_key() -> None:
 
 
 def test_a_token_goes_out_as_a_bearer_and_never_as_a_key() -> None:
-    deployment = Deployment("voice", "azure", "https://x/openai/v1", upstream_model="v", tokens=Held())
+    deployment = Deployment("voice", "azure", "https://x/openai/v1", upstream_model="v", tokens=HeldTokens())
     headers = PROVIDERS["azure"].mint_request(deployment, mint_request()).headers
     assert headers["Authorization"] == "Bearer eyJ.token.now"
     assert "api-key" not in headers
 
 
-@pytest.mark.parametrize("credential", [{}, {"api_key": Secret("k"), "tokens": Held()}])
+@pytest.mark.parametrize("credential", [{}, {"api_key": Secret("k"), "tokens": HeldTokens()}])
 def test_a_deployment_has_exactly_one_credential(credential: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="either an api_key or tokens"):
         Deployment("voice", "azure", "https://x/openai/v1", **credential)

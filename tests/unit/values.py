@@ -57,6 +57,22 @@ def mint_request(**changes: Any) -> MintRequest:
     return MintRequest(**{**values, **changes})
 
 
+class HeldTokens:
+    """Tokens that are there, as a keeper has them after its start."""
+
+    def current(self) -> Secret:
+        return Secret("eyJ.token.now")
+
+    def held(self) -> tuple[Secret, ...]:
+        return (self.current(),)
+
+    async def start(self, *, wait: float) -> None:
+        """Nothing to begin."""
+
+    async def close(self) -> None:
+        """Nothing to stop."""
+
+
 def offer(sdp: bytes) -> Offer:
     """An offer as ``web.bodies`` makes it."""
     return Offer(sdp=sdp, sha256=hashlib.sha256(sdp).hexdigest())

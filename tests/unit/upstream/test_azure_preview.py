@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from app.errors import InvalidRequest, OutcomeUnknown, UpstreamError
 from app.lifetimes import life_of
-from app.models import EphemeralKey, Secret
+from app.models import EphemeralKey, Family, Secret
 from app.upstream.azure_preview import REGIONS, AzurePreview, webrtc_url
 from app.upstream.beta_session import flat_session
 from tests.samples import load
@@ -212,6 +212,13 @@ def test_a_locked_field_is_not_overridden_by_its_twin_in_the_other_form(order: t
 def test_a_renamed_field_is_not_overridden_by_its_old_name() -> None:
     with pytest.raises(InvalidRequest, match="twice"):
         flat_session({"max_output_tokens": 10, "max_response_output_tokens": 1000})
+
+
+@pytest.mark.parametrize("family", [Family.TRANSCRIPTION, Family.TRANSLATION])
+def test_the_preview_mints_no_other_family(family: Family) -> None:
+    with pytest.raises(UpstreamError, match="realtime sessions only") as refused:
+        PREVIEW.mint_request(PLACE, mint_request(family=family))
+    assert refused.value.answer_status == 400
 
 
 def test_a_field_that_nobody_knows_is_not_lost() -> None:

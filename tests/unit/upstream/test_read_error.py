@@ -19,7 +19,7 @@ SECRETS = (Secret(OPENAI_KEY), Secret(EPHEMERAL_KEY))
 
 
 def read(answer: UpstreamResponse) -> UpstreamError:
-    return read_error(deployment(), answer, secrets=SECRETS)
+    return read_error(deployment(), answer, operation="mint", secrets=SECRETS)
 
 
 def test_a_sentence_of_the_provider_is_one_safe_line_without_credentials() -> None:
@@ -31,7 +31,10 @@ def test_a_sentence_of_the_provider_is_one_safe_line_without_credentials() -> No
 def test_a_key_of_a_form_that_nobody_knows_is_masked_since_it_is_ours() -> None:
     secrets = (Secret("inw.basic:Zm9v"), Secret("ephemeral.abc"))
     answer = json_response(400, {"error": {"message": "bad inw.basic:Zm9v, or ephemeral.abc?"}})
-    assert read_error(deployment(), answer, secrets=secrets).message == "bad [redacted], or [redacted]?"
+    assert (
+        read_error(deployment(), answer, operation="mint", secrets=secrets).message
+        == "bad [redacted], or [redacted]?"
+    )
 
 
 def test_an_endless_sentence_is_cut() -> None:
@@ -41,7 +44,10 @@ def test_an_endless_sentence_is_cut() -> None:
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_credential_names_the_deployment_and_repeats_nothing(status: int) -> None:
     error = read(json_response(status, {"error": {"message": "Incorrect API key provided: sk-ab***yz"}}))
-    assert error.message == "The provider refused the credential that deployment 'openai-main' presented."
+    said = "The provider refused the credential that deployment 'openai-main' presented. "
+    assert error.message.startswith(said)
+    assert "deployments.openai-main.api_key" in error.message.removeprefix(said)
+    assert "sk-ab" not in error.message
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 529, 599])
@@ -83,7 +89,8 @@ NO_ERRORS: list[bytes] = [
     b'{"error": {}}',
     b'{"error": {"message": null}}',
     b'{"error": {"message": {"a": 1}}}',
-    b'{"message": "Unauthorized", "statusCode": 401}',
+    b'{"message": "Unauthorized", "statusCode": 418}',
+    b'{"message": "Unauthorized", "statusCode": "401"}',
     b'{"error": {"message": "cut o',
 ]
 

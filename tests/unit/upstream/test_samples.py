@@ -47,6 +47,8 @@ READINGS = {
         400, "integer_below_min_value", "Expected a value >= 10", param="expires_after.seconds"
     ),
     "openai/client_secrets-401": Reading(401, "invalid_api_key", REFUSED_CREDENTIAL),
+    "openai/client_secrets-403-missing_scopes": Reading(403, "upstream_error", REFUSED_CREDENTIAL),
+    "openai/client_secrets-404-invalid_url": Reading(404, "upstream_error", "Invalid URL"),
     "openai/client_secrets-404-model_not_found": Reading(404, "model_not_found", "`gpt-realtime-9`"),
     "openai/client_secrets-429-insufficient_quota": Reading(429, "insufficient_quota", "current quota"),
     "openai/client_secrets-429-rate_limit": Reading(
@@ -73,6 +75,10 @@ READINGS = {
     "azure/client_secrets-401-wrong_key": Reading(401, "401", REFUSED_CREDENTIAL),
     "azure/client_secrets-401-key_disabled": Reading(401, "AuthenticationTypeDisabled", REFUSED_CREDENTIAL),
     "azure/client_secrets-401-api_version": Reading(401, "Unauthorized", REFUSED_CREDENTIAL),
+    "azure/client_secrets-401-token_refused": Reading(401, "upstream_error", REFUSED_CREDENTIAL),
+    "azure/client_secrets-401-PermissionDenied": Reading(401, "PermissionDenied", REFUSED_CREDENTIAL),
+    "azure/client_secrets-403-key_disabled": Reading(403, "403", REFUSED_CREDENTIAL),
+    "azure/client_secrets-400-api_version": Reading(400, "BadRequest", "not allowed when using /v1 path"),
     "azure/client_secrets-404-DeploymentNotFound": Reading(404, "DeploymentNotFound", "does not exist"),
     "azure/client_secrets-404-resource_not_found": Reading(404, "404", "Resource not found"),
     "azure/client_secrets-429-rate_limit": Reading(
@@ -82,6 +88,8 @@ READINGS = {
     "azure-preview/sessions-400-OpperationNotSupported": Reading(
         400, "OpperationNotSupported", "does not work with the specified model"
     ),
+    "azure-preview/sessions-400-api_version": Reading(400, "BadRequest", "API version not supported"),
+    "azure-preview/realtimertc-404-DeploymentNotFound": Reading(404, "DeploymentNotFound", "does not exist"),
     "azure-preview/sessions-401-wrong_key": Reading(401, "401", REFUSED_CREDENTIAL),
     "azure-preview/sessions-404-DeploymentNotFound": Reading(404, "DeploymentNotFound", "does not exist"),
     "azure-preview/sessions-404-resource_not_found": Reading(404, "404", "Resource not found"),

@@ -1,0 +1,242 @@
+"""What a provider's refusal most likely means, and which of our settings to change. Pure; one table.
+
+The providers' own sentences are true and seldom help: Azure says "Resource not found" to a wrong endpoint,
+and a 500 with a path to an old api-version. Sources: contracts, sections 1 to 3, and reports of users.
+The first rule that fits speaks; it reads the provider's message and repeats nothing of it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from app.models import Deployment
+
+Operation = Literal["mint", "relay", "hangup"]
+
+_OPENAI: Final = frozenset({"openai"})
+_GA: Final = frozenset({"azure"})
+_PREVIEW: Final = frozenset({"azure-preview"})
+_AZURE: Final = _GA | _PREVIEW
+_ROLE: Final = "the role 'Cognitive Services OpenAI User' on that resource"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One cause. Each field that is set must fit.
+
+    ``credential`` is what the request carried: the deployment's ``key`` or ``token``, or an ``ephemeral``
+    key.
+    """
+
+    says: str
+    providers: frozenset[str]
+    statuses: tuple[int, ...] = ()
+    codes: tuple[str, ...] = ()
+    message: str | None = None
+    operation: Operation | None = None
+    credential: Literal["key", "token", "ephemeral"] | None = None
+
+
+RULES: Final = (
+    # --- Azure, by what it says ------------------------------------------------------------------------
+    Rule(
+        "Most likely {model} is the name of a model instead of a deployment, or of a deployment whose base "
+        "model or region serves no realtime: set it to a realtime deployment in East US 2 or Sweden Central.",
+        _AZURE,
+        codes=("OpperationNotSupported", "OperationNotSupported"),
+    ),
+    Rule(
+        "Set {model} to a deployment's name as the resource of {url} has it, which is not the model's name; "
+        "a new deployment takes some minutes.",
+        _AZURE,
+        codes=("DeploymentNotFound",),
+    ),
+    Rule(
+        "Key-based access is disabled on this resource: replace {key} by {place}.entra.",
+        _AZURE,
+        statuses=(401, 403),
+        codes=("AuthenticationTypeDisabled",),
+    ),
+    Rule(
+        "Key-based access is disabled on this resource: replace {key} by {place}.entra.",
+        _AZURE,
+        statuses=(401, 403),
+        message=r"(?i)key.based auth\w* is disabled|disable(d)? local auth",
+    ),
+    Rule(
+        "An api-version arrived, which the generally available paths refuse: let {url} be the resource's own "
+        "endpoint, not a gateway that adds one.",
+        _GA,
+        statuses=(400, 401, 404),
+        message=r"(?i)\bapi[- ]?version\b",
+    ),
+    Rule(
+        "Set {place}.api_version to one that the resource serves, such as 2025-04-01-preview.",
+        _PREVIEW,
+        statuses=(400, 401, 404),
+        message=r"(?i)\bapi[- ]?version\b",
+    ),
+    Rule(
+        "The resource serves no such path: correct {url}, or set {place}.provider to azure-preview if the "
+        "resource is an older one.",
+        _GA,
+        statuses=(500,),
+        message=r"\A/\S*\Z",
+    ),
+    Rule(
+        "This api-version does not serve the path: set {place}.api_version to 2025-04-01-preview, or "
+        "{place}.provider to azure if the resource has the generally available paths.",
+        _PREVIEW,
+        statuses=(500,),
+        message=r"\A/\S*\Z",
+    ),
+    Rule(
+        "Give the identity of {place}.entra " + _ROLE + "; it takes some minutes to work.",
+        _AZURE,
+        statuses=(401, 403),
+        codes=("PermissionDenied",),
+    ),
+    # --- OpenAI, by what it says -----------------------------------------------------------------------
+    Rule(
+        "The account of {key} has no credit left or has reached its budget: waiting does not help, adding "
+        "credit or raising the budget does.",
+        _OPENAI,
+        codes=("insufficient_quota",),
+    ),
+    Rule(
+        "The project of {key} has no such model: ask for another, or set {model} to one that it may use.",
+        _OPENAI,
+        codes=("model_not_found",),
+    ),
+    # --- any of them, by the credential that was sent --------------------------------------------------
+    Rule(
+        "Most likely the ephemeral key has expired: mint a new handle and make a new offer.",
+        _OPENAI | _AZURE,
+        statuses=(401, 403),
+        credential="ephemeral",
+    ),
+    Rule(
+        "Check that {key} is whole, not revoked, and of the resource that {url} names.",
+        _AZURE,
+        statuses=(401,),
+        credential="key",
+    ),
+    Rule(
+        "Check that the identity of {place}.entra belongs to the directory of the resource of {url} and has "
+        + _ROLE
+        + ".",
+        _AZURE,
+        statuses=(401, 403),
+        credential="token",
+    ),
+    Rule(
+        "Check that {key} is whole, not revoked, a standard key, and one of {url}.",
+        _OPENAI,
+        statuses=(401,),
+    ),
+    Rule(
+        "Give {key} permission for the Realtime API and its project access to the model, or use another key.",
+        _OPENAI,
+        statuses=(403,),
+    ),
+    # --- by the status alone ---------------------------------------------------------------------------
+    Rule(
+        "The resource does not serve the generally available paths: correct {url}, or set {place}.provider "
+        "to azure-preview if the resource is an older one.",
+        _GA,
+        statuses=(404,),
+        operation="mint",
+    ),
+    Rule(
+        "The resource does not serve the preview's path: correct {url}, or set {place}.provider to azure if "
+        "the resource has the generally available ones.",
+        _PREVIEW,
+        statuses=(404,),
+        operation="mint",
+    ),
+    Rule(
+        "The region's front end does not know the deployment: set {place}.region to the resource's region.",
+        _PREVIEW,
+        statuses=(404,),
+        operation="relay",
+    ),
+    Rule(
+        "{url} must end where /realtime/ begins, as https://api.openai.com/v1 does.",
+        _OPENAI,
+        statuses=(404, 405),
+        operation="mint",
+    ),
+    Rule(
+        "The quota of this deployment is used up for now: wait, raise it, or give the model a second "
+        "deployment.",
+        _AZURE,
+        statuses=(429,),
+    ),
+    Rule(
+        "The rate limit of the project of {key} is reached: wait, have it raised, or give the model a second "
+        "deployment.",
+        _OPENAI,
+        statuses=(429,),
+    ),
+)
+
+# The names that alone are enough for a start with one provider, by the setting that each stands for.
+_USUAL_NAMES: Final = {
+    ("azure", "api_key"): "AZURE_OPENAI_API_KEY",
+    ("azure", "base_url"): "AZURE_OPENAI_ENDPOINT",
+    ("azure", "model"): "AZURE_OPENAI_DEPLOYMENT_NAME",
+    ("openai", "api_key"): "OPENAI_API_KEY",
+    ("openai", "base_url"): "OPENAI_BASE_URL",
+}
+
+
+def explain(
+    deployment: Deployment, operation: Operation, *, status: int, code: str | None, message: str
+) -> str | None:
+    """Return one sentence on what is most likely wrong and what to change; None where nobody knows.
+
+    ``message`` is the provider's own, as it came: it is matched, and never repeated.
+    """
+    rule = rule_for(deployment, operation, status=status, code=code, message=message)
+    if rule is None:
+        return None
+    return rule.says.format(
+        place=f"deployments.{deployment.name}",
+        key=_setting(deployment, "api_key"),
+        url=_setting(deployment, "base_url"),
+        model=_setting(deployment, "model"),
+    )
+
+
+def rule_for(
+    deployment: Deployment, operation: Operation, *, status: int, code: str | None, message: str
+) -> Rule | None:
+    """The first rule that fits."""
+    credential = _credential(deployment, operation)
+    for rule in RULES:
+        fits = (
+            deployment.provider in rule.providers
+            and (not rule.statuses or status in rule.statuses)
+            and (not rule.codes or code in rule.codes)
+            and rule.operation in (None, operation)
+            and rule.credential in (None, credential)
+            and (rule.message is None or re.search(rule.message, message) is not None)
+        )
+        if fits:
+            return rule
+    return None
+
+
+def _credential(deployment: Deployment, operation: Operation) -> Literal["key", "token", "ephemeral"]:
+    if operation == "relay":
+        return "ephemeral"
+    return "key" if deployment.api_key is not None else "token"
+
+
+def _setting(deployment: Deployment, field: str) -> str:
+    """The setting's name, and the variable that stands for it in a start with one provider."""
+    usual = _USUAL_NAMES.get((deployment.name, field)) if deployment.name == deployment.provider else None
+    place = f"deployments.{deployment.name}.{field}"
+    return f"{place} ({usual})" if usual is not None else place
