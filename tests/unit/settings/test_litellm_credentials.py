@@ -81,3 +81,11 @@ def test_azures_base_may_come_from_the_usual_variable_or_under_its_other_name() 
     environ = {"AZURE_API_BASE": BASE}
     assert only_deployment(entry("azure/voice", api_key="k"), environ)["base_url"] == BASE
     assert only_deployment(entry("azure/voice", api_key="k", base_url=BASE), {})["base_url"] == BASE
+
+
+def test_the_entrys_own_values_go_before_those_of_its_shared_credential() -> None:
+    loaded = yaml.safe_load(entry("azure/voice", api_base=BASE, litellm_credential_name="north"))
+    values = {"api_base": "https://north.openai.azure.com", "api_key": "k"}
+    loaded["credential_list"] = [{"credential_name": "north", "credential_values": values}]
+    deployment = only_deployment(yaml.safe_dump(loaded))
+    assert (deployment["base_url"], deployment["api_key"]) == (BASE, "k")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.unit.settings.litellm_files import ENVIRONMENT, MASTER_KEY, entry, only_deployment, read
+from tests.unit.settings.litellm_files import ENVIRONMENT, MASTER_KEY, entry, only_deployment, read, refused
 from tests.unit.values import OPENAI_KEY
 
 BASE = "https://acme.openai.azure.com"
@@ -205,3 +205,23 @@ def test_the_master_key_is_a_client_or_a_note_says_what_to_do(
     assert note.text.startswith(said)
     assert ("clients" in values) == (note.level == "info")
     assert note.level == "info" or "CLOAKROOM_API_KEYS" in note.text
+
+
+def test_a_variable_of_the_file_that_only_names_itself_is_not_set() -> None:
+    loaded = yaml.safe_load(entry("openai/gpt-realtime", api_key="os.environ/K"))
+    loaded["environment_variables"] = {"K": "os.environ/K"}
+    assert refused(yaml.safe_dump(loaded), {}) == [
+        "model_list entry 1 (voice): api_key names the environment variable K, which is not set"
+    ]
+
+
+def test_a_provider_that_is_named_twice_is_named_once() -> None:
+    text = entry("openai/gpt-realtime", custom_llm_provider="openai", api_key=OPENAI_KEY)
+    assert only_deployment(text)["model"] == "gpt-realtime"
+
+
+def test_a_name_of_the_file_goes_before_an_upstream_form() -> None:
+    loaded = yaml.safe_load(entry("azure/voice", name="openai/gpt-realtime", api_base=BASE, api_key="k"))
+    loaded["model_list"] += yaml.safe_load(entry("openai/gpt-realtime", api_key=OPENAI_KEY))["model_list"]
+    values, _ = read(yaml.safe_dump(loaded))
+    assert values["models"]["openai/gpt-realtime"] == "azure-acme-voice"
