@@ -38,8 +38,12 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 async def service_factory(
     engine: LocalEngine, planted: Planted, http: aiohttp.ClientSession
 ) -> AsyncIterator[ServiceFactory]:
-    """Start services with settings of the test's choice; each gets a provider of its own."""
+    """Start services with settings of the test's choice; each gets a provider of its own.
+
+    Every answer of theirs is held to the reference; a test that saw another fails at its end.
+    """
     async with AsyncExitStack() as resources:
+        started: list[Service] = []
 
         async def start(
             sandbox: SandboxConfig | None = None, store_url: str | None = None, **settings: str
@@ -51,9 +55,12 @@ async def service_factory(
             resources.push_async_callback(provider.close)
             service = await start_service(http, provider, store_url or engine.url, planted, **settings)
             resources.push_async_callback(service.server.close)
+            started.append(service)
             return service
 
         yield start
+    for service in started:
+        service.conformance.raise_breaches()
 
 
 @pytest.fixture

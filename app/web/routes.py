@@ -10,6 +10,7 @@ from aiohttp import web
 from app.settings import Settings
 from app.web import health, mint_views, relay_views
 from app.web.demo.site import DemoSite
+from app.web.openapi.site import ReferenceSite
 
 # OpenAI's clients use /v1, LiteLLM's users often leave it out, Azure's clients say /openai/v1.
 ALIASES: Final = ("/v1", "", "/openai/v1")
@@ -28,5 +29,6 @@ def routes(settings: Settings) -> Iterator[web.RouteDef]:
         yield web.post(f"{base}/realtime/translations/calls", relay_views.relay_translation)
     yield web.get("/livez", health.livez)
     yield web.get("/readyz", health.readyz)
+    yield from ReferenceSite(settings).routes()
     if settings.demo_enabled:
         yield from DemoSite(settings).routes()

@@ -16,6 +16,7 @@ from app.sandbox.provider import PROVIDER, Provider
 from app.settings import load_settings
 from tests.support import api
 from tests.support.api import Reply
+from tests.support.conformance import Conformance, watch
 from tests.support.planted import Planted
 
 
@@ -29,6 +30,7 @@ class Service:
     provider: Provider
     server: TestServer = field(repr=False)
     sandbox: TestServer = field(repr=False)
+    conformance: Conformance = field(repr=False)
 
     async def mint(self, body: Any = None, **headers: str) -> Reply:
         return await api.mint(self.http, self.base, self.planted.client_key, body, **headers)
@@ -84,8 +86,9 @@ async def start_service(
             **{name: value.replace("{provider}", origin) for name, value in settings.items()},
         }
     )
-    server = TestServer(create_app(load_settings(environment)), access_log=None)
+    app, conformance = create_app(load_settings(environment)), Conformance()
+    watch(app, conformance)
+    server = TestServer(app, access_log=None)
     await server.start_server()
-    return Service(
-        http, str(server.make_url("")).rstrip("/"), planted, sandbox.app[PROVIDER], server, sandbox
-    )
+    base = str(server.make_url("")).rstrip("/")
+    return Service(http, base, planted, sandbox.app[PROVIDER], server, sandbox, conformance)

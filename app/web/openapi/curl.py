@@ -1,0 +1,47 @@
+"""The command that asks an operation from a shell. Pure."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from typing import Any, Final
+
+from app.web.openapi.document import Document
+
+# Where the document knows no public URL.
+_SERVER: Final = "https://voice.example.com"
+_SDP: Final = "application/sdp"
+
+
+def curl(document: Document, path: str, method: str, operation: Mapping[str, Any]) -> str:
+    """One command over several lines; the credential and the call id come from the shell's variables."""
+    server = str(document["servers"][0]["url"])
+    base = _SERVER if server == "/" else server.rstrip("/")
+    url = f"{base}{path}".replace("{call_id}", "$CALL_ID")
+    lines = [f"curl{_method(method, operation)} {_quoted(url)}"]
+    schemes = [name for choice in operation.get("security", []) for name in choice]
+    if schemes:
+        variable = "HANDLE" if schemes[0].startswith("handle") else "CLIENT_KEY"
+        lines.append(f'-H "Authorization: Bearer ${variable}"')
+    lines += _body(operation)
+    return " \\\n  ".join(lines)
+
+
+def _method(method: str, operation: Mapping[str, Any]) -> str:
+    # With a body curl posts by itself.
+    return "" if method == "get" or "requestBody" in operation else f" -X {method.upper()}"
+
+
+def _quoted(url: str) -> str:
+    return f'"{url}"' if "$" in url else url
+
+
+def _body(operation: Mapping[str, Any]) -> list[str]:
+    contents = operation.get("requestBody", {}).get("content", {})
+    if _SDP in contents:
+        return [f"-H 'Content-Type: {_SDP}'", "--data-binary @offer.sdp"]
+    for media_type, content in contents.items():
+        example = content.get("example") or next(iter(content["examples"].values()))["value"]
+        return [f"-H 'Content-Type: {media_type}'", f"-d {shlex.quote(json.dumps(example))}"]
+    return []
