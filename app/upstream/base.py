@@ -199,12 +199,13 @@ def read_error(
     advice = explain(deployment, operation, status=response.status, code=code, message=error["message"])
     message = _message(deployment, response.status, error, secrets)
     return UpstreamError(
-        f"{message} {advice}" if advice is not None else message,
+        message,
         upstream_status=response.status,
         upstream_code=code,
         param=_word(error.get("param"), _PARAM, secrets),
         retry_after=retry_after,
         headers=headers,
+        advice=advice,
     )
 
 

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from app.models import Deployment
+from app.models import Deployment, ProviderName
 
 Operation = Literal["mint", "relay", "hangup"]
 
@@ -204,9 +204,9 @@ def explain(
         return None
     return rule.says.format(
         place=f"deployments.{deployment.name}",
-        key=_setting(deployment, "api_key"),
-        url=_setting(deployment, "base_url"),
-        model=_setting(deployment, "model"),
+        key=setting_name(deployment.name, deployment.provider, "api_key"),
+        url=setting_name(deployment.name, deployment.provider, "base_url"),
+        model=setting_name(deployment.name, deployment.provider, "model"),
     )
 
 
@@ -235,8 +235,8 @@ def _credential(deployment: Deployment, operation: Operation) -> Literal["key", 
     return "key" if deployment.api_key is not None else "token"
 
 
-def _setting(deployment: Deployment, field: str) -> str:
+def setting_name(deployment: str, provider: ProviderName, field: str) -> str:
     """The setting's name, and the variable that stands for it in a start with one provider."""
-    usual = _USUAL_NAMES.get((deployment.name, field)) if deployment.name == deployment.provider else None
-    place = f"deployments.{deployment.name}.{field}"
+    usual = _USUAL_NAMES.get((deployment, field)) if deployment == provider else None
+    place = f"deployments.{deployment}.{field}"
     return f"{place} ({usual})" if usual is not None else place
