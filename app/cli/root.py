@@ -30,6 +30,11 @@ def build() -> App:
         name="dev",
         help="Run replicas, a store and a provider on this machine, to try things out.",
     )
+    root.command(
+        "app.cli.doctor.command:doctor",
+        name="doctor",
+        help="Check settings, store and providers, and say how to mend what is wrong.",
+    )
     keys = App(name="keys", help="Make and check the service's own secrets.")
     keys.command("app.cli.keys_new:new", name="new")
     keys.command("app.cli.keys_check:check", name="check")

@@ -6,9 +6,10 @@ anything, so they pass through ``redact`` first.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
 from typing import Any, Final
 
 import orjson
@@ -59,6 +60,23 @@ def configure_logs(*, level: str, replica: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(minimum, logging.WARNING))
+
+
+@contextlib.contextmanager
+def without_logs() -> Iterator[None]:
+    """Keep every logger silent, for a command whose own words tell what happened."""
+    kept, level = structlog.get_config(), logging.root.manager.disable
+    structlog.configure(processors=[_drop])
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(level)
+        structlog.configure(**kept)
+
+
+def _drop(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    raise structlog.DropEvent
 
 
 def _format_exception(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

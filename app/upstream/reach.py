@@ -73,7 +73,7 @@ async def _stage(stage: Stage, seconds: float, step: Awaitable[T]) -> T:
         async with asyncio.timeout(seconds):
             return await step
     except TimeoutError:
-        raise Unreachable(stage, f"no answer within {seconds:g} s") from None
+        raise Unreachable(stage, f"no answer within {seconds:.1f} s") from None
     except (OSError, EOFError, UnicodeError) as error:
         raise Unreachable(stage, _reason(stage, error)) from None
 

@@ -30,6 +30,8 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
         "app.ops",
         "app.settlement",
     ),
+    # What a handle stands for, sealed.
+    ("app.grants",),
     # Use cases, each over what it is made of.
     ("app.mint_attempts",),
     ("app.minting",),
@@ -39,7 +41,7 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     ("app.appkeys", "app.wiring"),
     ("app.web",),
     ("app.main",),
-    ("app.server",),
+    ("app.server", "app.doctor"),
     ("app.cli",),
     ("app.__main__",),
 )
@@ -48,7 +50,9 @@ APART: Final = frozenset({"app.sandbox"})
 
 # Libraries that only these may import; ``aiohttp`` in ``app.web`` and above is its server half.
 ONLY: Final[Mapping[str, frozenset[str]]] = {
-    "redis": frozenset({"app.store.driver", "app.store.connection"}),
+    "redis": frozenset(
+        {"app.store.driver", "app.store.connection", "app.store.faults", "app.store.inspection"}
+    ),
     "fakeredis": frozenset({"app.store.driver"}),
     "aiohttp": frozenset(
         {"app.upstream.client", "app.web", "app.appkeys", "app.main", "app.server", "app.sandbox"}

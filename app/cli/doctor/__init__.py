@@ -1,0 +1,1 @@
+"""``cloakroom doctor``: the command and the three forms of its report."""

@@ -1,0 +1,1 @@
+"""What ``cloakroom doctor`` knows: each check returns findings, plain objects; nothing here prints."""

@@ -1,0 +1,132 @@
+"""What can be said of settings that load: none of it keeps the service from starting. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from app.catalog import ANY_MODEL
+from app.doctor.finding import Finding, Status
+from app.keyring import parse_sealing_ring, parse_signing_ring
+from app.settings import Settings
+from app.settings.aliases import choices
+from app.settings.secrets import MAKE_KEYS, parse_key_pairs
+
+
+def settings_findings(settings: Settings, *, has_engine: bool) -> Iterator[Finding]:
+    """Every row of the area ``settings``.
+
+    Args:
+        settings: as loaded.
+        has_engine: whether ``serve`` would find a server program for a store of its own.
+    """
+    yield Finding("settings", "environment", "ok", settings.environment)
+    yield from _rings(settings)
+    yield from _clients(settings)
+    yield _admins(settings)
+    yield from _models(settings)
+    yield _uses(settings)
+    yield _cors(settings)
+    yield _public_url(settings)
+    if settings.production and settings.demo_enabled:
+        text = "the page /demo is served in production; anybody can open it"
+        yield Finding("settings", "demo page", "warn", text, "leave CLOAKROOM_DEMO out")
+    if settings.redis_url is None:
+        yield _no_store(has_engine=has_engine)
+
+
+def _rings(settings: Settings) -> Iterator[Finding]:
+    if settings.signing_keys is not None:
+        ring = parse_signing_ring(settings.signing_keys.get_secret_value())
+        text = f"{ring.active.kid} signs ({ring.active.algorithm}){_others(ring.by_kid, 'verify')}"
+        yield Finding("settings", "signing keys", "ok", text)
+    if settings.sealing_keys is not None:
+        sealing = parse_sealing_ring(settings.sealing_keys.get_secret_value())
+        text = f"{sealing.active.kid} seals (AES-256-GCM){_others(sealing.by_kid, 'unseal')}"
+        yield Finding("settings", "sealing keys", "ok", text)
+
+
+def _others(ring: Mapping[str, object], verb: str) -> str:
+    retired = list(ring)[1:]
+    return f"; {', '.join(retired)} {verb}{'s' if len(retired) == 1 else ''} only" if retired else ""
+
+
+def _clients(settings: Settings) -> Iterator[Finding]:
+    pairs = parse_key_pairs(settings.api_keys.get_secret_value()) if settings.api_keys else {}
+    mute = sorted(name for name, client in settings.clients.items() if client.models == ())
+    if mute:
+        text = f"{', '.join(mute)} may mint for no model"
+        fix = f"name aliases in clients.{mute[0]}.models, or leave it out for all"
+        yield Finding("settings", "clients", "warn", text, fix)
+    able = [*pairs, *(name for name in settings.clients if name not in mute)]
+    if able:
+        yield Finding("settings", "clients", "ok", f"{', '.join(sorted(able))} may mint")
+
+
+def _admins(settings: Settings) -> Finding:
+    if settings.admin_keys is None:
+        text = "nobody can use the admin paths, nor the commands that go through them"
+        return Finding("settings", "admin keys", "warn", text, f"set CLOAKROOM_ADMIN_KEYS; {MAKE_KEYS}")
+    names = parse_key_pairs(settings.admin_keys.get_secret_value())
+    return Finding("settings", "admin keys", "ok", f"{', '.join(sorted(names))} may administer")
+
+
+def _models(settings: Settings) -> Iterator[Finding]:
+    shown = (
+        f"{'any other name' if alias == ANY_MODEL else alias} -> "
+        + ", ".join(choice.deployment for choice in choices(entry))
+        for alias, entry in settings.models.items()
+    )
+    yield Finding("settings", "models", "ok", "; ".join(shown))
+    used = {choice.deployment for entry in settings.models.values() for choice in choices(entry)}
+    idle = sorted(settings.deployments.keys() - used)
+    if idle:
+        text = f"no model leads to {', '.join(idle)}"
+        yield Finding(
+            "settings", "models", "warn", text, "name it under models, or remove it from deployments"
+        )
+    if settings.default_model is None:
+        text = "none: a mint request that names no model is refused"
+    else:
+        text = settings.default_model
+    yield Finding("settings", "default model", "ok", text)
+
+
+def _uses(settings: Settings) -> Finding:
+    limit = settings.handle_max_calls
+    if limit == 0:
+        text = "a handle opens as many calls as the provider allows until it expires"
+    else:
+        text = f"a handle opens {limit} call{'' if limit == 1 else 's'}"
+    return Finding("settings", "uses of a handle", "ok", text)
+
+
+def _cors(settings: Settings) -> Finding:
+    origins = settings.cors_origins
+    status: Status = "warn" if settings.production else "ok"
+    fix = "set CLOAKROOM_CORS_ORIGINS to your pages' origins, such as https://app.example.com"
+    if "*" in origins:
+        return _row("CORS", status, "pages of any origin may call", fix)
+    if not origins:
+        return _row("CORS", status, "no page of another origin may call", fix)
+    return Finding("settings", "CORS", "ok", ", ".join(origins))
+
+
+def _public_url(settings: Settings) -> Finding:
+    url, fix = settings.public_url, "set CLOAKROOM_PUBLIC_URL to https://... as browsers see it"
+    if url is None:
+        status: Status = "warn" if settings.production else "ok"
+        return _row("public URL", status, "not set: calls_url is made of each request's own Host", fix)
+    if settings.production and url.startswith("http://"):
+        return _row("public URL", "warn", f"{url}: handles would travel without TLS", fix)
+    return Finding("settings", "public URL", "ok", url)
+
+
+def _no_store(*, has_engine: bool) -> Finding:
+    kind = "a server program of its own" if has_engine else "memory://, since no server program was found"
+    text = f"no CLOAKROOM_REDIS_URL: serve starts {kind}, which no other replica sees"
+    fix = "set CLOAKROOM_REDIS_URL for more than one replica"
+    return Finding("settings", "store", "warn", text, fix)
+
+
+def _row(name: str, status: Status, detail: str, fix: str) -> Finding:
+    return Finding("settings", name, status, detail, "" if status == "ok" else fix)

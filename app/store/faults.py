@@ -1,0 +1,103 @@
+"""Why a store refuses, for people: the kind of trouble, and a line that is safe to show.
+
+Like ``connection`` this is an edge where driver errors end; here they are told apart, which the request path
+has no use for: to a caller each of them is ``StoreUnavailable``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+from redis.exceptions import (
+    AuthenticationError,
+    MaxConnectionsError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisClusterException,
+    RedisError,
+)
+
+from app.redaction import one_safe_line
+
+Trouble = Literal[
+    "name",
+    "refused",
+    "timeout",
+    "tls",
+    "auth",
+    "permission",
+    "topology",
+    "readonly",
+    "full",
+    "database",
+    "other",
+]
+
+DRIVER_ERRORS: Final = (RedisError, RedisClusterException, OSError, AttributeError)
+# redis-py wraps the system's errors in texts; these words of theirs tell them apart.
+_WORDS: Final[Mapping[str, Trouble]] = {
+    "name or service not known": "name",
+    "nodename nor servname": "name",
+    "name resolution": "name",
+    "no address associated": "name",
+    "certificate": "tls",
+    "ssl": "tls",
+    "error 111": "refused",
+    "error 61 ": "refused",
+    "connect call failed": "refused",
+    "timeout": "timeout",
+    "timed out": "timeout",
+    "without any password configured": "auth",
+    "noauth": "auth",
+    "already authenticated": "auth",
+    "db index": "database",
+    "select is not allowed in cluster": "database",
+    "no master found": "topology",
+    "cluster": "topology",
+    "moved ": "topology",
+    "no permissions": "permission",
+}
+
+
+class StoreFault(Exception):
+    """An inspection's step failed. ``text`` is one line that is safe to show."""
+
+    def __init__(self, trouble: Trouble, text: str) -> None:
+        super().__init__(text)
+        self.trouble: Final = trouble
+        self.text: Final = text
+
+
+def fault_of(error: BaseException) -> StoreFault:
+    """What a driver's error means."""
+    text = str(error)
+    if isinstance(error, NoPermissionError):
+        return StoreFault("permission", _shown(text))
+    if isinstance(error, ReadOnlyError):
+        return StoreFault("readonly", "the server is a read-only replica")
+    if isinstance(error, OutOfMemoryError):
+        return StoreFault("full", "the server's memory is full")
+    if isinstance(error, AuthenticationError):
+        return StoreFault("auth", "the server refuses the user or the password")
+    if isinstance(error, MaxConnectionsError):
+        return StoreFault("other", "the server takes no more connections")
+    lowered = text.lower()
+    trouble: Trouble = next((kind for words, kind in _WORDS.items() if words in lowered), "other")
+    return StoreFault(trouble, _TEXTS.get(trouble) or f"{type(error).__name__}: {_shown(text)}")
+
+
+# The driver's own texts name addresses, and Sentinel's prints a connection pool.
+_TEXTS: Final[Mapping[Trouble, str]] = {
+    "name": "the host's name is not known",
+    "refused": "nothing accepts connections there",
+    "timeout": "no connection, or no answer, in time",
+    "tls": "the TLS handshake failed",
+    "auth": "the server wants a user or a password",
+    "database": "the server has no database of that number",
+}
+
+
+def _shown(text: str) -> str:
+    return one_safe_line(text.partition(" : <")[0], limit=160)
