@@ -35,6 +35,20 @@ def nested_model(family: Family, session: Mapping[str, Any]) -> Any:
     return None if family is Family.TRANSCRIPTION else _get(session, _TRANSCRIPTION_PATH)
 
 
+def misplaced(session: Mapping[str, Any]) -> str | None:
+    """The first part on the way to a nested model that is neither an object nor null; None when all are."""
+    value: Any = session
+    place = "session"
+    for name in _TRANSCRIPTION_PATH[:-1]:
+        value = value.get(name)
+        place = f"{place}.{name}"
+        if value is None:
+            return None
+        if not isinstance(value, Mapping):
+            return place
+    return None
+
+
 def with_models(
     family: Family, session: Mapping[str, Any], *, main: str | None = None, nested: str | None = None
 ) -> dict[str, Any]:

@@ -30,12 +30,14 @@ _PLACES: Final[Mapping[str, tuple[str, ...]]] = {
     "modalities": ("output_modalities",),
     "max_response_output_tokens": ("max_output_tokens",),
 }
+_MODALITIES: Final = ("audio", "text")
 # The GA session has no place for it, and the provider would refuse it.
 _DROPPED: Final = frozenset({"temperature", "client_secret"})
 # Where an error of the GA form lies in the beta's body.
 _PARAMS: Final[Mapping[str, str]] = {
     "session.model": "model",
     "session.audio.input.transcription.model": "input_audio_transcription.model",
+    "session.audio.input.transcription": "input_audio_transcription",
     "expires_after": "client_secret.expires_after",
     "expires_after.anchor": "client_secret.expires_after.anchor",
     "expires_after.seconds": "client_secret.expires_after.seconds",
@@ -88,8 +90,10 @@ def _new_value(name: str, value: Any) -> Any:
             raise InvalidRequest(f"'{name}' must be one of {', '.join(_FORMATS)}.", param=name)
         return _FORMATS[value]
     if name == "modalities":
+        if not isinstance(value, list) or not value or not all(item in _MODALITIES for item in value):
+            raise InvalidRequest("'modalities' must be a list of 'audio' and 'text'.", param=name)
         # The GA form takes one: audio, which brings its transcript, or text alone.
-        return ["audio"] if isinstance(value, list) and "audio" in value else ["text"]
+        return ["audio"] if "audio" in value else ["text"]
     return value
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from app.errors import InvalidRequest
 from app.models import MAX_KEY_SECONDS, MIN_KEY_SECONDS, Family, MintRequest
-from app.sessions import main_model, main_path, nested_model
+from app.sessions import main_model, main_path, misplaced, nested_model
 
 _FIELDS: Final = frozenset({"model", "session", "expires_after"})
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}\Z")
@@ -46,6 +46,9 @@ def parse_mint(
         session = {}
     if not isinstance(session, dict):
         raise InvalidRequest("'session' must be an object.", param="session")
+    place = misplaced(session)
+    if place is not None:
+        raise InvalidRequest(f"'{place}' must be an object.", param=place)
     family = Family.TRANSLATION if translation else _family(session)
     _check_header(subject, _SUBJECT, "A subject has 1 to 128 printable characters.", "x-cloakroom-subject")
     _check_header(origin, _ORIGIN, "The Origin header is not one.", "origin")
@@ -121,6 +124,9 @@ def _seconds(expires_after: Any) -> int | None:
     seconds = expires_after.get("seconds")
     if seconds is None:
         return None
+    if isinstance(seconds, float) and seconds.is_integer():
+        # JSON has one kind of number: 60.0 is as whole as 60.
+        seconds = int(seconds)
     if type(seconds) is not int or not MIN_KEY_SECONDS <= seconds <= MAX_KEY_SECONDS:
         raise InvalidRequest(
             f"'expires_after.seconds' must be a whole number from {MIN_KEY_SECONDS} to {MAX_KEY_SECONDS}.",

@@ -102,7 +102,34 @@ def test_a_life_from_10_to_7200_seconds_is_taken(seconds: int) -> None:
     assert parse({"expires_after": {"anchor": "created_at", "seconds": seconds}}).seconds == seconds
 
 
-@pytest.mark.parametrize("value", [9, 0, -1, 7201, 2**63, 60.0, "60", True, False, [60], {}])
+def test_a_whole_number_may_be_written_with_a_point() -> None:
+    """JSON has one kind of number, and some clients write every one of theirs as 600.0."""
+    seconds = parse({"expires_after": {"seconds": 600.0}}).seconds
+    assert (seconds, type(seconds)) == (600, int)
+
+
+@pytest.mark.parametrize(
+    ("session", "param"),
+    [
+        ({"audio": "loud"}, "session.audio"),
+        ({"audio": []}, "session.audio"),
+        ({"audio": {"input": 5}}, "session.audio.input"),
+        ({"audio": {"input": {"transcription": [None]}}}, "session.audio.input.transcription"),
+        ({"type": "transcription", "audio": {"input": False}}, "session.audio.input"),
+    ],
+)
+def test_what_leads_to_a_nested_model_is_an_object_or_null(session: Any, param: str) -> None:
+    assert refused({"model": "voice", "session": session}).param == param
+
+
+@pytest.mark.parametrize(
+    "session", [{"audio": None}, {"audio": {"input": None}}, {"audio": {"input": {"transcription": None}}}]
+)
+def test_null_on_the_way_to_a_nested_model_means_that_there_is_none(session: Any) -> None:
+    assert parse({"model": "voice", "session": session}).nested_model is None
+
+
+@pytest.mark.parametrize("value", [9, 0, -1, 7201, 2**63, 60.5, 1e300, "60", True, False, [60], {}])
 def test_any_other_life_is_refused(value: Any) -> None:
     assert (
         refused({"expires_after": {"anchor": "created_at", "seconds": value}}).param
