@@ -13,7 +13,11 @@ _numbers = itertools.count(1)
 
 def fresh_offer() -> bytes:
     """A valid offer with an origin line that no other offer has, so that its SHA-256 is new."""
-    session_id = f"{secrets.randbits(62)}{next(_numbers):04d}".encode()
+    return offer_of(int(f"{secrets.randbits(62)}{next(_numbers):04d}"))
+
+
+def offer_of(session_id: int) -> bytes:
+    """A valid offer with this number in its origin line."""
     first, _, rest = BROWSER_OFFER.partition(b"\r\no=")
     _, _, after = rest.partition(b"\r\n")
-    return first + b"\r\no=- " + session_id + b" 2 IN IP4 127.0.0.1\r\n" + after
+    return first + b"\r\no=- %d 2 IN IP4 127.0.0.1\r\n" % session_id + after

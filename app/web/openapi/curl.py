@@ -22,7 +22,7 @@ def curl(document: Document, path: str, method: str, operation: Mapping[str, Any
     lines = [f"curl{_method(method, operation)} {_quoted(url)}"]
     schemes = [name for choice in operation.get("security", []) for name in choice]
     if schemes:
-        variable = "HANDLE" if schemes[0].startswith("handle") else "CLIENT_KEY"
+        variable = "HANDLE" if "handle" in schemes[0].lower() else "CLIENT_KEY"
         lines.append(f'-H "Authorization: Bearer ${variable}"')
     lines += _body(operation)
     return " \\\n  ".join(lines)

@@ -69,7 +69,7 @@ def _credential(document: Document, operation: Mapping[str, Any]) -> Html:
     ways = []
     for name in schemes:
         scheme = document["components"]["securitySchemes"][name]
-        what = "handle" if name.startswith("handle") else "client key"
+        what = "handle" if "handle" in name.lower() else "client key"
         header = f"{scheme['name']}: " if scheme["type"] == "apiKey" else "Authorization: Bearer "
         ways.append(el("code", f"{header}<{what}>"))
     return _listed(ways)

@@ -1,0 +1,98 @@
+"""schemathesis along the reference, with all of its checks, against a replica as an operator starts it."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import pytest
+
+from app.web.openapi.document import Document, load_document, operations
+from tests.support.api import post
+from tests.support.processes import ROOT
+from tests.support.stack import Stack
+
+CONFIG: Final = Path(__file__).with_name("schemathesis.toml")
+HOOKS: Final = "tests.support.schemathesis_hooks"
+# It takes 10 to 15 on two cores; this is for a machine that is busy with other things.
+SECONDS: Final = 100
+REFERENCE: Final = load_document(None)
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    # The default model lets mints succeed that name none, as many generated ones do.
+    with Stack(peer="static", CLOAKROOM_DEFAULT_MODEL="gpt-realtime") as running:
+        yield running
+
+
+def schemathesis(
+    stack: Stack, folder: Path, reference: Document, *options: str, **environment: str
+) -> tuple[str, dict[str, Any]]:
+    """Run it once in this folder; return what it printed and its report."""
+    # From a file: an address of ours would be taken for the document's own, and not be tested.
+    document, report = folder / "reference.json", folder / "report.json"
+    document.write_text(json.dumps(reference))
+    command = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()"]
+    always = [f"--url={stack.a.url}", "--checks=all", f"--report-json-path={report}"]
+    run = subprocess.run(
+        [*command, f"--config-file={CONFIG}", "run", str(document), *always, *options],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "SCHEMATHESIS_HOOKS": HOOKS, **environment},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert report.exists(), run.stdout + run.stderr
+    return run.stdout, json.loads(report.read_text())
+
+
+async def handle(http: aiohttp.ClientSession, stack: Stack, kind: str, model: str) -> str:
+    url = f"{stack.a.url}/v1/realtime/{kind}client_secrets"
+    reply = await post(http, url, json={"session": {"model": model}}, headers=stack.mint_headers)
+    assert reply.status == 200, reply
+    return str(reply.json["value"])
+
+
+async def test_schemathesis_finds_nothing_at_any_operation(
+    http: aiohttp.ClientSession, stack: Stack, tmp_path: Path
+) -> None:
+    printed, report = schemathesis(
+        stack,
+        tmp_path,
+        REFERENCE,
+        CLIENT_KEY=stack.planted.client_key,
+        HANDLE=await handle(http, stack, "", "gpt-realtime"),
+        TRANSLATION_HANDLE=await handle(http, stack, "translations/", "gpt-realtime-translate"),
+    )
+    assert (report["exit_code"], report["failures"], report["errors"]) == (0, [], []), printed
+    assert stack.a.events("request_failed") == []
+    # And it did look: every operation, in every phase, with answers that were no refusals.
+    documented = {f"{method.upper()} {path}" for path, method, _ in operations(REFERENCE)}
+    assert report["complete"]
+    assert report["operations"]["tested"] == len(documented)
+    assert report["test_cases"]["generated"] > 500
+    assert {report["phases"][name]["status"] for name in ("examples", "coverage", "fuzzing")} == {"success"}
+    accepted = {
+        name for name, phases in report["valid_rates"].items() if phases.get("fuzzing", {}).get("accepted")
+    }
+    assert accepted == documented, printed
+
+
+def test_schemathesis_finds_a_service_that_is_not_as_documented(stack: Stack, tmp_path: Path) -> None:
+    """The control: a field is documented that the answer does not have, and the run is red."""
+    broken = copy.deepcopy(dict(REFERENCE))
+    content = broken["paths"]["/livez"]["get"]["responses"]["200"]["content"]["application/json"]
+    content["schema"]["required"].append("uptime")
+    keys = dict.fromkeys(("CLIENT_KEY", "HANDLE", "TRANSLATION_HANDLE"), "none")
+    printed, report = schemathesis(stack, tmp_path, broken, "--include-path=/livez", **keys)
+    assert report["exit_code"] == 1, printed
+    assert [failure["operations"] for failure in report["failures"]] == [["GET /livez"]], printed
