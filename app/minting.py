@@ -9,10 +9,11 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any
 
 from app.catalog import Catalog, Route
 from app.errors import InvalidRequest, RateLimited
+from app.grants import Grant, seal_grant
 from app.handles import HandleIssuer, new_handle_id
 from app.lifetimes import Life
 from app.mint_attempts import Candidate, MintAttempts
@@ -21,8 +22,7 @@ from app.sealing import Sealer
 from app.session_echo import clean_session
 from app.sessions import under_policy, with_models
 from app.store.handles import HandleStore
-
-SEAL_PURPOSE: Final = "ephemeral-key"
+from app.upstream.standard_call import standard_call
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Minter:
             candidate, key, life = await self._attempts.mint(candidates)
         finally:
             timings.provider += self._monotonic() - started
-        record = self._record(client, request, route.policy, candidate.deployment, key, life)
+        record = self._record(client, request, route.policy, candidate, key, life)
         started = self._monotonic()
         try:
             await self._store.save(record, life=life.seconds)
@@ -160,11 +160,12 @@ class Minter:
         client: Client,
         request: MintRequest,
         policy: ModelPolicy,
-        deployment: Deployment,
+        candidate: Candidate,
         key: EphemeralKey,
         life: Life,
     ) -> HandleRecord:
-        handle_id = new_handle_id()
+        handle_id, deployment = new_handle_id(), candidate.deployment
+        grant = Grant(key.value, standard_call(deployment, candidate.request))
         max_calls = policy.max_calls if policy.max_calls is not None else self._policy.max_calls
         return HandleRecord(
             id=handle_id,
@@ -179,9 +180,7 @@ class Minter:
             expires_at=life.expires_at,
             minted_by=self._policy.replica,
             max_calls=max_calls,
-            sealed_key=self._sealer.seal(
-                key.value.reveal().encode(), SEAL_PURPOSE, handle_id, client.name, str(life.expires_at)
-            ),
+            sealed_key=seal_grant(self._sealer, grant, handle_id, client.name, str(life.expires_at)),
         )
 
 

@@ -88,6 +88,7 @@ class Deployment:
     ``base_url`` has no trailing slash and ends where ``/realtime/...`` begins. The standard credential is
     ``api_key`` or ``tokens``, never both. ``upstream_model`` is the provider's name for the model (Azure:
     the deployment's name); None means that the alias asked for is the provider's name too.
+    ``call_key`` is which key creates the call (``standard``: OpenAI only).
     ``webrtc_filter`` keeps instructions and tool calls off the browser's data channel (Azure GA).
     ``api_version`` and ``webrtc_url``, where offers go, belong to Azure's preview.
     """
@@ -99,6 +100,7 @@ class Deployment:
     upstream_model: str | None = None
     tokens: BearerTokens | None = field(default=None, repr=False)
     webrtc_filter: bool = False
+    call_key: Literal["ephemeral", "standard"] = "ephemeral"
     api_version: str | None = None
     webrtc_url: str | None = None
 
@@ -189,6 +191,14 @@ class EphemeralKey:
     expires_at: int | None
     session: Mapping[str, Any] = field(repr=False)
     seconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StandardCall:
+    """What a call needs that the standard key creates: the session as JSON, as it was minted."""
+
+    session: bytes = field(repr=False)
+    safety_identifier: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from app.errors import (
     UpstreamUnreachable,
     WrongSessionFamily,
 )
-from app.minting import SEAL_PURPOSE
+from app.grants import Grant, open_grant
 from app.models import Answer, CallRecord, Deployment, HandleClaims, Offer, Secret, Timings
 from app.sealing import Sealer, UnsealError
 from app.settlement import Settlement, Write
@@ -44,8 +44,9 @@ from app.store.handles import (
     Unknown,
     Won,
 )
-from app.upstream.base import Provider, UpstreamResponse
+from app.upstream.base import Provider, UpstreamRequest, UpstreamResponse
 from app.upstream.client import NoAnswer, NotConnected, UpstreamClient
+from app.upstream.standard_call import standard_call_request
 
 log = structlog.get_logger("cloakroom.relay")
 
@@ -124,10 +125,10 @@ class Relay:
         claim = await self._claim(handle, offer, nonce, timings)
         if isinstance(claim, Answered):
             return self._replay(handle, offer, claim)
-        deployment, key = await self._open(handle, offer, nonce, claim)
+        deployment, grant = await self._open(handle, offer, nonce, claim)
         started = self._monotonic()
         try:
-            answer = await self._send(handle, offer, nonce, deployment, key)
+            answer = await self._send(handle, offer, nonce, deployment, grant)
         finally:
             timings.provider += self._monotonic() - started
         started = self._monotonic()
@@ -191,16 +192,19 @@ class Relay:
 
     async def _open(
         self, handle: HandleClaims, offer: Offer, nonce: str, claim: Won
-    ) -> tuple[Deployment, Secret]:
+    ) -> tuple[Deployment, Grant]:
         """Find the deployment and unseal the key; where either fails, no use is spent."""
-        context = (SEAL_PURPOSE, handle.id, claim.client, claim.expires_at)
+        context = (handle.id, claim.client, claim.expires_at)
         deployment = self._catalog.deployment(claim.deployment)
         reason = "unknown_deployment"
         if deployment is not None:
             try:
-                return deployment, Secret(self._sealer.unseal(claim.sealed_key, *context).decode())
+                by_standard_key = deployment.call_key == "standard"
+                grant = open_grant(self._sealer, claim.sealed_key, *context, with_call=by_standard_key)
             except UnsealError:
                 reason = "not_unsealed"
+            else:
+                return deployment, grant
         log.error("handle_not_opened", handle=handle.id, deployment=claim.deployment, reason=reason)
         await self._settlement.write("release", self._releasing(handle, offer, nonce, give_back=True))
         raise InvalidHandle("This handle cannot be opened here. Mint a new one.")
@@ -208,12 +212,13 @@ class Relay:
     # --- send once ---------------------------------------------------------------------------
 
     async def _send(
-        self, handle: HandleClaims, offer: Offer, nonce: str, deployment: Deployment, key: Secret
+        self, handle: HandleClaims, offer: Offer, nonce: str, deployment: Deployment, grant: Grant
     ) -> Answer:
         provider = self._providers[deployment.provider]
         try:
-            response = await self._post(provider, deployment, key, offer)
-            return provider.read_answer(deployment, key, response)
+            request, presented = self._request(provider, deployment, grant, offer)
+            response = await self._post(request)
+            return provider.read_answer(deployment, presented, response)
         except (OutcomeUnknown, UpstreamTimeout):
 
             async def mark_unknown() -> None:
@@ -228,10 +233,18 @@ class Relay:
             await self._settlement.write("release", release, handle=handle.id)
             raise
 
-    async def _post(
-        self, provider: Provider, deployment: Deployment, key: Secret, offer: Offer
-    ) -> UpstreamResponse:
-        request = provider.relay_request(deployment, key, offer)
+    def _request(
+        self, provider: Provider, deployment: Deployment, grant: Grant, offer: Offer
+    ) -> tuple[UpstreamRequest, Secret]:
+        """The request, and the key that it presents.
+
+        A handle from before the setting's change has no session beside its key: its key serves.
+        """
+        if deployment.call_key == "standard" and grant.call is not None:
+            return standard_call_request(deployment, grant.call, offer), deployment.bearer()
+        return provider.relay_request(deployment, grant.key, offer), grant.key
+
+    async def _post(self, request: UpstreamRequest) -> UpstreamResponse:
         for _ in range(CONNECT_TRIES):
             try:
                 return await self._upstream.post(request, timeout=self._policy.timeout)

@@ -47,6 +47,7 @@ def _deployment(name: str, configured: DeploymentSettings, *, clock: Callable[[]
         upstream_model=configured.model,
         tokens=_tokens(name, configured.entra, clock=clock) if configured.entra is not None else None,
         webrtc_filter=configured.provider == "azure" and configured.webrtc_filter is not False,
+        call_key=configured.call_key,
         api_version=configured.api_version,
         webrtc_url=offers_to,
     )

@@ -70,6 +70,11 @@ class DeploymentSettings(Section):
         default=None,
         description="azure: keep instructions and tool calls off the browser's data channel; default: true",
     )
+    call_key: Literal["ephemeral", "standard"] = Field(
+        default="ephemeral",
+        description="which key creates the call; standard: the deployment's own, for sidebands that answer "
+        "404 call_id_not_found (OpenAI only)",
+    )
     api_version: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9.-]{1,32}$",
@@ -105,6 +110,8 @@ class DeploymentSettings(Section):
         self._check_preview()
         if self.webrtc_filter and self.provider != "azure":
             raise ValueError("webrtc_filter is for provider: azure")
+        if self.call_key == "standard" and is_azure:
+            raise ValueError("call_key: standard is for OpenAI; Azure takes offers with ephemeral keys only")
         return self
 
     def _check_preview(self) -> None:

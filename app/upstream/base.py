@@ -78,7 +78,7 @@ class Provider(Protocol):
         """The request that presents the offer with the ephemeral key."""
 
     def read_answer(self, deployment: Deployment, key: Secret, response: UpstreamResponse) -> Answer:
-        """Read the SDP answer.
+        """Read the SDP answer; ``key`` is what the offer was presented with.
 
         Raises:
             UpstreamError: the provider refused; no call was created.
@@ -141,8 +141,9 @@ def read_sdp_answer(deployment: Deployment, key: Secret, response: UpstreamRespo
     Any other 2xx may have created a call just as well.
     """
     if not 200 <= response.status <= 299:
-        secrets = (*deployment.held_secrets(), key)
-        raise read_error(deployment, response, operation="relay", secrets=secrets)
+        held = deployment.held_secrets()
+        operation: Operation = "call" if key in held else "relay"
+        raise read_error(deployment, response, operation=operation, secrets=(*held, key))
     sdp = response.body
     if response.status not in (200, 201) or not _is_sdp_answer(sdp) or key.reveal().encode() in sdp:
         raise OutcomeUnknown(

@@ -13,7 +13,8 @@ from typing import Final, Literal
 
 from app.models import Deployment, ProviderName
 
-Operation = Literal["mint", "relay", "hangup"]
+# ``relay`` presents an offer with the ephemeral key, ``call`` with the deployment's standard key.
+Operation = Literal["mint", "relay", "call", "hangup"]
 
 _OPENAI: Final = frozenset({"openai"})
 _GA: Final = frozenset({"azure"})

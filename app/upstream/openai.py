@@ -47,7 +47,7 @@ class OpenAI:
             url=f"{deployment.base_url}/realtime/{_branch(mint.family is Family.TRANSLATION)}client_secrets",
             headers={
                 **self.credential(deployment),
-                **safety_header(mint),
+                **safety_header(mint.safety_identifier),
                 "Content-Type": JSON_TYPE,
                 "Accept": JSON_TYPE,
             },
@@ -72,11 +72,9 @@ class OpenAI:
         return standard_key_header(deployment)
 
 
-def safety_header(mint: MintRequest) -> dict[str, str]:
+def safety_header(identifier: str | None) -> dict[str, str]:
     """``OpenAI-Safety-Identifier``, where the caller or the operator wants one sent."""
-    if mint.safety_identifier is None:
-        return {}
-    return {"OpenAI-Safety-Identifier": mint.safety_identifier}
+    return {"OpenAI-Safety-Identifier": identifier} if identifier is not None else {}
 
 
 def _branch(translation: bool) -> str:

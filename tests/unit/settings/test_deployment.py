@@ -140,3 +140,10 @@ def test_an_api_version_that_could_change_the_url_is_refused(version: str) -> No
 def test_the_event_filter_belongs_to_azures_ga_paths(values: dict[str, Any]) -> None:
     assert "webrtc_filter is for provider: azure" in refusal({**values, **KEY}, webrtc_filter=True)
     assert read({**values, **KEY}, webrtc_filter=False).webrtc_filter is False
+
+
+def test_the_standard_key_creates_calls_at_openai_only() -> None:
+    assert read({**OPENAI, **KEY}, call_key="standard").call_key == "standard"
+    for values in (AZURE, {**PREVIEW, "region": "eastus2"}):
+        assert "call_key: standard is for OpenAI" in refusal({**values, **KEY}, call_key="standard")
+        assert read({**values, **KEY}).call_key == "ephemeral"
