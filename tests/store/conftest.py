@@ -1,0 +1,40 @@
+"""Stores of every shape, as real servers."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis as sync_redis
+
+from app.store.engine import LocalEngine
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """A real Cluster of one node that owns all slots: it refuses commands whose keys differ in slot."""
+    with LocalEngine(extra_args=("--cluster-enabled", "yes")) as node:
+        client = sync_redis.Redis(port=node.port)
+        client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)  # type: ignore[no-untyped-call]
+        deadline = time.monotonic() + 10
+        while "cluster_state:ok" not in str(client.execute_command("CLUSTER", "INFO")):  # type: ignore[no-untyped-call]
+            assert time.monotonic() < deadline, "the cluster did not come up"
+            time.sleep(0.05)
+        client.close()
+        yield f"redis+cluster://127.0.0.1:{node.port}"
+
+
+@pytest.fixture(scope="module")
+def sentinel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Sentinel that watches a real primary."""
+    with LocalEngine() as primary:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        config: Path = tmp_path_factory.mktemp("sentinel") / "sentinel.conf"
+        config.write_text(f"port {port}\nsentinel monitor main 127.0.0.1 {primary.port} 1\n")
+        with LocalEngine(port=port, config=config, extra_args=("--sentinel",)):
+            yield f"redis+sentinel://127.0.0.1:{port}/main"
