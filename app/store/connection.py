@@ -14,12 +14,13 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import structlog
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, ResponseError
 
 from app.errors import StoreUnavailable
 from app.redaction import one_safe_line
 from app.store import keys
 from app.store.driver import Client, close
+from app.store.faults import DRIVER_ERRORS
 from app.store.scripts import Script
 
 log = structlog.get_logger("cloakroom.store")
@@ -31,9 +32,6 @@ RETRY_AFTER_SECONDS: Final = 1
 # A probe outlives the pause between two probes, and not much more.
 _PROBE_LIFE_MS: Final = 10_000
 _DOWN_MESSAGE: Final = "The token store cannot be reached just now. Try again shortly."
-
-# redis-py's cluster client can leak an AttributeError while it rebuilds its topology.
-_DRIVER_ERRORS: Final = (RedisError, OSError, AttributeError)
 
 
 class StoreConnection:
@@ -85,7 +83,7 @@ class StoreConnection:
                     reply = await self._client.evalsha(script.sha1, len(key_names), *key_names, *args)
                 except NoScriptError:
                     reply = await self._client.eval(script.text, len(key_names), *key_names, *args)
-        except _DRIVER_ERRORS as error:
+        except DRIVER_ERRORS as error:
             raise self._failed(error, started) from error
         self._replied = time.monotonic()
         return reply
@@ -104,7 +102,7 @@ class StoreConnection:
                 for command in commands:
                     pipeline.execute_command(*command)
                 replies: list[Any] = await pipeline.execute()
-        except _DRIVER_ERRORS as error:
+        except DRIVER_ERRORS as error:
             raise self._failed(error, started) from error
         self._replied = time.monotonic()
         return replies
@@ -114,7 +112,7 @@ class StoreConnection:
         try:
             async with asyncio.timeout(self._timeout), self._slots:
                 await self._client.set(self._probe_key, "1", px=_PROBE_LIFE_MS)
-        except _DRIVER_ERRORS as error:
+        except DRIVER_ERRORS as error:
             self._mark_down(error)
         else:
             if self._down:
@@ -132,7 +130,7 @@ class StoreConnection:
             self._watcher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watcher
-        with contextlib.suppress(*_DRIVER_ERRORS):
+        with contextlib.suppress(*DRIVER_ERRORS):
             await close(self._client)
 
     async def _watch(self) -> None:

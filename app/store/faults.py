@@ -35,7 +35,10 @@ Trouble = Literal[
     "other",
 ]
 
+# The cluster client raises one that is no RedisError when it finds no cluster, and can leak an AttributeError
+# while it rebuilds its topology.
 DRIVER_ERRORS: Final = (RedisError, RedisClusterException, OSError, AttributeError)
+_IN_A_PIPELINE: Final = "of pipeline caused error: "
 # redis-py wraps the system's errors in texts; these words of theirs tell them apart.
 _WORDS: Final[Mapping[str, Trouble]] = {
     "name or service not known": "name",
@@ -72,7 +75,8 @@ class StoreFault(Exception):
 
 def fault_of(error: BaseException) -> StoreFault:
     """What a driver's error means."""
-    text = str(error)
+    # A pipeline puts its command in front, values and all, and the server's words into a tuple's repr.
+    text = str(error).rpartition(_IN_A_PIPELINE)[2].strip("(),\"'").replace("\\'", "'")
     if isinstance(error, NoPermissionError):
         return StoreFault("permission", _shown(text))
     if isinstance(error, ReadOnlyError):

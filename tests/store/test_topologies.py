@@ -142,3 +142,16 @@ async def test_mints_of_a_client_are_counted_per_minute_and_forgotten(
     assert [await store.count_mint(handle_id, now=now + second) for second in (0, 1, 59)] == [1, 2, 3]
     assert await store.count_mint(handle_id, now=now + 60) == 1
     assert 0 < await connection._client.pttl(keys.mint_limit(handle_id, 1_000_000)) <= 120_000
+
+
+@pytest.mark.parametrize("stands_there", [True, False], ids=["a plain server", "nothing"])
+async def test_a_cluster_that_is_none_counts_as_down_and_raises_nothing(
+    stands_there: bool, engine: LocalEngine
+) -> None:
+    port = engine.port if stands_there else 1
+    address = parse_address(f"redis+cluster://127.0.0.1:{port}")
+    made = StoreConnection(
+        connect(address, replica="test", timeout=1, max_connections=8), replica="t", timeout=2
+    )
+    assert not await made.probe()
+    await made.close()
