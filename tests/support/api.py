@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 
+from tests.support.conformance import Conformance, Exchange
 from tests.support.offers import fresh_offer
 
 
@@ -38,11 +39,18 @@ async def post(
     json: Any = None,
     headers: dict[str, str] | None = None,
 ) -> Reply:
-    """POST and read the answer whole."""
+    """POST to a service and read the answer whole.
+
+    It is held to the reference here too, since replicas that are processes of their own have no hook inside.
+    """
     async with http.post(url, data=data, json=json, headers=headers) as response:
         # Header names in lower case, as the tests write them.
         found = {name.lower(): value for name, value in response.headers.items()}
-        return Reply(response.status, found, await response.text())
+        body = await response.read()
+        conformance = Conformance()
+        conformance.see(Exchange("POST", response.url.path, response.status, found, body))
+        conformance.raise_breaches()
+        return Reply(response.status, found, body.decode())
 
 
 async def mint(

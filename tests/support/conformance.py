@@ -137,7 +137,7 @@ class Conformance:
         yield from self._valid("the body", value, schema)
 
     def _valid(self, what: str, value: Any, schema: Mapping[str, Any]) -> Iterator[str]:
-        error = best_match(_validator(_key(schema)).iter_errors(value))
+        error = best_match(validator(schema).iter_errors(value))
         if error is not None:
             yield f"{what} is not as documented: {error.message[:300]} at {list(error.absolute_path)}"
 
@@ -181,13 +181,13 @@ def _wire(value: str, schema: Mapping[str, Any]) -> Any:
     return int(value) if schema["type"] == "integer" and value.isdigit() else value
 
 
-def _key(schema: Mapping[str, Any]) -> bytes:
-    return orjson.dumps(schema)
+def validator(schema: Mapping[str, Any]) -> Draft202012Validator:
+    """A validator whose references lead into the document."""
+    return _validator(orjson.dumps(schema))
 
 
 @functools.cache
 def _validator(schema: bytes) -> Draft202012Validator:
-    """A validator whose references lead into the document."""
     text = schema.replace(b'"#/', f'"{_URN}#/'.encode())
     whole: Resource[Any] = DRAFT202012.create_resource(load_document(None))
     return Draft202012Validator(orjson.loads(text), registry=Registry().with_resource(_URN, whole))
