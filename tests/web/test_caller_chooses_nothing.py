@@ -134,7 +134,7 @@ async def test_what_arrives_at_the_provider_is_the_deployments_alone(
         headers={**HOSTILE_HEADERS, "Authorization": f"Bearer {planted.client_key}"},
     )
     assert reply.status == 200, reply
-    bodies = [
+    bodies: list[dict[str, Any]] = [
         {"data": fresh_offer(), "headers": {"Content-Type": "application/sdp"}},
         {"json": {"sdp": fresh_offer().decode(), "session": session, **HOSTILE_FIELDS}, "headers": {}},
     ]
