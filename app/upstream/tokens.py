@@ -110,9 +110,10 @@ class TokenKeeper:
             try:
                 async with asyncio.timeout(self._fetch_seconds):
                     self._token = token = await self._fetch()
-            except (TokenFault, TimeoutError) as fault:
+            except Exception as fault:
+                # Whatever it is: a keeper that died would let the token end unnoticed.
                 failures += 1
-                self._note(str(fault) or f"no answer within {self._fetch_seconds:g} seconds")
+                self._note(self._told(fault))
                 pause = min(_FIRST_RETRY_SECONDS * 2 ** (failures - 1), _LONGEST_RETRY_SECONDS)
             else:
                 failures = 0
@@ -121,6 +122,14 @@ class TokenKeeper:
                 pause = max(token.refresh_at - self._clock(), _LEAST_SECONDS)
             self._asked.set()
             await self._sleep_until(self._clock() + pause * random.uniform(1 - _SPREAD, 1))  # noqa: S311
+
+    def _told(self, fault: Exception) -> str:
+        """A clause without the text of an error that is not ours, which could quote a secret."""
+        if isinstance(fault, TokenFault):
+            return str(fault)
+        if isinstance(fault, TimeoutError):
+            return f"no answer within {self._fetch_seconds:g} seconds"
+        return f"asking for it failed with {type(fault).__name__}"
 
     def _note(self, fault: str) -> None:
         self._fault = fault

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -60,11 +61,11 @@ async def test_a_replica_mints_and_relays_with_a_token_and_renews_it_in_the_back
     engine: LocalEngine, planted: Planted, http: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
     entra = FakeEntra(tokens=TOKENS, life=8, refresh_in=1)
-    mints = 0
+    mints, started = 0, time.monotonic()
     async with signed_in(entra, planted, engine.url, tmp_path) as (replica, provider, _):
         answers: list[str] = []
-        async with asyncio.timeout(30):
-            while len(entra.requests) < 3:
+        async with asyncio.timeout(60):
+            while len(entra.requests) < 3 or mints < 30:
                 reply = await mint(http, replica.url, planted.client_key)
                 assert reply.status == 200, reply
                 mints += 1
@@ -78,11 +79,11 @@ async def test_a_replica_mints_and_relays_with_a_token_and_renews_it_in_the_back
         output = replica.output
     credentials = [_headers(entry) for entry in arrived]
     used = {headers["authorization"].removeprefix("Bearer ") for headers in credentials}
-    assert {TOKENS[0], TOKENS[1]} <= used <= set(TOKENS[:3])
+    assert len(used) >= 2
+    assert used <= set(TOKENS[: len(entra.requests)])
     assert not any("api-key" in headers for headers in credentials)
-    # Never per request, never two at once.
-    assert mints > 20
-    assert len(entra.requests) <= 4
+    # Once a second as Entra says, never per request, never two at once.
+    assert len(entra.requests) <= (time.monotonic() - started) / 0.9 + 2
     assert entra.at_once == 1
     for secret in (*TOKENS[:4], entra.client_secret):
         for text in (*answers, dump, output):

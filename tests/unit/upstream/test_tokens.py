@@ -17,7 +17,7 @@ from app.upstream.tokens import FreshToken, TokenFault, TokenKeeper
 class Directory:
     """Gives what the steps say, one a fetch and the last for ever; counts, and notices overlap."""
 
-    def __init__(self, *steps: FreshToken | TokenFault, seconds: float = 0.0) -> None:
+    def __init__(self, *steps: FreshToken | Exception, seconds: float = 0.0) -> None:
         self.steps, self.seconds = steps, seconds
         self.fetches = 0
         self.under_way = 0
@@ -32,7 +32,7 @@ class Directory:
             await asyncio.sleep(self.seconds)
         finally:
             self.under_way -= 1
-        if isinstance(step, TokenFault):
+        if isinstance(step, Exception):
             raise step
         return step
 
@@ -143,6 +143,18 @@ async def test_a_fetch_that_hangs_is_given_up_and_tried_again() -> None:
     await until(lambda: kept.held() != ())
     assert directory.at_once == 1
     await kept.close()
+
+
+async def test_an_error_that_nobody_foresaw_does_not_end_the_keeper_and_is_not_quoted() -> None:
+    directory = Directory(RuntimeError("opensesame"), token("t1", life=3600, renew=3000))
+    kept = keeper(directory)
+    with capture_logs() as lines:
+        await kept.start(wait=5)
+        with pytest.raises(UpstreamError, match="asking for it failed with RuntimeError") as refused:
+            kept.current()
+        await until(lambda: kept.held() != ())
+    await kept.close()
+    assert "opensesame" not in f"{lines} {refused.value}"
 
 
 async def test_failures_are_spaced_further_and_further_apart() -> None:
