@@ -23,6 +23,7 @@ _CREDENTIAL = re.compile(
     """,
     re.VERBOSE,
 )
+_LONG_LABEL = re.compile(r"'[^'\s]{20,}'")
 # Line breaks and other control characters, which could forge a log line or a header.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
@@ -30,6 +31,15 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 def redact(text: str) -> str:
     """Return ``text`` with everything that looks like a credential replaced by ``MASK``."""
     return _CREDENTIAL.sub(MASK, text)
+
+
+def redact_labels(text: str) -> str:
+    """``redact``, for a message that quotes the label of a secret.
+
+    Our own labels have ten characters; what is long in quotes may be a secret that was written where its
+    label belongs (``key:name`` instead of ``name:key``).
+    """
+    return _LONG_LABEL.sub("'...'", redact(text))
 
 
 def one_safe_line(text: str, *, limit: int = 500) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -13,11 +12,9 @@ from rich.text import Text
 
 from app.cli.fresh import ENV_NAMES, Kind
 from app.keyring import parse_sealing_ring, parse_signing_ring
-from app.redaction import redact
+from app.redaction import redact, redact_labels
 from app.settings.secrets import MAKE_KEYS, parse_key_pairs
 
-# Our own key ids have ten characters; what is this long in quotes may be no label at all.
-_LONG_LABEL: Final = re.compile(r"'[^'\s]{20,}'")
 Verdict = Literal["ok", "bad", "note"]
 
 _STYLES: Final[dict[Verdict, str]] = {"ok": "green", "bad": "bold red", "note": "yellow"}
@@ -80,7 +77,7 @@ def findings_of(kind: Kind, environ: Mapping[str, str]) -> Iterator[Finding]:
 
 def _safe(error: ValueError) -> str:
     """The parser's words; a pair written the wrong way round would show the secret as its name."""
-    return _LONG_LABEL.sub("'...'", redact(str(error).removeprefix("entry 1 ")))
+    return redact_labels(str(error).removeprefix("entry 1 "))
 
 
 def _praise(kind: Kind, parsed: Any, *, first: bool) -> tuple[str, str]:

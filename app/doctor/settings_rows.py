@@ -37,17 +37,19 @@ def settings_findings(settings: Settings, *, has_engine: bool) -> Iterator[Findi
 def _rings(settings: Settings) -> Iterator[Finding]:
     if settings.signing_keys is not None:
         ring = parse_signing_ring(settings.signing_keys.get_secret_value())
-        text = f"{ring.active.kid} signs ({ring.active.algorithm}){_others(ring.by_kid, 'verify')}"
+        text = (
+            f"{ring.active.kid} signs ({ring.active.algorithm}){_others(ring.by_kid, 'verifies', 'verify')}"
+        )
         yield Finding("settings", "signing keys", "ok", text)
     if settings.sealing_keys is not None:
         sealing = parse_sealing_ring(settings.sealing_keys.get_secret_value())
-        text = f"{sealing.active.kid} seals (AES-256-GCM){_others(sealing.by_kid, 'unseal')}"
+        text = f"{sealing.active.kid} seals (AES-256-GCM){_others(sealing.by_kid, 'unseals', 'unseal')}"
         yield Finding("settings", "sealing keys", "ok", text)
 
 
-def _others(ring: Mapping[str, object], verb: str) -> str:
+def _others(ring: Mapping[str, object], one: str, several: str) -> str:
     retired = list(ring)[1:]
-    return f"; {', '.join(retired)} {verb}{'s' if len(retired) == 1 else ''} only" if retired else ""
+    return f"; {', '.join(retired)} {one if len(retired) == 1 else several} only" if retired else ""
 
 
 def _clients(settings: Settings) -> Iterator[Finding]:

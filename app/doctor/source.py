@@ -10,10 +10,10 @@ from typing import Final
 from app.doctor.finding import Finding
 from app.doctor.places import Origin
 from app.settings import LiteLlmNote, Settings, SettingsError, load_with_notes
+from app.settings.secrets import MAKE_KEYS
 from app.settings.yaml_file import CONFIG_NAME, read_config
 
-# "CLOAKROOM_PORT: ...", "deployments.voice: ...", "CLOAKROOM_SIGNING_KEYS is missing"; else the line's place.
-_NAME: Final = re.compile(r"(?P<variable>[A-Z][A-Z0-9_]{3,})\b|(?P<place>[^:]{1,120}): ")
+_VARIABLE: Final = re.compile(r"[A-Z][A-Z0-9_]{3,}\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +57,32 @@ def _read_from(environ: Mapping[str, str], notes: Sequence[LiteLlmNote]) -> Find
 def _problem(line: str, environ: Mapping[str, str]) -> Finding:
     """One line of ``SettingsError``: what is wrong, then, after a semicolon, how to mend it."""
     detail, _, fix = line.partition("; ")
-    found = _NAME.match(line)
-    name = (found["variable"] or found["place"]) if found else ""
+    name, detail = _named(detail)
+    if " is " in name:
+        # "models is empty: map at least one alias": a complaint and its mend.
+        return Finding("settings", name.partition(" ")[0], "fail", name, detail)
     if not fix:
-        where = f" in {environ[CONFIG_NAME]}" if environ.get(CONFIG_NAME) and not name.isupper() else ""
-        fix = f"correct {name}{where}" if name else "correct it; docs/configuration.md has every setting"
-    return Finding("settings", name or "settings", "fail", detail.removeprefix(f"{name}: "), fix)
+        fix = _correct(name, environ.get(CONFIG_NAME))
+    elif name.isupper() and "missing" in detail and not fix.startswith("run "):
+        fix = f"set {name}; {fix}"
+    return Finding("settings", name or "settings", "fail", detail, fix)
+
+
+def _named(text: str) -> tuple[str, str]:
+    """The setting that a complaint begins with, and the complaint without it where a colon stands between."""
+    variable = _VARIABLE.match(text)
+    if variable:
+        return variable[0], text.removeprefix(f"{variable[0]}: ")
+    place, colon, rest = text.partition(": ")
+    return (place, rest) if colon else ("", text)
+
+
+def _correct(name: str, file: str | None) -> str:
+    if not name:
+        return "correct it; docs/configuration.md has every setting"
+    if name.endswith("_KEYS"):
+        return f"correct {name}; {MAKE_KEYS}"
+    return f"correct {name} in {file}" if file and not name.isupper() else f"correct {name}"
 
 
 def _noted(note: LiteLlmNote) -> Finding:

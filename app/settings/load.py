@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource
 
+from app.redaction import redact_labels
 from app.settings.error import SettingsError
 from app.settings.litellm import LiteLlmNote
 from app.settings.model import Settings
@@ -166,6 +167,8 @@ def _problem_lines(error: ValidationError) -> Iterator[str]:
         if not place:
             yield from message.splitlines()
         elif len(place) == 1:
-            yield f"{PREFIX}{place[0].upper()}: {message}"
+            # The rings and pairs quote the label of a secret, which may be the secret, the wrong way round.
+            shown = redact_labels(message) if place[0].endswith("_keys") else message
+            yield f"{PREFIX}{place[0].upper()}: {shown}"
         else:
             yield f"{'.'.join(place)}: {message}"

@@ -94,6 +94,15 @@ def test_a_secret_in_the_wrong_place_is_refused_without_being_quoted(name: str, 
     assert problems(GOOD, **{name: value})
 
 
+@pytest.mark.parametrize("name", ["SIGNING_KEYS", "SEALING_KEYS", "API_KEYS", "ADMIN_KEYS"])
+@pytest.mark.parametrize("secret", [secret for secret in PLANTED if len(secret) > 20])
+def test_a_pair_written_the_wrong_way_round_is_refused_without_being_quoted(name: str, secret: str) -> None:
+    changes = {f"CLOAKROOM_{name}": f"{secret}:shop"}
+    assert problems(GOOD, **changes)
+    # Cut short it fits where a key id does; it is still no label.
+    assert secret[:24] not in str(problems(GOOD, **{f"CLOAKROOM_{name}": f"{secret[:32]}:shop"}))
+
+
 @pytest.mark.parametrize("secret", PLANTED, ids=range(len(PLANTED)))
 @pytest.mark.parametrize(
     "template",
