@@ -13,7 +13,9 @@ from app.web.openapi.schema_view import flat, schema_view, type_text
 
 _PROVIDER: Final = "#/components/schemas/ProviderError"
 # Told once for all answers, at the top of the page.
-_EVERYWHERE: Final = frozenset({"x-request-id", "Vary", "Cache-Control", "X-Content-Type-Options"})
+_EVERYWHERE: Final = frozenset(
+    {"x-request-id", "Vary", "Cache-Control", "X-Content-Type-Options", "x-cloakroom-replica"}
+)
 _SHOWN_AS: Final = {"4XX": "other 4xx", "5XX": "other 5xx"}
 
 
@@ -42,9 +44,9 @@ def operation_view(document: Document, path: str, method: str, operation: Mappin
         _parameters(document, operation),
         _request(document, operation),
         el("h4", "Try it"),
-        code_block(curl(document, path, method, operation), f"Command for {operation['summary']}"),
+        el("pre", el("code", curl(document, path, method, operation)), class_="command"),
         el("h4", "Answers"),
-        el("ul", *(_answer(document, *item) for item in operation["responses"].items()), class_="answers"),
+        el("ul", *(_answer(document, *item) for item in _by_status(operation)), class_="answers"),
         id=name,
         aria_label=operation["summary"],
     )
@@ -110,6 +112,11 @@ def _request(document: Document, operation: Mapping[str, Any]) -> Html | None:
     return join(*parts)
 
 
+def _by_status(operation: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """What went well first, and "other 4xx" after those that are named."""
+    return sorted(operation["responses"].items())
+
+
 def _answer(document: Document, status: str, response: Mapping[str, Any]) -> Html:
     answer = flat(document, response)
     parts: list[Html] = []
@@ -124,9 +131,20 @@ def _answer(document: Document, status: str, response: Mapping[str, Any]) -> Htm
         if status.startswith("2"):
             bodies.append(schema_view(document, content["schema"]))
         bodies += _examples(content, f"{status} {media_type}")
-    codes = [el("code", code) for code in _codes(answer)]
+    codes = list(_codes(answer))
     shown_codes = el("p", *codes, class_="codes") if codes else None
-    more = el("details", el("summary", "headers and body"), headers, *bodies) if headers or bodies else None
+    went_well = status.startswith("2")
+    more = (
+        el(
+            "details",
+            el("summary", "headers and body" if went_well else "an example"),
+            headers,
+            *bodies,
+            open="" if went_well else None,
+        )
+        if headers or bodies
+        else None
+    )
     return el(
         "li",
         el("span", _SHOWN_AS.get(status, status), class_=f"status s{status[0]}"),
@@ -134,15 +152,15 @@ def _answer(document: Document, status: str, response: Mapping[str, Any]) -> Htm
     )
 
 
-def _codes(answer: Mapping[str, Any]) -> Iterator[str]:
+def _codes(answer: Mapping[str, Any]) -> Iterator[Html]:
     """The codes of ours that an error answer may have, and a word for the provider's own."""
     for content in answer.get("content", {}).values():
         schema = content["schema"]
         for variant in schema.get("anyOf", [schema]):
             error = variant.get("properties", {}).get("error", {}).get("properties", {})
-            yield from error.get("code", {}).get("enum", ())
+            yield from (el("code", code) for code in error.get("code", {}).get("enum", ()))
         if _PROVIDER in set(references(schema)):
-            yield "the provider's own"
+            yield el("span", "or the provider's own")
 
 
 def _examples(content: Mapping[str, Any], label: str) -> Iterator[Html]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import Final
 
@@ -51,7 +51,7 @@ def page(document: Document) -> str:
         ),
         el(
             "body",
-            el("a", "Skip to the operations", href="#operations", class_="skip"),
+            el("a", "Skip to the operations", href=f"#{_group(document['tags'][0])}", class_="skip"),
             el(
                 "header",
                 el("img", src=_ICON, alt="", width="40", height="40"),
@@ -69,21 +69,33 @@ def _main(document: Document) -> Iterator[Html]:
     yield el("div", markdown(introduction), _server(document), class_="lead")
     for section in sections:
         title, _, text = section.partition("\n")
-        yield el("section", el("h2", title), markdown(text), id=slug(title), class_="guide")
-    for number, tag in enumerate(document["tags"]):
+        yield el("section", el("h2", title), markdown(text), id=slug(title), class_="guide", aria_label=title)
+    for tag in document["tags"]:
         yield el(
             "section",
-            el("h2", tag["name"], id="operations" if number == 0 else None),
+            el("h2", tag["name"]),
             el("p", inline(tag["description"]), class_="about"),
             *(
                 operation_view(document, path, method, operation)
                 for path, method, operation in operations(document)
                 if tag["name"] in operation["tags"]
             ),
-            id=slug(tag["name"]),
+            id=_group(tag),
+            aria_label=tag["name"],
         )
     codes = document["components"]["schemas"]["ErrorCode"]
-    yield el("section", el("h2", "Error codes"), _table(markdown(codes["description"])), id="error-codes")
+    yield el(
+        "section",
+        el("h2", "Error codes"),
+        _table(markdown(codes["description"])),
+        id="error-codes",
+        aria_label="Error codes",
+    )
+
+
+def _group(tag: Mapping[str, str]) -> str:
+    """The fragment of a group; an operation may be called as its group is."""
+    return f"group-{slug(tag['name'])}"
 
 
 def _server(document: Document) -> Html | None:
@@ -93,7 +105,7 @@ def _server(document: Document) -> Html | None:
 
 def _table(html: Html) -> Html:
     """Wide tables scroll by themselves, so they take the keyboard's focus."""
-    return el("div", html, class_="wide", tabindex="0", role="region", aria_label="Error codes")
+    return el("div", html, class_="wide", tabindex="0", role="region", aria_label="Table of error codes")
 
 
 def _contents(document: Document) -> Html:

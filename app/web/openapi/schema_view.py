@@ -20,11 +20,9 @@ def schema_view(document: Document, schema: Schema) -> Html:
     if len(variants) == 1:
         return schema_view(document, variants[0])
     if variants:
-        shown = (
-            el("li", el("p", _what(variant), class_="type"), _body(document, variant)) for variant in variants
-        )
+        shown = (el("li", _head(variant), _body(document, variant)) for variant in variants)
         return join(el("p", "One of:", class_="type"), el("ul", *shown, class_="variants"))
-    return _body(document, schema) or el("p", _what(schema), class_="type")
+    return _body(document, schema) or el("p", _plain(schema), class_="type")
 
 
 def flat(document: Document, schema: Schema) -> Schema:
@@ -65,13 +63,13 @@ def _plain(schema: Schema) -> str:
     return text
 
 
-def _what(schema: Schema) -> str:
-    kind = schema.get("properties", {}).get("type", {}).get("const")
-    return f"{_plain(schema)} with type {kind}" if kind else _plain(schema)
+def _head(variant: Schema) -> Html | None:
+    """A variant's name for itself, where its description does not give one."""
+    return None if "description" in variant else el("p", _plain(variant), class_="type")
 
 
 def _body(document: Document, schema: Schema) -> Html | None:
-    about = el("p", inline(schema["description"])) if "description" in schema else None
+    about = el("p", inline(schema["description"]), class_="about-fields") if "description" in schema else None
     fields = list(_fields(document, schema))
     if not fields:
         return about
@@ -82,6 +80,8 @@ def _fields(document: Document, schema: Schema) -> Iterator[Html]:
     required = set(schema.get("required", ()))
     for name, value in schema.get("properties", {}).items():
         field = flat(document, value)
+        if _types(field) == [_NULL]:
+            continue  # allowed for the sake of clients that send every field; nobody needs to be told
         nested = [flat(document, variant) for variant in _variants(field)] or [field]
         # An inner object is folded up; the outermost fields fit on a screen then.
         inner = [body for body in (_body(document, item) for item in nested if "properties" in item) if body]
