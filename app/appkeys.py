@@ -9,6 +9,7 @@ from aiohttp import web
 
 from app.clients import ClientRegistry
 from app.handles import HandleIssuer
+from app.hangup import Hangup
 from app.minting import Minter
 from app.models import Timings
 from app.relay import Relay
@@ -38,6 +39,7 @@ CLIENTS: Final = web.AppKey("clients", ClientRegistry)
 HANDLES: Final = web.AppKey("handles", HandleIssuer)
 MINTER: Final = web.AppKey("minter", Minter)
 RELAY: Final = web.AppKey("relay", Relay)
+HANGUP: Final = web.AppKey("hangup", Hangup)
 STORE: Final = web.AppKey("store", StoreConnection)
 LIFECYCLE: Final = web.AppKey("lifecycle", Lifecycle)
 

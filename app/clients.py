@@ -31,13 +31,18 @@ class ClientRegistry:
         Raises:
             InvalidApiKey: no key, or nobody's.
         """
-        if unverified_key:
-            # aiohttp hands over a header's bytes that are no UTF-8 as surrogates.
-            key = unverified_key.encode("utf-8", "surrogateescape")
-            client = self._by_digest.get(hashlib.sha256(key).digest())
-            if client is not None:
-                return client
-        raise InvalidApiKey(_MESSAGE)
+        client = self.find(unverified_key)
+        if client is None:
+            raise InvalidApiKey(_MESSAGE)
+        return client
+
+    def find(self, unverified_key: str | None) -> Client | None:
+        """The client that this key belongs to; None for no key and for nobody's."""
+        if not unverified_key:
+            return None
+        # aiohttp hands over a header's bytes that are no UTF-8 as surrogates.
+        key = unverified_key.encode("utf-8", "surrogateescape")
+        return self._by_digest.get(hashlib.sha256(key).digest())
 
 
 def _configured_digest(key: str) -> bytes:

@@ -80,6 +80,12 @@ class NotFound(CloakroomError):
     code, status, type = "not_found", 404, "invalid_request_error"
 
 
+class CallNotFound(CloakroomError):
+    """No such call, or somebody else's: one answer for both, so that nobody can probe. OpenAI's own code."""
+
+    code, status, type = "call_id_not_found", 404, "invalid_request_error"
+
+
 class MethodNotAllowed(CloakroomError):
     code, status, type = "method_not_allowed", 405, "invalid_request_error"
 

@@ -28,6 +28,10 @@ ID_BYTES: Final = 16
 # is let through up to this many seconds, an expired one never: its record is gone from Redis anyway.
 CLOCK_SKEW_SECONDS: Final = 60
 
+# A call outlives its handle. The last one may start just before the expiry, and OpenAI ends a session after
+# an hour (its guide "Realtime conversations": 60 minutes at most); later no handle has a call left to end.
+AFTERLIFE_SECONDS: Final = 3600 + CLOCK_SKEW_SECONDS
+
 # Three unpadded base64url segments. The last character of a 32- or 64-byte signature carries 2 or 4
 # bits; only the canonical letters are taken, so that one handle has exactly one spelling.
 _SEGMENT = "[A-Za-z0-9_-]{16,512}"
@@ -83,8 +87,11 @@ class HandleIssuer:
         header = {"typ": HANDLE_TYPE, "kid": key.kid}
         return jwt.encode({}, key.sign_with, algorithm=key.algorithm, headers=header).partition(".")[0]
 
-    def verify(self, unverified_text: str) -> HandleClaims:
+    def verify(self, unverified_text: str, *, allow_expired: bool = False) -> HandleClaims:
         """Return the claims of a handle that we signed and that is still alive.
+
+        ``allow_expired`` also takes one that expired less than ``AFTERLIFE_SECONDS`` ago, for what its
+        bearer may do after it: end a call. Everything else about it is verified all the same.
 
         Raises:
             HandleExpired: ours, but past its time.
@@ -97,7 +104,7 @@ class HandleIssuer:
             claims = self._decode(unverified_token)
         except (jwt.PyJWTError, ValueError, TypeError, KeyError):
             raise InvalidHandle(_MESSAGE) from None
-        return self._check_values(claims)
+        return self._check_values(claims, afterlife=AFTERLIFE_SECONDS if allow_expired else 0)
 
     def _decode(self, unverified_token: str) -> dict[str, Any]:
         """Verify header, signature, issuer and audience; times and id are checked by the caller.
@@ -129,7 +136,7 @@ class HandleIssuer:
             raise InvalidHandle(_MESSAGE)
         return key
 
-    def _check_values(self, claims: dict[str, Any]) -> HandleClaims:
+    def _check_values(self, claims: dict[str, Any], *, afterlife: int) -> HandleClaims:
         handle_id, expires_at, issued_at = claims["jti"], claims["exp"], claims["iat"]
         # ``type() is`` and not isinstance: JSON's true would pass for 1.
         times_well_formed = type(expires_at) is int and type(issued_at) is int
@@ -140,6 +147,6 @@ class HandleIssuer:
         # A key lives two hours at most, so a handle that claims more was not made by this code.
         if expires_at > issued_at + MAX_KEY_SECONDS + CLOCK_SKEW_SECONDS:
             raise InvalidHandle(_MESSAGE)
-        if expires_at <= now:
+        if expires_at + afterlife <= now:
             raise HandleExpired(_EXPIRED)
         return HandleClaims(id=handle_id, expires_at=expires_at)

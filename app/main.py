@@ -15,10 +15,11 @@ from typing import Final
 from aiohttp import web
 from pydantic import SecretStr
 
-from app.appkeys import CLIENTS, HANDLES, LIFECYCLE, MINTER, RELAY, SETTINGS, STORE, Lifecycle
+from app.appkeys import CLIENTS, HANDLES, HANGUP, LIFECYCLE, MINTER, RELAY, SETTINGS, STORE, Lifecycle
 from app.catalog import Catalog, Choice, Model
 from app.clients import ClientRegistry
 from app.handles import HandleIssuer
+from app.hangup import Hangup
 from app.keyring import parse_sealing_ring, parse_signing_ring
 from app.mint_attempts import MintAttempts
 from app.minting import Minter, MintPolicy
@@ -30,6 +31,7 @@ from app.settings.aliases import AnyModelSettings, ModelSettings, choices
 from app.settings.secrets import parse_key_pairs
 from app.settlement import Settlement
 from app.store.address import parse_address
+from app.store.calls import CallStore
 from app.store.connection import StoreConnection
 from app.store.driver import connect
 from app.store.handles import HandleStore
@@ -112,6 +114,17 @@ def create_app(
                 replay_window=settings.replay_window_seconds,
                 call_retention=settings.call_retention_seconds,
             ),
+            clock=clock,
+            monotonic=monotonic,
+        )
+        app[HANGUP] = Hangup(
+            catalog=catalog,
+            providers=PROVIDERS,
+            upstream=upstream,
+            calls=CallStore(store),
+            settlement=settlement,
+            replica=settings.replica,
+            deadline=settings.mint_timeout_seconds,
             clock=clock,
             monotonic=monotonic,
         )

@@ -205,7 +205,8 @@ class StandardCall:
 class HandleClaims:
     """The claims of a handle whose signature, type, audience and times were all verified.
 
-    Only ``handles.HandleIssuer.verify`` makes one. ``expires_at`` is epoch seconds.
+    Only ``handles.HandleIssuer`` makes one. ``expires_at`` is epoch seconds; it lies in the past only where
+    the verifier was asked for ``allow_expired``.
     """
 
     id: str
@@ -261,7 +262,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class CallRecord:
-    """What Redis keeps of a call that was relayed. Times are epoch seconds."""
+    """What Redis keeps of a call that was relayed. Times are epoch seconds.
+
+    ``ended_at`` is None until a hang-up, by whichever replica; a call that ended by itself has none.
+    """
 
     id: str
     handle: str
@@ -271,6 +275,8 @@ class CallRecord:
     subject: str
     relayed_at: int
     relayed_by: str
+    ended_at: int | None = None
+    ended_by: str = ""
 
 
 @dataclass(slots=True)

@@ -27,6 +27,7 @@ from app.upstream.base import (
     standard_key_header,
 )
 from app.upstream.beta_session import flat_session
+from app.upstream.hangup import read_hangup
 
 # Microsoft's guide of April 2025: "The ephemeral API key is valid for one minute."
 KEY_SECONDS: Final = 60
@@ -106,3 +107,13 @@ class AzurePreview:
     def read_answer(self, deployment: Deployment, key: Secret, response: UpstreamResponse) -> Answer:
         # 200 or 201, with or without Location: which of them is not verified.
         return read_sdp_answer(deployment, key, response)
+
+    def hangup_request(self, deployment: Deployment, call_id: str) -> UpstreamRequest:
+        # Microsoft's guide of April 2025 names none, and to guess a path would be to promise it.
+        raise InvalidRequest(
+            "This call runs on Azure's preview, which cannot hang up. Close the browser's peer connection.",
+            param="call_id",
+        )
+
+    def read_hangup(self, deployment: Deployment, response: UpstreamResponse) -> bool:
+        return read_hangup(deployment, response)

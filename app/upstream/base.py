@@ -55,7 +55,7 @@ class UpstreamResponse:
 
 
 class Provider(Protocol):
-    """The five functions that a provider's file has."""
+    """The seven functions that a provider's file has."""
 
     def base_url(self, pasted: str | None) -> str:
         """Reduce what an operator pasted to the URL where ``/realtime/...`` begins.
@@ -83,6 +83,21 @@ class Provider(Protocol):
         Raises:
             UpstreamError: the provider refused; no call was created.
             OutcomeUnknown: it said yes, but with something that is no SDP answer.
+        """
+
+    def hangup_request(self, deployment: Deployment, call_id: str) -> UpstreamRequest:
+        """The request that ends a call, with the standard credential. It may be sent twice.
+
+        Raises:
+            InvalidRequest: this provider has no such request; says what to do instead.
+            UpstreamError: there is no credential just now.
+        """
+
+    def read_hangup(self, deployment: Deployment, response: UpstreamResponse) -> bool:
+        """Read that the call is over: True when this request ended it, False when it was gone before.
+
+        Raises:
+            UpstreamError: the provider refused, or answered with something else; the call may go on.
         """
 
 
@@ -168,7 +183,12 @@ def _is_sdp_answer(sdp: bytes) -> bool:
 def call_id_of(location: str) -> str | None:
     """The last path segment of a provider's ``Location``, or None when it is no call id."""
     call_id = location.partition("?")[0].rstrip("/").rpartition("/")[2]
-    return call_id if _CALL_ID.match(call_id) else None
+    return call_id if is_call_id(call_id) else None
+
+
+def is_call_id(text: str) -> bool:
+    """Whether this may be a call's id: such text is safe in a path, in a log line and in a Redis key."""
+    return _CALL_ID.match(text) is not None
 
 
 def read_error(

@@ -20,6 +20,7 @@ from app.upstream.base import (
     read_sdp_answer,
     standard_key_header,
 )
+from app.upstream.hangup import read_hangup
 
 DEFAULT_BASE_URL: Final = "https://api.openai.com/v1"
 
@@ -66,6 +67,17 @@ class OpenAI:
 
     def read_answer(self, deployment: Deployment, key: Secret, response: UpstreamResponse) -> Answer:
         return read_sdp_answer(deployment, key, response)
+
+    def hangup_request(self, deployment: Deployment, call_id: str) -> UpstreamRequest:
+        return UpstreamRequest(
+            url=f"{deployment.base_url}/realtime/calls/{call_id}/hangup",
+            # A type without a body, as OpenAI's own SDK sends it; aiohttp would call it an octet stream.
+            headers={**self.credential(deployment), "Content-Type": JSON_TYPE, "Accept": JSON_TYPE},
+            body=b"",
+        )
+
+    def read_hangup(self, deployment: Deployment, response: UpstreamResponse) -> bool:
+        return read_hangup(deployment, response)
 
     def credential(self, deployment: Deployment) -> Mapping[str, str]:
         """The header that carries the deployment's standard key."""

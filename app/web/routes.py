@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from app.settings import Settings
-from app.web import health, mint_views, relay_views
+from app.web import hangup_view, health, mint_views, relay_views
 from app.web.demo.site import DemoSite
 from app.web.openapi.site import ReferenceSite
 
@@ -27,6 +27,8 @@ def routes(settings: Settings) -> Iterator[web.RouteDef]:
         # The beta's pages post their offer here, with ?model=.
         yield web.post(f"{base}/realtime", relay_views.relay)
         yield web.post(f"{base}/realtime/translations/calls", relay_views.relay_translation)
+        # Any segment: the view gives one answer for what is no call id and for what is no call.
+        yield web.post(f"{base}/realtime/calls/{{call_id:[^/]+}}/hangup", hangup_view.hang_up)
     yield web.get("/livez", health.livez)
     yield web.get("/readyz", health.readyz)
     yield from ReferenceSite(settings).routes()

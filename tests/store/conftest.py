@@ -1,19 +1,26 @@
-"""Stores of every shape, as real servers."""
+"""The four kinds of store: a real server, a real Cluster, a real Sentinel, and ``memory://``."""
 
 from __future__ import annotations
 
+import itertools
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import redis as sync_redis
 
+from app.store.address import parse_address
+from app.store.connection import StoreConnection
+from app.store.driver import Client, connect
 from app.store.engine import LocalEngine
 
+KINDS = ["server", "cluster", "sentinel", "memory"]
+_serial = itertools.count()
 
-@pytest.fixture(scope="module")
+
+@pytest.fixture(scope="session")
 def cluster() -> Iterator[str]:
     """A real Cluster of one node that owns all slots: it refuses commands whose keys differ in slot."""
     with LocalEngine(extra_args=("--cluster-enabled", "yes")) as node:
@@ -27,7 +34,7 @@ def cluster() -> Iterator[str]:
         yield f"redis+cluster://127.0.0.1:{node.port}"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def sentinel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real Sentinel that watches a real primary."""
     with LocalEngine() as primary:
@@ -38,3 +45,22 @@ def sentinel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         config.write_text(f"port {port}\nsentinel monitor main 127.0.0.1 {primary.port} 1\n")
         with LocalEngine(port=port, config=config, extra_args=("--sentinel",)):
             yield f"redis+sentinel://127.0.0.1:{port}/main"
+
+
+@pytest.fixture(params=KINDS)
+async def connection(request: pytest.FixtureRequest, engine: LocalEngine) -> AsyncIterator[StoreConnection]:
+    """A connection to each kind in turn."""
+    url = {"server": engine.url, "memory": "memory://"}.get(request.param)
+    if url is None:
+        url = request.getfixturevalue(request.param)
+    client: Client = connect(parse_address(url), replica="test", timeout=2.0, max_connections=8)
+    made = StoreConnection(client, replica="test", timeout=2.0)
+    assert await made.probe(), url
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def handle_id(request: pytest.FixtureRequest) -> str:
+    """An id that no other test has."""
+    return f"test-{abs(hash(request.node.nodeid)) % 10**9:010d}-{next(_serial):05d}"

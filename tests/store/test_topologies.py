@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from app.models import CallRecord, Family, HandleRecord
 from app.store import keys
 from app.store.address import parse_address
 from app.store.connection import StoreConnection
-from app.store.driver import Client, connect
+from app.store.driver import connect
 from app.store.engine import LocalEngine
 from app.store.handles import Answered, Gone, HandleStore, OtherFamily, Pending, Spent, Unknown, Won
 
 OFFER = "ab" * 32
 OTHER_OFFER = "cd" * 32
-KINDS = ["server", "cluster", "sentinel", "memory"]
-
-
-@pytest.fixture(params=KINDS)
-async def connection(request: pytest.FixtureRequest, engine: LocalEngine) -> AsyncIterator[StoreConnection]:
-    url = {"server": engine.url, "memory": "memory://"}.get(request.param)
-    if url is None:
-        url = request.getfixturevalue(request.param)
-    client: Client = connect(parse_address(url), replica="test", timeout=2.0, max_connections=8)
-    made = StoreConnection(client, replica="test", timeout=2.0)
-    assert await made.probe(), url
-    yield made
-    await made.close()
 
 
 @pytest.fixture
@@ -52,14 +37,6 @@ def record(handle_id: str, *, max_calls: int = 0) -> HandleRecord:
         max_calls=max_calls,
         sealed_key="seal1.AAAA",
     )
-
-
-_serial = iter(range(10_000))
-
-
-@pytest.fixture
-def handle_id(request: pytest.FixtureRequest) -> str:
-    return f"test-{abs(hash(request.node.nodeid)) % 10**9:010d}-{next(_serial):05d}"
 
 
 async def claim(store: HandleStore, handle_id: str, offer: str = OFFER, nonce: str = "n1") -> object:

@@ -82,3 +82,20 @@ async def relay(
         data=fresh_offer() if offer is None else offer,
         headers={"Authorization": f"Bearer {handle}", "Content-Type": "application/sdp", **headers},
     )
+
+
+async def called(
+    http: aiohttp.ClientSession, base: str, handle: str, offer: bytes | None = None, **headers: str
+) -> str:
+    """Relay at ``base`` and return the call id."""
+    reply = await relay(http, base, handle, offer, **headers)
+    assert reply.status == 201, reply
+    return reply.headers["location"].rpartition("/")[2]
+
+
+async def hang_up(
+    http: aiohttp.ClientSession, base: str, credential: str, call_id: str, **headers: str
+) -> Reply:
+    """End a call at ``base`` with a client key or a handle."""
+    url = f"{base}/v1/realtime/calls/{call_id}/hangup"
+    return await post(http, url, headers={"Authorization": f"Bearer {credential}", **headers})

@@ -152,7 +152,7 @@ def watch(app: web.Application, conformance: Conformance) -> None:
         conformance.see(
             Exchange(
                 request.method,
-                request.path,
+                request.rel_url.raw_path,
                 response.status,
                 {name.lower(): value for name, value in response.headers.items()},
                 body,

@@ -48,6 +48,13 @@ def forge(
     return PREFIX + jwt.encode(kept, key, algorithm=algorithm or "none", headers=fields)
 
 
+def aged(handle: str, signing_ring: str, *, seconds: int) -> str:
+    """The handle as it is ``seconds`` after its expiry, whenever that will be."""
+    claims, now = claims_of(handle), int(time.time())
+    life = claims["exp"] - claims["iat"]
+    return forge(handle, key_of(signing_ring), iat=now - seconds - life, exp=now - seconds)
+
+
 def unsigned(handle: str) -> str:
     """The handle with ``alg: none`` and no signature, written out by hand."""
 

@@ -1,6 +1,8 @@
-"""What schemathesis cannot know of our media types: how an offer looks, and that an answer is text."""
+"""What schemathesis cannot know: how an offer looks, that an answer is text, and which call there is."""
 
 from __future__ import annotations
+
+import os
 
 import schemathesis
 from hypothesis import strategies as st
@@ -10,6 +12,12 @@ from tests.support.offers import offer_of
 # The service itself keeps the answer to an offer, so most offers should be new to it.
 OFFERS = st.integers(min_value=1, max_value=2**62).map(offer_of)
 
+# Of all ids one is a call's, which the run names: ending it again succeeds again.
+CALL_IDS = st.one_of(
+    st.just(os.environ.get("CALL_ID", "rtc_none")), st.from_regex(r"[A-Za-z0-9_-]{1,128}", fullmatch=True)
+)
+
+schemathesis.openapi.format("call-id", CALL_IDS)
 schemathesis.openapi.media_type("application/sdp", OFFERS)
 schemathesis.openapi.format("sdp-offer", OFFERS.map(bytes.decode))
 

@@ -41,6 +41,18 @@ class Service:
     async def relay(self, handle: str, offer: bytes | None = None, **headers: str) -> Reply:
         return await api.relay(self.http, self.base, handle, offer, **headers)
 
+    async def called(self, handle: str) -> str:
+        """Relay and return the call id."""
+        return await api.called(self.http, self.base, handle)
+
+    async def hang_up(self, credential: str, call_id: str, **headers: str) -> Reply:
+        return await api.hang_up(self.http, self.base, credential, call_id, **headers)
+
+    def call(self, call_id: str) -> dict[str, Any]:
+        """What the provider remembers of a call."""
+        (found,) = [call for call in self.provider.calls.reports() if call["call_id"] == call_id]
+        return found
+
     async def post(self, path: str, **options: Any) -> Reply:
         return await api.post(self.http, self.base + path, **options)
 

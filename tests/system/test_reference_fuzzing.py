@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from app.web.openapi.document import Document, load_document, operations
-from tests.support.api import post
+from tests.support.api import called, post
 from tests.support.processes import ROOT
 from tests.support.stack import Stack
 
@@ -65,12 +65,14 @@ async def handle(http: aiohttp.ClientSession, stack: Stack, kind: str, model: st
 async def test_schemathesis_finds_nothing_at_any_operation(
     http: aiohttp.ClientSession, stack: Stack, tmp_path: Path
 ) -> None:
+    realtime = await handle(http, stack, "", "gpt-realtime")
     printed, report = schemathesis(
         stack,
         tmp_path,
         REFERENCE,
         CLIENT_KEY=stack.planted.client_key,
-        HANDLE=await handle(http, stack, "", "gpt-realtime"),
+        HANDLE=realtime,
+        CALL_ID=await called(http, stack.b.url, realtime),
         TRANSLATION_HANDLE=await handle(http, stack, "translations/", "gpt-realtime-translate"),
     )
     assert (report["exit_code"], report["failures"], report["errors"]) == (0, [], []), printed

@@ -34,7 +34,7 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     ("app.grants",),
     # Use cases, each over what it is made of.
     ("app.mint_attempts",),
-    ("app.minting",),
+    ("app.minting", "app.hangup"),
     ("app.relay",),
     # Settings stand above the use cases: those get plain values.
     ("app.settings",),
@@ -92,6 +92,7 @@ PURE: Final = frozenset(
         "app.upstream.base",
         "app.upstream.openai",
         "app.upstream.azure",
+        "app.upstream.hangup",
         "app.upstream.providers",
         "app.web.cors",
         "app.web.schemas",

@@ -39,6 +39,7 @@ ADVICE: dict[str, tuple[str, ...]] = {
     "azure/client_secrets-401-PermissionDenied": ("azure-main.entra", "Cognitive Services OpenAI User"),
     "azure/client_secrets-500-path_as_message": ("azure-main.base_url", "azure-preview"),
     "azure/client_secrets-429-rate_limit": ("quota", "second deployment"),
+    "azure/hangup-401-wrong_key": ("azure-main.api_key", "azure-main.base_url"),
     "azure/calls-401-expired_key": ("has expired", "mint a new handle"),
     "azure-preview/sessions-400-OpperationNotSupported": ("azure-preview-main.model", "region"),
     "azure-preview/sessions-400-api_version": ("azure-preview-main.api_version", "2025-04-01-preview"),
@@ -54,12 +55,15 @@ ADVICE: dict[str, tuple[str, ...]] = {
     "openai/client_secrets-404-model_not_found": ("openai-main.model", "openai-main.api_key"),
     "openai/client_secrets-429-insufficient_quota": ("openai-main.api_key", "no credit", "waiting does not"),
     "openai/client_secrets-429-rate_limit": ("openai-main.api_key", "wait"),
+    "openai/hangup-401": ("openai-main.api_key", "openai-main.base_url"),
+    "openai/hangup-429-rate_limit": ("openai-main.api_key", "wait"),
     "openai/calls-401-expired_key": ("has expired", "mint a new handle"),
     "openai/calls-429-rate_limit": ("openai-main.api_key", "wait"),
 }
 # Nobody's setting: the caller's own field, the offer, or a failure inside the provider.
 UNEXPLAINED = {
     "azure/calls-400-invalid_offer",
+    "azure/hangup-404-resource_not_found",
     "openai/calls-400-invalid_offer",
     "openai/calls-404-call_id_not_found",
     "openai/calls-503-overloaded",
@@ -68,7 +72,10 @@ UNEXPLAINED = {
     "openai/client_secrets-500",
     "openai/client_secrets-502-front_end",
     "openai/client_secrets-503-overloaded",
+    "openai/hangup-500",
 }
+# That a call is gone is what a hang-up wants.
+NO_REFUSALS = {f"{provider}/hangup-404-call_id_not_found" for provider in ("azure", "openai")}
 # Read with a deployment that signs in with Entra, below.
 BY_TOKEN = {"azure/client_secrets-401-token_refused"}
 
@@ -78,6 +85,9 @@ def refusal(sample: Sample, place: Deployment) -> UpstreamError:
     if sample.endpoint in MINTS:
         with pytest.raises(UpstreamError) as refused:
             provider.read_mint(place, sample.response)
+    elif sample.endpoint == "hangup":
+        with pytest.raises(UpstreamError) as refused:
+            provider.read_hangup(place, sample.response)
     else:
         with pytest.raises(UpstreamError) as refused:
             provider.read_answer(place, Secret(EPHEMERAL_KEY), sample.response)
@@ -88,7 +98,9 @@ def advice(sample_name: str, **changes: Any) -> str:
     """The sentence at the end of the answer's message."""
     sample = load(sample_name)
     place = deployment(sample.provider, **changes)
-    operation: Operation = "mint" if sample.endpoint in MINTS else "relay"
+    operation: Operation = "hangup" if sample.endpoint == "hangup" else "relay"
+    if sample.endpoint in MINTS:
+        operation = "mint"
     error = refusal(sample, place)
     body = orjson.loads(sample.response.body)
     raw = body.get("error", body)
@@ -102,7 +114,7 @@ def advice(sample_name: str, **changes: Any) -> str:
 
 def test_every_refusal_among_the_samples_is_explained_or_known_to_be_nobodys_setting() -> None:
     refusals = {name for name in names() if not re.search(r"-20[01]", name)}
-    assert refusals == ADVICE.keys() | UNEXPLAINED | BY_TOKEN
+    assert refusals == ADVICE.keys() | UNEXPLAINED | BY_TOKEN | NO_REFUSALS
 
 
 @pytest.mark.parametrize("name", ADVICE)

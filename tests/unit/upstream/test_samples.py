@@ -66,6 +66,13 @@ READINGS = {
         429, "rate_limit_exceeded", "concurrent sessions", retry_after=3, limits=OPENAI_LIMITS
     ),
     "openai/calls-503-overloaded": Reading(503, "upstream_error", "failed with status 503", retry_after=5),
+    "openai/hangup-401": Reading(401, "invalid_api_key", REFUSED_CREDENTIAL),
+    "openai/hangup-429-rate_limit": Reading(
+        429, "rate_limit_exceeded", "Limit 200, Used 200", retry_after=7, limits=OPENAI_LIMITS
+    ),
+    "openai/hangup-500": Reading(500, "upstream_error", "The provider failed with status 500."),
+    "azure/hangup-401-wrong_key": Reading(401, "401", REFUSED_CREDENTIAL),
+    "azure/hangup-404-resource_not_found": Reading(404, "404", "Resource not found"),
     "azure/client_secrets-400-OpperationNotSupported": Reading(
         400, "OpperationNotSupported", "does not work with the specified model"
     ),
@@ -100,7 +107,8 @@ READINGS = {
     "azure/calls-400-invalid_offer": Reading(400, "invalid_offer", "could not be parsed"),
     "azure/calls-401-expired_key": Reading(401, "401", REFUSED_CREDENTIAL),
 }
-SUCCESSES = {f"{provider}/{sample}" for provider in GA for sample in ("client_secrets-200", "calls-201")} | {
+GA_SUCCESSES = ("client_secrets-200", "calls-201", "hangup-200", "hangup-404-call_id_not_found")
+SUCCESSES = {f"{provider}/{sample}" for provider in GA for sample in GA_SUCCESSES} | {
     f"azure-preview/{sample}"
     for sample in ("sessions-200", "sessions-200-no_expiry", "realtimertc-200", "realtimertc-201")
 }
@@ -112,6 +120,8 @@ def read(sample: Sample) -> object:
     place = deployment(sample.provider)
     if sample.endpoint in MINTS:
         return provider.read_mint(place, sample.response)
+    if sample.endpoint == "hangup":
+        return provider.read_hangup(place, sample.response)
     return provider.read_answer(place, Secret(EPHEMERAL_KEY), sample.response)
 
 
@@ -173,3 +183,9 @@ def test_an_answer_is_read_byte_for_byte_with_its_call_id(provider: ProviderName
     assert answer.sdp == sample.response.body
     assert answer.sdp.endswith(b"\r\n")
     assert answer.call_id == call_id
+
+
+@pytest.mark.parametrize("provider", GA)
+def test_a_call_is_over_whether_the_provider_ended_it_or_knew_it_no_longer(provider: ProviderName) -> None:
+    assert read(load(f"{provider}/hangup-200")) is True
+    assert read(load(f"{provider}/hangup-404-call_id_not_found")) is False

@@ -40,6 +40,7 @@ TABLE = {
     "store_unavailable": 503,
     "overloaded": 503,
     "draining": 503,
+    "call_id_not_found": 404,
     "not_found": 404,
     "method_not_allowed": 405,
     "internal_error": 500,

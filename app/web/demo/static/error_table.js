@@ -150,6 +150,11 @@ export const OURS = {
     "An offer of this size is unusual: another browser makes a smaller one. The limit is CLOAKROOM_MAX_BODY_BYTES.",
     AGAIN,
   ],
+  call_id_not_found: [
+    "There is no such call here",
+    "It is on record no longer, or another client made it. Hanging up in the browser ends it too.",
+    AGAIN,
+  ],
   not_found: MISMATCH,
   method_not_allowed: MISMATCH,
   unsupported_media_type: MISMATCH,

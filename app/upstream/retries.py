@@ -1,0 +1,81 @@
+"""Sends a request that does no harm when it arrives twice, again and again within one deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from app.errors import CloakroomError, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from app.upstream.base import UpstreamRequest, UpstreamResponse
+from app.upstream.client import NoAnswer, NotConnected, UpstreamClient
+
+Read = TypeVar("Read")
+
+MAX_TRIES: Final = 3
+RETRY_STATUSES: Final = frozenset({429, 500, 502, 503, 504})
+# A 429 that no waiting mends (contracts, section 1).
+_HOPELESS_CODES: Final = frozenset({"insufficient_quota"})
+_BACKOFF_SECONDS: Final = 0.1
+# One stalled try must leave time for another within the deadline.
+_SHARE_OF_A_TRY: Final = 0.6
+# A try that starts with less than this left would only turn the cause into a timeout.
+_LEAST_SHARE_OF_A_TRY: Final = 0.2
+
+
+async def send_until_answered(
+    upstream: UpstreamClient,
+    request: UpstreamRequest,
+    read: Callable[[UpstreamResponse], Read],
+    *,
+    deadline: float,
+    monotonic: Callable[[], float],
+) -> Read:
+    """Send, read, and send again after a failure that may pass.
+
+    Args:
+        read: makes the result of an answer; raises ``UpstreamError`` for a refusal.
+        deadline: seconds for all tries and pauses together.
+        monotonic: returns seconds.
+
+    Raises:
+        UpstreamError, UpstreamUnreachable, UpstreamTimeout: the last failure.
+    """
+    end = monotonic() + deadline
+    tries = 0
+    while True:
+        tries += 1
+        left = max(end - monotonic(), 0.001)
+        result = await _try(upstream, request, timeout=min(left, deadline * _SHARE_OF_A_TRY))
+        pause = _BACKOFF_SECONDS * 2**tries * random.uniform(0.5, 1)  # noqa: S311 - spreads load, no secret
+        if isinstance(result, UpstreamResponse):
+            try:
+                return read(result)
+            except UpstreamError as refused:
+                if result.status not in RETRY_STATUSES or refused.upstream_code in _HOPELESS_CODES:
+                    raise
+                pause = pause if refused.retry_after is None else refused.retry_after
+                failure: CloakroomError = refused
+        else:
+            failure = result
+        worthwhile = monotonic() + pause + deadline * _LEAST_SHARE_OF_A_TRY < end
+        if tries == MAX_TRIES or not worthwhile:
+            raise failure
+        await asyncio.sleep(pause)
+
+
+async def _try(
+    upstream: UpstreamClient,
+    request: UpstreamRequest,
+    *,
+    timeout: float,  # noqa: ASYNC109
+) -> UpstreamResponse | CloakroomError:
+    try:
+        return await upstream.post(request, timeout=timeout)
+    except NotConnected:
+        return UpstreamUnreachable("The provider cannot be reached.", retry_after=1)
+    except NoAnswer as failure:
+        if failure.timed_out:
+            return UpstreamTimeout("The provider did not answer in time.")
+        return UpstreamError("The provider broke off its answer.")

@@ -1,0 +1,112 @@
+"""Call records in every kind of store: read back, ended once, and never kept alive by it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from app.models import CallRecord
+from app.store import keys
+from app.store.calls import CallStore
+from app.store.connection import StoreConnection
+from app.store.handles import HandleStore
+
+OFFER = "ab" * 32
+RETENTION = 7200
+
+
+@pytest.fixture
+def calls(connection: StoreConnection) -> CallStore:
+    return CallStore(connection)
+
+
+@pytest.fixture
+def call(handle_id: str) -> CallRecord:
+    return CallRecord(
+        f"rtc_{handle_id}", handle_id, "sweden", "gpt-realtime", "shop", "user-7", 1_234, "replica-b"
+    )
+
+
+async def register(connection: StoreConnection, call: CallRecord) -> None:
+    """What a relay does."""
+    store = HandleStore(connection, replica="replica-b")
+    await store.settle(call.handle, OFFER, "seal1.BBBB", call, window=30, retention=RETENTION)
+
+
+def raw(connection: StoreConnection) -> Any:
+    """The driver's own client."""
+    return connection._client
+
+
+async def test_a_call_reads_back_as_it_was_relayed_and_has_not_ended(
+    calls: CallStore, connection: StoreConnection, call: CallRecord
+) -> None:
+    await register(connection, call)
+    assert await calls.get(call.id) == call
+    assert call.ended_at is None
+    anonymous = replace(call, id=call.id + "_2", subject="")
+    await register(connection, anonymous)
+    assert await calls.get(anonymous.id) == anonymous
+
+
+async def test_a_call_that_nobody_relayed_is_none(calls: CallStore, call: CallRecord) -> None:
+    assert await calls.get(call.id) is None
+
+
+async def test_the_end_is_noted_and_the_record_ends_when_it_would_have(
+    calls: CallStore, connection: StoreConnection, call: CallRecord
+) -> None:
+    await register(connection, call)
+    await raw(connection).pexpire(keys.call(call.id), 60_000)
+    await calls.mark_ended(call.id, ended_at=2_000, ended_by="replica-a")
+    assert await calls.get(call.id) == replace(call, ended_at=2_000, ended_by="replica-a")
+    assert 50_000 < await raw(connection).pttl(keys.call(call.id)) <= 60_000
+
+
+async def test_of_many_ends_at_once_exactly_one_stays_and_a_repeat_changes_nothing(
+    calls: CallStore, connection: StoreConnection, call: CallRecord
+) -> None:
+    await register(connection, call)
+    await asyncio.gather(
+        *(calls.mark_ended(call.id, ended_at=2_000 + n, ended_by=f"replica-{n}") for n in range(8))
+    )
+    ended = await calls.get(call.id)
+    assert ended is not None
+    assert ended.ended_at is not None
+    # Time and replica are of the same one.
+    assert ended.ended_by == f"replica-{ended.ended_at - 2_000}"
+    await calls.mark_ended(call.id, ended_at=9_999, ended_by="late")
+    assert await calls.get(call.id) == ended
+
+
+async def test_the_end_of_a_record_that_is_gone_makes_no_new_one(
+    calls: CallStore, connection: StoreConnection, call: CallRecord
+) -> None:
+    await calls.mark_ended(call.id, ended_at=2_000, ended_by="replica-a")
+    assert await raw(connection).exists(keys.call(call.id)) == 0
+    assert await calls.get(call.id) is None
+
+
+async def test_a_relay_that_settles_late_does_not_bring_an_ended_call_back(
+    calls: CallStore, connection: StoreConnection, call: CallRecord
+) -> None:
+    """A settlement whose reply was lost is repeated, perhaps after the hang-up."""
+    await register(connection, call)
+    await calls.mark_ended(call.id, ended_at=2_000, ended_by="replica-a")
+    await register(connection, call)
+    assert await calls.get(call.id) == replace(call, ended_at=2_000, ended_by="replica-a")
+
+
+async def test_a_hash_that_no_relay_wrote_is_no_call(
+    calls: CallStore, connection: StoreConnection, call: CallRecord
+) -> None:
+    for fields in ({"client": "shop"}, {"handle": call.handle, "client": "shop"}):
+        await raw(connection).hset(keys.call(call.id), mapping=fields)
+        assert await calls.get(call.id) is None
+    await raw(connection).hset(keys.call(call.id), mapping={"relayed_at": 1_234})
+    found = await calls.get(call.id)
+    assert found == CallRecord(call.id, call.handle, "", "", "shop", "", 1_234, "")
+    await raw(connection).delete(keys.call(call.id))

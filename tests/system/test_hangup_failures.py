@@ -1,0 +1,89 @@
+"""A hang-up whose provider, store or caller fails, with real processes: told, repeatable, and never lost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+
+import aiohttp
+import openai
+import pytest
+import redis as sync_redis
+
+from app.store import keys
+from tests.support.api import hang_up
+from tests.support.stack import Stack
+from tests.system.hangups import call_at, line_of, made, sdk, until
+
+
+@pytest.fixture
+def stack() -> Iterator[Stack]:
+    """A stack of one's own, since these tests break it."""
+    with Stack(peer="static") as own:
+        yield own
+
+
+async def test_a_provider_that_fails_is_told_and_the_next_hang_up_succeeds(
+    stack: Stack, http: aiohttp.ClientSession
+) -> None:
+    _, call_id = await made(stack, http)
+    async with sdk(stack.a, stack.planted.client_key) as client:
+        stack.sandbox.control(
+            "POST", "faults", {"kind": "status", "path": "hangup", "status": 503, "times": 3}
+        )
+        with pytest.raises(openai.InternalServerError) as refused:
+            await client.realtime.calls.hangup(call_id)
+        assert (refused.value.status_code, refused.value.type) == (503, "upstream_error")
+        assert call_at(stack, call_id)["ended_at"] is None
+        line = line_of(stack.a, call_id)
+        assert (line["level"], line["code"], line["deployment"]) == ("error", "upstream_error", "openai")
+        # The answer that is lost was to a hang-up that was done: the second try finds the call gone.
+        stack.sandbox.control("POST", "faults", {"kind": "drop_after", "path": "hangup"})
+        await client.realtime.calls.hangup(call_id)
+    assert call_at(stack, call_id)["end_reason"] == "hangup"
+    assert line_of(stack.a, call_id)["outcome"] == "gone"
+
+
+async def test_a_store_that_dies_before_is_a_503_and_after_it_the_end_is_noted_late(
+    stack: Stack, http: aiohttp.ClientSession
+) -> None:
+    handle, call_id = await made(stack, http)
+    os.kill(stack.engine.pid, signal.SIGSTOP)
+    try:
+        # The issue's own promise is one second; the rest is room for a busy machine.
+        async with asyncio.timeout(1.5):
+            reply = await hang_up(http, stack.a.url, handle, call_id)
+        assert (reply.status, reply.code) == (503, "store_unavailable")
+        assert reply.headers["retry-after"] == "1"
+        assert call_at(stack, call_id)["ended_at"] is None
+    finally:
+        os.kill(stack.engine.pid, signal.SIGCONT)
+    stack.sandbox.control("POST", "faults", {"kind": "delay", "path": "hangup", "seconds": 1.0})
+    hanging_up = asyncio.create_task(hang_up(http, stack.b.url, handle, call_id))
+    await asyncio.sleep(0.5)
+    os.kill(stack.engine.pid, signal.SIGSTOP)
+    try:
+        assert (await hanging_up).status == 200
+    finally:
+        os.kill(stack.engine.pid, signal.SIGCONT)
+    late = await asyncio.to_thread(stack.b.wait_for_event, "settled_late", seconds=10)
+    assert (late["what"], late["call_id"]) == ("ended", call_id)
+    with sync_redis.Redis.from_url(stack.engine.url, decode_responses=True) as store:
+        assert store.hget(keys.call(call_id), "ended_by") == "replica-b"
+        assert 0 < int(str(store.pttl(keys.call(call_id)))) <= 7_200_000
+
+
+async def test_a_caller_that_leaves_midway_does_not_keep_the_call_alive_or_the_end_off_the_record(
+    stack: Stack, http: aiohttp.ClientSession
+) -> None:
+    """A page that hangs up as it closes does not wait for the answer."""
+    handle, call_id = await made(stack, http)
+    stack.sandbox.control("POST", "faults", {"kind": "delay", "path": "hangup", "seconds": 1.0})
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await hang_up(http, stack.a.url, handle, call_id)
+    await until(lambda: call_at(stack, call_id)["end_reason"] == "hangup")
+    with sync_redis.Redis.from_url(stack.engine.url) as store:
+        await until(lambda: bool(store.hexists(keys.call(call_id), "ended_at")))

@@ -1,0 +1,25 @@
+"""What the tests of hanging up look at: the provider's journal, and the record in the store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis.asyncio as redis
+
+from app.store import keys
+from app.store.engine import LocalEngine
+from tests.support.service import Service
+
+
+def hangups(service: Service) -> list[dict[str, Any]]:
+    """The hang-ups that reached the provider."""
+    return [dict(entry) for entry in service.provider.journal.reports() if entry["operation"] == "hangup"]
+
+
+async def record(service: Service, engine: LocalEngine, call_id: str) -> tuple[dict[str, str], int]:
+    """The call's hash and its remaining life in milliseconds."""
+    client: Any = redis.Redis.from_url(engine.url, decode_responses=True)
+    try:
+        return await client.hgetall(keys.call(call_id)), await client.pttl(keys.call(call_id))
+    finally:
+        await client.aclose()
