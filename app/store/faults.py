@@ -12,6 +12,7 @@ from typing import Final, Literal
 from redis.exceptions import (
     AuthenticationError,
     MaxConnectionsError,
+    MovedError,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
@@ -59,7 +60,6 @@ _WORDS: Final[Mapping[str, Trouble]] = {
     "select is not allowed in cluster": "database",
     "no master found": "topology",
     "cluster": "topology",
-    "moved ": "topology",
     "no permissions": "permission",
 }
 
@@ -85,6 +85,8 @@ def fault_of(error: BaseException) -> StoreFault:
         return StoreFault("full", "the server's memory is full")
     if isinstance(error, AuthenticationError):
         return StoreFault("auth", "the server refuses the user or the password")
+    if isinstance(error, MovedError):
+        return StoreFault("topology", "the server is one node of a Cluster")
     if isinstance(error, MaxConnectionsError):
         return StoreFault("other", "the server takes no more connections")
     lowered = text.lower()

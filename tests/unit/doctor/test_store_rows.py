@@ -1,0 +1,164 @@
+"""Judging what a store says of itself, for the answers that no server at hand gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from redis import exceptions
+
+from app.doctor.finding import Finding
+from app.doctor.store_faults import fix_for
+from app.doctor.store_rows import (
+    clock_finding,
+    cluster_finding,
+    info_findings,
+    persistence_finding,
+    role_finding,
+)
+from app.store.faults import StoreFault, Trouble, fault_of
+from app.store.inspection import NodeFacts
+
+INFO: dict[str, Any] = {
+    "redis_version": "7.2.4",
+    "maxmemory": 0,
+    "maxmemory_policy": "noeviction",
+    "used_memory": 1_048_576,
+    "aof_enabled": 0,
+    "role": "master",
+    "connected_slaves": 0,
+    "cluster_enabled": 0,
+}
+
+
+def judged(limited_uses: bool = False, /, **changes: Any) -> dict[str, Finding]:
+    nodes = [NodeFacts("", {**INFO, **changes})]
+    return {row.name: row for row in info_findings(nodes, limited_uses=limited_uses)}
+
+
+@pytest.mark.parametrize(
+    ("info", "status"),
+    [
+        ({"redis_version": "6.2.14"}, "fail"),
+        ({"redis_version": "7.0.0"}, "ok"),
+        ({"redis_version": "10.1.0"}, "ok"),
+        ({"redis_version": "unheard-of"}, "fail"),
+        # Valkey tells a Redis version, too, and the one that counts for it is its own.
+        ({"redis_version": "6.2.0", "valkey_version": "8.0.1"}, "ok"),
+    ],
+)
+def test_versions_below_7_fail_and_any_valkey_passes(info: dict[str, str], status: str) -> None:
+    row = judged(**info)["version"]
+    assert row.status == status
+    if status == "fail":
+        assert "CLOAKROOM_REDIS_URL to Redis 7.0" in row.fix
+
+
+def test_memory_warns_above_four_fifths_of_its_limit() -> None:
+    assert judged(used_memory=80, maxmemory=100)["memory"].status == "ok"
+    assert judged(used_memory=81, maxmemory=100)["memory"].status == "warn"
+    assert judged(used_memory=2_097_152)["memory"].detail == "2.0 MB used, no limit"
+
+
+def test_rows_of_several_nodes_name_them() -> None:
+    nodes = [NodeFacts("a:1", INFO), NodeFacts("b:2", {**INFO, "maxmemory_policy": "volatile-lru"})]
+    rows = list(info_findings(nodes, limited_uses=False))
+    assert [row.detail for row in rows if row.name == "version"] == ["Redis 7.2.4 (a:1)", "Redis 7.2.4 (b:2)"]
+    assert [row.status for row in rows if row.name == "eviction"] == ["ok", "warn"]
+
+
+def test_eviction_fails_only_where_it_could_give_a_use_back() -> None:
+    bad = {"maxmemory_policy": "allkeys-lru"}
+    assert judged(True, **bad)["eviction"].status == "warn"
+    assert judged(False, maxmemory=1000, **bad)["eviction"].status == "warn"
+    assert judged(True, maxmemory=1000, **bad)["eviction"].status == "fail"
+
+
+def test_snapshots_that_are_not_told_are_no_warning() -> None:
+    assert persistence_finding(INFO, None).status == "ok"
+    assert persistence_finding(INFO, "").detail == "nothing on disk"
+    assert persistence_finding(INFO, "900 1").status == "warn"
+    assert persistence_finding({**INFO, "aof_enabled": 1}, "").status == "warn"
+
+
+def test_replicas_are_counted_and_a_replica_is_refused() -> None:
+    assert role_finding("server", [NodeFacts("", {**INFO, "connected_slaves": 2})]).detail.endswith(
+        "2 replicas"
+    )
+    assert role_finding("server", [NodeFacts("", {**INFO, "role": "slave"})]).status == "fail"
+
+
+def test_a_cluster_must_be_ok_and_whole() -> None:
+    assert cluster_finding({"cluster_state": "ok", "cluster_slots_ok": "16384"}, 3).status == "ok"
+    broken = cluster_finding({"cluster_state": "fail", "cluster_slots_ok": "10000"}, 3)
+    assert broken.status == "fail"
+    assert "10000 of 16384" in broken.detail
+
+
+@pytest.mark.parametrize(("skew", "status"), [(0, "ok"), (5, "ok"), (-5, "ok"), (6, "warn"), (-600, "warn")])
+def test_the_store_s_clock_never_fails_since_expiry_is_relative(skew: float, status: str) -> None:
+    assert clock_finding("clock", 1000 + skew, 1000).status == status
+
+
+@pytest.mark.parametrize(
+    ("error", "trouble"),
+    [
+        (exceptions.ConnectionError("Error 111 connecting to 10.0.0.9:6379. Connect call failed"), "refused"),
+        (exceptions.ConnectionError("Error -2 connecting to cache:6379. Name or service not known."), "name"),
+        (
+            exceptions.ConnectionError("Error 1 connecting: [SSL: CERTIFICATE_VERIFY_FAILED] certificate"),
+            "tls",
+        ),
+        (exceptions.TimeoutError("Timeout connecting to server"), "timeout"),
+        (exceptions.AuthenticationError("invalid username-password pair or user is disabled."), "auth"),
+        (exceptions.ReadOnlyError("You can't write against a read only replica."), "readonly"),
+        (exceptions.OutOfMemoryError("command not allowed when used memory > 'maxmemory'."), "full"),
+        (exceptions.RedisClusterException("Redis Cluster cannot be connected."), "topology"),
+        (exceptions.MovedError("7638 10.0.0.9:6379"), "topology"),
+        (exceptions.MaxConnectionsError("Too many connections"), "other"),
+        (exceptions.BusyLoadingError("LOADING Redis is loading the dataset in memory"), "other"),
+        (exceptions.ResponseError("DB index is out of range"), "database"),
+        (OSError("no route to host"), "other"),
+    ],
+)
+def test_every_driver_error_has_a_kind_and_a_mend(error: Exception, trouble: Trouble) -> None:
+    fault = fault_of(error)
+    assert fault.trouble == trouble
+    assert "CLOAKROOM_REDIS_URL" in fix_for(fault) or fix_for(fault).startswith("redis-cli ")
+    assert "10.0.0.9" not in fault.text
+
+
+def test_sentinel_s_error_is_cut_before_its_connection_pool() -> None:
+    error = exceptions.ConnectionError(
+        "No master found for 'main' : <redis.asyncio.client.Redis(<pool secret>)>"
+    )
+    fault = fault_of(error)
+    assert fault.trouble == "topology"
+    assert fault.text == "ConnectionError: No master found for 'main'"
+
+
+@pytest.mark.parametrize(
+    ("text", "grant"),
+    [
+        ("User app has no permissions to run the 'hset' command", "+hset"),
+        ("User app has no permissions to run the 'client|setname' command", "+client|setname"),
+        ("No permissions to access a key", "'~cloakroom:*'"),
+    ],
+)
+def test_a_missing_permission_names_what_to_grant(text: str, grant: str) -> None:
+    for error in (
+        exceptions.NoPermissionError(text),
+        exceptions.ResponseError(f"ACL failure in script: {text} script: abc"),
+        exceptions.NoPermissionError(
+            f"Command # 2 (HSET k value-of-somebody) of pipeline caused error: {(text,)!r}"
+        ),
+    ):
+        fault = fault_of(error)
+        assert fault.trouble == "permission"
+        assert fix_for(fault, user="app") == f"redis-cli ACL SETUSER app {grant}"
+        assert "value-of-somebody" not in fault.text
+
+
+def test_no_kind_of_trouble_is_without_a_mend() -> None:
+    for trouble in Trouble.__args__:  # type: ignore[attr-defined]
+        assert fix_for(StoreFault(trouble, "-"))
