@@ -20,6 +20,7 @@ from app.errors import StoreUnavailable
 from app.redaction import one_safe_line
 from app.store import keys
 from app.store.driver import Client, close
+from app.store.executor import Command, executor_for
 from app.store.faults import DRIVER_ERRORS
 from app.store.scripts import Script
 
@@ -46,6 +47,7 @@ class StoreConnection:
 
     def __init__(self, client: Client, *, replica: str, timeout: float, max_connections: int = 64) -> None:
         self._client = client
+        self._execute = executor_for(client)
         # Waiting for a free connection is done here, since the driver's blocking pool takes a lock and a
         # timer for each command.
         self._slots = asyncio.Semaphore(max_connections)
@@ -80,15 +82,17 @@ class StoreConnection:
         try:
             async with asyncio.timeout(self._timeout), self._slots:
                 try:
-                    reply = await self._client.evalsha(script.sha1, len(key_names), *key_names, *args)
+                    (reply,) = await self._execute(
+                        ("EVALSHA", script.sha1, len(key_names), *key_names, *args)
+                    )
                 except NoScriptError:
-                    reply = await self._client.eval(script.text, len(key_names), *key_names, *args)
+                    (reply,) = await self._execute(("EVAL", script.text, len(key_names), *key_names, *args))
         except DRIVER_ERRORS as error:
             raise self._failed(error, started) from error
         self._replied = time.monotonic()
         return reply
 
-    async def run_together(self, *commands: Sequence[Any]) -> list[Any]:
+    async def run_together(self, *commands: Command) -> list[Any]:
         """Send commands in one round trip, each for itself (no transaction), and return their replies.
 
         Raises:
@@ -98,10 +102,7 @@ class StoreConnection:
         started = time.monotonic()
         try:
             async with asyncio.timeout(self._timeout), self._slots:
-                pipeline = self._client.pipeline(transaction=False)
-                for command in commands:
-                    pipeline.execute_command(*command)
-                replies: list[Any] = await pipeline.execute()
+                replies = await self._execute(*commands)
         except DRIVER_ERRORS as error:
             raise self._failed(error, started) from error
         self._replied = time.monotonic()

@@ -51,7 +51,13 @@ APART: Final = frozenset({"app.sandbox"})
 # Libraries that only these may import; ``aiohttp`` in ``app.web`` and above is its server half.
 ONLY: Final[Mapping[str, frozenset[str]]] = {
     "redis": frozenset(
-        {"app.store.driver", "app.store.connection", "app.store.faults", "app.store.inspection"}
+        {
+            "app.store.driver",
+            "app.store.executor",
+            "app.store.connection",
+            "app.store.faults",
+            "app.store.inspection",
+        }
     ),
     "fakeredis": frozenset({"app.store.driver"}),
     "aiohttp": frozenset(
