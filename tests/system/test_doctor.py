@@ -1,4 +1,4 @@
-"""``cloakroom doctor`` as a person runs it: real processes all around, and what it says when one is unwell."""
+"""``cloakroom doctor`` as a person runs it: real processes all around, each of them well and unwell."""
 
 from __future__ import annotations
 
@@ -126,6 +126,13 @@ def test_all_is_well_with_store_openai_and_azure(well: Surroundings) -> None:
             assert run.row(check, name)["status"] == "ok"
     assert run.row("access")["status"] == "ok"
     assert well.sandbox.control("GET", "state")["keys"]["minted"] - before == 2
+
+
+def test_the_page_about_it_has_every_row(well: Surroundings) -> None:
+    page = (ROOT / "docs/doctor.md").read_text(encoding="utf-8")
+    run = well.doctor("--config", well.config(), "--mint", "--json")
+    missing = {one["name"] for one in run.findings if f"`{one['name']}`" not in page}
+    assert missing == set()
 
 
 def test_without_mint_nothing_is_minted_and_the_row_says_how_to_ask(well: Surroundings) -> None:

@@ -22,7 +22,8 @@ _TITLES: Final[Mapping[str, str]] = {
     "litellm": "LiteLLM's configuration",
     "store": "Store",
 }
-_WIDEST_NAME: Final = 28
+# A long name wraps rather than take the room of what is said of it.
+_SHARE_OF_NAMES: Final = 0.25
 _LONGEST_WORD: Final = max(map(len, _WORDS.values()))
 
 
@@ -30,7 +31,8 @@ def print_table(console: Console, report: Report, *, only_failures: bool) -> Non
     """Print a block an area, wrapped to the terminal; the fix stands below what it mends."""
     signs = console.encoding.lower().startswith("utf")
     findings = _shown(report, only_failures=only_failures)
-    width = min(max((len(finding.name) for finding in findings), default=0), _WIDEST_NAME)
+    widest = max((len(finding.name) for finding in findings), default=0)
+    width = min(widest, int(console.width * _SHARE_OF_NAMES))
     for place, group in groupby(findings, key=lambda finding: finding.place):
         rows = list(group)
         console.print(Text(_title(rows[0], place), style="bold"))
