@@ -270,6 +270,34 @@ def test_a_wrong_usage_is_status_2(well: Surroundings) -> None:
     assert well.doctor("--frobnicate").status == 2
 
 
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["lines", "json"])
+def test_a_reader_that_has_seen_enough_changes_neither_status_nor_peace(
+    form: list[str], well: Surroundings
+) -> None:
+    for model, status in (("voice-prod", 0), ("no-such", 1)):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app", "doctor", "--config", well.config(model=model), "--mint", *form],
+            env=well.environment(),
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        with process.stderr as stream:
+            complaints = stream.read()
+        assert (process.wait(30), complaints) == (status, b"")
+
+
+def test_a_terminal_that_knows_no_unicode_gets_every_row(well: Surroundings) -> None:
+    file = Path(well.config(model="ascii"))
+    file.write_text(file.read_text().replace("voice-eu", "\u00fcber-stimme"), encoding="utf-8")
+    run = well.doctor("--config", str(file), PYTHONIOENCODING="ascii")
+    assert run.status == 0, run.err
+    assert "?ber-stimme -> sweden" in run.out
+
+
 @pytest.mark.parametrize(("columns", "term"), [(80, "xterm-256color"), (120, "xterm-256color"), (80, "dumb")])
 def test_on_a_terminal_it_is_a_table_that_fits(columns: int, term: str, well: Surroundings) -> None:
     status, shown = on_a_terminal(well, columns, term)

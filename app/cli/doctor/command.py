@@ -60,11 +60,24 @@ def doctor(
 
 def _print(report: Report, *, as_document: bool, quiet: bool) -> None:
     if as_document:
-        sys.stdout.write(as_json(report, only_failures=quiet) + "\n")
+        _write(as_json(report, only_failures=quiet) + "\n")
         return
     console = Console(highlight=False)
-    # Not what rich takes for a terminal: FORCE_COLOR in a pipeline must not fold the lines.
-    if sys.stdout.isatty() and not console.is_dumb_terminal:
-        print_table(console, report, only_failures=quiet)
-    else:
-        print_lines(console, report, only_failures=quiet)
+    with console.capture() as captured:
+        # Not what rich takes for a terminal: FORCE_COLOR in a pipeline must not fold the lines.
+        if sys.stdout.isatty() and not console.is_dumb_terminal:
+            print_table(console, report, only_failures=quiet)
+        else:
+            print_lines(console, report, only_failures=quiet)
+    _write(captured.get())
+
+
+def _write(text: str) -> None:
+    """Write in whatever encoding there is; a reader that has seen enough does not change the exit status."""
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The interpreter flushes once more at its end, into nothing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
