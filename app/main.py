@@ -24,6 +24,7 @@ from app.keyring import parse_sealing_ring, parse_signing_ring
 from app.mint_attempts import MintAttempts
 from app.minting import Minter, MintPolicy
 from app.models import Client, ModelPolicy
+from app.ops.request_log import RequestLog
 from app.relay import Relay, RelayPolicy
 from app.sealing import Sealer
 from app.settings import Settings
@@ -64,7 +65,13 @@ def create_app(
     """
     cors = CorsPolicy(settings.cors_origins, own_origin=settings.public_url)
     shown_as = settings.replica if settings.demo_enabled else None
-    app = web.Application(middlewares=[gate(cors, max_in_flight=settings.max_in_flight, replica=shown_as)])
+    outer = gate(
+        cors,
+        request_log=RequestLog(replica=settings.replica, level=settings.log_level),
+        max_in_flight=settings.max_in_flight,
+        replica=shown_as,
+    )
+    app = web.Application(middlewares=[outer])
     app[SETTINGS] = settings
     app[LIFECYCLE] = Lifecycle()
     app[CLIENTS] = build_clients(settings)

@@ -56,9 +56,11 @@ async def serve(settings: Settings) -> None:
     gc.freeze()
     try:
         site = web.TCPSite(runner, settings.host, settings.port, backlog=BACKLOG)
+        # Before anybody is told that we listen: a signal may come the moment after.
+        stop = _on_signal()
         await site.start()
         _announce(settings, runner)
-        await _until_signal()
+        await stop.wait()
         app[LIFECYCLE].draining = True
         log.info("draining", seconds=settings.drain_seconds)
         await asyncio.sleep(settings.drain_seconds)
@@ -80,8 +82,8 @@ def _announce(settings: Settings, runner: web.AppRunner) -> None:
     )
 
 
-async def _until_signal() -> None:
-    """Wait for the first signal, and leave the second one to the system's default: the end, at once."""
+def _on_signal() -> asyncio.Event:
+    """The event that the first signal sets; a second one meets the system's default: the end, at once."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
 
     def received() -> None:
@@ -92,4 +94,4 @@ async def _until_signal() -> None:
 
     for number in _SIGNALS:
         loop.add_signal_handler(number, received)
-    await stop.wait()
+    return stop

@@ -17,7 +17,7 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from aiohttp import hdrs, web
@@ -25,6 +25,7 @@ from aiohttp.typedefs import Middleware
 
 from app.appkeys import LIFECYCLE, LOG_LINE, REQUEST_ID, Lifecycle, LogLine
 from app.errors import CloakroomError, OriginNotAllowed, Overloaded
+from app.ops.request_log import RequestLog
 from app.web.cors import ALLOW_METHODS, EXPOSE_HEADERS, MAX_AGE_SECONDS, CorsPolicy, allow_headers
 from app.web.errors import error_response, from_http_exception, internal_error
 
@@ -43,7 +44,9 @@ _BASE_HEADERS: Final = {
 }
 
 
-def gate(policy: CorsPolicy, *, max_in_flight: int, replica: str | None = None) -> Middleware:
+def gate(
+    policy: CorsPolicy, *, request_log: RequestLog, max_in_flight: int, replica: str | None = None
+) -> Middleware:
     """Build the middleware. ``max_in_flight`` counts requests of this process.
 
     ``replica`` is named in every answer, for the demo page; None names nobody.
@@ -98,7 +101,9 @@ def gate(policy: CorsPolicy, *, max_in_flight: int, replica: str | None = None) 
         )
         line = request.get(LOG_LINE)
         if line is not None:
-            _log(request, line, response.status, error, time.perf_counter() - started)
+            level = "info" if response.status < 500 else "error"
+            seconds = time.perf_counter() - started
+            request_log.write(level, line.event, _fields(request, line, response.status, error, seconds))
         return response
 
     return middleware
@@ -145,17 +150,16 @@ def _finish(
         response.force_close()
 
 
-def _log(
+def _fields(
     request: web.Request, line: LogLine, status: int, error: CloakroomError | None, seconds: float
-) -> None:
-    write = log.info if status < 500 else log.error
-    write(
-        line.event,
-        request_id=request[REQUEST_ID],
-        status=status,
-        code=error.answer_code if error is not None else None,
-        total_ms=round(seconds * 1000, 2),
-        provider_ms=round(line.timings.provider * 1000, 2),
-        store_ms=round(line.timings.store * 1000, 2),
+) -> dict[str, Any]:
+    """What the log line of a request tells; times in milliseconds."""
+    return {
+        "request_id": request[REQUEST_ID],
+        "status": status,
+        "code": error.answer_code if error is not None else None,
+        "total_ms": round(seconds * 1000, 2),
+        "provider_ms": round(line.timings.provider * 1000, 2),
+        "store_ms": round(line.timings.store * 1000, 2),
         **line.fields,
-    )
+    }
