@@ -103,10 +103,11 @@ async def test_a_relay_that_settles_late_does_not_bring_an_ended_call_back(
 async def test_a_hash_that_no_relay_wrote_is_no_call(
     calls: CallStore, connection: StoreConnection, call: CallRecord
 ) -> None:
-    for fields in ({"client": "shop"}, {"handle": call.handle, "client": "shop"}):
-        await raw(connection).hset(keys.call(call.id), mapping=fields)
+    client, key = raw(connection), keys.call(call.id)
+    for fields in ({"relayed_at": 1_234}, {"handle": call.handle}):
+        await client.hset(key, mapping={"client": "shop", **fields})
         assert await calls.get(call.id) is None
-    await raw(connection).hset(keys.call(call.id), mapping={"relayed_at": 1_234})
-    found = await calls.get(call.id)
-    assert found == CallRecord(call.id, call.handle, "", "", "shop", "", 1_234, "")
-    await raw(connection).delete(keys.call(call.id))
+        await client.delete(key)
+    await client.hset(key, mapping={"handle": call.handle, "relayed_at": 1_234})
+    assert await calls.get(call.id) == CallRecord(call.id, call.handle, "", "", "", "", 1_234, "")
+    await client.delete(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.catalog import Catalog
-from app.errors import CallNotFound, CloakroomError, InvalidRequest, UpstreamError, UpstreamUnreachable
+from app.errors import (
+    CallNotFound,
+    CloakroomError,
+    InvalidRequest,
+    StoreUnavailable,
+    UpstreamError,
+    UpstreamUnreachable,
+)
 from app.hangup import Hangup, owns
 from app.models import CallRecord, Client, HandleClaims, Timings
 from app.settlement import Settlement
@@ -31,9 +39,17 @@ REFUSED = load("openai/hangup-401").response
 class Calls:
     """The store and the provider of one call, and what was done to either, in order."""
 
-    def __init__(self, answers: Sequence[UpstreamResponse] = (), call: CallRecord | None = CALL) -> None:
+    def __init__(
+        self,
+        answers: Sequence[UpstreamResponse] = (),
+        call: CallRecord | None = CALL,
+        *,
+        failing_notes: int = 0,
+    ) -> None:
         self.steps: list[str] = []
         self.notes: list[tuple[str, int, str]] = []
+        self.noted = asyncio.Event()
+        self._failing_notes = failing_notes
         self._answers = list(answers)
         self._call = call
 
@@ -43,7 +59,11 @@ class Calls:
 
     async def mark_ended(self, call_id: str, *, ended_at: int, ended_by: str) -> None:
         self.steps.append("note")
+        if self._failing_notes > 0:
+            self._failing_notes -= 1
+            raise StoreUnavailable("Away.")
         self.notes.append((call_id, ended_at, ended_by))
+        self.noted.set()
 
     async def post(self, request: UpstreamRequest, *, timeout: float) -> UpstreamResponse:  # noqa: ASYNC109
         self.steps.append("ask")
@@ -122,6 +142,18 @@ async def test_a_call_that_was_hung_up_is_asked_of_nobody_again() -> None:
     ended = replace(CALL, ended_at=1_500, ended_by="replica-b")
     assert await hangup(calls).hang_up(ended, Timings()) == "repeated"
     assert calls.steps == []
+
+
+async def test_a_store_that_fails_after_the_end_changes_nothing_for_the_caller_and_is_written_to_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("app.settlement.PAUSE_SECONDS", 0.01)
+    calls = Calls([ENDED], failing_notes=2)
+    assert await hangup(calls).hang_up(CALL, Timings()) == "ended"
+    assert calls.notes == []
+    async with asyncio.timeout(10):
+        await calls.noted.wait()
+    assert calls.steps == ["ask", "note", "note", "note"]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from yarl import URL
 
+from app.store.engine import LocalEngine
 from app.web.routes import ALIASES
 from tests.conftest import ServiceFactory
 from tests.support.api import post
@@ -50,6 +51,14 @@ async def test_what_is_no_call_id_is_the_same_404_and_asks_nothing_of_provider_o
             unknown = await service.hang_up(credential, "rtc_nobody")
             assert unknown.json["error"] == answer
     assert service.asked() == before
+
+
+async def test_the_store_is_not_even_asked_about_what_is_no_call_id(service_factory: ServiceFactory) -> None:
+    with LocalEngine() as own:
+        service = await service_factory(store_url=own.url)
+        own.stop()
+        for call_id, code in (("rtc_1.2", "call_id_not_found"), ("rtc_12", "store_unavailable")):
+            assert (await service.hang_up(service.planted.client_key, call_id)).code == code
 
 
 async def test_bytes_that_are_no_text_in_the_path_are_no_500(service: Service) -> None:
