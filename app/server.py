@@ -11,7 +11,7 @@ import asyncio
 import gc
 import os
 import signal
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from aiohttp import web
@@ -21,6 +21,7 @@ from app.appkeys import LIFECYCLE
 from app.main import create_app
 from app.settings import Settings
 from app.store.address import parse_address
+from app.web.protocol import Protocol
 
 log = structlog.get_logger("cloakroom.server")
 
@@ -41,40 +42,52 @@ async def serve(settings: Settings) -> None:
         WiringError: the settings cannot be wired.
     """
     app = create_app(settings)
+    options: dict[str, Any] = {
+        "access_log": None,
+        "keepalive_timeout": KEEPALIVE_SECONDS,
+        "lingering_time": LINGER_SECONDS,
+    }
     runner = web.AppRunner(
         app,
-        access_log=None,
         handle_signals=False,
         handler_cancellation=False,
-        keepalive_timeout=KEEPALIVE_SECONDS,
         shutdown_timeout=settings.shutdown_seconds,
-        lingering_time=LINGER_SECONDS,
+        **options,
     )
     await runner.setup()
+    manager, loop = runner.server, asyncio.get_running_loop()
+    if manager is None:
+        raise RuntimeError("the runner was set up without a server")
     # What was made so far lives as long as the process: the collector need not walk it again and again.
     gc.collect()
     gc.freeze()
     try:
-        site = web.TCPSite(runner, settings.host, settings.port, backlog=BACKLOG)
         # Before anybody is told that we listen: a signal may come the moment after.
         stop = _on_signal()
-        await site.start()
-        _announce(settings, runner)
+        # What ``web.TCPSite`` does, with a protocol of our own.
+        listener = await loop.create_server(
+            lambda: Protocol(manager, loop=loop, **options),
+            settings.host,
+            settings.port,
+            backlog=BACKLOG,
+        )
+        _announce(settings, [socket.getsockname() for socket in listener.sockets])
         await stop.wait()
         app[LIFECYCLE].draining = True
         log.info("draining", seconds=settings.drain_seconds)
         await asyncio.sleep(settings.drain_seconds)
+        listener.close()
     finally:
         await runner.cleanup()
     log.info("stopped")
 
 
-def _announce(settings: Settings, runner: web.AppRunner) -> None:
+def _announce(settings: Settings, addresses: list[Any]) -> None:
     url = settings.redis_url.get_secret_value() if settings.redis_url else "memory://"
     log.info(
         "listening",
         version=__version__,
-        addresses=[":".join(map(str, address[:2])) for address in runner.addresses],
+        addresses=[":".join(map(str, address[:2])) for address in addresses],
         environment=settings.environment,
         store=parse_address(url).shown,
         models=sorted(settings.models),

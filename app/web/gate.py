@@ -36,7 +36,7 @@ log = structlog.get_logger("cloakroom.request")
 REQUEST_ID_HEADER: Final = "x-request-id"
 REPLICA_HEADER: Final = "x-cloakroom-replica"
 _INCOMING_ID = re.compile(r"[A-Za-z0-9._-]{8,128}\Z")
-_BASE_HEADERS: Final = {
+BASE_HEADERS: Final = {
     "Server": "cloakroom",
     "Vary": "Origin",
     "Cache-Control": "no-store",
@@ -51,9 +51,9 @@ def gate(
 
     ``replica`` is named in every answer, for the demo page; None names nobody.
     """
-    base_headers, exposed = _BASE_HEADERS, EXPOSE_HEADERS
+    base_headers, exposed = BASE_HEADERS, EXPOSE_HEADERS
     if replica is not None:
-        base_headers = {**_BASE_HEADERS, REPLICA_HEADER: replica}
+        base_headers = {**BASE_HEADERS, REPLICA_HEADER: replica}
         # The date: the page counts a handle's life down by our clock, not by its own.
         exposed = f"{EXPOSE_HEADERS}, {REPLICA_HEADER}, {hdrs.DATE}"
 
@@ -113,6 +113,11 @@ def _request_id(request: web.Request) -> str:
     given = request.headers.get(REQUEST_ID_HEADER)
     if given is not None and _INCOMING_ID.match(given):
         return given
+    return new_request_id()
+
+
+def new_request_id() -> str:
+    """A fresh id: 96 random bits."""
     return "req_" + secrets.token_hex(12)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
 from aiohttp import web
@@ -11,24 +11,29 @@ from app.settings import Settings
 from app.web import hangup_view, health, mint_views, relay_views
 from app.web.demo.site import DemoSite
 from app.web.openapi.site import ReferenceSite
+from app.web.protocol import expect
 
 # OpenAI's clients use /v1, LiteLLM's users often leave it out, Azure's clients say /openai/v1.
 ALIASES: Final = ("/v1", "", "/openai/v1")
 
 
+def _post(path: str, view: Callable[[web.Request], Awaitable[web.Response]]) -> web.RouteDef:
+    return web.post(path, view, expect_handler=expect)
+
+
 def routes(settings: Settings) -> Iterator[web.RouteDef]:
     """The route table of the service."""
     for base in ALIASES:
-        yield web.post(f"{base}/realtime/client_secrets", mint_views.mint)
-        yield web.post(f"{base}/realtime/sessions", mint_views.mint_beta)
-        yield web.post(f"{base}/realtime/transcription_sessions", mint_views.mint_beta_transcription)
-        yield web.post(f"{base}/realtime/translations/client_secrets", mint_views.mint_translation)
-        yield web.post(f"{base}/realtime/calls", relay_views.relay)
+        yield _post(f"{base}/realtime/client_secrets", mint_views.mint)
+        yield _post(f"{base}/realtime/sessions", mint_views.mint_beta)
+        yield _post(f"{base}/realtime/transcription_sessions", mint_views.mint_beta_transcription)
+        yield _post(f"{base}/realtime/translations/client_secrets", mint_views.mint_translation)
+        yield _post(f"{base}/realtime/calls", relay_views.relay)
         # The beta's pages post their offer here, with ?model=.
-        yield web.post(f"{base}/realtime", relay_views.relay)
-        yield web.post(f"{base}/realtime/translations/calls", relay_views.relay_translation)
+        yield _post(f"{base}/realtime", relay_views.relay)
+        yield _post(f"{base}/realtime/translations/calls", relay_views.relay_translation)
         # Any segment: the view gives one answer for what is no call id and for what is no call.
-        yield web.post(f"{base}/realtime/calls/{{call_id:[^/]+}}/hangup", hangup_view.hang_up)
+        yield _post(f"{base}/realtime/calls/{{call_id:[^/]+}}/hangup", hangup_view.hang_up)
     yield web.get("/livez", health.livez)
     yield web.get("/readyz", health.readyz)
     yield from ReferenceSite(settings).routes()
