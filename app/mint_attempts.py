@@ -7,7 +7,6 @@ left for the next one at once; only when all of them failed is there a pause and
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -17,19 +16,11 @@ from app.lifetimes import Life, life_of
 from app.models import Deployment, EphemeralKey, MintRequest
 from app.upstream.base import Provider
 from app.upstream.client import NoAnswer, NotConnected, UpstreamClient
+from app.upstream.retries import LEAST_SHARE_OF_A_TRY, MAX_TRIES, SHARE_OF_A_TRY, may_pass, pause_after
 
-MAX_TRIES: Final = 3
-RETRY_STATUSES: Final = frozenset({429, 500, 502, 503, 504})
-# A 429 that no waiting mends (contracts, section 1).
-_HOPELESS_CODES: Final = frozenset({"insufficient_quota"})
 # The caller's session is at fault, wherever it is sent, except where Azure says 400 of its own deployment.
 _CALLERS_FAULT: Final = frozenset({400, 413, 415, 422})
 _DEPLOYMENTS_FAULT: Final = frozenset({"OpperationNotSupported", "OperationNotSupported"})
-_BACKOFF_SECONDS: Final = 0.1
-# One stalled try must leave time for another within the deadline.
-_SHARE_OF_A_TRY: Final = 0.6
-# A try that starts with less than this left would only turn the cause into a timeout.
-_LEAST_SHARE_OF_A_TRY: Final = 0.2
 # A deployment that just failed is tried after the others for so long, in seconds.
 _COOLING_SECONDS: Final = 5.0
 
@@ -93,8 +84,8 @@ class MintAttempts:
                 self._cooling[candidate.deployment.name] = self._monotonic() + _COOLING_SECONDS
             if tries < len(ordered) and result.elsewhere:
                 continue
-            pause = self._pause(result.error, tries)
-            worthwhile = self._monotonic() + pause + self._deadline * _LEAST_SHARE_OF_A_TRY < deadline
+            pause = pause_after(result.error, tries)
+            worthwhile = self._monotonic() + pause + self._deadline * LEAST_SHARE_OF_A_TRY < deadline
             if not result.again or tries >= max(MAX_TRIES, len(ordered)) or not worthwhile:
                 raise result.error
             await asyncio.sleep(pause)
@@ -106,18 +97,13 @@ class MintAttempts:
         self._cooling = {name: end for name, end in self._cooling.items() if end > now}
         return sorted(candidates, key=lambda candidate: candidate.deployment.name in self._cooling)
 
-    def _pause(self, error: CloakroomError, tries: int) -> float:
-        if error.retry_after is not None and isinstance(error, UpstreamError):
-            return error.retry_after
-        return _BACKOFF_SECONDS * 2.0**tries * random.uniform(0.5, 1)  # noqa: S311 - spreads load, no secret
-
     async def _try(
         self, candidate: Candidate, deadline: float, *, last: bool
     ) -> tuple[EphemeralKey, Life] | _Failure:
         deployment = candidate.deployment
         provider = self._providers[deployment.provider]
         left = max(deadline - self._monotonic(), 0.001)
-        share = self._deadline * _SHARE_OF_A_TRY if last else left / 2
+        share = self._deadline * SHARE_OF_A_TRY if last else left / 2
         status: int | None = None
         try:
             request = provider.mint_request(deployment, candidate.request)
@@ -136,5 +122,4 @@ class MintAttempts:
             return _Failure(cut, elsewhere=True, again=True)
         except UpstreamError as refused:
             callers = status in _CALLERS_FAULT and refused.upstream_code not in _DEPLOYMENTS_FAULT
-            again = status in RETRY_STATUSES and refused.upstream_code not in _HOPELESS_CODES
-            return _Failure(refused, elsewhere=not callers, again=again)
+            return _Failure(refused, elsewhere=not callers, again=may_pass(status, refused))

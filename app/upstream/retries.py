@@ -19,9 +19,21 @@ RETRY_STATUSES: Final = frozenset({429, 500, 502, 503, 504})
 _HOPELESS_CODES: Final = frozenset({"insufficient_quota"})
 _BACKOFF_SECONDS: Final = 0.1
 # One stalled try must leave time for another within the deadline.
-_SHARE_OF_A_TRY: Final = 0.6
+SHARE_OF_A_TRY: Final = 0.6
 # A try that starts with less than this left would only turn the cause into a timeout.
-_LEAST_SHARE_OF_A_TRY: Final = 0.2
+LEAST_SHARE_OF_A_TRY: Final = 0.2
+
+
+def may_pass(status: int | None, refused: UpstreamError) -> bool:
+    """Whether the same request may fare better a moment later, as this answer has it."""
+    return status in RETRY_STATUSES and refused.upstream_code not in _HOPELESS_CODES
+
+
+def pause_after(failure: CloakroomError, tries: int) -> float:
+    """Seconds to wait after so many tries: what the provider asked for, else a doubling time by chance."""
+    if isinstance(failure, UpstreamError) and failure.retry_after is not None:
+        return failure.retry_after
+    return _BACKOFF_SECONDS * 2.0**tries * random.uniform(0.5, 1)  # noqa: S311 - spreads load, no secret
 
 
 async def send_until_answered(
@@ -47,19 +59,18 @@ async def send_until_answered(
     while True:
         tries += 1
         left = max(end - monotonic(), 0.001)
-        result = await _try(upstream, request, timeout=min(left, deadline * _SHARE_OF_A_TRY))
-        pause = _BACKOFF_SECONDS * 2**tries * random.uniform(0.5, 1)  # noqa: S311 - spreads load, no secret
+        result = await _try(upstream, request, timeout=min(left, deadline * SHARE_OF_A_TRY))
         if isinstance(result, UpstreamResponse):
             try:
                 return read(result)
             except UpstreamError as refused:
-                if result.status not in RETRY_STATUSES or refused.upstream_code in _HOPELESS_CODES:
+                if not may_pass(result.status, refused):
                     raise
-                pause = pause if refused.retry_after is None else refused.retry_after
                 failure: CloakroomError = refused
         else:
             failure = result
-        worthwhile = monotonic() + pause + deadline * _LEAST_SHARE_OF_A_TRY < end
+        pause = pause_after(failure, tries)
+        worthwhile = monotonic() + pause + deadline * LEAST_SHARE_OF_A_TRY < end
         if tries == MAX_TRIES or not worthwhile:
             raise failure
         await asyncio.sleep(pause)
