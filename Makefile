@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --quiet --custom-compile-command "make lock"
+UV_BUILD := $(BIN)/uv pip compile deploy/requirements-build.in --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --quiet --custom-compile-command "make lock"
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -59,6 +61,7 @@ lock: $(STAMP) ## resolve the dependencies anew and write the lock files
 	$(UV_COMPILE) --upgrade --extra dev -o requirements.lock
 	$(UV_COMPILE) --constraint requirements.lock --extra entra -o requirements-runtime.lock
 	$(UV_COMPILE) --constraint requirements.lock --extra sandbox -o requirements-sandbox.lock
+	$(UV_BUILD) --upgrade -o deploy/requirements-build.lock
 
 clean: ## remove the virtual environment and every cache
 	rm -rf $(VENV) node_modules tests/browser/node_modules artifacts build dist *.egg-info
