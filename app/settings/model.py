@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -13,7 +14,7 @@ from app.keyring import parse_sealing_ring, parse_signing_ring
 from app.settings.aliases import AnyModelSettings
 from app.settings.checks import problems_of
 from app.settings.deployment import DeploymentSettings
-from app.settings.secrets import NAME_PATTERN, check_api_key, parse_key_pairs
+from app.settings.secrets import MAKE_KEYS, NAME_PATTERN, check_api_key, parse_key_pairs
 from app.settings.section import Section
 
 
@@ -78,7 +79,7 @@ class Settings(BaseSettings):
     handle_max_calls: int = Field(0, ge=0, le=1000, description="calls a handle is good for; 0: until expiry")
     replay_window_seconds: float = Field(30, ge=1, le=600, description="same offer, same answer, this long")
     call_retention_seconds: int = Field(
-        7200, ge=60, le=604_800, description="how long a call stays on record"
+        7200, ge=3600, le=604_800, description="how long a call stays on record; a call lasts an hour at most"
     )
 
     subject_key: SecretStr | None = Field(
@@ -153,14 +154,14 @@ class Settings(BaseSettings):
     @classmethod
     def _signing(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
-            parse_signing_ring(value.get_secret_value())
+            _with_mend(parse_signing_ring, value)
         return value
 
     @field_validator("sealing_keys")
     @classmethod
     def _sealing(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
-            parse_sealing_ring(value.get_secret_value())
+            _with_mend(parse_sealing_ring, value)
         return value
 
     @field_validator("subject_key")
@@ -204,3 +205,11 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         # ``load_settings`` passes both sources in, so the process's environment is never read here.
         return (init_settings,)
+
+
+def _with_mend(parse: Callable[[str], object], value: SecretStr) -> None:
+    """Parse a ring, and say beside what is wrong which command makes a right one."""
+    try:
+        parse(value.get_secret_value())
+    except ValueError as error:
+        raise ValueError(f"{error}; {MAKE_KEYS}") from None
