@@ -39,7 +39,7 @@ run: $(STAMP) ## two replicas, a real store and a provider in a box; Ctrl-C ends
 	@$(BIN)/cloakroom dev
 
 test: $(STAMP) system ## run the whole test suite
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
 
 lint: $(STAMP) ## ruff, the compose file and the Dockerfile
 	$(BIN)/ruff check .

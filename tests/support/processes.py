@@ -18,6 +18,7 @@ from app import lifeline
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 START_SECONDS: Final = 30.0
+QUIET_SECONDS: Final = 0.05
 
 
 class Process:
@@ -60,7 +61,18 @@ class Process:
         return "\n".join(self.lines)
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """The JSON log lines of this event so far."""
+        """The JSON log lines of this event, once the process has nothing more to say for a moment."""
+        self._until_quiet()
+        return self._events(name)
+
+    def _until_quiet(self) -> None:
+        """A line is written before its answer, but the thread that reads it here may lag behind."""
+        seen = -1
+        while seen != len(self.lines):
+            seen = len(self.lines)
+            time.sleep(QUIET_SECONDS)
+
+    def _events(self, name: str) -> list[dict[str, Any]]:
         found = []
         for line in list(self.lines):
             if line.startswith("{") and name in line:
@@ -74,7 +86,7 @@ class Process:
         deadline = time.monotonic() + seconds
         with self._news:
             while True:
-                found = self.events(name)
+                found = self._events(name)
                 if found:
                     return found[0]
                 left = deadline - time.monotonic()
