@@ -39,7 +39,7 @@ run: $(STAMP) ## two replicas, a real store and a provider in a box; Ctrl-C ends
 	@$(BIN)/cloakroom dev
 
 test: $(STAMP) system ## run the whole test suite
-	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(STAMP) ## ruff, the compose file and the Dockerfile
 	$(BIN)/ruff check .

@@ -67,11 +67,3 @@ async def service_factory(
 async def service(service_factory: ServiceFactory) -> Service:
     """One replica with the defaults."""
     return await service_factory()
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what shares a costly fixture on one worker: the browser tests, the network tests, each file."""
-    for item in items:
-        folder = item.path.parent.name
-        item.add_marker(pytest.mark.xdist_group(folder if folder in ("browser", "netns") else item.path.name))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +22,15 @@ def npm_is_there() -> bool:
 
 
 def install() -> None:
-    """Install the packages, where the lock file has changed since the last time."""
+    """Install the packages, where the lock file has changed since the last time; one process at once."""
+    name = hashlib.sha256(str(HERE).encode()).hexdigest()[:16]
+    with (Path(tempfile.gettempdir()) / f"cloakroom-npm-{name}.lock").open("w") as lock:
+        # Two workers may come here together; the second finds the work done.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _install()
+
+
+def _install() -> None:
     wanted = hashlib.sha256((HERE / "package-lock.json").read_bytes()).hexdigest()
     if not _STAMP.is_file() or _STAMP.read_text(encoding="ascii") != wanted:
         # No scripts: what is installed is read by a browser, and needs none.
