@@ -52,7 +52,7 @@ def popen(argv: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
 
     def start() -> None:
         try:
-            started.append(subprocess.Popen(bound_to_parent(argv), **options))  # noqa: S603
+            started.append(subprocess.Popen(bound_to_parent(argv), **options))  # noqa: S603 - ours, no shell
         except BaseException as error:
             failed.append(error)
         finally:

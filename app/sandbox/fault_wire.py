@@ -82,7 +82,7 @@ def dropped(request: web.Request) -> web.Response:
 
 async def stalled(request: web.Request) -> web.Response:
     """Answer nothing for as long as the client stays."""
-    while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110
+    while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110 - a transport tells nobody that it closes
         await asyncio.sleep(STALL_POLL)
     return _unsent()
 

@@ -73,7 +73,7 @@ def read_fault(body: Any) -> Fault:
     test pass for no reason.
     """
     if not isinstance(body, dict):
-        raise ValueError("a fault is an object")  # noqa: TRY004
+        raise ValueError("a fault is an object")  # noqa: TRY004 - bad input is one error
     if body.get("kind") not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}")
     if body.get("path") is not None and body["path"] not in OPERATIONS:
@@ -93,7 +93,7 @@ def read_fault(body: Any) -> Fault:
         if name not in kinds:
             raise ValueError(f"unknown field {name}")
         if not isinstance(value, kinds[name]) or isinstance(value, bool):
-            raise ValueError(f"{name} has the wrong type")  # noqa: TRY004
+            raise ValueError(f"{name} has the wrong type")  # noqa: TRY004 - as above
     return Fault(**body)
 
 

@@ -60,6 +60,7 @@ def _packaged_server() -> Path | None:
 def _version(binary: Path) -> str | None:
     """Ask the program itself; a wrapper script or a wheel for another machine fails here."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
+        # A program that find_engine found, without a shell.
         output = subprocess.run([binary, "--version"], capture_output=True, timeout=5, check=True).stdout  # noqa: S603
         found = _VERSION.search(output)
         if found and (int(found[1]), int(found[2])) >= MIN_VERSION:

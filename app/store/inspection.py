@@ -111,6 +111,6 @@ class StoreInspector:
                 await self._client.initialize()
                 node = self._client.get_default_node()
                 return await self._client.execute_command(*command, target_nodes=node)
-            return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]
+            return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py's gap
         except DRIVER_ERRORS as error:
             raise fault_of(error) from None

@@ -49,7 +49,7 @@ class UpstreamClient:
         self._session = session
         self._connect_timeout = connect_timeout
 
-    async def post(self, request: UpstreamRequest, *, timeout: float) -> UpstreamResponse:  # noqa: ASYNC109
+    async def post(self, request: UpstreamRequest, *, timeout: float) -> UpstreamResponse:
         """Send the request and read the whole answer within ``timeout`` seconds.
 
         Raises:
@@ -58,7 +58,7 @@ class UpstreamClient:
         """
         return await self._send("POST", request, timeout=timeout)
 
-    async def get(self, url: str, *, timeout: float) -> UpstreamResponse:  # noqa: ASYNC109
+    async def get(self, url: str, *, timeout: float) -> UpstreamResponse:
         """Ask without a credential and without a body, which does nothing anywhere; for ``cloakroom doctor``.
 
         Raises:
@@ -71,7 +71,7 @@ class UpstreamClient:
         method: str,
         request: UpstreamRequest,
         *,
-        timeout: float,  # noqa: ASYNC109
+        timeout: float,
     ) -> UpstreamResponse:
         # Connecting must time out first: the total's end would not tell whether bytes had left.
         connect = min(self._connect_timeout, timeout * _CONNECT_SHARE)

@@ -80,7 +80,7 @@ async def _try(
     upstream: UpstreamClient,
     request: UpstreamRequest,
     *,
-    timeout: float,  # noqa: ASYNC109
+    timeout: float,
 ) -> UpstreamResponse | CloakroomError:
     try:
         return await upstream.post(request, timeout=timeout)

@@ -121,7 +121,7 @@ class TokenKeeper:
                 log.info("entra_token_refreshed", deployment=self._deployment, valid_seconds=seconds)
                 pause = max(token.refresh_at - self._clock(), _LEAST_SECONDS)
             self._asked.set()
-            await self._sleep_until(self._clock() + pause * random.uniform(1 - _SPREAD, 1))  # noqa: S311
+            await self._sleep_until(self._clock() + pause * random.uniform(1 - _SPREAD, 1))  # noqa: S311 - no secret
 
     def _told(self, fault: Exception) -> str:
         """A clause without the text of an error that is not ours, which could quote a secret."""

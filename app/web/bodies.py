@@ -18,7 +18,7 @@ SDP_TYPE: Final = "application/sdp"
 MULTIPART_TYPE: Final = "multipart/form-data"
 
 
-async def read_body(request: web.Request, *, max_bytes: int, timeout: float) -> bytes:  # noqa: ASYNC109
+async def read_body(request: web.Request, *, max_bytes: int, timeout: float) -> bytes:
     """Return the whole body.
 
     Raises:

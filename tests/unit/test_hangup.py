@@ -65,7 +65,7 @@ class Calls:
         self.notes.append((call_id, ended_at, ended_by))
         self.noted.set()
 
-    async def post(self, request: UpstreamRequest, *, timeout: float) -> UpstreamResponse:  # noqa: ASYNC109
+    async def post(self, request: UpstreamRequest, *, timeout: float) -> UpstreamResponse:
         self.steps.append("ask")
         assert request.url.endswith(f"/realtime/calls/{CALL.id}/hangup")
         return self._answers.pop(0)
