@@ -1,1 +1,1 @@
-"""Benchmarks: CPU per request beside a bare server in the same run. Nothing here asserts a time."""
+"""Benchmarks: what a request costs, beside a bare server and LiteLLM. Nothing asserts a time."""

@@ -1,111 +1,134 @@
-"""``python -m tests.bench.cpu``: CPU microseconds per mint and relay, Cloakroom beside the floor.
+"""``python -m tests.bench.cpu``: CPU microseconds per mint and relay, beside the floor, in a minute.
 
-The server's own CPU time (user and system, from /proc) over a counted number of requests: it barely moves on
-a noisy machine, while wall-clock figures do.
+    --rounds 5 --seconds 1      more or longer rounds
+    --connections 32            of the load
+    --tree DIR                  another checkout of Cloakroom beside this one: an earlier commit, say
+
+The quick mode of ``make bench``: the same servers, loads and figures, without LiteLLM, pages and pictures.
+CPU time, unlike wall-clock time, barely moves on a busy machine; the servers take turns all the same.
 """
 
 from __future__ import annotations
 
-import asyncio
+import argparse
+import contextlib
 import os
-import statistics
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-
-import aiohttp
+from typing import Final
 
 from app.store.engine import LocalEngine
-from tests.support.offers import fresh_offer
-from tests.support.planted import Planted
-from tests.support.processes import Process, Replica
+from tests.bench import procfs, trips
+from tests.bench.contenders import Cloakroom, Contender, Floor
+from tests.bench.measure import Sample, sample, summary
+from tests.bench.nginx import Provider
+from tests.bench.tools import BenchError
+from tests.bench.wrk import Load
 
-ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
-REQUESTS = int(os.environ.get("BENCH_REQUESTS", "2000"))
-CONNECTIONS = 16
-_TICK = os.sysconf("SC_CLK_TCK")
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time of one process so far, to the nanosecond where the kernel tells it."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICK
+KINDS: Final = ("mint, limited", "mint", "relay")
+HANDLES: Final = 500
 
 
-def memory_mb(pid: int) -> float:
-    """Resident memory of one process, megabytes."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
-
-
-async def _load(http: aiohttp.ClientSession, url: str, headers: dict[str, str], bodies: list[bytes]) -> None:
-    work = iter(bodies)
-
-    async def worker() -> None:
-        for body in work:
-            async with http.post(url, data=body, headers=headers) as response:
-                await response.read()
-                assert response.status in (200, 201), await response.text()
-
-    await asyncio.gather(*(worker() for _ in range(CONNECTIONS)))
-
-
-async def _measure(
-    http: aiohttp.ClientSession, pid: int, url: str, headers: dict[str, str], bodies: list[bytes]
-) -> float:
-    before = cpu_seconds(pid)
-    await _load(http, url, headers, bodies)
-    return (cpu_seconds(pid) - before) / len(bodies) * 1e6
-
-
-async def run() -> None:
-    planted = Planted()
-    with LocalEngine() as engine, Process(["tests.bench.provider"], {}) as provider:
-        upstream = f"http://127.0.0.1:{provider.wait_for_event('provider_ready')['port']}/v1"
-        floor_environment = {"FLOOR_PROVIDER": upstream, "FLOOR_REDIS": engine.url}
-        ours_environment = planted.environment(
-            CLOAKROOM_REDIS_URL=engine.url, OPENAI_API_KEY=planted.openai_key, OPENAI_BASE_URL=upstream
-        )
-        with (
-            Process(["tests.bench.floor"], floor_environment) as floor,
-            Replica("bench", ours_environment) as ours,
-        ):
-            floor_url = f"http://127.0.0.1:{floor.wait_for_event('floor_ready')['port']}"
-            async with aiohttp.ClientSession() as http:
-                await _compare(http, planted, (floor.pid, floor_url), (ours.pid, ours.url))
-
-
-async def _compare(
-    http: aiohttp.ClientSession, planted: Planted, floor: tuple[int, str], ours: tuple[int, str]
-) -> None:
-    mint_headers = {"Authorization": f"Bearer {planted.client_key}", "Content-Type": "application/json"}
-    mint_body = [b'{"model": "gpt-realtime"}']
-    async with http.post(
-        f"{ours[1]}/v1/realtime/client_secrets", data=mint_body[0], headers=mint_headers
-    ) as answer:
-        assert answer.status == 200, await answer.text()
-        handle = (await answer.json())["value"]
-    relay_headers = {"Authorization": f"Bearer {handle}", "Content-Type": "application/sdp"}
-    figures: dict[str, list[float]] = {}
-    for number in range(ROUNDS + 1):
-        for name, (pid, base) in (("floor", floor), ("cloakroom", ours)):
-            offers = [fresh_offer() for _ in range(REQUESTS)]
-            mint_us = await _measure(
-                http, pid, f"{base}/v1/realtime/client_secrets", mint_headers, mint_body * REQUESTS
+@contextlib.contextmanager
+def servers(tree: Path | None = None) -> Iterator[tuple[str, list[Contender]]]:
+    """Redis, the provider, the floor and Cloakroom, all running; yields Redis' URL and the contenders."""
+    mine, others = procfs.split_cpus()
+    os.sched_setaffinity(0, others)
+    with (
+        LocalEngine() as engine,
+        Provider(cpus=others) as provider,
+        Floor(provider=provider.url, redis=engine.url, cpus=mine) as floor,
+        Cloakroom(provider=provider.url, redis=engine.url, cpus=mine) as cloakroom,
+        contextlib.ExitStack() as more,
+    ):
+        procfs.pin(engine.pid, others)
+        contenders: list[Contender] = [floor, cloakroom]
+        if tree is not None:
+            other = Cloakroom(
+                provider=provider.url, redis=engine.url, cpus=mine, tree=tree.resolve(), name="other tree"
             )
-            relay_us = await _measure(http, pid, f"{base}/v1/realtime/calls", relay_headers, offers)
-            if number:  # the first round warms up
-                figures.setdefault(f"{name} mint", []).append(mint_us)
-                figures.setdefault(f"{name} relay", []).append(relay_us)
-    medians = {name: statistics.median(values) for name, values in figures.items()}
-    for name, value in medians.items():
-        sys.stdout.write(f"{name:16} {value:7.0f} us CPU a request\n")
-    for kind in ("mint", "relay"):
-        ratio = medians[f"cloakroom {kind}"] / medians[f"floor {kind}"]
-        sys.stdout.write(f"{kind:16} {ratio:7.2f} times the floor\n")
-    sys.stdout.write(
-        f"memory           {memory_mb(floor[0]):7.0f} MB floor, {memory_mb(ours[0]):.0f} MB cloakroom\n"
+            contenders.append(more.enter_context(other))
+        level_trips(engine.url, floor, cloakroom)
+        yield engine.url, contenders
+
+
+def loads(contender: Contender, *, handles: int = HANDLES) -> dict[str, Load]:
+    """The three loads of a contender."""
+    return {
+        "mint, limited": contender.mint(limited=True),
+        "mint": contender.mint(limited=False),
+        "relay": contender.relay(handles),
+    }
+
+
+def level_trips(redis_url: str, floor: Floor, cloakroom: Cloakroom) -> dict[str, float]:
+    """Let the floor go to Redis as often as Cloakroom does; returns how often."""
+    found = {
+        kind: trips.count(redis_url, cloakroom.url, load).round_trips
+        for kind, load in loads(cloakroom, handles=10).items()
+    }
+    floor.trips = {kind: max(1, round(number)) for kind, number in found.items()}
+    return found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench.cpu", description="CPU per request, quickly."
     )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=1, help="of each run; three runs a server and round")
+    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--tree", type=Path, help="another checkout to measure as well")
+    chosen = parser.parse_args(arguments)
+    try:
+        with servers(chosen.tree) as (_, contenders):
+            _rounds(contenders, chosen.rounds, chosen.seconds, chosen.connections)
+    except BenchError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _rounds(contenders: list[Contender], rounds: int, seconds: float, connections: int) -> None:
+    _, others = procfs.split_cpus()
+    work = {contender.name: loads(contender) for contender in contenders}
+    samples: dict[tuple[str, str], list[Sample]] = {}
+    for number in range(rounds + 1):
+        sys.stderr.write(f"\rround {number} of {rounds} " if number else "\rwarming up ")
+        sys.stderr.flush()
+        for kind in KINDS:
+            for contender in contenders:
+                taken = sample(
+                    contender,
+                    work[contender.name][kind],
+                    connections=connections,
+                    seconds=seconds,
+                    cpus=others,
+                )
+                if number:
+                    samples.setdefault((kind, contender.name), []).append(taken)
+    sys.stderr.write("\n")
+    for line in table(samples, [contender.name for contender in contenders]):
+        sys.stdout.write(f"{line}\n")
+
+
+def table(samples: Mapping[tuple[str, str], list[Sample]], names: list[str]) -> Iterator[str]:
+    """Plain lines: for each kind of request and server the medians, and its CPU over the first server's."""
+    yield f"{'':14}{'':12}{'CPU us':>8}{'x floor':>9}{'each round':>12}"
+    for kind in KINDS:
+        floor = summary(samples[kind, names[0]])["cpu_us"]
+        for name in names:
+            told = summary(samples[kind, name])
+            each = " ".join(f"{value:.0f}" for value in told["cpu_us_each"])
+            yield (
+                f"{kind:14}{name:12}{told['cpu_us']:8.0f}{told['cpu_us'] / floor:9.2f}  {each}  "
+                f"{told['per_second']:.0f}/s  p50 {told['p50_ms']:.2f} ms  {told['memory'] / 1e6:.0f} MB  "
+                f"{told['failed']} failed"
+            )
 
 
 if __name__ == "__main__":
-    asyncio.run(run())
+    sys.exit(main())
