@@ -50,6 +50,10 @@ class Contender(Protocol):
 
     def forget_output(self) -> None: ...
 
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
 
 def mint_load(key: str, *, path: str = MINT_PATH) -> Load:
     """Mints with a client's key."""

@@ -2,6 +2,7 @@
 
     --rounds 5 --seconds 1      more or longer rounds
     --connections 32            of the load
+    --json FILE                 the figures as JSON, too
     --tree DIR                  another checkout of Cloakroom beside this one: an earlier commit, say
 
 The quick mode of ``make bench``: the same servers, loads and figures, without LiteLLM, pages and pictures.
@@ -12,9 +13,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +30,9 @@ from tests.bench.wrk import Load
 
 KINDS: Final = ("mint, limited", "mint", "relay")
 HANDLES: Final = 500
+
+# By kind of request and name of the server.
+Samples = dict[tuple[str, str], list[Sample]]
 
 
 @contextlib.contextmanager
@@ -80,22 +85,28 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=int, default=1, help="of each run; three runs a server and round")
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--tree", type=Path, help="another checkout to measure as well")
+    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
     chosen = parser.parse_args(arguments)
     try:
         with servers(chosen.tree) as (_, contenders):
-            _rounds(contenders, chosen.rounds, chosen.seconds, chosen.connections)
+            samples = _rounds(contenders, chosen.rounds, chosen.seconds, chosen.connections)
     except BenchError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     except KeyboardInterrupt:
         return 130
+    names = [contender.name for contender in contenders]
+    sys.stdout.write("\n".join(table(samples, names)) + "\n")
+    if chosen.json:
+        found = {name: {kind: summary(samples[kind, name]) for kind in KINDS} for name in names}
+        chosen.json.write_text(json.dumps(found, indent=1) + "\n")
     return 0
 
 
-def _rounds(contenders: list[Contender], rounds: int, seconds: float, connections: int) -> None:
+def _rounds(contenders: list[Contender], rounds: int, seconds: float, connections: int) -> Samples:
     _, others = procfs.split_cpus()
     work = {contender.name: loads(contender) for contender in contenders}
-    samples: dict[tuple[str, str], list[Sample]] = {}
+    samples: Samples = {}
     for number in range(rounds + 1):
         sys.stderr.write(f"\rround {number} of {rounds} " if number else "\rwarming up ")
         sys.stderr.flush()
@@ -111,11 +122,10 @@ def _rounds(contenders: list[Contender], rounds: int, seconds: float, connection
                 if number:
                     samples.setdefault((kind, contender.name), []).append(taken)
     sys.stderr.write("\n")
-    for line in table(samples, [contender.name for contender in contenders]):
-        sys.stdout.write(f"{line}\n")
+    return samples
 
 
-def table(samples: Mapping[tuple[str, str], list[Sample]], names: list[str]) -> Iterator[str]:
+def table(samples: Samples, names: list[str]) -> Iterator[str]:
     """Plain lines: for each kind of request and server the medians, and its CPU over the first server's."""
     yield f"{'':14}{'':12}{'CPU us':>8}{'x floor':>9}{'each round':>12}"
     for kind in KINDS:

@@ -33,9 +33,9 @@ def count(redis_url: str, base_url: str, load: Load) -> Trips:
         BenchError: a request was refused.
     """
     with redis.Redis.from_url(redis_url, decode_responses=True) as store:
-        _send(base_url, load, 10)  # the first ones load scripts and open connections
+        send(base_url, load, 10)  # the first ones load scripts and open connections
         before, commands = _reads(store), _commands(store)
-        _send(base_url, load, _REQUESTS)
+        send(base_url, load, _REQUESTS)
         after, more = _reads(store), _commands(store)
     # The look at the commands in between was a read, and so was the second look at the reads.
     reads = after - before - 2
@@ -56,7 +56,7 @@ def _commands(store: redis.Redis) -> dict[str, int]:
     return {name.removeprefix("cmdstat_"): int(figures["calls"]) for name, figures in told.items()}
 
 
-def _send(base_url: str, load: Load, number: int) -> None:
+def send(base_url: str, load: Load, number: int) -> None:
     """The load's requests over one connection, byte for byte as ``wrk`` sends them."""
     where = urlsplit(base_url)
     connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=60)
