@@ -11,10 +11,10 @@ from app.clients import ClientRegistry
 from app.handles import HandleIssuer
 from app.hangup import Hangup
 from app.minting import Minter
-from app.models import Timings
 from app.relay import Relay
 from app.settings import Settings
 from app.store.connection import StoreConnection
+from app.timings import Timings
 
 
 @dataclass(slots=True)
@@ -44,4 +44,5 @@ STORE: Final = web.AppKey("store", StoreConnection)
 LIFECYCLE: Final = web.AppKey("lifecycle", Lifecycle)
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)
+TIMINGS: Final = web.RequestKey("timings", Timings)
 LOG_LINE: Final = web.RequestKey("log_line", LogLine)

@@ -13,9 +13,10 @@ import structlog
 
 from app.catalog import Catalog
 from app.errors import CallNotFound, UpstreamUnreachable
-from app.models import CallRecord, Client, Deployment, HandleClaims, Timings
+from app.models import CallRecord, Client, Deployment, HandleClaims
 from app.settlement import Settlement
 from app.store.calls import CallStore
+from app.timings import Timings
 from app.upstream.base import Provider, UpstreamResponse
 from app.upstream.client import UpstreamClient
 from app.upstream.retries import send_until_answered
@@ -74,8 +75,10 @@ class Hangup:
             StoreUnavailable: the record could not be read.
         """
         started = self._monotonic()
-        call = await self._calls.get(call_id)
-        timings.store += self._monotonic() - started
+        try:
+            call = await self._calls.get(call_id)
+        finally:
+            timings.store_took("find", started, self._monotonic())
         if call is None or not owns(caller, call):
             raise CallNotFound(NOT_FOUND_MESSAGE, param="call_id")
         return call
@@ -89,14 +92,15 @@ class Hangup:
         """
         if call.ended_at is not None:
             return "repeated"
+        timings.deployment = call.deployment
         started = self._monotonic()
         try:
-            ended = await self._end(self._deployment(call), call.id)
+            ended = await self._end(self._deployment(call), call.id, timings)
         finally:
             timings.provider += self._monotonic() - started
         started = self._monotonic()
         await self._note(call.id)
-        timings.store += self._monotonic() - started
+        timings.store_took("note", started, self._monotonic())
         return "ended" if ended else "gone"
 
     def _deployment(self, call: CallRecord) -> Deployment:
@@ -109,7 +113,7 @@ class Hangup:
             )
         return deployment
 
-    async def _end(self, deployment: Deployment, call_id: str) -> bool:
+    async def _end(self, deployment: Deployment, call_id: str, timings: Timings) -> bool:
         provider = self._providers[deployment.provider]
         request = provider.hangup_request(deployment, call_id)
 
@@ -117,7 +121,12 @@ class Hangup:
             return provider.read_hangup(deployment, response)
 
         return await send_until_answered(
-            self._upstream, request, read, deadline=self._deadline, monotonic=self._monotonic
+            self._upstream,
+            request,
+            read,
+            deadline=self._deadline,
+            monotonic=self._monotonic,
+            timings=timings,
         )
 
     async def _note(self, call_id: str) -> None:

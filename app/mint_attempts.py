@@ -14,6 +14,7 @@ from typing import Final
 from app.errors import CloakroomError, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from app.lifetimes import Life, life_of
 from app.models import Deployment, EphemeralKey, MintRequest
+from app.timings import Timings
 from app.upstream.base import Provider
 from app.upstream.client import NoAnswer, NotConnected, UpstreamClient
 from app.upstream.retries import LEAST_SHARE_OF_A_TRY, MAX_TRIES, SHARE_OF_A_TRY, may_pass, pause_after
@@ -65,7 +66,9 @@ class MintAttempts:
         self._monotonic = monotonic
         self._cooling: dict[str, float] = {}
 
-    async def mint(self, candidates: Sequence[Candidate]) -> tuple[Candidate, EphemeralKey, Life]:
+    async def mint(
+        self, candidates: Sequence[Candidate], timings: Timings
+    ) -> tuple[Candidate, EphemeralKey, Life]:
         """Return the first key that a candidate gives.
 
         Raises:
@@ -77,7 +80,7 @@ class MintAttempts:
         while True:
             candidate = ordered[tries % len(ordered)]
             tries += 1
-            result = await self._try(candidate, deadline, last=tries >= len(ordered))
+            result = await self._try(candidate, deadline, timings, last=tries >= len(ordered))
             if not isinstance(result, _Failure):
                 return candidate, *result
             if len(ordered) > 1 and result.elsewhere:
@@ -98,16 +101,17 @@ class MintAttempts:
         return sorted(candidates, key=lambda candidate: candidate.deployment.name in self._cooling)
 
     async def _try(
-        self, candidate: Candidate, deadline: float, *, last: bool
+        self, candidate: Candidate, deadline: float, timings: Timings, *, last: bool
     ) -> tuple[EphemeralKey, Life] | _Failure:
         deployment = candidate.deployment
         provider = self._providers[deployment.provider]
         left = max(deadline - self._monotonic(), 0.001)
         share = self._deadline * SHARE_OF_A_TRY if last else left / 2
         status: int | None = None
+        timings.deployment = deployment.name
         try:
             request = provider.mint_request(deployment, candidate.request)
-            response = await self._upstream.post(request, timeout=min(left, share))
+            response = await self._upstream.post(request, timeout=min(left, share), timings=timings)
             status = response.status
             key = provider.read_mint(deployment, response)
             return key, life_of(key, response.headers.get("Date"), now=self._clock())

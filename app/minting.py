@@ -17,11 +17,12 @@ from app.grants import Grant, seal_grant
 from app.handles import HandleIssuer, new_handle_id
 from app.lifetimes import Life
 from app.mint_attempts import Candidate, MintAttempts
-from app.models import Client, Deployment, EphemeralKey, HandleRecord, MintRequest, ModelPolicy, Timings
+from app.models import Client, Deployment, EphemeralKey, HandleRecord, MintRequest, ModelPolicy
 from app.sealing import Sealer
 from app.session_echo import clean_session
 from app.sessions import under_policy, with_models
 from app.store.handles import HandleStore
+from app.timings import Timings
 from app.upstream.standard_call import standard_call
 
 
@@ -83,7 +84,7 @@ class Minter:
         await self._count(client, timings)
         started = self._monotonic()
         try:
-            candidate, key, life = await self._attempts.mint(candidates)
+            candidate, key, life = await self._attempts.mint(candidates, timings)
         finally:
             timings.provider += self._monotonic() - started
         record = self._record(client, request, route.policy, candidate, key, life)
@@ -91,7 +92,7 @@ class Minter:
         try:
             await self._store.save(record, life=life.seconds)
         finally:
-            timings.store += self._monotonic() - started
+            timings.store_took("save", started, self._monotonic())
         handle = self._handles.issue(record.id, expires_at=life.expires_at)
         session = clean_session(
             key,
@@ -147,8 +148,10 @@ class Minter:
         if client.mints_per_minute is None:
             return
         started, now = self._monotonic(), self._clock()
-        count = await self._store.count_mint(client.name, now=now)
-        timings.store += self._monotonic() - started
+        try:
+            count = await self._store.count_mint(client.name, now=now)
+        finally:
+            timings.store_took("limit", started, self._monotonic())
         if count > client.mints_per_minute:
             raise RateLimited(
                 f"Client '{client.name}' may mint {client.mints_per_minute} handles a minute.",

@@ -277,11 +277,3 @@ class CallRecord:
     relayed_by: str
     ended_at: int | None = None
     ended_by: str = ""
-
-
-@dataclass(slots=True)
-class Timings:
-    """Where a request's time went, in seconds; the log line shows them in milliseconds."""
-
-    provider: float = 0.0
-    store: float = 0.0

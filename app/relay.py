@@ -30,7 +30,7 @@ from app.errors import (
     WrongSessionFamily,
 )
 from app.grants import Grant, open_grant
-from app.models import Answer, CallRecord, Deployment, HandleClaims, Offer, Secret, Timings
+from app.models import Answer, CallRecord, Deployment, HandleClaims, Offer, Secret
 from app.sealing import Sealer, UnsealError
 from app.settlement import Settlement, Write
 from app.store.handles import (
@@ -44,6 +44,7 @@ from app.store.handles import (
     Unknown,
     Won,
 )
+from app.timings import Timings
 from app.upstream.base import Provider, UpstreamRequest, UpstreamResponse
 from app.upstream.client import NoAnswer, NotConnected, UpstreamClient
 from app.upstream.standard_call import standard_call_request
@@ -125,15 +126,16 @@ class Relay:
         claim = await self._claim(handle, offer, nonce, timings)
         if isinstance(claim, Answered):
             return self._replay(handle, offer, claim)
+        timings.model, timings.deployment = claim.model, claim.deployment
         deployment, grant = await self._open(handle, offer, nonce, claim)
         started = self._monotonic()
         try:
-            answer = await self._send(handle, offer, nonce, deployment, grant)
+            answer = await self._send(handle, offer, nonce, deployment, grant, timings)
         finally:
             timings.provider += self._monotonic() - started
         started = self._monotonic()
         await self._settle(handle, offer, claim, answer)
-        timings.store += self._monotonic() - started
+        timings.store_took("settle", started, self._monotonic())
         return Relayed(answer, claim.deployment, claim.model, claim.client, replayed=False)
 
     # --- claim -------------------------------------------------------------------------------
@@ -161,12 +163,14 @@ class Relay:
                     "release", self._releasing(handle, offer, nonce, give_back=True), handle=handle.id
                 )
                 raise
-            timings.store += self._monotonic() - started
+            finally:
+                timings.store_took("claim", started, self._monotonic())
             if not isinstance(claim, Pending):
                 break
             if self._monotonic() >= deadline:
                 raise OutcomeUnknown(_UNKNOWN_MESSAGE)
             await asyncio.sleep(_POLL_SECONDS)
+            timings.idle += _POLL_SECONDS
         match claim:
             case Won() | Answered():
                 return claim
@@ -212,12 +216,18 @@ class Relay:
     # --- send once ---------------------------------------------------------------------------
 
     async def _send(
-        self, handle: HandleClaims, offer: Offer, nonce: str, deployment: Deployment, grant: Grant
+        self,
+        handle: HandleClaims,
+        offer: Offer,
+        nonce: str,
+        deployment: Deployment,
+        grant: Grant,
+        timings: Timings,
     ) -> Answer:
         provider = self._providers[deployment.provider]
         try:
             request, presented = self._request(provider, deployment, grant, offer)
-            response = await self._post(request)
+            response = await self._post(request, timings)
             return provider.read_answer(deployment, presented, response)
         except (OutcomeUnknown, UpstreamTimeout):
 
@@ -244,10 +254,10 @@ class Relay:
             return standard_call_request(deployment, grant.call, offer), deployment.bearer()
         return provider.relay_request(deployment, grant.key, offer), grant.key
 
-    async def _post(self, request: UpstreamRequest) -> UpstreamResponse:
+    async def _post(self, request: UpstreamRequest, timings: Timings) -> UpstreamResponse:
         for _ in range(CONNECT_TRIES):
             try:
-                return await self._upstream.post(request, timeout=self._policy.timeout)
+                return await self._upstream.post(request, timeout=self._policy.timeout, timings=timings)
             except NotConnected:
                 continue
             except NoAnswer as failure:

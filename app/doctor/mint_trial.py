@@ -11,6 +11,7 @@ from app.lifetimes import Life
 from app.mint_attempts import Candidate, MintAttempts
 from app.models import MIN_KEY_SECONDS, Deployment, Family, MintRequest, ModelPolicy
 from app.sessions import under_policy, with_models
+from app.timings import Timings
 from app.upstream.client import UpstreamClient
 from app.upstream.providers import PROVIDERS
 
@@ -73,7 +74,7 @@ class MintTrials:
         name = deployment.upstream_model or trial.alias
         session = with_models(family, under_policy(trial.policy, {}), main=name, nested=None)
         request = MintRequest(model=trial.alias, family=family, session=session, seconds=MIN_KEY_SECONDS)
-        _, _, life = await self._attempts.mint([Candidate(deployment, request)])
+        _, _, life = await self._attempts.mint([Candidate(deployment, request)], Timings())
         return family, life
 
 

@@ -9,11 +9,14 @@ keeps no cookie, which would tie callers together; and it trusts no proxy variab
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Mapping
 from typing import Final
 
 import aiohttp
 
 from app import __version__
+from app.timings import Timings, Try, TryOutcome
 from app.upstream.base import UpstreamRequest, UpstreamResponse
 
 # An SDP answer is 2 to 3 kB and a minted session under 10 kB; this is the cap for either.
@@ -23,6 +26,7 @@ MAX_ANSWER_BYTES: Final = 262_144
 KEEPALIVE_SECONDS: Final = 20.0
 _CONNECTIONS: Final = 1024
 _CONNECT_SHARE: Final = 0.9
+_NO_HEADERS: Final[Mapping[str, str]] = {}
 
 
 class NotConnected(Exception):
@@ -49,14 +53,37 @@ class UpstreamClient:
         self._session = session
         self._connect_timeout = connect_timeout
 
-    async def post(self, request: UpstreamRequest, *, timeout: float) -> UpstreamResponse:
+    async def post(self, request: UpstreamRequest, *, timeout: float, timings: Timings) -> UpstreamResponse:
         """Send the request and read the whole answer within ``timeout`` seconds.
+
+        ``timings`` gets the try, and its trace, if it has one, goes along to the provider.
 
         Raises:
             NotConnected: the connection was never made.
             NoAnswer: it was, and then no whole, well-formed answer of a sane size came in time.
         """
-        return await self._send("POST", request, timeout=timeout)
+        trace, started = timings.trace, time.perf_counter()
+        span = trace.ask(timings.deployment) if trace is not None else None
+        outcome: TryOutcome = "cut_off"
+        status: int | None = None
+        try:
+            response = await self._send(
+                "POST", request, timeout=timeout, more=span.headers if span is not None else _NO_HEADERS
+            )
+        except NotConnected:
+            outcome = "unreachable"
+            raise
+        except NoAnswer as failure:
+            outcome = "timeout" if failure.timed_out else "cut_off"
+            raise
+        else:
+            outcome, status = "answered", response.status
+            return response
+        finally:
+            seconds = time.perf_counter() - started
+            timings.tries.append(Try(timings.deployment, seconds, outcome, status))
+            if span is not None:
+                span.end(outcome, status)
 
     async def get(self, url: str, *, timeout: float) -> UpstreamResponse:
         """Ask without a credential and without a body, which does nothing anywhere; for ``cloakroom doctor``.
@@ -72,6 +99,7 @@ class UpstreamClient:
         request: UpstreamRequest,
         *,
         timeout: float,
+        more: Mapping[str, str] = _NO_HEADERS,
     ) -> UpstreamResponse:
         # Connecting must time out first: the total's end would not tell whether bytes had left.
         connect = min(self._connect_timeout, timeout * _CONNECT_SHARE)
@@ -81,7 +109,7 @@ class UpstreamClient:
                 method,
                 request.url,
                 data=request.body if method == "POST" else None,
-                headers=request.headers,
+                headers={**request.headers, **more} if more else request.headers,
                 allow_redirects=False,
                 timeout=limits,
             ) as response:

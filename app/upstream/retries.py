@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from app.errors import CloakroomError, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from app.timings import Timings
 from app.upstream.base import UpstreamRequest, UpstreamResponse
 from app.upstream.client import NoAnswer, NotConnected, UpstreamClient
 
@@ -43,6 +44,7 @@ async def send_until_answered(
     *,
     deadline: float,
     monotonic: Callable[[], float],
+    timings: Timings,
 ) -> Read:
     """Send, read, and send again after a failure that may pass.
 
@@ -50,6 +52,7 @@ async def send_until_answered(
         read: makes the result of an answer; raises ``UpstreamError`` for a refusal.
         deadline: seconds for all tries and pauses together.
         monotonic: returns seconds.
+        timings: gets every try.
 
     Raises:
         UpstreamError, UpstreamUnreachable, UpstreamTimeout: the last failure.
@@ -59,7 +62,7 @@ async def send_until_answered(
     while True:
         tries += 1
         left = max(end - monotonic(), 0.001)
-        result = await _try(upstream, request, timeout=min(left, deadline * SHARE_OF_A_TRY))
+        result = await _try(upstream, request, timings, timeout=min(left, deadline * SHARE_OF_A_TRY))
         if isinstance(result, UpstreamResponse):
             try:
                 return read(result)
@@ -79,11 +82,12 @@ async def send_until_answered(
 async def _try(
     upstream: UpstreamClient,
     request: UpstreamRequest,
+    timings: Timings,
     *,
     timeout: float,
 ) -> UpstreamResponse | CloakroomError:
     try:
-        return await upstream.post(request, timeout=timeout)
+        return await upstream.post(request, timeout=timeout, timings=timings)
     except NotConnected:
         return UpstreamUnreachable("The provider cannot be reached.", retry_after=1)
     except NoAnswer as failure:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from typing import Any, Final
 
 import orjson
 from aiohttp import StreamReader, web
 
+from app.appkeys import SETTINGS, TIMINGS
 from app.errors import InvalidOffer, InvalidRequest, RequestTooLarge, UnsupportedMediaType
 from app.models import Offer
 from app.web.multipart import read_form
@@ -16,6 +18,21 @@ from app.web.multipart import read_form
 JSON_TYPE: Final = "application/json"
 SDP_TYPE: Final = "application/sdp"
 MULTIPART_TYPE: Final = "multipart/form-data"
+
+
+async def read_timed_body(request: web.Request) -> bytes:
+    """``read_body`` within the settings' limits; a caller's slow line is not counted as time of ours.
+
+    Raises:
+        RequestTooLarge, InvalidRequest
+    """
+    settings, started = request.app[SETTINGS], time.perf_counter()
+    try:
+        return await read_body(
+            request, max_bytes=settings.max_body_bytes, timeout=settings.body_timeout_seconds
+        )
+    finally:
+        request[TIMINGS].idle += time.perf_counter() - started
 
 
 async def read_body(request: web.Request, *, max_bytes: int, timeout: float) -> bytes:

@@ -23,9 +23,10 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
-from app.appkeys import LIFECYCLE, LOG_LINE, REQUEST_ID, Lifecycle, LogLine
+from app.appkeys import LIFECYCLE, LOG_LINE, REQUEST_ID, TIMINGS, Lifecycle, LogLine
 from app.errors import CloakroomError, OriginNotAllowed, Overloaded
 from app.ops.request_log import RequestLog
+from app.timings import Timings
 from app.web.cors import ALLOW_METHODS, EXPOSE_HEADERS, MAX_AGE_SECONDS, CorsPolicy, allow_headers
 from app.web.errors import error_response, from_http_exception, internal_error
 
@@ -61,6 +62,7 @@ def gate(
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         started = time.perf_counter()
         request[REQUEST_ID] = _request_id(request)
+        request[TIMINGS] = Timings()
         lifecycle = request.app[LIFECYCLE]
         origin = request.headers.get(hdrs.ORIGIN)
         allowed = policy.allowed_origin(origin, host=request.host) if origin is not None else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from app.appkeys import CLIENTS, HANDLES, HANGUP, LOG_LINE, LogLine
+from app.appkeys import CLIENTS, HANDLES, HANGUP, LOG_LINE, TIMINGS, LogLine
 from app.errors import CallNotFound, InvalidApiKey
 from app.hangup import NOT_FOUND_MESSAGE, Caller
 from app.models import Client
@@ -19,7 +19,7 @@ _WHO = (
 
 async def hang_up(request: web.Request) -> web.Response:
     """``POST /v1/realtime/calls/{call_id}/hangup``: 200 and nothing else. A body is not looked at."""
-    line = request[LOG_LINE] = LogLine("hangup")
+    line = request[LOG_LINE] = LogLine("hangup", request[TIMINGS])
     caller = _caller(request)
     line.fields |= {"client": caller.name} if isinstance(caller, Client) else {"handle": caller.id}
     call_id = _call_id(request)

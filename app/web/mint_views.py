@@ -9,11 +9,11 @@ from typing import Any, Final
 import orjson
 from aiohttp import hdrs, web
 
-from app.appkeys import CLIENTS, LOG_LINE, MINTER, SETTINGS, LogLine
+from app.appkeys import CLIENTS, LOG_LINE, MINTER, SETTINGS, TIMINGS, LogLine
 from app.minting import Minted
 from app.models import CALLS_PATH, TRANSLATION_CALLS_PATH, MintRequest
 from app.web.beta import beta_session, parse_beta
-from app.web.bodies import parse_json_object, read_body
+from app.web.bodies import parse_json_object, read_timed_body
 from app.web.credentials import credential
 from app.web.schemas import parse_mint
 
@@ -61,17 +61,15 @@ async def _beta(request: web.Request, *, transcription: bool) -> web.Response:
 
 async def _minted(request: web.Request, parse: Parse) -> tuple[dict[str, Any], Minted]:
     """Authenticate, read the body with ``parse``, mint; returns the body as sent, too."""
-    app, line = request.app, LogLine("mint")
+    app, line = request.app, LogLine("mint", request[TIMINGS])
     request[LOG_LINE] = line
     client = app[CLIENTS].authenticate(credential(request))
     line.fields["client"] = client.name
-    settings = app[SETTINGS]
-    raw = await read_body(request, max_bytes=settings.max_body_bytes, timeout=settings.body_timeout_seconds)
-    body = parse_json_object(request, raw)
+    body = parse_json_object(request, await read_timed_body(request))
     headers = request.headers
     mint_request = parse(
         body,
-        default_model=settings.default_model,
+        default_model=app[SETTINGS].default_model,
         subject=headers.get(SUBJECT_HEADER),
         origin=headers.get(hdrs.ORIGIN),
         safety_identifier=headers.get(SAFETY_HEADER),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from aiohttp import hdrs, web
 
-from app.appkeys import HANDLES, LOG_LINE, RELAY, SETTINGS, LogLine
+from app.appkeys import HANDLES, LOG_LINE, RELAY, TIMINGS, LogLine
 from app.models import CALLS_PATH
-from app.web.bodies import SDP_TYPE, parse_offer, read_body
+from app.web.bodies import SDP_TYPE, parse_offer, read_timed_body
 from app.web.credentials import credential
 
 
@@ -21,13 +21,11 @@ async def relay_translation(request: web.Request) -> web.Response:
 
 
 async def _relayed(request: web.Request, *, translation: bool) -> web.Response:
-    app, line = request.app, LogLine("relay")
+    app, line = request.app, LogLine("relay", request[TIMINGS])
     request[LOG_LINE] = line
-    settings = app[SETTINGS]
     handle = app[HANDLES].verify(credential(request) or "")
     line.fields["handle"] = handle.id
-    body = await read_body(request, max_bytes=settings.max_body_bytes, timeout=settings.body_timeout_seconds)
-    offer = parse_offer(request, body, translation=translation)
+    offer = parse_offer(request, await read_timed_body(request), translation=translation)
     relayed = await app[RELAY].relay(handle, offer, line.timings)
     call_id = relayed.answer.call_id
     line.fields |= {

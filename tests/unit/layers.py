@@ -14,7 +14,7 @@ import aiohttp.connector
 # A name stands for the module and for all that is below it; the longest name that fits counts.
 LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     # Leaves: they import nothing of ours.
-    ("app", "app.errors", "app.models", "app.keyring", "app.redaction", "app.lifeline"),
+    ("app", "app.errors", "app.models", "app.keyring", "app.redaction", "app.lifeline", "app.timings"),
     # What is known of a session's JSON.
     ("app.sessions",),
     # Parts: each knows the leaves and itself. Store and upstream never meet.
@@ -86,6 +86,7 @@ PURE: Final = frozenset(
         "app.models",
         "app.keyring",
         "app.redaction",
+        "app.timings",
         "app.catalog",
         "app.clients",
         "app.handles",

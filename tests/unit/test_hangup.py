@@ -21,8 +21,9 @@ from app.errors import (
     UpstreamUnreachable,
 )
 from app.hangup import Hangup, owns
-from app.models import CallRecord, Client, HandleClaims, Timings
+from app.models import CallRecord, Client, HandleClaims
 from app.settlement import Settlement
+from app.timings import Timings
 from app.upstream.base import UpstreamRequest, UpstreamResponse
 from app.upstream.providers import PROVIDERS
 from tests.samples import load
@@ -65,7 +66,7 @@ class Calls:
         self.notes.append((call_id, ended_at, ended_by))
         self.noted.set()
 
-    async def post(self, request: UpstreamRequest, *, timeout: float) -> UpstreamResponse:
+    async def post(self, request: UpstreamRequest, *, timeout: float, timings: Timings) -> UpstreamResponse:
         self.steps.append("ask")
         assert request.url.endswith(f"/realtime/calls/{CALL.id}/hangup")
         return self._answers.pop(0)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
+from app.timings import Timings
 from app.upstream.base import UpstreamRequest
 from app.upstream.client import (
     MAX_ANSWER_BYTES,
@@ -46,7 +47,7 @@ StartPeer = Callable[[Reply], Awaitable[tuple[Peer, UpstreamRequest]]]
 
 async def test_an_answer_comes_back_whole_with_its_headers(client: UpstreamClient, peer: StartPeer) -> None:
     there, request = await peer(saying(OK + b"X-Request-ID: req_1\r\n\r\n", b"h", b"i"))
-    answer = await client.post(request, timeout=2)
+    answer = await client.post(request, timeout=2, timings=Timings())
     assert (answer.status, answer.body, answer.headers["x-request-id"]) == (200, b"hi", "req_1")
     assert there.requests[0].endswith(b"\r\n\r\nv=0 offer")
 
@@ -66,13 +67,13 @@ async def test_no_listener_means_not_connected(client: UpstreamClient, peer: Sta
     there, request = await peer(saying(OK + b"\r\nhi"))
     await there.close()
     with pytest.raises(NotConnected):
-        await client.post(request, timeout=2)
+        await client.post(request, timeout=2, timings=Timings())
 
 
 @pytest.mark.parametrize("url", ["http://no-such-host.invalid/v1", "http://", "https://["])
 async def test_a_host_that_cannot_be_found_means_not_connected(client: UpstreamClient, url: str) -> None:
     with pytest.raises(NotConnected):
-        await client.post(UpstreamRequest(url=url, headers={}, body=b""), timeout=2)
+        await client.post(UpstreamRequest(url=url, headers={}, body=b""), timeout=2, timings=Timings())
 
 
 async def test_a_peer_that_does_not_speak_tls_means_not_connected(
@@ -81,7 +82,7 @@ async def test_a_peer_that_does_not_speak_tls_means_not_connected(
     there, request = await peer(saying(OK + b"\r\nhi"))
     secure = UpstreamRequest(request.url.replace("http:", "https:"), request.headers, request.body)
     with pytest.raises(NotConnected):
-        await client.post(secure, timeout=2)
+        await client.post(secure, timeout=2, timings=Timings())
     assert not there.requests
 
 
@@ -90,7 +91,7 @@ async def test_silence_is_a_timeout_after_which_the_request_may_have_arrived(
 ) -> None:
     there, request = await peer(saying())
     with pytest.raises(NoAnswer) as failure:
-        await client.post(request, timeout=0.5)
+        await client.post(request, timeout=0.5, timings=Timings())
     assert failure.value.timed_out
     assert len(there.requests) == 1
 
@@ -98,7 +99,7 @@ async def test_silence_is_a_timeout_after_which_the_request_may_have_arrived(
 async def test_an_answer_that_stalls_halfway_is_a_timeout(client: UpstreamClient, peer: StartPeer) -> None:
     _, request = await peer(saying(OK + b"\r\nh"))
     with pytest.raises(NoAnswer) as failure:
-        await client.post(request, timeout=0.5)
+        await client.post(request, timeout=0.5, timings=Timings())
     assert failure.value.timed_out
 
 
@@ -117,7 +118,7 @@ async def test_a_line_that_drops_after_the_request_is_no_answer_and_the_request_
 ) -> None:
     there, request = await peer(saying(*pieces, then_close=True))
     with pytest.raises(NoAnswer) as failure:
-        await client.post(request, timeout=2)
+        await client.post(request, timeout=2, timings=Timings())
     assert not failure.value.timed_out
     assert len(there.requests) == 1
 
@@ -133,9 +134,9 @@ async def test_a_kept_connection_that_drops_at_the_second_request_does_not_repea
         writer.write(OK + b"\r\nhi")
 
     there, request = await peer(once)
-    await client.post(request, timeout=2)
+    await client.post(request, timeout=2, timings=Timings())
     with pytest.raises(NoAnswer):
-        await client.post(request, timeout=2)
+        await client.post(request, timeout=2, timings=Timings())
     assert (len(there.requests), there.connections) == (2, 1)
 
 
@@ -157,7 +158,7 @@ async def test_an_answer_that_is_no_http_is_no_answer(
 ) -> None:
     there, request = await peer(saying(answer, then_close=True))
     with pytest.raises(NoAnswer):
-        await client.post(request, timeout=2)
+        await client.post(request, timeout=2, timings=Timings())
     assert len(there.requests) == 1
 
 
@@ -176,7 +177,7 @@ async def test_an_answer_larger_than_any_real_one_is_not_read_to_its_end(
 
     _, request = await peer(endless)
     with pytest.raises(NoAnswer) as failure:
-        await client.post(request, timeout=5)
+        await client.post(request, timeout=5, timings=Timings())
     assert not failure.value.timed_out
     # What lies in socket buffers comes on top.
     assert sent < 64 * MAX_ANSWER_BYTES
@@ -185,7 +186,7 @@ async def test_an_answer_larger_than_any_real_one_is_not_read_to_its_end(
 async def test_an_answer_of_exactly_the_limit_is_read(client: UpstreamClient, peer: StartPeer) -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % MAX_ANSWER_BYTES
     _, request = await peer(saying(head, b"x" * MAX_ANSWER_BYTES))
-    assert len((await client.post(request, timeout=5)).body) == MAX_ANSWER_BYTES
+    assert len((await client.post(request, timeout=5, timings=Timings())).body) == MAX_ANSWER_BYTES
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -196,7 +197,7 @@ async def test_a_redirect_is_handed_over_and_not_followed(
     other, elsewhere = await peer(saying(OK + b"\r\nhi"))
     head = f"HTTP/1.1 {status} Moved\r\nLocation: {elsewhere.url}\r\nContent-Length: 0\r\n\r\n"
     _, request = await peer(saying(head.encode()))
-    assert (await client.post(request, timeout=2)).status == status
+    assert (await client.post(request, timeout=2, timings=Timings())).status == status
     assert not other.requests
 
 
@@ -205,7 +206,7 @@ async def test_a_cookie_is_not_kept_since_it_would_tie_callers_together(
 ) -> None:
     there, request = await peer(saying(OK + b"Set-Cookie: session=shared; Path=/\r\n\r\nhi"))
     for _ in range(2):
-        await client.post(request, timeout=2)
+        await client.post(request, timeout=2, timings=Timings())
     assert len(there.requests) == 2
     assert b"cookie" not in there.requests[1].lower()
 
@@ -217,7 +218,7 @@ async def test_a_proxy_of_the_environment_is_not_used(
     there, request = await peer(saying(OK + b"\r\nhi"))
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, address.url)
-    assert (await client.post(request, timeout=2)).body == b"hi"
+    assert (await client.post(request, timeout=2, timings=Timings())).body == b"hi"
     assert (len(there.requests), len(proxy.requests)) == (1, 0)
 
 
@@ -225,7 +226,7 @@ async def test_what_goes_out_has_our_name_and_asks_for_no_compression(
     client: UpstreamClient, peer: StartPeer
 ) -> None:
     there, request = await peer(saying(OK + b"\r\nhi"))
-    await client.post(request, timeout=2)
+    await client.post(request, timeout=2, timings=Timings())
     assert b"User-Agent: cloakroom/" in there.requests[0]
     assert b"Accept-Encoding: identity" in there.requests[0]
 
@@ -233,7 +234,7 @@ async def test_what_goes_out_has_our_name_and_asks_for_no_compression(
 async def test_a_failure_quotes_neither_credential_nor_offer(client: UpstreamClient, peer: StartPeer) -> None:
     _, request = await peer(saying(then_close=True))
     with pytest.raises(NoAnswer) as failure:
-        await client.post(request, timeout=2)
+        await client.post(request, timeout=2, timings=Timings())
     shown = f"{failure.value} {failure.value!r} {failure.value.__cause__!r}"
     assert AZURE_KEY not in shown
     assert "offer" not in shown

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.errors import CloakroomError, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from app.timings import Timings
 from app.upstream.base import UpstreamRequest, UpstreamResponse, read_error
 from app.upstream.client import UpstreamClient, close_session, new_session
 from app.upstream.retries import MAX_TRIES, RETRY_STATUSES, send_until_answered
@@ -34,7 +35,9 @@ def read(response: UpstreamResponse) -> bytes:
 
 async def send(client: UpstreamClient, url: str, *, deadline: float = DEADLINE) -> bytes:
     request = UpstreamRequest(url, {}, b"")
-    return await send_until_answered(client, request, read, deadline=deadline, monotonic=time.monotonic)
+    return await send_until_answered(
+        client, request, read, deadline=deadline, monotonic=time.monotonic, timings=Timings()
+    )
 
 
 async def sent_to(client: UpstreamClient, reply: Reply, *, deadline: float = DEADLINE) -> tuple[object, Peer]:
