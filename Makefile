@@ -12,13 +12,13 @@ UV_BUILD := $(BIN)/uv pip compile deploy/requirements-build.in --universal --pyt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system run test lint format types all clean lock
+.PHONY: help setup system run test bench bench-growth lint format types all clean lock
 
 help: ## print this help
 	@echo "Cloakroom: ephemeral-key broker and SDP relay for realtime voice"
 	@echo
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | \
-		awk -F '\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
+		awk -F '\t' '{ printf "  make %-13s %s\n", $$1, $$2 }'
 
 setup: $(STAMP) ## install everything into .venv (locked, by hash)
 
@@ -40,6 +40,19 @@ run: $(STAMP) ## two replicas, a real store and a provider in a box; Ctrl-C ends
 
 test: $(STAMP) system ## run the whole test suite
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
+bench: $(STAMP) .bench-venv/.installed ## compare with a bare server and LiteLLM, write docs/performance.md (10 minutes)
+	@sh tests/bench/system_packages.sh
+	@$(BIN)/python -m tests.bench
+	@$(BIN)/python -m tests.bench.report
+
+bench-growth: $(STAMP) ## what a million handles, two replicas and a Cluster cost (5 minutes)
+	@sh tests/bench/system_packages.sh
+	@$(BIN)/python -m tests.bench.growth
+	@$(BIN)/python -m tests.bench.report
+
+.bench-venv/.installed:
+	@PYTHON=$(PYTHON) sh tests/bench/environment.sh
 
 lint: $(STAMP) ## ruff, the compose file and the Dockerfile
 	$(BIN)/ruff check .
@@ -64,6 +77,6 @@ lock: $(STAMP) ## resolve the dependencies anew and write the lock files
 	$(UV_BUILD) --upgrade -o deploy/requirements-build.lock
 
 clean: ## remove the virtual environment and every cache
-	rm -rf $(VENV) node_modules tests/browser/node_modules artifacts build dist *.egg-info
+	rm -rf $(VENV) .bench-venv node_modules tests/browser/node_modules artifacts build dist *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -11,6 +11,7 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parents[2]
 # LiteLLM and py-spy live apart: they would pull a hundred packages into the service's environment.
 BENCH_VENV: Final = ROOT / ".bench-venv"
+RESULTS: Final = Path(__file__).with_name("results")
 
 _HOW: Final = {
     "wrk": "sudo apt-get install wrk (or: sh tests/bench/system_packages.sh)",

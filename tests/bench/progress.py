@@ -1,0 +1,44 @@
+"""Tells on standard error how far a long run has got, and ends it properly on any signal."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+
+
+class Progress:
+    """Counts steps; on a terminal on one line, elsewhere one line for each tenth."""
+
+    def __init__(self, steps: int) -> None:
+        self._steps = max(1, steps)
+        self._done = 0
+        self._started = time.monotonic()
+
+    def step(self, what: str) -> None:
+        """One more step begins."""
+        self._done += 1
+        elapsed = time.monotonic() - self._started
+        text = f"[{elapsed:4.0f} s] {self._done:3d}/{self._steps} {what}"
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r\x1b[K{text}")
+        elif self._done % max(1, self._steps // 10) == 1 or self._done == self._steps:
+            sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+    def say(self, what: str) -> None:
+        """A line of its own."""
+        prefix = "\r\x1b[K" if sys.stderr.isatty() else ""
+        sys.stderr.write(f"{prefix}[{time.monotonic() - self._started:4.0f} s] {what}\n")
+        sys.stderr.flush()
+
+
+def end_on_signals() -> None:
+    """Let SIGTERM and SIGHUP unwind like Ctrl-C does, so that whatever was started is stopped."""
+
+    def stop(number: int, frame: object) -> None:
+        del frame
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGHUP, stop)
