@@ -99,7 +99,7 @@ class Hangup:
         finally:
             timings.provider += self._monotonic() - started
         started = self._monotonic()
-        await self._note(call.id)
+        await self._note(call)
         timings.store_took("note", started, self._monotonic())
         return "ended" if ended else "gone"
 
@@ -129,14 +129,14 @@ class Hangup:
             timings=timings,
         )
 
-    async def _note(self, call_id: str) -> None:
+    async def _note(self, call: CallRecord) -> None:
         ended_at = int(self._clock())
 
         async def note() -> None:
-            await self._calls.mark_ended(call_id, ended_at=ended_at, ended_by=self._replica)
+            await self._calls.mark_ended(call, ended_at=ended_at, ended_by=self._replica)
 
         # Should the store fail now, the call is over all the same, and the note follows.
-        await self._settlement.write("ended", note, call_id=call_id)
+        await self._settlement.write("ended", note, call_id=call.id)
 
 
 def owns(caller: Caller, call: CallRecord) -> bool:

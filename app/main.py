@@ -128,7 +128,7 @@ def create_app(
             catalog=catalog,
             providers=PROVIDERS,
             upstream=upstream,
-            calls=CallStore(store),
+            calls=CallStore(store, retention=settings.call_retention_seconds),
             settlement=settlement,
             replica=settings.replica,
             deadline=settings.mint_timeout_seconds,

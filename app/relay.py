@@ -134,7 +134,7 @@ class Relay:
         finally:
             timings.provider += self._monotonic() - started
         started = self._monotonic()
-        await self._settle(handle, offer, claim, answer)
+        await self._settle(handle, offer, nonce, claim, answer)
         timings.store_took("settle", started, self._monotonic())
         return Relayed(answer, claim.deployment, claim.model, claim.client, replayed=False)
 
@@ -159,9 +159,8 @@ class Relay:
                 )
             except StoreUnavailable:
                 # The claim may have been recorded and only its reply lost; nothing was sent on it.
-                self._settlement.write_later(
-                    "release", self._releasing(handle, offer, nonce, give_back=True), handle=handle.id
-                )
+                release = self._releasing(handle, offer, nonce, give_back=True, code=StoreUnavailable.code)
+                self._settlement.write_later("release", release, handle=handle.id)
                 raise
             finally:
                 timings.store_took("claim", started, self._monotonic())
@@ -210,7 +209,8 @@ class Relay:
             else:
                 return deployment, grant
         log.error("handle_not_opened", handle=handle.id, deployment=claim.deployment, reason=reason)
-        await self._settlement.write("release", self._releasing(handle, offer, nonce, give_back=True))
+        release = self._releasing(handle, offer, nonce, give_back=True, code=InvalidHandle.code)
+        await self._settlement.write("release", release, handle=handle.id)
         raise InvalidHandle("This handle cannot be opened here. Mint a new one.")
 
     # --- send once ---------------------------------------------------------------------------
@@ -229,17 +229,21 @@ class Relay:
             request, presented = self._request(provider, deployment, grant, offer)
             response = await self._post(request, timings)
             return provider.read_answer(deployment, presented, response)
-        except (OutcomeUnknown, UpstreamTimeout):
+        except (OutcomeUnknown, UpstreamTimeout) as error:
+            code, now = error.code, self._clock()
 
             async def mark_unknown() -> None:
                 window = self._policy.replay_window
-                await self._store.mark_unknown(handle.id, offer.sha256, window=window)
+                await self._store.mark_unknown(
+                    handle.id, offer.sha256, nonce, window=window, code=code, now=now
+                )
 
             await self._settlement.write("mark_unknown", mark_unknown, handle=handle.id)
             raise
         except CloakroomError as error:
             # A refusal spends the use, since the provider saw the offer; a lost connection does not.
-            release = self._releasing(handle, offer, nonce, give_back=isinstance(error, UpstreamUnreachable))
+            unsent = isinstance(error, UpstreamUnreachable)
+            release = self._releasing(handle, offer, nonce, give_back=unsent, code=error.answer_code)
             await self._settlement.write("release", release, handle=handle.id)
             raise
 
@@ -272,7 +276,9 @@ class Relay:
 
     # --- settle ------------------------------------------------------------------------------
 
-    async def _settle(self, handle: HandleClaims, offer: Offer, claim: Won, answer: Answer) -> None:
+    async def _settle(
+        self, handle: HandleClaims, offer: Offer, nonce: str, claim: Won, answer: Answer
+    ) -> None:
         now = self._clock()
         call_id = answer.call_id or ""
         sealed = self._sealer.seal(answer.sdp, ANSWER_PURPOSE, handle.id, offer.sha256, call_id)
@@ -291,17 +297,23 @@ class Relay:
             await self._store.settle(
                 handle.id,
                 offer.sha256,
+                nonce,
                 sealed,
                 call if call_id else None,
                 window=self._policy.replay_window,
                 retention=self._policy.call_retention,
+                now=now,
             )
 
         # Should the store fail now, the browser still gets its answer: the call exists.
         await self._settlement.write("settle", settle, handle=handle.id, call_id=call_id)
 
-    def _releasing(self, handle: HandleClaims, offer: Offer, nonce: str, *, give_back: bool) -> Write:
+    def _releasing(
+        self, handle: HandleClaims, offer: Offer, nonce: str, *, give_back: bool, code: str
+    ) -> Write:
+        now = self._clock()
+
         async def release() -> None:
-            await self._store.release(handle.id, offer.sha256, nonce, give_back=give_back)
+            await self._store.release(handle.id, offer.sha256, nonce, give_back=give_back, code=code, now=now)
 
         return release

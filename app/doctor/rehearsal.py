@@ -42,15 +42,30 @@ async def rehearse(client: Client, *, now: float, seconds: float) -> list[tuple[
     steps: list[tuple[str, Callable[[HandleStore], Awaitable[object]]]] = [
         ("save a handle", lambda store: store.save(_record(handle_id, now), life=_LIFE_SECONDS)),
         ("claim a use", lambda store: claim(store, first)),
-        ("give a use back", lambda store: store.release(handle_id, first, nonce, give_back=True)),
+        (
+            "give a use back",
+            lambda store: store.release(handle_id, first, nonce, give_back=True, code="doctor", now=now),
+        ),
         ("claim another use", lambda store: claim(store, second)),
         (
             "keep an answer and its call",
             lambda store: store.settle(
-                handle_id, second, "doctor", call, window=_LIFE_SECONDS, retention=_LIFE_SECONDS
+                handle_id,
+                second,
+                nonce,
+                "doctor",
+                call,
+                window=_LIFE_SECONDS,
+                retention=_LIFE_SECONDS,
+                now=now,
             ),
         ),
-        ("note an unknown outcome", lambda store: store.mark_unknown(handle_id, first, window=_LIFE_SECONDS)),
+        (
+            "note an unknown outcome",
+            lambda store: store.mark_unknown(
+                handle_id, first, nonce, window=_LIFE_SECONDS, code="doctor", now=now
+            ),
+        ),
         ("count a mint", lambda store: store.count_mint(_NAME, now=now)),
     ]
     refused = []

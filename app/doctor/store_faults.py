@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from app.store.acl import rule
 from app.store.faults import StoreFault, Trouble
+from app.store.keys import PREFIX
 
 URL: Final = "CLOAKROOM_REDIS_URL"
 _COMMAND: Final = re.compile(r"the '([a-z|_-]{2,40})' command")
@@ -29,5 +31,8 @@ def fix_for(fault: StoreFault, *, user: str = "the user") -> str:
     if fault.trouble != "permission":
         return _FIXES[fault.trouble]
     found = _COMMAND.search(fault.text)
-    grant = f"+{found[1]}" if found else "'~cloakroom:*'"
+    if found:
+        return f"redis-cli ACL SETUSER {user} +{found[1]}"
+    # Of a script's commands some servers do not say which one it was.
+    grant = rule() if "command" in fault.text else f"'~{PREFIX}:*'"
     return f"redis-cli ACL SETUSER {user} {grant}"

@@ -1,13 +1,24 @@
-"""Call records: read one, and note that a call is over. ``handles.HandleStore.settle`` writes them."""
+"""Call records: read one, list them, note that a call is over. ``handles.HandleStore.settle`` writes them."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from app.models import CallRecord
 from app.store import keys
 from app.store.connection import StoreConnection
-from app.store.scripts import ENDED
+from app.store.index import (
+    Entry,
+    NameOfList,
+    Position,
+    Span,
+    count_entries,
+    read_entries,
+    read_page,
+)
+from app.store.scripts import ENDED, INDEX
+from app.store.views import CallFilter, Page
 
 _FIELDS: Final = (
     "handle",
@@ -20,38 +31,100 @@ _FIELDS: Final = (
     "ended_at",
     "ended_by",
 )
+_CLOCK_MARGIN_MINUTES: Final = 5
+# The longest that a provider lets a call last, in seconds.
+LONGEST_CALL_SECONDS: Final = 3600
 
 
 class CallStore:
-    """The calls in Redis. Every method raises ``StoreUnavailable`` when the store does not answer."""
+    """The calls in Redis. Every method raises ``StoreUnavailable`` when the store does not answer.
 
-    def __init__(self, connection: StoreConnection) -> None:
+    Args:
+        retention: seconds that a call stays on record; how far back a listing looks.
+    """
+
+    def __init__(self, connection: StoreConnection, *, retention: int = 7200) -> None:
         self._connection = connection
+        self._retention = retention
 
     async def get(self, call_id: str) -> CallRecord | None:
         """The record of this call; None when it was never relayed here, or when its retention is over."""
-        (values,) = await self._connection.run_together(("HMGET", keys.call(call_id), *_FIELDS))
-        found = dict(zip(_FIELDS, values, strict=True))
-        # Written with every record; without it this is only what an operator's own HSET left.
-        if found["handle"] is None or found["relayed_at"] is None:
-            return None
-        ended_at = found["ended_at"]
-        return CallRecord(
-            id=call_id,
-            handle=found["handle"],
-            deployment=found["deployment"] or "",
-            model=found["model"] or "",
-            client=found["client"] or "",
-            subject=found["subject"] or "",
-            relayed_at=int(found["relayed_at"]),
-            relayed_by=found["relayed_by"] or "",
-            ended_at=int(ended_at) if ended_at is not None else None,
-            ended_by=found["ended_by"] or "",
-        )
+        (found,) = await self._read([call_id])
+        return found
 
-    async def mark_ended(self, call_id: str, *, ended_at: int, ended_by: str) -> None:
+    async def page(
+        self, wanted: CallFilter, *, now: float, cursor: str | None = None, limit: int = 100
+    ) -> Page[CallRecord]:
+        """The next calls that match, the latest first.
+
+        Args:
+            now: epoch seconds.
+            cursor: ``next_cursor`` of the page before.
+            limit: at least 1.
+
+        Raises:
+            InvalidRequest: the cursor is none of ours.
+        """
+        span, name_of = self._span(now), _lists_for(wanted)
+
+        async def entries_from(position: Position, count: int) -> list[Entry]:
+            return await read_entries(self._connection, name_of, span, position, count)
+
+        start = span.start(cursor)
+        return await read_page(entries_from, self._read, matches=wanted.matches, start=start, limit=limit)
+
+    async def count_open(self, *, now: float) -> int:
+        """How many calls may still go on: relayed within an hour, and not hung up through us."""
+        minute = int(now) // keys.MINUTE_SECONDS
+        recent = Span(minute, minute - LONGEST_CALL_SECONDS // keys.MINUTE_SECONDS)
+        relayed = await count_entries(self._connection, keys.calls, recent)
+        return max(relayed - await count_entries(self._connection, keys.ended_calls, recent), 0)
+
+    async def mark_ended(self, call: CallRecord, *, ended_at: int, ended_by: str) -> None:
         """Note that the call is over; its record keeps its expiry, and one that is gone stays gone.
 
         Safe to repeat: the first note stays. ``ended_at`` is epoch seconds, ``ended_by`` a replica's name.
         """
-        await self._connection.run_script(ENDED, (keys.call(call_id),), ended_at, ended_by)
+        new = await self._connection.run_script(ENDED, (keys.call(call.id),), ended_at, ended_by)
+        if new:
+            ended = keys.ended_calls(call.relayed_at // keys.MINUTE_SECONDS)
+            life_ms = (LONGEST_CALL_SECONDS + 2 * keys.MINUTE_SECONDS) * 1000
+            await self._connection.run_script(INDEX, (ended,), call.id, life_ms)
+
+    async def _read(self, call_ids: Sequence[str]) -> list[CallRecord | None]:
+        replies = await self._connection.run_together(
+            *[("HMGET", keys.call(call_id), *_FIELDS) for call_id in call_ids]
+        )
+        return [_record(call_id, values) for call_id, values in zip(call_ids, replies, strict=True)]
+
+    def _span(self, now: float) -> Span:
+        minute = int(now) // keys.MINUTE_SECONDS
+        kept = self._retention // keys.MINUTE_SECONDS
+        return Span(minute + _CLOCK_MARGIN_MINUTES, minute - kept - _CLOCK_MARGIN_MINUTES)
+
+
+def _lists_for(wanted: CallFilter) -> NameOfList:
+    if wanted.client is None:
+        return keys.calls
+    client = wanted.client
+    return lambda minute: keys.client_calls(client, minute)
+
+
+def _record(call_id: str, values: Sequence[Any]) -> CallRecord | None:
+    found = dict(zip(_FIELDS, values, strict=True))
+    # Written with every record; without it this is only what an operator's own HSET left.
+    if found["handle"] is None or found["relayed_at"] is None:
+        return None
+    ended_at = found["ended_at"]
+    return CallRecord(
+        id=call_id,
+        handle=found["handle"],
+        deployment=found["deployment"] or "",
+        model=found["model"] or "",
+        client=found["client"] or "",
+        subject=found["subject"] or "",
+        relayed_at=int(found["relayed_at"]),
+        relayed_by=found["relayed_by"] or "",
+        ended_at=int(ended_at) if ended_at is not None else None,
+        ended_by=found["ended_by"] or "",
+    )

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import structlog
+from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import NoScriptError, ResponseError
 
 from app.errors import StoreUnavailable
@@ -25,6 +26,9 @@ from app.store.faults import DRIVER_ERRORS
 from app.store.scripts import Script
 
 log = structlog.get_logger("cloakroom.store")
+
+# A script, its KEYS and its ARGV.
+ScriptCall = tuple[Script, Sequence[str], Sequence[str | int]]
 
 # How often the watcher looks, in seconds: seldom while all is well, often while callers get 503s.
 WATCH_UP_SECONDS: Final = 2.0
@@ -48,6 +52,7 @@ class StoreConnection:
     def __init__(self, client: Client, *, replica: str, timeout: float, max_connections: int = 64) -> None:
         self._client = client
         self._execute = executor_for(client)
+        self._clustered = isinstance(client, RedisCluster)
         # Waiting for a free connection is done here, since the driver's blocking pool takes a lock and a
         # timer for each command.
         self._slots = asyncio.Semaphore(max_connections)
@@ -77,20 +82,38 @@ class StoreConnection:
         Raises:
             StoreUnavailable: no reply in time, or none that makes sense.
         """
+        (reply,) = await self.run_scripts((script, key_names, args))
+        return reply
+
+    async def run_scripts(self, *calls: ScriptCall) -> list[Any]:
+        """Run scripts in one round trip, each for itself (no transaction), and return their replies.
+
+        Those that the server forgot run again, and no others.
+
+        Raises:
+            StoreUnavailable: no reply in time, or none that makes sense.
+        """
+        if not calls:
+            return []
         self.require_up()
         started = time.monotonic()
         try:
             async with asyncio.timeout(self._timeout), self._slots:
-                try:
-                    (reply,) = await self._execute(
-                        ("EVALSHA", script.sha1, len(key_names), *key_names, *args)
-                    )
-                except NoScriptError:
-                    (reply,) = await self._execute(("EVAL", script.text, len(key_names), *key_names, *args))
+                replies = await self._execute(*[_command("EVALSHA", call[0].sha1, call) for call in calls])
+                forgotten = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+                if forgotten:
+                    again = [_command("EVAL", calls[at][0].text, calls[at]) for at in forgotten]
+                    for at, reply in zip(forgotten, await self._execute(*again), strict=True):
+                        replies[at] = reply
+                _raise_first(replies)
         except DRIVER_ERRORS as error:
             raise self._failed(error, started) from error
         self._replied = time.monotonic()
-        return reply
+        return replies
+
+    def by_slot(self, names: Sequence[str]) -> list[Sequence[str]]:
+        """Keys in groups that one script may touch: all on one server, each for itself in a Cluster."""
+        return [(name,) for name in names] if self._clustered else [names]
 
     async def run_together(self, *commands: Command) -> list[Any]:
         """Send commands in one round trip, each for itself (no transaction), and return their replies.
@@ -98,11 +121,14 @@ class StoreConnection:
         Raises:
             StoreUnavailable: no reply in time, or one of the commands failed.
         """
+        if not commands:
+            return []
         self.require_up()
         started = time.monotonic()
         try:
             async with asyncio.timeout(self._timeout), self._slots:
                 replies = await self._execute(*commands)
+                _raise_first(replies)
         except DRIVER_ERRORS as error:
             raise self._failed(error, started) from error
         self._replied = time.monotonic()
@@ -155,6 +181,16 @@ class StoreConnection:
         if not self._down:
             log.error("store_down", error=_describe(error))
         self._down = True
+
+
+def _command(name: str, script: str, call: ScriptCall) -> Command:
+    return (name, script, len(call[1]), *call[1], *call[2])
+
+
+def _raise_first(replies: Sequence[Any]) -> None:
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
 
 
 def _unavailable() -> StoreUnavailable:

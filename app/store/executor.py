@@ -18,7 +18,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 Command = Sequence[str | int]
-# Runs the commands in one round trip, each for itself, and returns their replies in order.
+# Runs the commands in one round trip, each for itself, and returns their replies in order. A command that the
+# server refused has its error in the reply's place, so that the others' replies are not lost.
 Executor = Callable[..., Awaitable[list[Any]]]
 
 # One retry, at once: it is there for a pooled connection that the server closed in the meantime. Every
@@ -29,7 +30,7 @@ _TRIES: Final = 2
 def executor_for(client: redis.Redis | RedisCluster) -> Executor:
     """The quickest way to run commands with this client.
 
-    The executor raises the driver's errors; of several error replies the first.
+    The executor raises the driver's errors, but for error replies.
     """
     # ``is``, since fakeredis is a subclass whose connections are queues.
     if type(client) is redis.Redis:
@@ -69,24 +70,24 @@ class _Through:
 
     async def run(self, *commands: Command) -> list[Any]:
         if len(commands) == 1:
-            return [await self._client.execute_command(*commands[0])]
+            try:
+                return [await self._client.execute_command(*commands[0])]
+            except ResponseError as error:
+                return [error]
         pipeline = self._client.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
-        replies: list[Any] = await pipeline.execute()
+        replies: list[Any] = await pipeline.execute(raise_on_error=False)
         return replies
 
 
 async def _replies(connection: Any, count: int) -> list[Any]:
-    """Read ``count`` replies. All are read before an error is raised, or the next reader would get them."""
+    """Read ``count`` replies, all of them, or the next reader would get what is left."""
     replies: list[Any] = []
-    failed: ResponseError | None = None
     for _ in range(count):
         try:
             # A read that is cut off, by a deadline too, disconnects: the reply may still come.
             replies.append(await connection.read_response())
         except ResponseError as error:
-            failed = failed or error
-    if failed is not None:
-        raise failed
+            replies.append(error)
     return replies

@@ -61,6 +61,8 @@ _WORDS: Final[Mapping[str, Trouble]] = {
     "no master found": "topology",
     "cluster": "topology",
     "no permissions": "permission",
+    # What a script was refused; here the server does not say which command it was.
+    "can't run this command": "permission",
 }
 
 

@@ -11,11 +11,13 @@ from typing import Any, Final
 
 from app.models import CallRecord, Family, HandleRecord
 from app.store import keys
-from app.store.connection import StoreConnection
-from app.store.scripts import CLAIM, LIMIT, RECORD, RELEASE
+from app.store.connection import ScriptCall, StoreConnection
+from app.store.scripts import CALL, CLAIM, INDEX, LIMIT, RECORD, SETTLE
 
 # The client's counter outlives its minute a little, for replicas whose clocks differ.
 _LIMIT_LIFE_MS: Final = 120_000
+# A list of the index names what expires within its minute; it outlives them a little, for the same reason.
+_INDEX_MARGIN_MS: Final = 120_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,23 +98,24 @@ class HandleStore:
 
     async def save(self, record: HandleRecord, *, life: float) -> None:
         """Store a new handle; it expires after ``life`` seconds, whatever anybody's clock says."""
+        life_ms, key = int(life * 1000), keys.handle(record.id)
         fields = (
-            ("model", record.model),
-            ("deployment", record.deployment),
-            ("provider", record.provider),
-            ("family", record.family),
-            ("client", record.client),
-            ("subject", record.subject),
-            ("origin", record.origin),
-            ("minted_at", record.minted_at),
-            ("expires_at", record.expires_at),
-            ("minted_by", record.minted_by),
-            ("max_calls", record.max_calls),
-            ("calls", 0),
-            ("sealed_key", record.sealed_key),
+            record.model,
+            record.deployment,
+            record.provider,
+            record.family,
+            record.client,
+            record.subject,
+            record.origin,
+            record.minted_at,
+            record.expires_at,
+            record.minted_by,
+            record.max_calls or "",
         )
-        flat = (part for pair in fields if pair[1] != "" for part in pair)
-        await self._connection.run_script(RECORD, (keys.handle(record.id),), int(life * 1000), *flat)
+        await self._connection.run_scripts(
+            (RECORD, (key,), (life_ms, record.sealed_key, *fields)),
+            *self._indexing(_lists_of(record), record.id, life_ms),
+        )
 
     async def claim(
         self,
@@ -139,50 +142,90 @@ class HandleStore:
         )
         return _read_claim(reply)
 
-    async def release(self, handle_id: str, offer_sha256: str, nonce: str, *, give_back: bool) -> None:
-        """End a claim without an answer. ``give_back`` only when the offer never reached the provider."""
-        names = (keys.handle(handle_id), keys.claim(handle_id, offer_sha256))
-        await self._connection.run_script(RELEASE, names, nonce, int(give_back))
+    async def release(
+        self,
+        handle_id: str,
+        offer_sha256: str,
+        nonce: str,
+        *,
+        give_back: bool,
+        code: str,
+        now: float,
+    ) -> None:
+        """End a claim without an answer. ``give_back`` only when the offer never reached the provider.
 
-    async def mark_unknown(self, handle_id: str, offer_sha256: str, *, window: float) -> None:
+        ``code`` is the error's, told on the record; as with all settlements, safe to repeat.
+        """
+        args = (nonce, "", 0, int(give_back), int(now), code)
+        await self._connection.run_scripts(_settling(handle_id, offer_sha256, args))
+
+    async def mark_unknown(
+        self, handle_id: str, offer_sha256: str, nonce: str, *, window: float, code: str, now: float
+    ) -> None:
         """Remember for ``window`` seconds that nobody knows what became of this offer."""
-        key = keys.claim(handle_id, offer_sha256)
-        await self._connection.run_together(("SET", key, "unknown", "PX", int(window * 1000)))
+        args = (nonce, "unknown", int(window * 1000), 0, int(now), code)
+        await self._connection.run_scripts(_settling(handle_id, offer_sha256, args))
 
     async def settle(
         self,
         handle_id: str,
         offer_sha256: str,
+        nonce: str,
         sealed_answer: str,
         call: CallRecord | None,
         *,
         window: float,
         retention: float,
+        now: float,
     ) -> None:
         """Keep the answer for ``window`` seconds and register the call for ``retention`` seconds.
 
-        Safe to repeat. ``call`` is None where the provider named no call.
+        ``call`` is None where the provider named no call.
         """
-        value = f"answered:{call.id if call else ''}:{sealed_answer}"
-        keep = ("SET", keys.claim(handle_id, offer_sha256), value, "PX", int(window * 1000))
+        call_id = call.id if call is not None else ""
+        value = f"answered:{call_id}:{sealed_answer}"
+        args = (nonce, value, int(window * 1000), 0, int(now), f"answered {call_id}".rstrip())
+        settling = _settling(handle_id, offer_sha256, args)
         if call is None:
-            await self._connection.run_together(keep)
+            await self._connection.run_scripts(settling)
             return
-        key = keys.call(call.id)
-        fields = ("HSET", key, *_call_fields(call))
-        expiry = ("PEXPIRE", key, int(retention * 1000))
-        await self._connection.run_together(keep, fields, expiry)
+        retention_ms, minute = int(retention * 1000), call.relayed_at // keys.MINUTE_SECONDS
+        lists = (keys.calls(minute), keys.client_calls(call.client, minute))
+        await self._connection.run_scripts(
+            settling,
+            (CALL, (keys.call(call.id),), (retention_ms, *_call_fields(call))),
+            *self._indexing(lists, call.id, retention_ms),
+        )
+
+    def _indexing(self, lists: Sequence[str], entry: str, life_ms: int) -> list[ScriptCall]:
+        args = (entry, life_ms + _INDEX_MARGIN_MS)
+        return [(INDEX, names, args) for names in self._connection.by_slot(lists)]
+
+
+def _lists_of(record: HandleRecord) -> tuple[str, ...]:
+    minute = record.expires_at // keys.MINUTE_SECONDS
+    lists = (
+        keys.handles(minute),
+        keys.client_handles(record.client, minute),
+        keys.model_handles(record.model, minute),
+    )
+    return (*lists, keys.subject_handles(record.subject, minute)) if record.subject else lists
+
+
+def _settling(handle_id: str, offer_sha256: str, args: Sequence[str | int]) -> ScriptCall:
+    return (SETTLE, (keys.handle(handle_id), keys.claim(handle_id, offer_sha256)), args)
 
 
 def _call_fields(call: CallRecord) -> tuple[str | int, ...]:
+    """In the order of ``call.lua``."""
     return (
-        *("handle", call.handle),
-        *("deployment", call.deployment),
-        *("model", call.model),
-        *("client", call.client),
-        *("subject", call.subject),
-        *("relayed_at", call.relayed_at),
-        *("relayed_by", call.relayed_by),
+        call.handle,
+        call.deployment,
+        call.model,
+        call.client,
+        call.subject,
+        call.relayed_at,
+        call.relayed_by,
     )
 
 

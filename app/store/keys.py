@@ -1,14 +1,22 @@
 """Every Redis key that the service uses. Tests and scripts of operators import these, nobody writes one out.
 
 The braces are Redis Cluster's hash tag: all keys of one handle lie in one slot, so one script may touch them.
+The index lists have none: each minute of each list lies where it falls, so that no client and no model
+makes one node of a Cluster hot.
 """
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final
 
 PREFIX: Final = "cloakroom"
 _OFFER_DIGITS: Final = 32  # half of a SHA-256 in hexadecimal: 128 bits
+# Each handle may have a subject of its own, and a list for each would cost more than the handle. Subjects
+# share 256 lists a minute; whoever looks one up leaves the others out.
+_SUBJECT_DIGITS: Final = 2
+
+MINUTE_SECONDS: Final = 60
 
 
 def handle(handle_id: str) -> str:
@@ -34,3 +42,42 @@ def mint_limit(client: str, minute: int) -> str:
 def probe(replica: str) -> str:
     """String: written by the health check, to see that the store takes writes."""
     return f"{PREFIX}:probe:{{{replica}}}"
+
+
+# --- the index: lists of ids, one a minute, which end by themselves -------------------------------
+
+
+def handles(minute: int) -> str:
+    """List: ids of all handles that expire in this minute (epoch seconds divided by 60)."""
+    return f"{PREFIX}:index:handles:{minute}"
+
+
+def client_handles(client: str, minute: int) -> str:
+    """List: ids of one client's handles that expire in this minute."""
+    return f"{PREFIX}:index:client:{client}:{minute}"
+
+
+def model_handles(model: str, minute: int) -> str:
+    """List: ids of one model's handles that expire in this minute."""
+    return f"{PREFIX}:index:model:{model}:{minute}"
+
+
+def subject_handles(subject: str, minute: int) -> str:
+    """List: ids of handles that expire in this minute, of this subject and of others with the same digits."""
+    digits = hashlib.sha256(subject.encode()).hexdigest()[:_SUBJECT_DIGITS]
+    return f"{PREFIX}:index:subject:{digits}:{minute}"
+
+
+def calls(minute: int) -> str:
+    """List: ids of all calls that were relayed in this minute."""
+    return f"{PREFIX}:index:calls:{minute}"
+
+
+def client_calls(client: str, minute: int) -> str:
+    """List: ids of one client's calls that were relayed in this minute."""
+    return f"{PREFIX}:index:client-calls:{client}:{minute}"
+
+
+def ended_calls(minute: int) -> str:
+    """List: ids of the calls, of those relayed in this minute, that were hung up."""
+    return f"{PREFIX}:index:ended:{minute}"

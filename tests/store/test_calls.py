@@ -33,7 +33,9 @@ def call(handle_id: str) -> CallRecord:
 async def register(connection: StoreConnection, call: CallRecord) -> None:
     """What a relay does."""
     store = HandleStore(connection, replica="replica-b")
-    await store.settle(call.handle, OFFER, "seal1.BBBB", call, window=30, retention=RETENTION)
+    await store.settle(
+        call.handle, OFFER, "n1", "seal1.BBBB", call, window=30, retention=RETENTION, now=call.relayed_at
+    )
 
 
 def raw(connection: StoreConnection) -> Any:
@@ -61,7 +63,7 @@ async def test_the_end_is_noted_and_the_record_ends_when_it_would_have(
 ) -> None:
     await register(connection, call)
     await raw(connection).pexpire(keys.call(call.id), 60_000)
-    await calls.mark_ended(call.id, ended_at=2_000, ended_by="replica-a")
+    await calls.mark_ended(call, ended_at=2_000, ended_by="replica-a")
     assert await calls.get(call.id) == replace(call, ended_at=2_000, ended_by="replica-a")
     assert 50_000 < await raw(connection).pttl(keys.call(call.id)) <= 60_000
 
@@ -71,21 +73,21 @@ async def test_of_many_ends_at_once_exactly_one_stays_and_a_repeat_changes_nothi
 ) -> None:
     await register(connection, call)
     await asyncio.gather(
-        *(calls.mark_ended(call.id, ended_at=2_000 + n, ended_by=f"replica-{n}") for n in range(8))
+        *(calls.mark_ended(call, ended_at=2_000 + n, ended_by=f"replica-{n}") for n in range(8))
     )
     ended = await calls.get(call.id)
     assert ended is not None
     assert ended.ended_at is not None
     # Time and replica are of the same one.
     assert ended.ended_by == f"replica-{ended.ended_at - 2_000}"
-    await calls.mark_ended(call.id, ended_at=9_999, ended_by="late")
+    await calls.mark_ended(call, ended_at=9_999, ended_by="late")
     assert await calls.get(call.id) == ended
 
 
 async def test_the_end_of_a_record_that_is_gone_makes_no_new_one(
     calls: CallStore, connection: StoreConnection, call: CallRecord
 ) -> None:
-    await calls.mark_ended(call.id, ended_at=2_000, ended_by="replica-a")
+    await calls.mark_ended(call, ended_at=2_000, ended_by="replica-a")
     assert await raw(connection).exists(keys.call(call.id)) == 0
     assert await calls.get(call.id) is None
 
@@ -95,7 +97,7 @@ async def test_a_relay_that_settles_late_does_not_bring_an_ended_call_back(
 ) -> None:
     """A settlement whose reply was lost is repeated, perhaps after the hang-up."""
     await register(connection, call)
-    await calls.mark_ended(call.id, ended_at=2_000, ended_by="replica-a")
+    await calls.mark_ended(call, ended_at=2_000, ended_by="replica-a")
     await register(connection, call)
     assert await calls.get(call.id) == replace(call, ended_at=2_000, ended_by="replica-a")
 

@@ -43,10 +43,9 @@ async def store_dump(url: str) -> list[str]:
                 value: Any = await client.hgetall(key)
             elif kind == "string":
                 value = await client.get(key)
-            elif kind == "zset":
-                value = await client.zrange(key, 0, -1, withscores=True)
             else:
-                value = await client.smembers(key)
+                assert kind == "list", (key, kind)
+                value = await client.lrange(key, 0, -1)
             records.append(f"{key} {value}")
         return records
     finally:

@@ -58,12 +58,12 @@ class Calls:
         self.steps.append("get")
         return self._call if self._call is not None and call_id == self._call.id else None
 
-    async def mark_ended(self, call_id: str, *, ended_at: int, ended_by: str) -> None:
+    async def mark_ended(self, call: CallRecord, *, ended_at: int, ended_by: str) -> None:
         self.steps.append("note")
         if self._failing_notes > 0:
             self._failing_notes -= 1
             raise StoreUnavailable("Away.")
-        self.notes.append((call_id, ended_at, ended_by))
+        self.notes.append((call.id, ended_at, ended_by))
         self.noted.set()
 
     async def post(self, request: UpstreamRequest, *, timeout: float, timings: Timings) -> UpstreamResponse:

@@ -22,7 +22,10 @@ def _load(name: str) -> Script:
 
 
 RECORD = _load("record")
+INDEX = _load("index")
 CLAIM = _load("claim")
-RELEASE = _load("release")
+SETTLE = _load("settle")
+CALL = _load("call")
 LIMIT = _load("limit")
 ENDED = _load("ended")
+REVOKE = _load("revoke")

@@ -1,11 +1,11 @@
 -- Claim one use of a handle for one offer. Atomic, so two replicas never both win the last use, and the
--- same nonce wins again, so a claim whose reply was lost may be repeated.
+-- same nonce wins again, so a claim whose reply was lost may be repeated. A refusal is noted on the record.
 --
 -- KEYS[1]  the handle's hash
 -- KEYS[2]  the claim on this offer, a string: "pending:<nonce>", "answered:<call id>:<sealed answer>" or "unknown"
 -- ARGV[1]  the claim's nonce
 -- ARGV[2]  how long the claim may stay pending, milliseconds
--- ARGV[3]  now, epoch seconds, for last_call_at
+-- ARGV[3]  now, epoch seconds, for last_call_at and last_refusal
 -- ARGV[4]  the replica's name, for last_call_by
 -- ARGV[5]  the session families that the caller's path is for, separated by commas
 -- Returns  {"gone"}                      no such record: expired, or never stored
@@ -15,16 +15,22 @@
 --          {"answered", <call id>:<sealed answer>}
 --          {"unknown"}                   the same offer was sent, and nobody knows what became of it
 --          {"spent", <max_calls>}
---          {"won", <sealed_key>, <deployment>, <model>, <client>, <subject>, <expires_at>, <calls>}
+--          {"won", <sealed key>, <deployment>, <model>, <client>, <subject>, <expires_at>, <calls>}
 local record = redis.call('HMGET', KEYS[1], 'sealed_key', 'deployment', 'model', 'client', 'subject',
-  'expires_at', 'calls', 'max_calls', 'family', 'revoked_at')
+  'expires_at', 'calls', 'max_calls', 'family', 'revoked_at', 'sealed_key_2', 'sealed_key_3', 'sealed_key_4')
 if not record[1] then
   return {'gone'}
 end
+local function refuse(code)
+  redis.call('HINCRBY', KEYS[1], 'refusals', 1)
+  redis.call('HSET', KEYS[1], 'last_refusal', ARGV[3] .. ' ' .. code)
+end
 if record[10] then
+  refuse('handle_revoked')
   return {'revoked'}
 end
 if not string.find(',' .. ARGV[5] .. ',', ',' .. record[9] .. ',', 1, true) then
+  refuse('wrong_session_family')
   return {'family', record[9]}
 end
 local calls = tonumber(record[7]) or 0
@@ -42,10 +48,12 @@ end
 if not claim then
   local max_calls = tonumber(record[8]) or 0
   if max_calls > 0 and calls >= max_calls then
+    refuse('handle_spent')
     return {'spent', record[8]}
   end
   calls = calls + 1
   redis.call('SET', KEYS[2], mine, 'PX', ARGV[2])
   redis.call('HSET', KEYS[1], 'calls', calls, 'last_call_at', ARGV[3], 'last_call_by', ARGV[4])
 end
-return {'won', record[1], record[2], record[3], record[4], record[5] or '', record[6], calls}
+local sealed = record[1] .. (record[11] or '') .. (record[12] or '') .. (record[13] or '')
+return {'won', sealed, record[2], record[3], record[4], record[5] or '', record[6], calls}

@@ -1,9 +1,33 @@
--- Write a hash and its expiry in one step, so that no crash leaves a record without an end.
+-- Write a handle's record and its expiry in one step, so that no crash leaves a record without an end.
 --
--- KEYS[1]  the hash
+-- A hash stays in its compact form while each value is at most 64 bytes long (hash-max-listpack-value), which
+-- halves the memory of a handle. The sealed key alone is longer, so it is cut into up to four fields; one that
+-- needs more (a key with a session beside it) is kept whole.
+--
+-- KEYS[1]  the handle's hash
 -- ARGV[1]  its life, milliseconds
--- ARGV[2]  field, ARGV[3] value, and so on
+-- ARGV[2]  the sealed key
+-- ARGV[3]  and so on: the fields below, in their order; an empty one is left out
 -- Returns  1
-redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+local names = {'model', 'deployment', 'provider', 'family', 'client', 'subject', 'origin', 'minted_at',
+  'expires_at', 'minted_by', 'max_calls'}
+local flat = {'calls', 0}
+for number, name in ipairs(names) do
+  local value = ARGV[number + 2]
+  if value ~= '' then
+    flat[#flat + 1] = name
+    flat[#flat + 1] = value
+  end
+end
+local sealed = ARGV[2]
+local length = 64
+if #sealed > 256 then
+  length = #sealed
+end
+for number = 1, math.ceil(#sealed / length) do
+  flat[#flat + 1] = number == 1 and 'sealed_key' or 'sealed_key_' .. number
+  flat[#flat + 1] = string.sub(sealed, (number - 1) * length + 1, number * length)
+end
+redis.call('HSET', KEYS[1], unpack(flat))
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
 return 1

@@ -16,6 +16,7 @@ from app.doctor.store_rows import (
     persistence_finding,
     role_finding,
 )
+from app.store.acl import rule
 from app.store.faults import StoreFault, Trouble, fault_of
 from app.store.inspection import NodeFacts
 
@@ -143,6 +144,7 @@ def test_sentinel_s_error_is_cut_before_its_connection_pool() -> None:
         ("User app has no permissions to run the 'hset' command", "+hset"),
         ("User app has no permissions to run the 'client|setname' command", "+client|setname"),
         ("No permissions to access a key", "'~cloakroom:*'"),
+        ("The user executing the script can't run this command or subcommand", rule()),
     ],
 )
 def test_a_missing_permission_names_what_to_grant(text: str, grant: str) -> None:

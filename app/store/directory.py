@@ -1,0 +1,216 @@
+"""Handles for operators: list, show, count, revoke. Each call does a bounded piece of work.
+
+Nothing here is on the request path, and no command blocks the server: pages of the index, then the records
+that it names, some hundreds at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+
+from app.models import MAX_KEY_SECONDS
+from app.store import keys
+from app.store.connection import StoreConnection
+from app.store.index import (
+    EXAMINED_AT_MOST,
+    Entry,
+    NameOfList,
+    Position,
+    Span,
+    count_entries,
+    read_entries,
+    read_page,
+)
+from app.store.scripts import REVOKE
+from app.store.views import HandleFilter, HandleView, Page, RelayNote, Revoked
+
+MAX_PAGE: Final = 1000
+# Handles that one call of the script revokes: a fraction of a millisecond of the server's time.
+_REVOKED_AT_ONCE: Final = 100
+_RELAYS_KEPT: Final = 20
+# Replicas whose clocks differ by more than this refuse each other's handles anyway.
+_CLOCK_MARGIN_MINUTES: Final = 5
+
+_FIELDS: Final = (
+    "model",
+    "deployment",
+    "provider",
+    "family",
+    "client",
+    "subject",
+    "origin",
+    "minted_at",
+    "expires_at",
+    "minted_by",
+    "max_calls",
+    "calls",
+    "last_call_at",
+    "last_call_by",
+    "revoked_at",
+    "revoked_by",
+    "refusals",
+    "last_refusal",
+    "relays",
+)
+_STORY: Final = tuple(f"relay_{number}" for number in range(1, _RELAYS_KEPT + 1))
+
+Revocation = Literal["revoked", "already", "gone"]
+
+
+class HandleDirectory:
+    """The handles in the store, as an operator asks for them.
+
+    Every method raises ``StoreUnavailable`` when the store does not answer.
+    """
+
+    def __init__(self, connection: StoreConnection) -> None:
+        self._connection = connection
+
+    async def get(self, handle_id: str) -> HandleView | None:
+        """A handle with the story of its relays; None when it expired, or never was."""
+        values, life = await self._connection.run_together(
+            ("HMGET", keys.handle(handle_id), *_FIELDS, *_STORY), ("PTTL", keys.handle(handle_id))
+        )
+        return _read(handle_id, values, life)
+
+    async def page(
+        self, wanted: HandleFilter, *, now: float, cursor: str | None = None, limit: int = 100
+    ) -> Page[HandleView]:
+        """The next handles that match, latest expiry first, without their stories.
+
+        Args:
+            now: epoch seconds.
+            cursor: ``next_cursor`` of the page before.
+            limit: 1 to ``MAX_PAGE``.
+
+        Raises:
+            InvalidRequest: the cursor is none of ours.
+        """
+        span, name_of = _span(now), _lists_for(wanted)
+
+        async def entries_from(position: Position, count: int) -> list[Entry]:
+            return await read_entries(self._connection, name_of, span, position, count)
+
+        start = span.start(cursor)
+        return await read_page(entries_from, self._read, matches=wanted.matches, start=start, limit=limit)
+
+    async def count(self, wanted: HandleFilter, *, now: float) -> int:
+        """How many handles the index names for this client, model or subject (the narrowest that is given).
+
+        A figure to the minute: handles that expired within this minute, and revoked ones, are counted. Of a
+        subject it is an upper bound, since subjects share lists.
+        """
+        alive = Span(_span(now).newest, int(now) // keys.MINUTE_SECONDS)
+        return await count_entries(self._connection, _lists_for(wanted), alive)
+
+    async def revoke(self, handle_id: str, *, by: str, now: float) -> Revocation:
+        """Revoke one handle: from now on no replica relays with it."""
+        names = (keys.handle(handle_id),)
+        revoked, already, _ = await self._connection.run_script(REVOKE, names, int(now), by)
+        return "revoked" if revoked else "already" if already else "gone"
+
+    async def revoke_page(
+        self, wanted: HandleFilter, *, by: str, now: float, cursor: str | None = None
+    ) -> Revoked:
+        """Revoke the next handles that match; call again with ``next_cursor`` until that is None.
+
+        ``wanted.state`` is not looked at: a handle that was revoked before keeps its first revocation.
+        """
+        span, name_of = _span(now), _lists_for(wanted)
+        position = span.start(cursor)
+        entries = await read_entries(self._connection, name_of, span, position, EXAMINED_AT_MOST)
+        names = [keys.handle(handle_id) for handle_id in dict.fromkeys(entry.id for entry in entries)]
+        args: list[str | int] = [int(now), by, *_conditions(wanted)]
+        groups = [
+            group
+            for first in range(0, len(names), _REVOKED_AT_ONCE)
+            for group in self._connection.by_slot(names[first : first + _REVOKED_AT_ONCE])
+        ]
+        replies = await self._connection.run_scripts(*[(REVOKE, group, args) for group in groups])
+        return Revoked(
+            revoked=sum(reply[0] for reply in replies),
+            already=sum(reply[1] for reply in replies),
+            examined=len(entries),
+            next_cursor=str(entries[-1].after) if len(entries) == EXAMINED_AT_MOST else None,
+        )
+
+    async def _read(self, handle_ids: Sequence[str]) -> list[HandleView | None]:
+        names = [keys.handle(handle_id) for handle_id in handle_ids]
+        replies = await self._connection.run_together(
+            *[command for name in names for command in (("HMGET", name, *_FIELDS), ("PTTL", name))]
+        )
+        return [
+            _read(handle_id, values, life)
+            for handle_id, values, life in zip(handle_ids, replies[::2], replies[1::2], strict=True)
+        ]
+
+
+def _span(now: float) -> Span:
+    minute = int(now) // keys.MINUTE_SECONDS
+    longest = MAX_KEY_SECONDS // keys.MINUTE_SECONDS
+    return Span(minute + longest + _CLOCK_MARGIN_MINUTES, minute - _CLOCK_MARGIN_MINUTES)
+
+
+def _lists_for(wanted: HandleFilter) -> NameOfList:
+    """The narrowest lists that name every handle that matches."""
+    if wanted.subject:
+        subject = wanted.subject
+        return lambda minute: keys.subject_handles(subject, minute)
+    if wanted.client is not None:
+        client = wanted.client
+        return lambda minute: keys.client_handles(client, minute)
+    if wanted.model is not None:
+        model = wanted.model
+        return lambda minute: keys.model_handles(model, minute)
+    return keys.handles
+
+
+def _conditions(wanted: HandleFilter) -> list[str]:
+    pairs = (
+        ("client", wanted.client),
+        ("subject", wanted.subject),
+        ("model", wanted.model),
+        ("deployment", wanted.deployment),
+    )
+    return [part for name, value in pairs if value is not None for part in (name, value)]
+
+
+def _read(handle_id: str, values: Sequence[Any], life_ms: int) -> HandleView | None:
+    found = dict(zip((*_FIELDS, *_STORY), values, strict=False))
+    # Written with every record; without them this is only what somebody's own HSET left.
+    if found["minted_at"] is None or found["expires_at"] is None:
+        return None
+    relays = int(found["relays"] or 0)
+    notes = [found.get(f"relay_{number % _RELAYS_KEPT + 1}") for number in range(relays)[-_RELAYS_KEPT:]]
+    text = {name: found[name] or "" for name in _FIELDS}
+    return HandleView(
+        id=handle_id,
+        model=text["model"],
+        deployment=text["deployment"],
+        provider=text["provider"],
+        family=text["family"],
+        client=text["client"],
+        subject=text["subject"],
+        origin=text["origin"],
+        minted_at=int(text["minted_at"]),
+        expires_at=int(text["expires_at"]),
+        minted_by=text["minted_by"],
+        life=max(life_ms, 0) / 1000,
+        max_calls=int(text["max_calls"] or 0),
+        calls=int(text["calls"] or 0),
+        last_call_at=int(text["last_call_at"]) if text["last_call_at"] else None,
+        last_call_by=text["last_call_by"],
+        revoked_at=int(text["revoked_at"]) if text["revoked_at"] else None,
+        revoked_by=text["revoked_by"],
+        refusals=int(text["refusals"] or 0),
+        last_refusal=_note(text["last_refusal"]) if text["last_refusal"] else None,
+        relays_count=relays,
+        relays=tuple(_note(note) for note in notes if note),
+    )
+
+
+def _note(text: str) -> RelayNote:
+    """``<epoch seconds> <outcome>[ <call id>]``, as the scripts write it."""
+    at, outcome, *call_id = text.split(" ")
+    return RelayNote(int(at), outcome, call_id[0] if call_id else "")

@@ -1,0 +1,35 @@
+-- End a claim, and tell on the handle's record what came of it. Safe to repeat: what is settled stays.
+--
+-- KEYS[1]  the handle's hash
+-- KEYS[2]  the claim on this offer, as claim.lua has it
+-- ARGV[1]  the claim's nonce
+-- ARGV[2]  what the claim becomes, "answered:..." or "unknown"; "" to end it without an answer
+-- ARGV[3]  how long that is kept, milliseconds
+-- ARGV[4]  "1": the offer provably did not reach the provider, so the use is given back; "0": it did
+-- ARGV[5]  now, epoch seconds
+-- ARGV[6]  the outcome: "answered <call id>", or an error's code
+-- Returns  1 when the claim was settled, 0 when it was already, or is somebody else's
+local claim = redis.call('GET', KEYS[2])
+local mine = claim == 'pending:' .. ARGV[1]
+if ARGV[2] == '' then
+  if not mine then
+    return 0
+  end
+  redis.call('DEL', KEYS[2])
+else
+  -- An answer is kept even where the claim has run out meanwhile; the first one stays.
+  if claim == ARGV[2] or (claim and string.sub(claim, 1, 9) == 'answered:') then
+    return 0
+  end
+  redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
+end
+-- A handle that expired meanwhile stays gone: a hash written anew would have no end.
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  if ARGV[4] == '1' then
+    redis.call('HINCRBY', KEYS[1], 'calls', -1)
+  end
+  -- The last twenty outcomes, in fields that are used in turn, so that a record cannot grow without end.
+  local number = redis.call('HINCRBY', KEYS[1], 'relays', 1)
+  redis.call('HSET', KEYS[1], 'relay_' .. ((number - 1) % 20 + 1), ARGV[5] .. ' ' .. ARGV[6])
+end
+return 1

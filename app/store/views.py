@@ -1,0 +1,153 @@
+"""What an operator sees of handles and calls: everything that the store keeps, but for the sealed key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
+
+from app.models import CallRecord
+
+HandleState = Literal["live", "spent", "revoked"]
+CallState = Literal["open", "ended"]
+
+
+@dataclass(frozen=True, slots=True)
+class RelayNote:
+    """What came of one relay. ``at`` is epoch seconds; ``outcome`` is ``answered`` or an error's code.
+
+    ``call_id`` is empty where there is no call, or where the provider named none.
+    """
+
+    at: int
+    outcome: str
+    call_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HandleView:
+    """A handle that is still on record. Times are epoch seconds on the clock of the replica that wrote them.
+
+    ``life`` is the seconds left by the store's own clock. ``max_calls`` 0: as often as the provider allows
+    until expiry. ``relays_count`` counts all outcomes, ``relays`` has the last twenty of them, oldest first.
+    ``refusals`` counts claims that were refused, ``last_refusal`` is the last one of them.
+    """
+
+    id: str
+    model: str
+    deployment: str
+    provider: str
+    family: str
+    client: str
+    subject: str
+    origin: str
+    minted_at: int
+    expires_at: int
+    minted_by: str
+    life: float
+    max_calls: int = 0
+    calls: int = 0
+    last_call_at: int | None = None
+    last_call_by: str = ""
+    revoked_at: int | None = None
+    revoked_by: str = ""
+    refusals: int = 0
+    last_refusal: RelayNote | None = None
+    relays_count: int = 0
+    relays: tuple[RelayNote, ...] = ()
+
+    @property
+    def state(self) -> HandleState:
+        """Revoked beats spent: a revoked handle never lives again, a spent one may get its use back."""
+        if self.revoked_at is not None:
+            return "revoked"
+        return "spent" if self.max_calls and self.calls >= self.max_calls else "live"
+
+    @property
+    def uses_left(self) -> int | None:
+        """None: no limit of ours."""
+        return max(self.max_calls - self.calls, 0) if self.max_calls else None
+
+
+@dataclass(frozen=True, slots=True)
+class HandleFilter:
+    """Which handles are meant; None matches all."""
+
+    client: str | None = None
+    subject: str | None = None
+    model: str | None = None
+    deployment: str | None = None
+    state: HandleState | None = None
+
+    def matches(self, view: HandleView) -> bool:
+        return all(
+            wanted is None or wanted == found
+            for wanted, found in (
+                (self.client, view.client),
+                (self.subject, view.subject),
+                (self.model, view.model),
+                (self.deployment, view.deployment),
+                (self.state, view.state),
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CallFilter:
+    """Which calls are meant; None matches all. ``open``: nobody hung up; it may have ended itself."""
+
+    client: str | None = None
+    subject: str | None = None
+    model: str | None = None
+    deployment: str | None = None
+    state: CallState | None = None
+
+    def matches(self, call: CallRecord) -> bool:
+        state: CallState = "ended" if call.ended_at is not None else "open"
+        return all(
+            wanted is None or wanted == found
+            for wanted, found in (
+                (self.client, call.client),
+                (self.subject, call.subject),
+                (self.model, call.model),
+                (self.deployment, call.deployment),
+                (self.state, state),
+            )
+        )
+
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Item]):
+    """One page of a listing. ``next_cursor`` is None at the end.
+
+    A page may be short, or empty, and yet not the last: the work of one is bounded by the records that it
+    examines, ``examined``, not by those that match.
+    """
+
+    items: tuple[Item, ...]
+    next_cursor: str | None
+    examined: int
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """What one page of a revocation did: revoked now, found revoked before, and where it goes on."""
+
+    revoked: int
+    already: int
+    examined: int
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """How many handles have not expired, to the minute, and how many calls may still go on.
+
+    ``calls`` are those relayed within an hour, the longest that a provider lets one last, and not hung up
+    through us; a call that ended by itself is not known to have ended.
+    """
+
+    handles: int
+    calls: int
