@@ -18,7 +18,9 @@ import redis.asyncio as redis
 from aiohttp import web
 
 PROVIDER = os.environ["FLOOR_PROVIDER"]
-STORE: redis.Redis = redis.Redis.from_url(os.environ["FLOOR_REDIS"], decode_responses=True)
+STORE: redis.Redis = redis.Redis.from_url(
+    os.environ["FLOOR_REDIS"], decode_responses=True, max_connections=1024
+)
 SESSION = web.AppKey("session", aiohttp.ClientSession)
 SAVE = web.AppKey("save", str)
 CLAIM = web.AppKey("claim", str)
