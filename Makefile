@@ -72,7 +72,7 @@ all: lint types test ## what CI runs
 lock: $(STAMP) ## resolve the dependencies anew and write the lock files
 	@$(BIN)/python -m pip install --quiet uv
 	$(UV_COMPILE) --upgrade --extra dev -o requirements.lock
-	$(UV_COMPILE) --constraint requirements.lock --extra entra -o requirements-runtime.lock
+	$(UV_COMPILE) --constraint requirements.lock --extra entra --extra otel -o requirements-runtime.lock
 	$(UV_COMPILE) --constraint requirements.lock --extra sandbox -o requirements-sandbox.lock
 	$(UV_BUILD) --upgrade -o deploy/requirements-build.lock
 

@@ -11,6 +11,7 @@ from app.clients import ClientRegistry
 from app.handles import HandleIssuer
 from app.hangup import Hangup
 from app.minting import Minter
+from app.ops.metrics_collector import Collector
 from app.relay import Relay
 from app.settings import Settings
 from app.store.connection import StoreConnection
@@ -41,6 +42,7 @@ MINTER: Final = web.AppKey("minter", Minter)
 RELAY: Final = web.AppKey("relay", Relay)
 HANGUP: Final = web.AppKey("hangup", Hangup)
 STORE: Final = web.AppKey("store", StoreConnection)
+COLLECTOR: Final = web.AppKey("collector", Collector)
 LIFECYCLE: Final = web.AppKey("lifecycle", Lifecycle)
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)

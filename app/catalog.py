@@ -81,6 +81,11 @@ class Catalog:
                 return deployment.upstream_model or alias
         raise InvalidRequest(f"'{alias}' is not served where this session's model is.", param=param)
 
+    @property
+    def names(self) -> list[str]:
+        """The aliases that are configured by name."""
+        return [alias for alias in self._models if alias != ANY_MODEL]
+
     def deployment(self, name: str) -> Deployment | None:
         """The deployment of this name; None where this replica's configuration has none."""
         return self.deployments.get(name)

@@ -90,9 +90,9 @@ class Hangup:
             InvalidRequest: the call's provider has no hang-up.
             UpstreamError, UpstreamUnreachable, UpstreamTimeout: the call may go on; nothing was noted.
         """
+        timings.model, timings.deployment = call.model, call.deployment
         if call.ended_at is not None:
             return "repeated"
-        timings.deployment = call.deployment
         started = self._monotonic()
         try:
             ended = await self._end(self._deployment(call), call.id, timings)

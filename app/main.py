@@ -15,7 +15,18 @@ from typing import Final
 from aiohttp import web
 from pydantic import SecretStr
 
-from app.appkeys import CLIENTS, HANDLES, HANGUP, LIFECYCLE, MINTER, RELAY, SETTINGS, STORE, Lifecycle
+from app.appkeys import (
+    CLIENTS,
+    COLLECTOR,
+    HANDLES,
+    HANGUP,
+    LIFECYCLE,
+    MINTER,
+    RELAY,
+    SETTINGS,
+    STORE,
+    Lifecycle,
+)
 from app.catalog import Catalog, Choice, Model
 from app.clients import ClientRegistry
 from app.handles import HandleIssuer
@@ -24,6 +35,9 @@ from app.keyring import parse_sealing_ring, parse_signing_ring
 from app.mint_attempts import MintAttempts
 from app.minting import Minter, MintPolicy
 from app.models import Client, ModelPolicy
+from app.ops.metrics import Metrics
+from app.ops.metrics_census import Census
+from app.ops.metrics_collector import Collector, State
 from app.ops.request_log import RequestLog
 from app.relay import Relay, RelayPolicy
 from app.sealing import Sealer
@@ -33,7 +47,9 @@ from app.settings.secrets import parse_key_pairs
 from app.settlement import Settlement
 from app.store.address import parse_address
 from app.store.calls import CallStore
+from app.store.census import alive
 from app.store.connection import StoreConnection
+from app.store.directory import HandleDirectory
 from app.store.driver import connect
 from app.store.handles import HandleStore
 from app.upstream.client import UpstreamClient, close_session, new_session
@@ -64,10 +80,13 @@ def create_app(
         WiringError: a deployment's URL or the store's is unusable.
     """
     cors = CorsPolicy(settings.cors_origins, own_origin=settings.public_url)
+    catalog = build_catalog(settings, clock=clock)
+    metrics = Metrics(models=catalog.names, deployments=catalog.deployments)
     shown_as = settings.replica if settings.demo_enabled else None
     outer = gate(
         cors,
         request_log=RequestLog(replica=settings.replica, level=settings.log_level),
+        metrics=metrics,
         max_in_flight=settings.max_in_flight,
         replica=shown_as,
     )
@@ -78,25 +97,26 @@ def create_app(
     app[HANDLES] = HandleIssuer(
         parse_signing_ring(_reveal(settings.signing_keys)), prefix=settings.handle_prefix, clock=clock
     )
-    catalog = build_catalog(settings, clock=clock)
     app[STORE] = build_store(settings)
 
     async def parts(app: web.Application) -> AsyncIterator[None]:
         store, session = app[STORE], new_session()
         handle_store = HandleStore(store, replica=settings.replica)
+        call_store = CallStore(store, retention=settings.call_retention_seconds)
         settlement = Settlement(monotonic)
         sealer = Sealer(parse_sealing_ring(_reveal(settings.sealing_keys)))
         keepers = token_keepers(catalog.deployments)
         upstream = UpstreamClient(session, connect_timeout=settings.connect_timeout_seconds)
+        attempts = MintAttempts(
+            providers=PROVIDERS,
+            upstream=upstream,
+            deadline=settings.mint_timeout_seconds,
+            clock=clock,
+            monotonic=monotonic,
+        )
         app[MINTER] = Minter(
             catalog=catalog,
-            attempts=MintAttempts(
-                providers=PROVIDERS,
-                upstream=upstream,
-                deadline=settings.mint_timeout_seconds,
-                clock=clock,
-                monotonic=monotonic,
-            ),
+            attempts=attempts,
             handles=app[HANDLES],
             sealer=sealer,
             store=handle_store,
@@ -128,18 +148,35 @@ def create_app(
             catalog=catalog,
             providers=PROVIDERS,
             upstream=upstream,
-            calls=CallStore(store, retention=settings.call_retention_seconds),
+            calls=call_store,
             settlement=settlement,
             replica=settings.replica,
             deadline=settings.mint_timeout_seconds,
             clock=clock,
             monotonic=monotonic,
         )
+        directory = HandleDirectory(store)
+        census = Census(lambda: alive(directory, call_store, now=clock()), monotonic=monotonic)
+        app[COLLECTOR] = Collector(
+            metrics,
+            State(
+                store_up=lambda: store.up,
+                cooling=attempts.cooling,
+                deployments=sorted(catalog.deployments),
+                in_flight=lambda: app[LIFECYCLE].in_flight,
+                in_flight_limit=settings.max_in_flight,
+                draining=lambda: app[LIFECYCLE].draining,
+                settlements_pending=lambda: settlement.pending,
+                settlements_given_up=lambda: settlement.given_up,
+                census=census,
+            ),
+        )
         await store.probe()
         store.start()
         # The first caller should find a token, and a service whose other deployments work should start.
         await asyncio.gather(*(tokens.start(wait=FIRST_TOKEN_SECONDS) for tokens in keepers))
         yield
+        await census.close()
         await settlement.close(grace=settings.store_timeout_seconds * 3)
         await asyncio.gather(*(tokens.close() for tokens in keepers))
         await close_session(session)

@@ -93,6 +93,11 @@ class MintAttempts:
                 raise result.error
             await asyncio.sleep(pause)
 
+    def cooling(self) -> list[str]:
+        """The deployments that failed just now, so that their alternatives are tried first."""
+        now = self._monotonic()
+        return [name for name, end in self._cooling.items() if end > now]
+
     def _coolest_first(self, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
         if len(candidates) == 1 or not self._cooling:
             return candidates

@@ -33,6 +33,13 @@ class Settlement:
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._tasks: set[asyncio.Task[None]] = set()
+        # Writes that the store never took, since the start of the process.
+        self.given_up = 0
+
+    @property
+    def pending(self) -> int:
+        """Writes that are not done."""
+        return len(self._tasks)
 
     async def write(self, what: str, write: Write, **about: str) -> None:
         """Run ``write`` to its end even when the caller is cancelled. Never raises ``StoreUnavailable``.
@@ -71,6 +78,7 @@ class Settlement:
                 continue
             log.warning("settled_late", what=what, **about)
             return
+        self.given_up += 1
         log.error("settlement_given_up", what=what, **about)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Future[None]:

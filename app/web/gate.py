@@ -8,7 +8,7 @@ The order, from outside in, and why:
 3. load: beyond ``max_in_flight`` an honest 503 now beats a timeout later;
 4. the view;
 5. errors become answers, never after a response has begun;
-6. headers and the log line, which want the final status.
+6. headers, metrics and the log line, which want the final status.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from aiohttp.typedefs import Middleware
 
 from app.appkeys import LIFECYCLE, LOG_LINE, REQUEST_ID, TIMINGS, Lifecycle, LogLine
 from app.errors import CloakroomError, OriginNotAllowed, Overloaded
+from app.ops.metrics import Metrics
 from app.ops.request_log import RequestLog
 from app.timings import Timings
 from app.web.cors import ALLOW_METHODS, EXPOSE_HEADERS, MAX_AGE_SECONDS, CorsPolicy, allow_headers
@@ -46,7 +47,12 @@ BASE_HEADERS: Final = {
 
 
 def gate(
-    policy: CorsPolicy, *, request_log: RequestLog, max_in_flight: int, replica: str | None = None
+    policy: CorsPolicy,
+    *,
+    request_log: RequestLog,
+    metrics: Metrics,
+    max_in_flight: int,
+    replica: str | None = None,
 ) -> Middleware:
     """Build the middleware. ``max_in_flight`` counts requests of this process.
 
@@ -62,7 +68,7 @@ def gate(
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         started = time.perf_counter()
         request[REQUEST_ID] = _request_id(request)
-        request[TIMINGS] = Timings()
+        timings = request[TIMINGS] = Timings()
         lifecycle = request.app[LIFECYCLE]
         origin = request.headers.get(hdrs.ORIGIN)
         allowed = policy.allowed_origin(origin, host=request.host) if origin is not None else None
@@ -101,11 +107,14 @@ def gate(
             allowed=allowed,
             lifecycle=lifecycle,
         )
-        line = request.get(LOG_LINE)
-        if line is not None:
-            level = "info" if response.status < 500 else "error"
-            seconds = time.perf_counter() - started
-            request_log.write(level, line.event, _fields(request, line, response.status, error, seconds))
+        line, status = request.get(LOG_LINE), response.status
+        seconds = time.perf_counter() - started
+        if line is None:
+            metrics.answered(_handler(request), status, error, timings, seconds=seconds)
+        else:
+            metrics.answered(line.event, status, error, timings, seconds=seconds, fields=line.fields)
+            level = "info" if status < 500 else "error"
+            request_log.write(level, line.event, _fields(request, line, status, error, seconds))
         return response
 
     return middleware
@@ -125,6 +134,13 @@ def new_request_id() -> str:
 
 def _is_preflight(request: web.Request) -> bool:
     return request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
+
+
+def _handler(request: web.Request) -> str:
+    """What answered a request that is no mint, relay or hang-up, as the metrics have it."""
+    if request.match_info.http_exception is not None:
+        return "unmatched"
+    return "preflight" if request.method == hdrs.METH_OPTIONS else "other"
 
 
 def _finish(

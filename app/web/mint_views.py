@@ -75,6 +75,7 @@ async def _minted(request: web.Request, parse: Parse) -> tuple[dict[str, Any], M
         safety_identifier=headers.get(SAFETY_HEADER),
     )
     line.fields |= {"model": mint_request.model, "family": mint_request.family.value}
+    line.timings.model = mint_request.model
     minted = await app[MINTER].mint(client, mint_request, line.timings)
     line.fields |= {"deployment": minted.deployment, "handle": minted.handle_id}
     return body, minted

@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from app.settings import Settings
-from app.web import hangup_view, health, mint_views, relay_views
+from app.web import hangup_view, health, metrics_view, mint_views, relay_views
 from app.web.demo.site import DemoSite
 from app.web.openapi.site import ReferenceSite
 from app.web.protocol import expect
@@ -36,6 +36,12 @@ def routes(settings: Settings) -> Iterator[web.RouteDef]:
         yield _post(f"{base}/realtime/calls/{{call_id:[^/]+}}/hangup", hangup_view.hang_up)
     yield web.get("/livez", health.livez)
     yield web.get("/readyz", health.readyz)
+    yield from operations_routes()
     yield from ReferenceSite(settings).routes()
     if settings.demo_enabled:
         yield from DemoSite(settings).routes()
+
+
+def operations_routes() -> Iterator[web.RouteDef]:
+    """What scrapers ask for; nothing of it is for callers."""
+    yield web.get("/metrics", metrics_view.metrics)

@@ -63,6 +63,7 @@ ONLY: Final[Mapping[str, frozenset[str]]] = {
     "aiohttp": frozenset(
         {"app.upstream.client", "app.web", "app.appkeys", "app.main", "app.server", "app.sandbox"}
     ),
+    "prometheus_client": frozenset({"app.ops.metrics_collector", "app.ops.metrics_text"}),
     "jwt": frozenset({"app.handles"}),
     "cryptography": frozenset({"app.keyring", "app.sealing"}),
     "pydantic": frozenset({"app.settings", "app.main"}),
