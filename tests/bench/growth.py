@@ -23,6 +23,7 @@ from tests.bench import machine, procfs, trips
 from tests.bench.contenders import Cloakroom, Contender, Floor
 from tests.bench.cpu import KINDS, level_trips, loads
 from tests.bench.fill import fill
+from tests.bench.footprint import footprint
 from tests.bench.measure import Sample, sample
 from tests.bench.nginx import Provider
 from tests.bench.operations import operations
@@ -39,6 +40,7 @@ class Grown:
 
     def __init__(self, engine: LocalEngine, cloakroom: Cloakroom, floor: Floor, progress: Progress) -> None:
         self._engine = engine
+        self._log = cloakroom.log
         self._contenders: tuple[Contender, ...] = (cloakroom, floor)
         self._progress = progress
         self._others = procfs.split_cpus()[1]
@@ -64,6 +66,10 @@ class Grown:
         }
         found["round_trips"] = {kind: one.round_trips for kind, one in counted.items()}
         found["commands"] = {kind: one.commands for kind, one in counted.items()}
+        found["store_traffic"] = {
+            kind: {"received": one.received, "sent": one.sent} for kind, one in counted.items()
+        }
+        found["footprint"] = footprint(self._store, cloakroom, self._log, work["cloakroom"])
         found["runs"] = self._runs(work, rounds)
         found["operations"] = operations(self._engine.url)
         return found

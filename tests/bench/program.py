@@ -67,8 +67,13 @@ class Program:
     def running(self) -> bool:
         return self._process.poll() is None
 
+    @property
+    def log(self) -> Path:
+        """The file that it writes to."""
+        return Path(self._log.name)
+
     def output(self) -> str:
-        return Path(self._log.name).read_text(encoding="utf-8", errors="replace")
+        return self.log.read_text(encoding="utf-8", errors="replace")
 
     def forget_output(self) -> None:
         """Empty the log file: half a million lines of it would fill a small disk."""

@@ -34,7 +34,7 @@ def _loads(replicas: Sequence[Cloakroom]) -> dict[str, list[Load]]:
 def _together(
     replicas: Sequence[Cloakroom], work: Sequence[Load], stores: Sequence[int], cpus: set[int]
 ) -> dict[str, float]:
-    """Load all replicas at once, each with as many connections, so that each has as much to do in one turn."""
+    """Load all replicas at once, each with as many connections: one turn of a loop has as much to do."""
 
     def spent(pids: Sequence[int]) -> float:
         return sum(procfs.cpu_seconds(pid) for pid in pids)

@@ -1,4 +1,4 @@
-"""Counts how often one request goes to Redis, as the server sees it."""
+"""Counts how often one request goes to Redis, as the server sees it, and what it moves."""
 
 from __future__ import annotations
 
@@ -17,10 +17,15 @@ _REQUESTS: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Trips:
-    """Of one request: ``round_trips`` are reads of the server, ``commands`` are those that clients sent."""
+    """Of one request: ``round_trips`` are reads of the server, ``commands`` are those that it ran.
+
+    ``received`` and ``sent`` are bytes of the store's connections, as the store counts them.
+    """
 
     round_trips: float
     commands: dict[str, float]
+    received: float
+    sent: float
 
 
 def count(redis_url: str, base_url: str, load: Load) -> Trips:
@@ -34,20 +39,25 @@ def count(redis_url: str, base_url: str, load: Load) -> Trips:
     """
     with redis.Redis.from_url(redis_url, decode_responses=True) as store:
         send(base_url, load, 10)  # the first ones load scripts and open connections
-        before, commands = _reads(store), _commands(store)
+        # Our own two looks in between are taken off again; the second pair of them costs what the first did.
+        idle, _, still_idle = store.info("stats"), _commands(store), store.info("stats")
+        looked = int(still_idle["total_net_output_bytes"]) - int(idle["total_net_output_bytes"])
+        before, commands = store.info("stats"), _commands(store)
         send(base_url, load, _REQUESTS)
-        after, more = _reads(store), _commands(store)
-    # The look at the commands in between was a read, and so was the second look at the reads.
-    reads = after - before - 2
+        after, more = store.info("stats"), _commands(store)
+
+    def grown(counter: str) -> int:
+        return int(after[counter]) - int(before[counter])
+
+    # The look at the commands in between was a read, and so was the second look at the counters.
+    reads = grown("total_reads_processed") - 2
     named = {name: (calls - commands.get(name, 0)) / _REQUESTS for name, calls in more.items()}
     return Trips(
         round_trips=round(reads / _REQUESTS, 2),
         commands={name: round(calls, 2) for name, calls in sorted(named.items()) if calls >= 0.5},
+        received=round(grown("total_net_input_bytes") / _REQUESTS),
+        sent=round((grown("total_net_output_bytes") - looked) / _REQUESTS),
     )
-
-
-def _reads(store: redis.Redis) -> int:
-    return int(store.info("stats")["total_reads_processed"])
 
 
 def _commands(store: redis.Redis) -> dict[str, int]:
