@@ -51,11 +51,8 @@ class StoreConnection:
 
     def __init__(self, client: Client, *, replica: str, timeout: float, max_connections: int = 64) -> None:
         self._client = client
-        self._execute = executor_for(client)
+        self._executor = executor_for(client, max_connections=max_connections)
         self._clustered = isinstance(client, RedisCluster)
-        # Waiting for a free connection is done here, since the driver's blocking pool takes a lock and a
-        # timer for each command.
-        self._slots = asyncio.Semaphore(max_connections)
         self._timeout = timeout
         self._probe_key = keys.probe(replica)
         self._down = False
@@ -93,23 +90,7 @@ class StoreConnection:
         Raises:
             StoreUnavailable: no reply in time, or none that makes sense.
         """
-        if not calls:
-            return []
-        self.require_up()
-        started = time.monotonic()
-        try:
-            async with asyncio.timeout(self._timeout), self._slots:
-                replies = await self._execute(*[_command("EVALSHA", call[0].sha1, call) for call in calls])
-                forgotten = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-                if forgotten:
-                    again = [_command("EVAL", calls[at][0].text, calls[at]) for at in forgotten]
-                    for at, reply in zip(forgotten, await self._execute(*again), strict=True):
-                        replies[at] = reply
-                _raise_first(replies)
-        except DRIVER_ERRORS as error:
-            raise self._failed(error, started) from error
-        self._replied = time.monotonic()
-        return replies
+        return await self._run([_by_sha1(call) for call in calls], calls)
 
     def by_slot(self, names: Sequence[str]) -> list[Sequence[str]]:
         """Keys in groups that one script may touch: all on one server, each for itself in a Cluster."""
@@ -121,24 +102,13 @@ class StoreConnection:
         Raises:
             StoreUnavailable: no reply in time, or one of the commands failed.
         """
-        if not commands:
-            return []
-        self.require_up()
-        started = time.monotonic()
-        try:
-            async with asyncio.timeout(self._timeout), self._slots:
-                replies = await self._execute(*commands)
-                _raise_first(replies)
-        except DRIVER_ERRORS as error:
-            raise self._failed(error, started) from error
-        self._replied = time.monotonic()
-        return replies
+        return await self._run(commands, ())
 
     async def probe(self) -> bool:
         """Write to the store and return whether it took it. A ping would pass a full or read-only server."""
         try:
-            async with asyncio.timeout(self._timeout), self._slots:
-                await self._client.set(self._probe_key, "1", px=_PROBE_LIFE_MS)
+            write = ("SET", self._probe_key, "1", "PX", _PROBE_LIFE_MS)
+            _raise_first(await self._executor.run([write], timeout=self._timeout))
         except DRIVER_ERRORS as error:
             self._mark_down(error)
         else:
@@ -158,7 +128,35 @@ class StoreConnection:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watcher
         with contextlib.suppress(*DRIVER_ERRORS):
+            await self._executor.close()
             await close(self._client)
+
+    async def _run(self, commands: Sequence[Command], calls: Sequence[ScriptCall]) -> list[Any]:
+        """``calls`` are the scripts that the commands name, to be sent whole where the server forgot one."""
+        if not commands:
+            return []
+        self.require_up()
+        started = time.monotonic()
+        try:
+            replies = await self._executor.run(commands, timeout=self._timeout)
+            for reply in replies:
+                if isinstance(reply, Exception):
+                    replies = await self._second_try(replies, calls)
+                    break
+        except DRIVER_ERRORS as error:
+            raise self._failed(error, started) from error
+        self._replied = time.monotonic()
+        return replies
+
+    async def _second_try(self, replies: list[Any], calls: Sequence[ScriptCall]) -> list[Any]:
+        """Run the scripts that the server forgot, and raise what was refused for another reason."""
+        forgotten = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        whole = [_whole(calls[at]) for at in forgotten]
+        again = await self._executor.run(whole, timeout=self._timeout) if whole else []
+        for at, reply in zip(forgotten, again, strict=True):
+            replies[at] = reply
+        _raise_first(replies)
+        return replies
 
     async def _watch(self) -> None:
         while True:
@@ -183,8 +181,14 @@ class StoreConnection:
         self._down = True
 
 
-def _command(name: str, script: str, call: ScriptCall) -> Command:
-    return (name, script, len(call[1]), *call[1], *call[2])
+def _by_sha1(call: ScriptCall) -> Command:
+    script, names, args = call
+    return ("EVALSHA", script.sha1, len(names), *names, *args)
+
+
+def _whole(call: ScriptCall) -> Command:
+    script, names, args = call
+    return ("EVAL", script.text, len(names), *names, *args)
 
 
 def _raise_first(replies: Sequence[Any]) -> None:

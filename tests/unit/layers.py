@@ -54,6 +54,7 @@ ONLY: Final[Mapping[str, frozenset[str]]] = {
         {
             "app.store.driver",
             "app.store.executor",
+            "app.store.wire",
             "app.store.connection",
             "app.store.faults",
             "app.store.inspection",

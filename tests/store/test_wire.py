@@ -1,0 +1,179 @@
+"""The shared connection: replies find their askers, whatever the server, the caller or the network does."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+
+from app.store.address import parse_address
+from app.store.driver import close, connect
+from app.store.engine import LocalEngine
+from app.store.executor import Executor, executor_for
+
+Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def executor_on(url: str) -> AsyncIterator[Executor]:
+    client = connect(parse_address(url), replica="wire", timeout=2.0, max_connections=8)
+    made = executor_for(client, max_connections=8)
+    yield made
+    await made.close()
+    await close(client)
+
+
+@asynccontextmanager
+async def scripted(answer: bytes | None) -> AsyncIterator[str]:
+    """A server that signs anybody on, and gives each command after that this answer; None: it is silent."""
+
+    served: set[asyncio.Task[Any] | None] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        served.add(asyncio.current_task())
+        while data := await reader.read(65536):
+            for command in data.split(b"\r\n*"):
+                if b"ECHO" in command:
+                    writer.write(answer or b"")
+                elif b"HELLO" in command:
+                    writer.write(b"%1\r\n$5\r\nproto\r\n:3\r\n")
+                else:
+                    writer.write(b"+OK\r\n")
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server.close()
+    await asyncio.wait([task for task in served if task is not None], timeout=5)
+
+
+@pytest.fixture
+async def executor(engine: LocalEngine) -> AsyncIterator[Executor]:
+    async with executor_on(engine.url) as made:
+        yield made
+
+
+async def test_each_of_many_at_once_gets_its_own_replies_in_order(executor: Executor) -> None:
+    async def ask(number: int) -> None:
+        commands = [("ECHO", f"{number}-{part}") for part in range(number % 12 + 1)]
+        assert await executor.run(commands, timeout=5) == [text for _, text in commands]
+
+    await asyncio.gather(*(ask(number) for number in range(300)))
+
+
+async def test_who_goes_away_takes_nobody_elses_reply_along(executor: Executor) -> None:
+    async def ask(number: int) -> list[Any]:
+        return await executor.run([("ECHO", str(number))], timeout=5)
+
+    await ask(-1)
+    tasks = [asyncio.create_task(ask(number)) for number in range(100)]
+    await asyncio.sleep(0)
+    for number in range(0, 100, 3):
+        tasks[number].cancel()
+    replies = await asyncio.gather(*tasks, return_exceptions=True)
+    for number, reply in enumerate(replies):
+        assert reply == [str(number)] or (number % 3 == 0 and isinstance(reply, asyncio.CancelledError))
+    assert await ask(7) == ["7"]
+
+
+async def test_a_refused_command_leaves_the_other_replies_in_their_places(executor: Executor) -> None:
+    first, refused, last = await executor.run([("ECHO", "a"), ("GET",), ("ECHO", "b")], timeout=5)
+    assert (first, last) == ("a", "b")
+    assert isinstance(refused, ResponseError)
+
+
+async def test_a_connection_that_the_server_closed_is_made_anew_unseen(executor: Executor) -> None:
+    await executor.run([("ECHO", "a")], timeout=5)
+    (me,) = await executor.run([("CLIENT", "ID")], timeout=5)
+    for _ in range(3):
+        # The reply to its own end never comes, so the command is sent once more, and finds nobody.
+        (reply,) = await executor.run([("CLIENT", "KILL", "ID", me, "SKIPME", "no")], timeout=5)
+        assert reply in (0, 1)
+        assert await executor.run([("ECHO", "b")], timeout=5) == ["b"]
+        (me,) = await executor.run([("CLIENT", "ID")], timeout=5)
+
+
+async def test_a_hung_server_is_a_timeout_for_all_and_the_connection_is_not_used_again() -> None:
+    with LocalEngine() as own:
+        async with executor_on(own.url) as executor:
+            await executor.run([("ECHO", "a")], timeout=5)
+            os.kill(own.pid, signal.SIGSTOP)
+            try:
+                asked = [executor.run([("ECHO", str(number))], timeout=0.3) for number in range(20)]
+                replies = await asyncio.gather(*asked, return_exceptions=True)
+                assert {type(reply) for reply in replies} == {TimeoutError}
+                with pytest.raises(TimeoutError):
+                    await executor.run([("ECHO", "again")], timeout=0.2)
+            finally:
+                os.kill(own.pid, signal.SIGCONT)
+            assert await executor.run([("ECHO", "back")], timeout=5) == ["back"]
+
+
+async def test_a_reply_after_its_deadline_goes_to_nobody_else() -> None:
+    with LocalEngine() as own:
+        async with executor_on(own.url) as executor:
+            await executor.run([("ECHO", "a")], timeout=5)
+            slow = executor.run([("EVAL", _SPIN, 0, 400)], timeout=0.2)
+            patient = executor.run([("ECHO", "patient")], timeout=5)
+            replies: list[Any] = await asyncio.gather(slow, patient, return_exceptions=True)
+            first, second = replies
+            assert isinstance(first, TimeoutError)
+            assert second == ["patient"]
+
+
+_SPIN = """
+local start = redis.call('TIME')
+repeat local now = redis.call('TIME')
+until (now[1] - start[1]) * 1000 + (now[2] - start[2]) / 1000 > tonumber(ARGV[1])
+return 'late'
+"""
+
+
+async def test_news_that_nobody_asked_for_are_no_replies() -> None:
+    async with (
+        scripted(b">2\r\n$10\r\ninvalidate\r\n*0\r\n$1\r\nx\r\n") as url,
+        executor_on(url) as executor,
+    ):
+        for _ in range(3):
+            assert await executor.run([("ECHO", "x")], timeout=2) == ["x"]
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"$-7\r\nxx", b"$1\r\n\xff\r\n"])
+async def test_a_server_that_speaks_something_else_is_a_lost_connection(answer: bytes) -> None:
+    async with scripted(answer) as url, executor_on(url) as executor:
+        with pytest.raises(RedisConnectionError):
+            await executor.run([("ECHO", "x")], timeout=2)
+
+
+async def test_replies_to_nothing_end_the_connection_and_reach_nobody() -> None:
+    async with scripted(b"$1\r\nx\r\n$5\r\nother\r\n") as url, executor_on(url) as executor:
+        for _ in range(3):
+            assert await executor.run([("ECHO", "x")], timeout=2) == ["x"]
+            await asyncio.sleep(0.02)
+
+
+async def test_a_silent_server_is_a_timeout() -> None:
+    async with scripted(None) as url, executor_on(url) as executor:
+        with pytest.raises(TimeoutError):
+            await executor.run([("ECHO", "x")], timeout=0.2)
+
+
+async def test_a_demoted_primary_is_left_after_its_refusal() -> None:
+    with LocalEngine() as primary, LocalEngine() as other:
+        async with executor_on(primary.url) as executor:
+            (before,) = await executor.run([("CLIENT", "ID")], timeout=5)
+            await executor.run([("REPLICAOF", "127.0.0.1", other.port)], timeout=5)
+            (refused,) = await executor.run([("SET", "a", "b")], timeout=5)
+            assert isinstance(refused, ResponseError)
+            await executor.run([("REPLICAOF", "NO", "ONE")], timeout=5)
+            assert await executor.run([("SET", "a", "b")], timeout=5) == ["OK"]
+            (after,) = await executor.run([("CLIENT", "ID")], timeout=5)
+            assert after != before
