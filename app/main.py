@@ -39,6 +39,7 @@ from app.ops.metrics import Metrics
 from app.ops.metrics_census import Census
 from app.ops.metrics_collector import Collector, State
 from app.ops.request_log import RequestLog
+from app.ops.tracing import PassingOn, Tracing
 from app.relay import Relay, RelayPolicy
 from app.sealing import Sealer
 from app.settings import Settings
@@ -68,6 +69,7 @@ def create_app(
     *,
     clock: Callable[[], float] = time.time,
     monotonic: Callable[[], float] = time.perf_counter,
+    tracing: Tracing | None = None,
 ) -> web.Application:
     """Build the service.
 
@@ -75,6 +77,7 @@ def create_app(
         settings: from ``load_settings``.
         clock: returns epoch seconds; tests pass their own.
         monotonic: returns seconds.
+        tracing: where traces begin; without it one that comes in is passed on.
 
     Raises:
         WiringError: a deployment's URL or the store's is unusable.
@@ -87,6 +90,7 @@ def create_app(
         cors,
         request_log=RequestLog(replica=settings.replica, level=settings.log_level),
         metrics=metrics,
+        tracing=tracing or PassingOn(),
         max_in_flight=settings.max_in_flight,
         replica=shown_as,
     )

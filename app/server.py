@@ -19,6 +19,7 @@ from aiohttp import web
 from app import __version__
 from app.appkeys import LIFECYCLE
 from app.main import create_app
+from app.ops.tracing_setup import tracing_from_environment
 from app.settings import Settings
 from app.store.address import parse_address
 from app.web.protocol import Protocol
@@ -41,7 +42,9 @@ async def serve(settings: Settings) -> None:
         OSError: the address is taken or not ours.
         WiringError: the settings cannot be wired.
     """
-    app = create_app(settings)
+    # The SDK reads its variables from the process's environment, and so do we for this.
+    tracing = tracing_from_environment(os.environ, replica=settings.replica)
+    app = create_app(settings, tracing=tracing)
     options: dict[str, Any] = {
         "access_log": None,
         "keepalive_timeout": KEEPALIVE_SECONDS,
@@ -79,6 +82,8 @@ async def serve(settings: Settings) -> None:
         listener.close()
     finally:
         await runner.cleanup()
+        if tracing is not None:
+            await asyncio.to_thread(tracing.close)
     log.info("stopped")
 
 

@@ -76,11 +76,14 @@ class Metrics:
                 _count(self.refusals, (code,))
             return
         outcome = _success(fields) if error is None else CODES.get(code, "error")
-        labels = _known(timings.model, self._models), _known(timings.deployment, self._deployments)
-        _count(counts, (*labels, outcome, code))
+        _count(counts, (*self.labels(timings), outcome, code))
         if handler == "relay" and code in CLAIM_REFUSALS:
             _count(self.claims_refused, (CLAIM_REFUSALS[code],))
         self._times(handler, outcome, timings, seconds)
+
+    def labels(self, timings: Timings) -> tuple[str, str]:
+        """Model and deployment of a request, as far as they are known, in words of the configuration."""
+        return _known(timings.model, self._models), _known(timings.deployment, self._deployments)
 
     def _times(self, operation: str, outcome: str, timings: Timings, seconds: float) -> None:
         trace = timings.trace

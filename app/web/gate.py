@@ -26,8 +26,11 @@ from aiohttp.typedefs import Middleware
 from app.appkeys import LIFECYCLE, LOG_LINE, REQUEST_ID, TIMINGS, Lifecycle, LogLine
 from app.errors import CloakroomError, OriginNotAllowed, Overloaded
 from app.ops.metrics import Metrics
+from app.ops.metrics_labels import code_of
 from app.ops.request_log import RequestLog
+from app.ops.tracing import Ending, RequestTrace, Tracing
 from app.timings import Timings
+from app.trace_context import TRACEPARENT, TRACESTATE, read_trace_context
 from app.web.cors import ALLOW_METHODS, EXPOSE_HEADERS, MAX_AGE_SECONDS, CorsPolicy, allow_headers
 from app.web.errors import error_response, from_http_exception, internal_error
 
@@ -51,6 +54,7 @@ def gate(
     *,
     request_log: RequestLog,
     metrics: Metrics,
+    tracing: Tracing,
     max_in_flight: int,
     replica: str | None = None,
 ) -> Middleware:
@@ -68,7 +72,8 @@ def gate(
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         started = time.perf_counter()
         request[REQUEST_ID] = _request_id(request)
-        timings = request[TIMINGS] = Timings()
+        trace = _begin(tracing, request)
+        timings = request[TIMINGS] = Timings(trace=trace)
         lifecycle = request.app[LIFECYCLE]
         origin = request.headers.get(hdrs.ORIGIN)
         allowed = policy.allowed_origin(origin, host=request.host) if origin is not None else None
@@ -113,11 +118,38 @@ def gate(
             metrics.answered(_handler(request), status, error, timings, seconds=seconds)
         else:
             metrics.answered(line.event, status, error, timings, seconds=seconds, fields=line.fields)
+            if trace is not None:
+                trace.end(_ending(request, line, status, error, metrics.labels(timings)), timings)
             level = "info" if status < 500 else "error"
             request_log.write(level, line.event, _fields(request, line, status, error, seconds))
         return response
 
     return middleware
+
+
+def _begin(tracing: Tracing, request: web.Request) -> RequestTrace | None:
+    # Whatever is traced is a POST.
+    if request.method != hdrs.METH_POST:
+        return None
+    headers = request.headers
+    if TRACEPARENT not in headers:
+        return tracing.begin(None)
+    return tracing.begin(read_trace_context(headers.getall(TRACEPARENT), headers.getall(TRACESTATE, ())))
+
+
+def _ending(
+    request: web.Request, line: LogLine, status: int, error: CloakroomError | None, labels: tuple[str, str]
+) -> Ending:
+    resource = request.match_info.route.resource
+    return Ending(
+        operation=line.event,
+        route=resource.canonical if resource is not None else "",
+        status=status,
+        code=code_of(error) if error is not None else None,
+        model=labels[0],
+        deployment=labels[1],
+        fields=line.fields,
+    )
 
 
 def _request_id(request: web.Request) -> str:
@@ -177,8 +209,12 @@ def _fields(
     request: web.Request, line: LogLine, status: int, error: CloakroomError | None, seconds: float
 ) -> dict[str, Any]:
     """What the log line of a request tells; times in milliseconds."""
+    trace, found = line.timings.trace, {}
+    if trace is not None:
+        found["trace_id"] = trace.trace_id
     return {
         "request_id": request[REQUEST_ID],
+        **found,
         "status": status,
         "code": error.answer_code if error is not None else None,
         "total_ms": round(seconds * 1000, 2),

@@ -10,6 +10,7 @@ from aiohttp.test_utils import TestServer
 
 from app.appkeys import STORE
 from app.main import create_app
+from app.ops.tracing import Tracing
 from app.sandbox import SandboxConfig, create_sandbox
 from app.sandbox.faults import read_fault
 from app.sandbox.provider import PROVIDER, Provider
@@ -85,7 +86,13 @@ async def start_sandbox(config: SandboxConfig) -> TestServer:
 
 
 async def start_service(
-    http: aiohttp.ClientSession, sandbox: TestServer, store_url: str, planted: Planted, **settings: str
+    http: aiohttp.ClientSession,
+    sandbox: TestServer,
+    store_url: str,
+    planted: Planted,
+    tracing: Tracing | None = None,
+    /,
+    **settings: str,
 ) -> Service:
     """Start a replica in this loop. ``{provider}`` in a setting becomes the provider's origin."""
     origin = str(sandbox.make_url("")).rstrip("/")
@@ -98,7 +105,7 @@ async def start_service(
             **{name: value.replace("{provider}", origin) for name, value in settings.items()},
         }
     )
-    app, conformance = create_app(load_settings(environment)), Conformance()
+    app, conformance = create_app(load_settings(environment), tracing=tracing), Conformance()
     watch(app, conformance)
     server = TestServer(app, access_log=None)
     await server.start_server()

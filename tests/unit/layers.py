@@ -14,7 +14,16 @@ import aiohttp.connector
 # A name stands for the module and for all that is below it; the longest name that fits counts.
 LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     # Leaves: they import nothing of ours.
-    ("app", "app.errors", "app.models", "app.keyring", "app.redaction", "app.lifeline", "app.timings"),
+    (
+        "app",
+        "app.errors",
+        "app.models",
+        "app.keyring",
+        "app.redaction",
+        "app.lifeline",
+        "app.timings",
+        "app.trace_context",
+    ),
     # What is known of a session's JSON.
     ("app.sessions",),
     # Parts: each knows the leaves and itself. Store and upstream never meet.
@@ -65,6 +74,7 @@ ONLY: Final[Mapping[str, frozenset[str]]] = {
         {"app.upstream.client", "app.web", "app.appkeys", "app.main", "app.server", "app.sandbox"}
     ),
     "prometheus_client": frozenset({"app.ops.metrics_collector", "app.ops.metrics_text"}),
+    "opentelemetry": frozenset({"app.ops.tracing_otel", "app.ops.tracing_export"}),
     "jwt": frozenset({"app.handles"}),
     "cryptography": frozenset({"app.keyring", "app.sealing"}),
     "pydantic": frozenset({"app.settings", "app.main"}),
@@ -89,6 +99,7 @@ PURE: Final = frozenset(
         "app.keyring",
         "app.redaction",
         "app.timings",
+        "app.trace_context",
         "app.catalog",
         "app.clients",
         "app.handles",
