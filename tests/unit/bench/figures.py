@@ -1,0 +1,72 @@
+"""Small figures of the shape that a run writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def run(cpu_us: float, *, p50_ms: float = 1.0, failed: int = 0) -> dict[str, Any]:
+    return {
+        "rounds": 2,
+        "requests": 1000,
+        "failed": failed,
+        "per_second": 2000.0,
+        "cpu_us": cpu_us,
+        "p50_ms": p50_ms,
+        "p99_ms": p50_ms * 3,
+        "max_ms": p50_ms * 9,
+    }
+
+
+def server(cpu_us: float, *, p50_ms: float = 1.0, failed: int = 0, limited: bool = True) -> dict[str, Any]:
+    kinds = ("mint, limited", "mint", "relay") if limited else ("mint", "relay")
+    one = run(cpu_us, p50_ms=p50_ms, failed=failed)
+    return {
+        "idle_memory": 60_000_000,
+        "memory_after_each_round": [70_000_000, 71_000_000, 72_000_000],
+        "round_trips": {"mint, limited": 2.0, "mint": 1.0, "relay": 2.0},
+        "runs": {kind: {"1": one, "32": one, "256": one} for kind in kinds},
+    }
+
+
+def bench(
+    *, ours: float = 240.0, floor: float = 200.0, theirs: float = 6000.0, **more: Any
+) -> dict[str, Any]:
+    return {
+        "date": "2026-11-21",
+        "commit": "0000000",
+        "machine": {"cpus": 2, "processor": "x", "memory_gb": 4.0, "kernel": "6"},
+        "versions": {"store": "redis-server 7.0.15", "wrk": "4.1"},
+        "rounds": 2,
+        "seconds": 1,
+        "servers": {
+            "floor": server(floor),
+            "cloakroom": server(ours, **more),
+            "litellm": server(theirs, limited=False),
+        },
+    }
+
+
+def size(handles: int, *, bytes_per_handle: float = 650.0, relay_trips: float = 2.0) -> dict[str, Any]:
+    kinds = {
+        kind: {"cpu_us": 240.0, "store_cpu_us": 40.0, "failed": 0}
+        for kind in ("mint, limited", "mint", "relay")
+    }
+    return {
+        "handles": handles,
+        "bytes_per_handle": bytes_per_handle,
+        "round_trips": {"mint, limited": 2.0, "mint": 1.0, "relay": relay_trips},
+        "runs": {"cloakroom": kinds, "floor": kinds},
+        "operations": {
+            "page_ms": 4.0,
+            "page_of_a_client_ms": 4.0,
+            "count_ms": 0.2,
+            "revoke_one_ms": 0.1,
+            "revoke_client_ms": 90.0,
+            "revoked_of_client": 10_000.0,
+        },
+    }
+
+
+def grown(**last: Any) -> dict[str, Any]:
+    return {"sizes": [size(1, bytes_per_handle=3900.0), size(1_000_000, **last)]}
