@@ -32,6 +32,8 @@ KEEPALIVE_SECONDS: Final = 75.0
 BACKLOG: Final = 1024
 # What a caller may still send after we refused its body, before the connection is cut.
 LINGER_SECONDS: Final = 2.0
+# What a slow collector may hold up our end.
+LAST_SPANS_SECONDS: Final = 3.0
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -83,7 +85,7 @@ async def serve(settings: Settings) -> None:
     finally:
         await runner.cleanup()
         if tracing is not None:
-            await asyncio.to_thread(tracing.close)
+            await asyncio.to_thread(tracing.close, wait=LAST_SPANS_SECONDS)
     log.info("stopped")
 
 

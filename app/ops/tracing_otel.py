@@ -7,6 +7,7 @@ ours, or a random id: no header, no body, no address of a caller, no exception's
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -55,16 +56,19 @@ class OtelTracing:
     def begin(self, incoming: TraceContext | None) -> RequestTrace:
         return _Request(self._tracer, incoming)
 
-    def close(self) -> None:
-        """Send what is left; blocks for as long as OTEL_BSP_EXPORT_TIMEOUT at most."""
-        self._provider.shutdown()
+    def close(self, *, wait: float) -> None:
+        """Send what is left; blocks for ``wait`` seconds at most, then what is left is lost."""
+        # The SDK would wait for a collector that hangs for as long as its own timeouts and retries add up to.
+        ending = threading.Thread(target=self._provider.shutdown, name="traces-ending", daemon=True)
+        ending.start()
+        ending.join(wait)
 
 
 class _Request:
     __slots__ = ("_context", "_epoch_ns", "_span", "_state", "_tracer", "sampled", "trace_id")
 
     def __init__(self, tracer: Tracer, incoming: TraceContext | None) -> None:
-        # All spans of a request are on one clock, so that a step of the system's never puts one before another.
+        # All spans of a request are on one clock: the system's may step meanwhile.
         self._epoch_ns = time.time_ns() - time.perf_counter_ns()
         self._tracer = tracer
         # A caller may have written anything into tracestate: it goes on, and into no span.
