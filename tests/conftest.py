@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
+from typing import Final
 
 import aiohttp
 import pytest
+import redis.asyncio as redis
 
 from app.sandbox import SandboxConfig
 from app.store.engine import LocalEngine
+from tests.support.access import url_for_service, user_arguments
 from tests.support.planted import Planted
 from tests.support.service import Service, start_sandbox, start_service
 
+# Of the user that services have at the shared server, where the default user has none.
+SERVICE_PASSWORD: Final = "pw" + secrets.token_urlsafe(24)
 ServiceFactory = Callable[..., Awaitable[Service]]
 
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[LocalEngine]:
-    """A real Redis-compatible server, shared by tests that do not look at keys of others."""
-    with LocalEngine() as running:
+    """A real Redis-compatible server, shared by tests that do not look at keys of others.
+
+    Services sign on at it as the user of ``app.store.acl``; tests themselves are the default user.
+    """
+    with LocalEngine(extra_args=user_arguments(SERVICE_PASSWORD)) as running:
         yield running
 
 
@@ -53,8 +62,12 @@ async def service_factory(
             )
             provider = await start_sandbox(config)
             resources.push_async_callback(provider.close)
-            service = await start_service(http, provider, store_url or engine.url, planted, **settings)
+            url = store_url or url_for_service(engine, SERVICE_PASSWORD)
+            service = await start_service(http, provider, url, planted, **settings)
             resources.push_async_callback(service.server.close)
+            if store_url is None:
+                service.onlooker = redis.Redis.from_url(engine.url, decode_responses=True)
+                resources.push_async_callback(service.onlooker.aclose)
             started.append(service)
             return service
 

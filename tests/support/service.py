@@ -32,6 +32,8 @@ class Service:
     server: TestServer = field(repr=False)
     sandbox: TestServer = field(repr=False)
     conformance: Conformance = field(repr=False)
+    # A client that may do what the service's own user may not; None where the service has no other user.
+    onlooker: Any = field(default=None, repr=False)
 
     async def mint(self, body: Any = None, **headers: str) -> Reply:
         return await api.mint(self.http, self.base, self.planted.client_key, body, **headers)
@@ -59,8 +61,8 @@ class Service:
 
     @property
     def store_client(self) -> Any:
-        """The driver's client of this replica's store."""
-        return self.server.app[STORE]._client
+        """A client of this replica's store, for a test to look into it."""
+        return self.onlooker or self.server.app[STORE]._client
 
     async def stop_provider(self) -> int:
         """Close the provider's listener and connections; return the port that it had."""

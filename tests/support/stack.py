@@ -6,12 +6,16 @@ from contextlib import ExitStack
 from typing import Self
 
 from app.store.engine import LocalEngine
+from tests.support.access import url_for_service, user_arguments
 from tests.support.planted import Planted
 from tests.support.processes import Replica, Sandbox
 
 
 class Stack:
     """One engine, one sandbox, and the replicas A and B.
+
+    The replicas sign on at the store as the user of ``app.store.acl``, so every test runs under its rule;
+    tests that look into the store, or break it, do so as the default user (``engine.url``).
 
     Args:
         peer: the sandbox's ``--peer``: ``webrtc`` for media, ``static`` for load.
@@ -37,9 +41,9 @@ class Stack:
 
     def __enter__(self) -> Self:
         with ExitStack() as resources:
-            self.engine = resources.enter_context(
-                LocalEngine(password=self.planted.store_password, extra_args=self._engine_arguments)
-            )
+            password = self.planted.store_password
+            arguments = (*self._engine_arguments, *user_arguments(password))
+            self.engine = resources.enter_context(LocalEngine(password=password, extra_args=arguments))
             self.sandbox = resources.enter_context(
                 Sandbox(
                     "--peer",
@@ -61,7 +65,7 @@ class Stack:
         """The environment of one more replica of this stack."""
         return self.planted.environment(
             **{
-                "CLOAKROOM_REDIS_URL": self.engine.url,
+                "CLOAKROOM_REDIS_URL": self.store_url,
                 "OPENAI_API_KEY": self.planted.openai_key,
                 "OPENAI_BASE_URL": f"{self.sandbox.url}/v1",
                 **self._settings,
@@ -72,6 +76,11 @@ class Stack:
     def replica(self, name: str, **more: str) -> Replica:
         """Start one more replica; it ends with the stack."""
         return self._resources.enter_context(Replica(name, self.environment(**more)))
+
+    @property
+    def store_url(self) -> str:
+        """Where a replica finds the store, with the user that it signs on as."""
+        return url_for_service(self.engine, self.planted.store_password)
 
     @property
     def mint_headers(self) -> dict[str, str]:

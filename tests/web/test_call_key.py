@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from app.appkeys import SETTINGS
+from app.store.engine import LocalEngine
 from tests.conftest import ServiceFactory
 from tests.support.offers import fresh_offer
 from tests.support.planted import Planted
@@ -141,13 +141,12 @@ async def test_a_refusal_of_the_standard_key_names_its_setting(
 
 
 async def test_the_session_is_in_the_store_under_seal_only(
-    service_factory: ServiceFactory, planted: Planted
+    service_factory: ServiceFactory, engine: LocalEngine, planted: Planted
 ) -> None:
     service = await service_with(service_factory, planted, "standard")
     handle = await service.minted({"model": "assistant", "session": SESSION})
     await service.relay(handle)
-    url = str(service.server.app[SETTINGS].redis_url.get_secret_value())  # type: ignore[union-attr]
-    dump = "\n".join(await store_dump(url))
+    dump = "\n".join(await store_dump(engine.url))
     assert "assistant" in dump
     assert "planted instructions" not in dump
     assert planted.openai_key not in dump
