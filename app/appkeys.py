@@ -11,6 +11,7 @@ from app.clients import ClientRegistry
 from app.handles import HandleIssuer
 from app.hangup import Hangup
 from app.minting import Minter
+from app.operations.desk import Desk
 from app.ops.metrics_collector import Collector
 from app.relay import Relay
 from app.settings import Settings
@@ -43,6 +44,7 @@ RELAY: Final = web.AppKey("relay", Relay)
 HANGUP: Final = web.AppKey("hangup", Hangup)
 STORE: Final = web.AppKey("store", StoreConnection)
 COLLECTOR: Final = web.AppKey("collector", Collector)
+DESK: Final = web.AppKey("desk", Desk)
 LIFECYCLE: Final = web.AppKey("lifecycle", Lifecycle)
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)

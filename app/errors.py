@@ -86,6 +86,18 @@ class CallNotFound(CloakroomError):
     code, status, type = "call_id_not_found", 404, "invalid_request_error"
 
 
+class HandleNotFound(CloakroomError):
+    """To an operator: the handle expired, or never was."""
+
+    code, status, type = "handle_not_found", 404, "invalid_request_error"
+
+
+class UnknownCall(CloakroomError):
+    """To an operator, who may see every call: it is on record no longer, or never was."""
+
+    code, status, type = "call_not_found", 404, "invalid_request_error"
+
+
 class MethodNotAllowed(CloakroomError):
     code, status, type = "method_not_allowed", 405, "invalid_request_error"
 
@@ -125,6 +137,12 @@ class ModelNotFound(CloakroomError):
 
 class OriginNotAllowed(CloakroomError):
     code, status, type = "origin_not_allowed", 403, "permission_error"
+
+
+class AdminDisabled(CloakroomError):
+    """No admin key is configured, so nobody could be let in."""
+
+    code, status, type = "admin_disabled", 403, "permission_error"
 
 
 class WrongSessionFamily(CloakroomError):

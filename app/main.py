@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from app.appkeys import (
     CLIENTS,
     COLLECTOR,
+    DESK,
     HANDLES,
     HANGUP,
     LIFECYCLE,
@@ -35,6 +36,7 @@ from app.keyring import parse_sealing_ring, parse_signing_ring
 from app.mint_attempts import MintAttempts
 from app.minting import Minter, MintPolicy
 from app.models import Client, ModelPolicy
+from app.operations.desk import Desk
 from app.ops.metrics import Metrics
 from app.ops.metrics_census import Census
 from app.ops.metrics_collector import Collector, State
@@ -52,6 +54,7 @@ from app.store.census import alive
 from app.store.connection import StoreConnection
 from app.store.directory import HandleDirectory
 from app.store.driver import connect
+from app.store.events import EventFeed
 from app.store.handles import HandleStore
 from app.upstream.client import UpstreamClient, close_session, new_session
 from app.upstream.providers import PROVIDERS
@@ -85,12 +88,15 @@ def create_app(
     cors = CorsPolicy(settings.cors_origins, own_origin=settings.public_url)
     catalog = build_catalog(settings, clock=clock)
     metrics = Metrics(models=catalog.names, deployments=catalog.deployments)
+    store = build_store(settings)
+    feed = EventFeed(store, replica=settings.replica, clock=clock)
     shown_as = settings.replica if settings.demo_enabled else None
     outer = gate(
         cors,
         request_log=RequestLog(replica=settings.replica, level=settings.log_level),
         metrics=metrics,
         tracing=tracing or PassingOn(),
+        feed=feed,
         max_in_flight=settings.max_in_flight,
         replica=shown_as,
     )
@@ -101,12 +107,20 @@ def create_app(
     app[HANDLES] = HandleIssuer(
         parse_signing_ring(_reveal(settings.signing_keys)), prefix=settings.handle_prefix, clock=clock
     )
-    app[STORE] = build_store(settings)
+    app[STORE] = store
+    app[DESK] = Desk(
+        handles=HandleDirectory(store),
+        calls=CallStore(store, retention=settings.call_retention_seconds),
+        feed=feed,
+        clock=clock,
+        replica=settings.replica,
+        admins=build_admins(settings),
+    )
 
     async def parts(app: web.Application) -> AsyncIterator[None]:
-        store, session = app[STORE], new_session()
+        session = new_session()
         handle_store = HandleStore(store, replica=settings.replica)
-        call_store = CallStore(store, retention=settings.call_retention_seconds)
+        directory, call_store = app[DESK].handles, app[DESK].calls
         settlement = Settlement(monotonic)
         sealer = Sealer(parse_sealing_ring(_reveal(settings.sealing_keys)))
         keepers = token_keepers(catalog.deployments)
@@ -159,7 +173,6 @@ def create_app(
             clock=clock,
             monotonic=monotonic,
         )
-        directory = HandleDirectory(store)
         census = Census(lambda: alive(directory, call_store, now=clock()), monotonic=monotonic)
         app[COLLECTOR] = Collector(
             metrics,
@@ -184,9 +197,15 @@ def create_app(
         await settlement.close(grace=settings.store_timeout_seconds * 3)
         await asyncio.gather(*(tokens.close() for tokens in keepers))
         await close_session(session)
+        await feed.close()
         await store.close()
 
+    async def end_watches(app: web.Application) -> None:
+        # Before requests in flight are waited for: a watch would last an hour.
+        app[DESK].feed.end_watches()
+
     app.cleanup_ctx.append(parts)
+    app.on_shutdown.append(end_watches)
     app.add_routes(routes(settings))
     return app
 
@@ -207,6 +226,14 @@ def build_clients(settings: Settings) -> ClientRegistry:
         for name, client in settings.clients.items()
     ]
     return ClientRegistry([*plain, *configured])
+
+
+def build_admins(settings: Settings) -> ClientRegistry | None:
+    """The operators of ``CLOAKROOM_ADMIN_KEYS``; None where there is none, and then no admin API."""
+    if settings.admin_keys is None:
+        return None
+    pairs = parse_key_pairs(settings.admin_keys.get_secret_value())
+    return ClientRegistry([(Client(name), key) for name, key in pairs.items()])
 
 
 def build_catalog(settings: Settings, *, clock: Callable[[], float] = time.time) -> Catalog:

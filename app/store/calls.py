@@ -52,6 +52,10 @@ class CallStore:
         (found,) = await self._read([call_id])
         return found
 
+    async def get_many(self, call_ids: Sequence[str]) -> dict[str, CallRecord]:
+        """Those of these calls that are on record, by id, in one round trip."""
+        return {call.id: call for call in await self._read(call_ids) if call is not None}
+
     async def page(
         self, wanted: CallFilter, *, now: float, cursor: str | None = None, limit: int = 100
     ) -> Page[CallRecord]:

@@ -20,7 +20,7 @@ from redis.exceptions import NoScriptError, ResponseError
 from app.errors import StoreUnavailable
 from app.redaction import one_safe_line
 from app.store import keys
-from app.store.driver import Client, close
+from app.store.driver import Client, close, subscription
 from app.store.executor import Command, executor_for
 from app.store.faults import DRIVER_ERRORS
 from app.store.scripts import Script
@@ -55,6 +55,8 @@ class StoreConnection:
         self._clustered = isinstance(client, RedisCluster)
         self._timeout = timeout
         self._probe_key = keys.probe(replica)
+        # Whether somebody watches the events, anywhere, as of the last probe.
+        self.watched = False
         self._down = False
         self._replied = 0.0
         self._watcher: asyncio.Task[None] | None = None
@@ -104,11 +106,31 @@ class StoreConnection:
         """
         return await self._run(commands, ())
 
+    async def tell(self, *commands: Command) -> bool:
+        """Send commands that nothing depends on: whatever becomes of them, it says nothing of the store.
+
+        Returns whether all of them were taken.
+        """
+        if self._down:
+            return False
+        try:
+            replies = await self._executor.run(commands, timeout=self._timeout)
+        except DRIVER_ERRORS:
+            return False
+        return not any(isinstance(reply, Exception) for reply in replies)
+
+    def subscription(self) -> Any:
+        """A pub/sub client of the driver, on a connection of its own; the caller closes it."""
+        return subscription(self._client)
+
     async def probe(self) -> bool:
         """Write to the store and return whether it took it. A ping would pass a full or read-only server."""
         try:
             write = ("SET", self._probe_key, "1", "PX", _PROBE_LIFE_MS)
-            _raise_first(await self._executor.run([write], timeout=self._timeout))
+            look = ("EXISTS", keys.watch())
+            wrote, watched = await self._executor.run([write, look], timeout=self._timeout)
+            _raise_first([wrote])
+            self.watched = watched == 1
         except DRIVER_ERRORS as error:
             self._mark_down(error)
         else:

@@ -76,6 +76,14 @@ def connect(address: StoreAddress, *, replica: str, timeout: float, max_connecti
     return redis.Redis.from_pool(pool)
 
 
+def subscription(client: Client) -> Any:
+    """A pub/sub client, which takes a connection from the pool and keeps it.
+
+    In a Cluster any node would do: they pass messages on to one another.
+    """
+    return client.pubsub()
+
+
 async def close(client: Client) -> None:
     """Close every connection, those to the Sentinels included, which the client itself leaves open."""
     await client.aclose()

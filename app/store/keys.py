@@ -44,6 +44,16 @@ def probe(replica: str) -> str:
     return f"{PREFIX}:probe:{{{replica}}}"
 
 
+def watch() -> str:
+    """String: there while somebody watches the events, wherever; see ``app.store.events``."""
+    return f"{PREFIX}:watch"
+
+
+def events() -> str:
+    """Pub/sub channel: what the replicas did, while somebody watches."""
+    return f"{PREFIX}:events"
+
+
 # --- the index: lists of ids, one a minute, which end by themselves -------------------------------
 
 

@@ -29,6 +29,7 @@ from app.ops.metrics import Metrics
 from app.ops.metrics_labels import code_of
 from app.ops.request_log import RequestLog
 from app.ops.tracing import Ending, RequestTrace, Tracing
+from app.store.events import EventFeed
 from app.timings import Timings
 from app.trace_context import TRACEPARENT, TRACESTATE, read_trace_context
 from app.web.cors import ALLOW_METHODS, EXPOSE_HEADERS, MAX_AGE_SECONDS, CorsPolicy, allow_headers
@@ -55,6 +56,7 @@ def gate(
     request_log: RequestLog,
     metrics: Metrics,
     tracing: Tracing,
+    feed: EventFeed,
     max_in_flight: int,
     replica: str | None = None,
 ) -> Middleware:
@@ -120,8 +122,7 @@ def gate(
             metrics.answered(line.event, status, error, timings, seconds=seconds, fields=line.fields)
             if trace is not None:
                 trace.end(_ending(request, line, status, error, metrics.labels(timings)), timings)
-            level = "info" if status < 500 else "error"
-            request_log.write(level, line.event, _fields(request, line, status, error, seconds))
+            _tell(request_log, feed, line.event, _fields(request, line, status, error, seconds))
         return response
 
     return middleware
@@ -203,6 +204,13 @@ def _finish(
     # A body that was refused halfway is not worth waiting for, nor is a kept connection while draining.
     if lifecycle.draining or (request.can_read_body and not request.content.is_eof()):
         response.force_close()
+
+
+def _tell(request_log: RequestLog, feed: EventFeed, event: str, told: dict[str, Any]) -> None:
+    """Write the request's log line, and let those see it who watch."""
+    request_log.write("info" if told["status"] < 500 else "error", event, told)
+    if feed.wanted:
+        feed.offer(event, told)
 
 
 def _fields(

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from app.settings import Settings
 from app.web import hangup_view, health, metrics_view, mint_views, relay_views
+from app.web.admin.routes import admin_routes
 from app.web.demo.site import DemoSite
 from app.web.openapi.site import ReferenceSite
 from app.web.protocol import expect
@@ -43,5 +44,6 @@ def routes(settings: Settings) -> Iterator[web.RouteDef]:
 
 
 def operations_routes() -> Iterator[web.RouteDef]:
-    """What scrapers ask for; nothing of it is for callers."""
+    """What scrapers and operators ask for; nothing of it is for callers."""
     yield web.get("/metrics", metrics_view.metrics)
+    yield from admin_routes()

@@ -43,7 +43,7 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     ("app.grants",),
     # Use cases, each over what it is made of.
     ("app.mint_attempts",),
-    ("app.minting", "app.hangup"),
+    ("app.minting", "app.hangup", "app.operations"),
     ("app.relay",),
     # Settings stand above the use cases: those get plain values.
     ("app.settings",),

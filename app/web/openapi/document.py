@@ -17,6 +17,8 @@ PARTS: Final = (
     "calls",
     "hangup",
     "operations",
+    "admin",
+    "admin_schemas",
     "errors",
     "responses",
     "headers",

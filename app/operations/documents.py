@@ -1,0 +1,81 @@
+"""How handles and calls are told to operators: JSON objects without a secret, times in epoch seconds. Pure.
+
+Each field is named here and taken from a view that has no key, so that a new field of the store is not told
+by accident.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.models import CallRecord
+from app.store.views import HandleView, RelayNote
+
+Document = dict[str, Any]
+
+
+def handle_document(view: HandleView) -> Document:
+    """A handle without its story. ``seconds_left`` is by the store's own clock."""
+    refusal = view.last_refusal
+    return {
+        "object": "handle",
+        "id": view.id,
+        "state": view.state,
+        "model": view.model,
+        "deployment": view.deployment,
+        "provider": view.provider,
+        "family": view.family,
+        "client": view.client,
+        "subject": view.subject or None,
+        "origin": view.origin or None,
+        "minted_at": view.minted_at,
+        "minted_by": view.minted_by,
+        "expires_at": view.expires_at,
+        "seconds_left": view.life,
+        "max_calls": view.max_calls or None,
+        "calls": view.calls,
+        "uses_left": view.uses_left,
+        "last_call_at": view.last_call_at,
+        "last_call_by": view.last_call_by or None,
+        "revoked_at": view.revoked_at,
+        "revoked_by": view.revoked_by or None,
+        "refusals": view.refusals,
+        "last_refusal": {"at": refusal.at, "code": refusal.outcome} if refusal is not None else None,
+    }
+
+
+def story_document(view: HandleView, calls: Mapping[str, CallRecord]) -> Document:
+    """A handle with its last relays; ``calls`` are those that are still on record, by id."""
+    return {
+        **handle_document(view),
+        "relays_count": view.relays_count,
+        "relays": [_relay_document(note, calls.get(note.call_id)) for note in view.relays],
+    }
+
+
+def call_document(call: CallRecord) -> Document:
+    """A call. ``open`` says only that nobody hung up through us."""
+    return {
+        "object": "call",
+        "id": call.id,
+        "state": "open" if call.ended_at is None else "ended",
+        "handle": call.handle,
+        "deployment": call.deployment,
+        "model": call.model,
+        "client": call.client,
+        "subject": call.subject or None,
+        "relayed_at": call.relayed_at,
+        "relayed_by": call.relayed_by,
+        "ended_at": call.ended_at,
+        "ended_by": call.ended_by or None,
+    }
+
+
+def _relay_document(note: RelayNote, call: CallRecord | None) -> Document:
+    return {
+        "at": note.at,
+        "outcome": note.outcome,
+        "call_id": note.call_id or None,
+        "call": call_document(call) if call is not None else None,
+    }
