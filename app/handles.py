@@ -7,7 +7,6 @@ algorithm that may verify (RFC 8725). What the handle stands for lies in Redis u
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ import jwt
 import orjson
 from jwt.utils import base64url_decode, base64url_encode
 
+from app.entropy import random_text
 from app.errors import HandleExpired, InvalidHandle
 from app.keyring import SigningKey, SigningRing
 from app.models import MAX_KEY_SECONDS, HandleClaims
@@ -47,7 +47,7 @@ _CLAIMS: Final = {"iss", "aud", "iat", "exp", "jti"}
 
 def new_handle_id() -> str:
     """Return 128 random bits as 22 characters of base64url."""
-    return secrets.token_urlsafe(ID_BYTES)
+    return random_text(ID_BYTES)
 
 
 class HandleIssuer:

@@ -9,7 +9,6 @@ does not leave half a state.
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -17,6 +16,7 @@ from typing import Final
 import structlog
 
 from app.catalog import Catalog
+from app.entropy import random_text
 from app.errors import (
     CloakroomError,
     HandleExpired,
@@ -122,7 +122,7 @@ class Relay:
             StoreUnavailable: the claim could not be made.
         """
         self._store.require_up()
-        nonce = secrets.token_urlsafe(9)
+        nonce = random_text(9)
         claim = await self._claim(handle, offer, nonce, timings)
         if isinstance(claim, Answered):
             return self._replay(handle, offer, claim)

@@ -7,12 +7,12 @@ which key sealed it, and nothing else.
 from __future__ import annotations
 
 import binascii
-import os
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from app.entropy import random_bytes
 from app.keyring import SealingRing
 
 # NIST SP 800-38D section 8.2: 96-bit random nonces are good for 2^32 messages a key. Rotating the key
@@ -39,7 +39,7 @@ class Sealer:
         The context is what must not be swapped between records: purpose, handle id, client, expiry.
         It is authenticated, not stored.
         """
-        nonce = os.urandom(NONCE_BYTES)
+        nonce = random_bytes(NONCE_BYTES)
         data = _additional_data(self._active_kid, context)
         sealed = binascii.b2a_base64(nonce + self._active.encrypt(nonce, plain, data), newline=False)
         return f"{self._active_kid}.{sealed.decode('ascii')}"
