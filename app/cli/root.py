@@ -10,8 +10,11 @@ from typing import Final
 from cyclopts import App
 
 from app.cli.failure import CliFailure
+from app.cli.output import tell
+from app.cli.usage import usage_error, with_ids_for_arguments
 
-EXIT_FAILURE: Final = 1
+_HANDLES: Final = "app.cli.handles"
+_CALLS: Final = "app.cli.calls"
 
 
 def build() -> App:
@@ -21,7 +24,9 @@ def build() -> App:
         help="Ephemeral-key broker and SDP relay for realtime voice.",
         version=lambda: f"cloakroom {version('cloakroom')}",
         result_action="return_int_as_exit_code_else_zero",
+        error_formatter=usage_error,
     )
+    root.register_install_completion_command(help="Install completion for this shell: bash, zsh or fish.")
     root.command(
         "app.cli.serve:serve", name="serve", help="Run one replica, as in production, until SIGTERM."
     )
@@ -35,6 +40,8 @@ def build() -> App:
         name="doctor",
         help="Check settings, store and providers, and say how to mend what is wrong.",
     )
+    root.command(_handles())
+    root.command(_calls())
     keys = App(name="keys", help="Make and check the service's own secrets.")
     keys.command("app.cli.keys_new:new", name="new")
     keys.command("app.cli.keys_check:check", name="check")
@@ -42,14 +49,30 @@ def build() -> App:
     return root
 
 
+def _handles() -> App:
+    handles = App(name="handles", help="List, show, revoke and watch handles, for operators.")
+    handles.command(f"{_HANDLES}.list_command:list_handles", name="list")
+    handles.command(f"{_HANDLES}.show_command:show_handle", name="show")
+    handles.command(f"{_HANDLES}.revoke_command:revoke_handles", name="revoke")
+    return handles
+
+
+def _calls() -> App:
+    calls = App(name="calls", help="List, show and hang up calls, for operators.")
+    calls.command(f"{_CALLS}.list_command:list_calls", name="list")
+    calls.command(f"{_CALLS}.show_command:show_call", name="show")
+    calls.command(f"{_CALLS}.hangup_command:hang_up_call", name="hangup")
+    return calls
+
+
 def run(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status: 0 done, 1 failed; a wrong usage exits with 2.
+    """Run one command and return its exit status, see ``failure``; a wrong usage exits with 2.
 
     ``argv`` is without the program's name; None takes the process's own.
     """
     try:
-        status: int = build()(None if argv is None else list(argv))
+        status: int = build()(with_ids_for_arguments(sys.argv[1:] if argv is None else argv))
     except CliFailure as failure:
-        sys.stderr.write(f"cloakroom: {failure}\n")
-        return EXIT_FAILURE
+        tell(f"cloakroom: {failure}")
+        return failure.status
     return status

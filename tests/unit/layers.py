@@ -71,7 +71,15 @@ ONLY: Final[Mapping[str, frozenset[str]]] = {
     ),
     "fakeredis": frozenset({"app.store.driver"}),
     "aiohttp": frozenset(
-        {"app.upstream.client", "app.web", "app.appkeys", "app.main", "app.server", "app.sandbox"}
+        {
+            "app.upstream.client",
+            "app.cli.operator.admin_api",
+            "app.web",
+            "app.appkeys",
+            "app.main",
+            "app.server",
+            "app.sandbox",
+        }
     ),
     "prometheus_client": frozenset({"app.ops.metrics_collector", "app.ops.metrics_text"}),
     "opentelemetry": frozenset({"app.ops.tracing_otel", "app.ops.tracing_export"}),
@@ -87,8 +95,9 @@ ONLY: Final[Mapping[str, frozenset[str]]] = {
     "cyclopts": frozenset({"app.cli"}),
     "rich": frozenset({"app.cli"}),
 }
-# The outbound half of aiohttp is for one module; ``import aiohttp`` alone has both halves in it.
-CLIENT_MODULE: Final = "app.upstream.client"
+# The outbound half of aiohttp is for two modules: the service's own, and the command line's, which talks to
+# the service. ``import aiohttp`` alone has both halves in it.
+CLIENT_MODULES: Final = frozenset({"app.upstream.client", "app.cli.operator.admin_api"})
 CLIENT_NAMES: Final = frozenset({*aiohttp.client.__all__, *aiohttp.connector.__all__, "client", "connector"})
 
 # Pure parts: clock, randomness of the loop and sockets are passed in or do not occur.
@@ -210,8 +219,8 @@ def _libraries(imports: Imports) -> Iterator[str]:
             library = name.partition(".")[0]
             if library in ONLY and not _is_in(module, ONLY[library]):
                 yield f"{module} imports {name}: only {', '.join(sorted(ONLY[library]))} may"
-            elif library == "aiohttp" and module != CLIENT_MODULE and _is_client_half(name):
-                yield f"{module} imports {name}: only {CLIENT_MODULE} talks to the outside"
+            elif library == "aiohttp" and module not in CLIENT_MODULES and _is_client_half(name):
+                yield f"{module} imports {name}: only {', '.join(sorted(CLIENT_MODULES))} talk to the outside"
 
 
 def _is_client_half(name: str) -> bool:

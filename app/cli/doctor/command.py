@@ -16,6 +16,7 @@ from app.cli.doctor.document import as_json
 from app.cli.doctor.progress import progress
 from app.cli.doctor.text import print_lines, print_table
 from app.cli.doctor.threads import AbandonableThreads
+from app.cli.output import write
 from app.doctor.finding import Report
 from app.doctor.run import Options, examine
 from app.ops.logs import without_logs
@@ -60,7 +61,7 @@ def doctor(
 
 def _print(report: Report, *, as_document: bool, quiet: bool) -> None:
     if as_document:
-        _write(as_json(report, only_failures=quiet) + "\n")
+        write(as_json(report, only_failures=quiet) + "\n")
         return
     console = Console(highlight=False)
     with console.capture() as captured:
@@ -69,15 +70,4 @@ def _print(report: Report, *, as_document: bool, quiet: bool) -> None:
             print_table(console, report, only_failures=quiet)
         else:
             print_lines(console, report, only_failures=quiet)
-    _write(captured.get())
-
-
-def _write(text: str) -> None:
-    """Write in whatever encoding there is; a reader that has seen enough does not change the exit status."""
-    encoding = sys.stdout.encoding or "utf-8"
-    try:
-        sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The interpreter flushes once more at its end, into nothing.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    write(captured.get())

@@ -1,0 +1,1 @@
+"""``cloakroom calls``: list, show, hangup."""

@@ -1,0 +1,1 @@
+"""``cloakroom handles``: list, show, revoke, watch."""

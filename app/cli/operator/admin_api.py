@@ -1,0 +1,212 @@
+"""An operator over the admin API of any one replica; what it does holds at all of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar
+from urllib.parse import quote, urlencode, urlsplit
+
+import orjson
+from aiohttp import ClientError, ClientSession, ClientTimeout, InvalidURL
+from yarl import URL
+
+from app.cli.failure import EXIT_REFUSED, EXIT_UNREACHED, CliFailure
+from app.cli.operator import documents
+from app.cli.operator.base import Event, HandleStory, RevokeOutcome
+from app.cli.operator.refusals import Refusal, failure_of, refusal_of
+from app.hangup import Outcome
+from app.models import CallRecord, Secret
+from app.store.views import CallFilter, HandleFilter, HandleView, Page, Revoked
+
+_LARGEST_ANSWER: Final = 32 * 1024 * 1024
+_SHAPE_ERRORS: Final = (KeyError, TypeError, ValueError, AttributeError)
+_OUTCOMES: Final[Mapping[str, RevokeOutcome]] = {"revoked": "revoked", "already_revoked": "already_revoked"}
+_ENDS: Final[Mapping[str, Outcome]] = {"ended": "ended", "gone": "gone", "repeated": "repeated"}
+
+T = TypeVar("T")
+
+
+class AdminApi:
+    """The ``Operator`` of ``--url``.
+
+    Args:
+        base: the origin, without a trailing slash; safe to show.
+    """
+
+    def __init__(self, session: ClientSession, *, base: str) -> None:
+        self._session = session
+        self._base = base
+
+    async def handle(self, handle_id: str) -> HandleStory | None:
+        found = await self._get(f"handles/{quote(handle_id, safe='')}")
+        return self._read(documents.read_story, found) if found is not None else None
+
+    async def handles(self, wanted: HandleFilter, *, cursor: str | None, limit: int) -> Page[HandleView]:
+        found = await self._listing("handles", _query(wanted, state=wanted.state, cursor=cursor, limit=limit))
+        return self._read(lambda page: _page(page, documents.read_handle), found)
+
+    async def count(self, wanted: HandleFilter) -> int:
+        query = {"client": wanted.client, "subject": wanted.subject, "model": wanted.model}
+        found = await self._listing("handles/count", query)
+        return self._read(lambda answer: int(answer["handles"]), found)
+
+    async def revoke(self, handle_id: str) -> RevokeOutcome:
+        found = await self._post(f"handles/{quote(handle_id, safe='')}/revoke")
+        return self._read(lambda answer: _OUTCOMES[answer["outcome"]], found) if found else "gone"
+
+    async def revoke_step(self, wanted: HandleFilter, *, cursor: str | None) -> Revoked:
+        body = {name: value for name, value in _query(wanted, cursor=cursor).items() if value is not None}
+        found = await self._post("handles/revoke", body)
+        return self._read(_revoked, found or {})
+
+    async def call(self, call_id: str) -> CallRecord | None:
+        found = await self._get(f"calls/{quote(call_id, safe='')}")
+        return self._read(documents.read_call, found) if found is not None else None
+
+    async def calls(self, wanted: CallFilter, *, cursor: str | None, limit: int) -> Page[CallRecord]:
+        found = await self._listing("calls", _query(wanted, state=wanted.state, cursor=cursor, limit=limit))
+        return self._read(lambda page: _page(page, documents.read_call), found)
+
+    async def hang_up(self, call_id: str) -> Outcome | None:
+        found = await self._post(f"calls/{quote(call_id, safe='')}/hangup")
+        return self._read(lambda answer: _ENDS[answer["outcome"]], found) if found else None
+
+    async def events(self) -> AsyncIterator[Event | None]:
+        raise NotImplementedError
+        yield None
+
+    async def _listing(self, path: str, query: Mapping[str, Any]) -> dict[str, Any]:
+        given = {name: value for name, value in query.items() if value is not None}
+        return await self._get(f"{path}?{urlencode(given)}" if given else path) or {}
+
+    async def _get(self, path: str) -> dict[str, Any] | None:
+        return await self._ask("GET", path)
+
+    async def _post(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+        return await self._ask("POST", path, body if body is not None else {})
+
+    async def _ask(self, method: str, path: str, body: Any = None) -> dict[str, Any] | None:
+        """The JSON object of the answer; None where there is no such handle, or no such call.
+
+        Raises:
+            CliFailure: nobody answers, or the answer is a refusal, or none of ours.
+        """
+        url = URL(f"{self._base}/admin/v1/{path}", encoded=True)
+        try:
+            async with self._session.request(
+                method, url, json=body, allow_redirects=False, headers={"Accept": "application/json"}
+            ) as response:
+                status = response.status
+                content = await response.content.read(_LARGEST_ANSWER)
+        except (ClientError, InvalidURL, TimeoutError, asyncio.IncompleteReadError, OSError) as error:
+            raise unreached(self._base, error) from None
+        if status == 200:
+            return self._read(_object, content)
+        refusal: Refusal = refusal_of(status, content)
+        if refusal.absent:
+            return None
+        raise failure_of(refusal, base=self._base)
+
+    def _read(self, read: Callable[[Any], T], found: Any) -> T:
+        try:
+            return read(found)
+        except _SHAPE_ERRORS:
+            raise CliFailure(
+                f"what answers at {self._base} is no admin API that this version understands; "
+                "see --url and 'cloakroom --version'.",
+                status=EXIT_UNREACHED,
+            ) from None
+
+
+@asynccontextmanager
+async def open_admin_api(url: str, key: Secret, *, timeout: float) -> AsyncIterator[AdminApi]:
+    """Open a session with the admin API; nothing is connected before the first question.
+
+    Args:
+        url: the service's origin, with a path in front of ``/admin`` if there is one.
+        key: sent as the bearer token, to this origin alone.
+        timeout: seconds for each request.
+
+    Raises:
+        CliFailure: the address is none.
+    """
+    base = base_of(url)
+    try:
+        key.reveal().encode("ascii")
+    except UnicodeEncodeError:
+        raise CliFailure("the admin key holds a character that no key has.", status=EXIT_REFUSED) from None
+    async with ClientSession(
+        headers={"Authorization": f"Bearer {key.reveal()}"},
+        timeout=ClientTimeout(total=timeout),
+        trust_env=False,
+    ) as session:
+        yield AdminApi(session, base=base)
+
+
+def base_of(url: str) -> str:
+    """The address without a trailing slash.
+
+    Raises:
+        CliFailure: it is none, or holds a password, which would be shown; the message repeats nothing of it.
+    """
+    problem = CliFailure(
+        "--url must be an origin such as http://127.0.0.1:8080, without a user or a query.",
+        status=EXIT_REFUSED,
+    )
+    try:
+        parts = urlsplit(url.strip())
+        port = parts.port
+    except ValueError:
+        raise problem from None
+    strange = parts.username is not None or parts.query or parts.fragment or not url.isprintable()
+    if parts.scheme not in ("http", "https") or not parts.hostname or strange or port == 0:
+        raise problem
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
+def unreached(base: str, error: BaseException) -> CliFailure:
+    """Nobody answered: where, why as far as it is known, and what to do."""
+    if isinstance(error, TimeoutError):
+        reason = "no answer in time"
+    else:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+    return CliFailure(
+        f"no replica can be reached at {base}: {reason}. Give another --url (or CLOAKROOM_ADMIN_URL), or go "
+        "straight to the store with --redis-url or --direct.",
+        status=EXIT_UNREACHED,
+    )
+
+
+def _query(wanted: HandleFilter | CallFilter, **more: Any) -> dict[str, Any]:
+    return {
+        "client": wanted.client,
+        "subject": wanted.subject,
+        "model": wanted.model,
+        "deployment": wanted.deployment,
+        **more,
+    }
+
+
+def _object(content: bytes) -> dict[str, Any]:
+    found = orjson.loads(content)
+    if not isinstance(found, dict):
+        raise TypeError("no JSON object")
+    return found
+
+
+def _page(found: dict[str, Any], read: Callable[[dict[str, Any]], T]) -> Page[T]:
+    cursor = found["next_cursor"]
+    if cursor is not None and not isinstance(cursor, str):
+        raise TypeError("a cursor is a text")
+    return Page(tuple(read(one) for one in found["data"]), cursor, int(found["examined"]))
+
+
+def _revoked(found: dict[str, Any]) -> Revoked:
+    return Revoked(
+        revoked=int(found["revoked"]),
+        already=int(found["already_revoked"]),
+        examined=int(found["examined"]),
+        next_cursor=found["next_cursor"],
+    )

@@ -1,0 +1,133 @@
+"""An operator straight on Redis, for when no replica is up. It needs no signing and no sealing key."""
+
+from __future__ import annotations
+
+import getpass
+import time
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from typing import Final, NoReturn, TypeVar
+
+from app.cli.failure import EXIT_REFUSED, EXIT_UNREACHED, CliFailure
+from app.cli.operator.base import Event, HandleStory, RevokeOutcome
+from app.errors import InvalidRequest, StoreUnavailable
+from app.hangup import Outcome
+from app.models import CallRecord
+from app.store.address import parse_address
+from app.store.calls import CallStore
+from app.store.connection import StoreConnection
+from app.store.directory import HandleDirectory
+from app.store.driver import connect
+from app.store.faults import fault_of
+from app.store.views import CallFilter, HandleFilter, HandleView, Page, Revoked
+
+# Shown in the server's CLIENT LIST.
+_CLIENT: Final = "cli"
+_CONNECTIONS: Final = 4
+# How far back calls are looked for, in seconds: the longest that the setting lets them be kept.
+_RETENTION: Final = 604_800
+
+T = TypeVar("T")
+
+
+class DirectStore:
+    """The ``Operator`` of ``--redis-url``.
+
+    Args:
+        shown: the store's address as it may be shown.
+        by: who is noted as the one that revoked.
+    """
+
+    def __init__(self, connection: StoreConnection, *, shown: str, by: str) -> None:
+        self._directory = HandleDirectory(connection)
+        self._calls = CallStore(connection, retention=_RETENTION)
+        self._shown = shown
+        self._by = by
+
+    async def handle(self, handle_id: str) -> HandleStory | None:
+        view = await self._ask(self._directory.get(handle_id))
+        if view is None:
+            return None
+        ids = [note.call_id for note in view.relays if note.call_id]
+        found = [await self._ask(self._calls.get(call_id)) for call_id in ids]
+        return HandleStory(view, {call.id: call for call in found if call is not None})
+
+    async def handles(self, wanted: HandleFilter, *, cursor: str | None, limit: int) -> Page[HandleView]:
+        return await self._ask(self._directory.page(wanted, now=time.time(), cursor=cursor, limit=limit))
+
+    async def count(self, wanted: HandleFilter) -> int:
+        return await self._ask(self._directory.count(wanted, now=time.time()))
+
+    async def revoke(self, handle_id: str) -> RevokeOutcome:
+        outcome = await self._ask(self._directory.revoke(handle_id, by=self._by, now=time.time()))
+        return "already_revoked" if outcome == "already" else outcome
+
+    async def revoke_step(self, wanted: HandleFilter, *, cursor: str | None) -> Revoked:
+        return await self._ask(
+            self._directory.revoke_page(wanted, by=self._by, now=time.time(), cursor=cursor)
+        )
+
+    async def call(self, call_id: str) -> CallRecord | None:
+        return await self._ask(self._calls.get(call_id))
+
+    async def calls(self, wanted: CallFilter, *, cursor: str | None, limit: int) -> Page[CallRecord]:
+        return await self._ask(self._calls.page(wanted, now=time.time(), cursor=cursor, limit=limit))
+
+    async def hang_up(self, call_id: str) -> Outcome | None:
+        raise CliFailure(
+            "hanging up needs the provider's credential, which only a replica has: ask one with --url and "
+            "CLOAKROOM_ADMIN_KEY. To let no further call begin, revoke the call's handle.",
+            status=EXIT_REFUSED,
+        )
+
+    async def events(self) -> AsyncIterator[Event | None]:
+        raise NotImplementedError
+        yield None
+
+    async def _ask(self, work: Awaitable[T]) -> T:
+        try:
+            return await work
+        except StoreUnavailable as error:
+            self._fail(error)
+        except InvalidRequest as error:
+            raise CliFailure(error.message, status=EXIT_REFUSED) from None
+
+    def _fail(self, error: StoreUnavailable) -> NoReturn:
+        reason = fault_of(error.__cause__).text if error.__cause__ is not None else "it does not answer"
+        raise CliFailure(
+            f"the store at {self._shown} cannot be used: {reason}. 'cloakroom doctor' looks closer.",
+            status=EXIT_UNREACHED,
+        ) from None
+
+
+@asynccontextmanager
+async def open_store(url: str, *, timeout: float) -> AsyncIterator[DirectStore]:
+    """Open the store; nothing is connected before the first question.
+
+    Args:
+        url: as ``CLOAKROOM_REDIS_URL``; never shown.
+        timeout: seconds for each step.
+
+    Raises:
+        CliFailure: the address cannot be read, or leads into one process's memory.
+    """
+    try:
+        address = parse_address(url)
+        if address.kind == "memory":
+            raise ValueError("memory:// is inside the replica's own process; use the admin API with --url")
+        client = connect(address, replica=_CLIENT, timeout=timeout, max_connections=_CONNECTIONS)
+    except ValueError as error:
+        raise CliFailure(f"the store's address is not usable: {error}", status=EXIT_REFUSED) from None
+    connection = StoreConnection(client, replica=_CLIENT, timeout=timeout, max_connections=_CONNECTIONS)
+    try:
+        yield DirectStore(connection, shown=address.shown, by=f"cli:{_user()}")
+    finally:
+        await connection.close()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A container's user id without a name.
+        return "unknown"
