@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 # How a try ended. ``answered`` says nothing of the status; the others have none.
 TryOutcome = Literal["answered", "unreachable", "timeout", "cut_off"]
@@ -40,8 +40,7 @@ class Trace(Protocol):
         """Begin a request to this deployment's provider."""
 
 
-@dataclass(frozen=True, slots=True)
-class Try:
+class Try(NamedTuple):
     """One request to a provider. ``status`` is its answer's, None without one."""
 
     deployment: str | None

@@ -35,8 +35,9 @@ class Metrics:
     """
 
     def __init__(self, *, models: Iterable[str], deployments: Iterable[str]) -> None:
-        self._models = frozenset(models)
-        self._deployments = frozenset(deployments)
+        # What stands in a label for a name; None is one that is not known yet.
+        self._models: dict[str | None, str] = {None: NONE} | {name: name for name in models}
+        self._deployments: dict[str | None, str] = {None: NONE} | {name: name for name in deployments}
         # By model, deployment, outcome, code.
         self.operations: dict[str, Counts] = {operation: {} for operation in OPERATIONS}
         self.responses: Counts = {(handler, status): 0 for handler in HANDLERS for status in STATUSES[1:]}
@@ -83,7 +84,7 @@ class Metrics:
 
     def labels(self, timings: Timings) -> tuple[str, str]:
         """Model and deployment of a request, as far as they are known, in words of the configuration."""
-        return _known(timings.model, self._models), _known(timings.deployment, self._deployments)
+        return self._models.get(timings.model, OTHER), self._deployments.get(timings.deployment, OTHER)
 
     def _times(self, operation: str, outcome: str, timings: Timings, seconds: float) -> None:
         trace = timings.trace
@@ -92,7 +93,7 @@ class Metrics:
         own = seconds - timings.provider - timings.store - timings.idle
         self.overhead[operation,].observe(max(own, 0.0), trace_id)
         for attempt in timings.tries:
-            deployment, result = _known(attempt.deployment, self._deployments), result_of(attempt)
+            deployment, result = self._deployments.get(attempt.deployment, OTHER), result_of(attempt)
             _count(self.tries, (operation, deployment, result))
             self.provider[operation, deployment].observe(attempt.seconds, trace_id)
             self.deployments_up[deployment] = result in WELL
@@ -102,12 +103,6 @@ class Metrics:
 
 def _count(counts: Counts, labels: tuple[str, ...]) -> None:
     counts[labels] = counts.get(labels, 0) + 1
-
-
-def _known(name: str | None, names: frozenset[str]) -> str:
-    if name is None:
-        return NONE
-    return name if name in names else OTHER
 
 
 def _success(fields: Mapping[str, Any]) -> str:
