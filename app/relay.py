@@ -128,11 +128,7 @@ class Relay:
             return self._replay(handle, offer, claim)
         timings.model, timings.deployment = claim.model, claim.deployment
         deployment, grant = await self._open(handle, offer, nonce, claim)
-        started = self._monotonic()
-        try:
-            answer = await self._send(handle, offer, nonce, deployment, grant, timings)
-        finally:
-            timings.provider += self._monotonic() - started
+        answer = await self._send(handle, offer, nonce, deployment, grant, timings)
         started = self._monotonic()
         await self._settle(handle, offer, nonce, claim, answer)
         timings.store_took("settle", started, self._monotonic())
@@ -229,22 +225,11 @@ class Relay:
             request, presented = self._request(provider, deployment, grant, offer)
             response = await self._post(request, timings)
             return provider.read_answer(deployment, presented, response)
-        except (OutcomeUnknown, UpstreamTimeout) as error:
-            code, now = error.code, self._clock()
-
-            async def mark_unknown() -> None:
-                window = self._policy.replay_window
-                await self._store.mark_unknown(
-                    handle.id, offer.sha256, nonce, window=window, code=code, now=now
-                )
-
-            await self._settlement.write("mark_unknown", mark_unknown, handle=handle.id)
-            raise
         except CloakroomError as error:
-            # A refusal spends the use, since the provider saw the offer; a lost connection does not.
-            unsent = isinstance(error, UpstreamUnreachable)
-            release = self._releasing(handle, offer, nonce, give_back=unsent, code=error.answer_code)
-            await self._settlement.write("release", release, handle=handle.id)
+            what, write = self._after_failure(handle, offer, nonce, error)
+            started = self._monotonic()
+            await self._settlement.write(what, write, handle=handle.id)
+            timings.store_took("release", started, self._monotonic())
             raise
 
     def _request(
@@ -260,6 +245,7 @@ class Relay:
 
     async def _post(self, request: UpstreamRequest, timings: Timings) -> UpstreamResponse:
         for _ in range(CONNECT_TRIES):
+            started = self._monotonic()
             try:
                 return await self._upstream.post(request, timeout=self._policy.timeout, timings=timings)
             except NotConnected:
@@ -270,11 +256,29 @@ class Relay:
                         "The provider did not answer the offer in time. A call may exist: do not resend it."
                     ) from None
                 raise OutcomeUnknown(_UNKNOWN_MESSAGE) from None
+            finally:
+                timings.provider += self._monotonic() - started
         raise UpstreamUnreachable(
             "The provider cannot be reached. Nothing was sent; try again.", retry_after=1
         )
 
     # --- settle ------------------------------------------------------------------------------
+
+    def _after_failure(
+        self, handle: HandleClaims, offer: Offer, nonce: str, error: CloakroomError
+    ) -> tuple[str, Write]:
+        """What is put on record. Where a call may exist, nobody sends this offer again for a while."""
+        if not isinstance(error, OutcomeUnknown | UpstreamTimeout):
+            # A refusal spends the use, since the provider saw the offer; a lost connection does not.
+            unsent = isinstance(error, UpstreamUnreachable)
+            return "release", self._releasing(handle, offer, nonce, give_back=unsent, code=error.answer_code)
+        code, now = error.code, self._clock()
+
+        async def mark_unknown() -> None:
+            window = self._policy.replay_window
+            await self._store.mark_unknown(handle.id, offer.sha256, nonce, window=window, code=code, now=now)
+
+        return "mark_unknown", mark_unknown
 
     async def _settle(
         self, handle: HandleClaims, offer: Offer, nonce: str, claim: Won, answer: Answer

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, Protocol
 
 # How a try ended. ``answered`` says nothing of the status; the others have none.
 TryOutcome = Literal["answered", "unreachable", "timeout", "cut_off"]
-StoreStep = Literal["limit", "save", "claim", "settle", "find", "note"]
+StoreStep = Literal["limit", "save", "claim", "settle", "release", "find", "note"]
 
 
 class OutgoingSpan(Protocol):

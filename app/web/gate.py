@@ -217,9 +217,15 @@ def _fields(
     request: web.Request, line: LogLine, status: int, error: CloakroomError | None, seconds: float
 ) -> dict[str, Any]:
     """What the log line of a request tells; times in milliseconds."""
-    trace, found = line.timings.trace, {}
-    if trace is not None:
-        found["trace_id"] = trace.trace_id
+    timings = line.timings
+    found: dict[str, Any] = {}
+    if timings.trace is not None:
+        found["trace_id"] = timings.trace.trace_id
+    if error is not None and timings.deployment is not None:
+        # The view tells both after a success; of a failure this is where it happened.
+        found |= {"model": timings.model, "deployment": timings.deployment}
+    if len(timings.tries) > 1:
+        found["tries"] = len(timings.tries)
     return {
         "request_id": request[REQUEST_ID],
         **found,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import secrets
 
@@ -179,3 +180,27 @@ async def test_a_metric_tells_no_secret_no_id_and_no_origin(service_factory: Ser
     text = (await scrape(service.http, service.base, OPEN_METRICS)).text
     for hidden in (*service.planted.all_values(), handle, call_id, PAGE, "req-that-is-mine"):
         assert hidden not in text
+
+
+async def test_the_line_of_a_failed_relay_says_where_it_failed_and_the_store_is_not_the_provider(
+    service: Service, capfd: pytest.CaptureFixture[str]
+) -> None:
+    handle = await service.minted()
+    service.fault("status", "calls", status=500, times=1)
+    assert (await service.relay(handle)).status == 500
+    (line,) = [json.loads(line) for line in capfd.readouterr().out.splitlines() if '"relay"' in line]
+    assert (line["model"], line["deployment"]) == ("gpt-realtime", "openai")
+    seen = await scrape(service.http, service.base)
+    assert seen.value("cloakroom_relays_total", deployment="openai", code="upstream_5xx") == 1
+    assert seen.value("cloakroom_store_duration_seconds_count", step="release") == 1
+    assert seen.value("cloakroom_store_duration_seconds_count", step="settle") == 0
+
+
+async def test_the_line_of_a_mint_that_was_tried_again_says_how_often(
+    service: Service, capfd: pytest.CaptureFixture[str]
+) -> None:
+    service.fault("status", "client_secrets", status=503, times=2)
+    await service.minted()
+    await service.minted()
+    lines = [json.loads(line) for line in capfd.readouterr().out.splitlines() if '"mint"' in line]
+    assert [line.get("tries") for line in lines] == [3, None]
