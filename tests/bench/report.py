@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.bench import plots, tables
+from tests.bench.plan_tables import capacity_blocks
 from tests.bench.tools import RESULTS, ROOT, BenchError
 
 DOCS: Final = ROOT / "docs"
-PAGES: Final = ("performance.md",)
+PAGES: Final = ("performance.md", "capacity.md")
 _BLOCK: Final = re.compile(r"(<!-- bench: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -48,6 +49,7 @@ def blocks() -> dict[str, Callable[[], str]]:
         "commands": lambda: tables.commands(grown),
         "before": lambda: tables.before(before),
         "hot-before": lambda: tables.hot_functions(before),
+        **capacity_blocks(bench, grown),
     }
 
 

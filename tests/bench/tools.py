@@ -11,6 +11,8 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parents[2]
 # LiteLLM and py-spy live apart: they would pull a hundred packages into the service's environment.
 BENCH_VENV: Final = ROOT / ".bench-venv"
+# Debian keeps nginx where a user's PATH does not look.
+SYSTEM_PLACES: Final = "/usr/sbin:/usr/local/sbin:/opt/homebrew/bin"
 RESULTS: Final = Path(__file__).with_name("results")
 
 _HOW: Final = {
@@ -35,8 +37,7 @@ def find(name: str) -> Path:
     own = BENCH_VENV / "bin" / name
     if own.exists():
         return own
-    # Debian keeps nginx where a user's PATH does not look.
-    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin:/opt/homebrew/bin")
+    found = shutil.which(name) or shutil.which(name, path=SYSTEM_PLACES)
     if found is None:
         raise BenchError(f"'{name}' is not installed: {_HOW.get(name, f'install {name}')}")
     return Path(found)
