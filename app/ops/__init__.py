@@ -1,1 +1,1 @@
-"""Operations: logs, later metrics and traces."""
+"""Operations: logs, metrics and traces."""

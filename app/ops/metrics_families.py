@@ -36,7 +36,7 @@ REFUSALS: Final = Family(
     "cloakroom_http_refusals_total",
     "counter",
     ("code",),
-    "Errors that were answered before a mint, relay or hang-up began.",
+    "Errors of what is no mint, relay or hang-up, or never became one.",
 )
 DURATION: Final = Family(
     "cloakroom_request_duration_seconds",
