@@ -1,11 +1,12 @@
 #!/bin/sh
-# Installs what the browser and network tests need and PyPI does not have. Debian and its relatives.
+# Installs what the browser, network and operations tests need and PyPI does not have. Debian and its relatives.
 set -eu
 
 missing=""
 command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
 command -v ip >/dev/null 2>&1 || missing="$missing iproute2"
 command -v curl >/dev/null 2>&1 || missing="$missing curl"
+command -v redis-cli >/dev/null 2>&1 || missing="$missing redis-tools"
 command -v npm >/dev/null 2>&1 || missing="$missing nodejs npm"
 if [ -z "$missing" ]; then
   exit 0

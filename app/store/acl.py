@@ -7,10 +7,13 @@ Scripting is among them because a claim must look, count and remember in one ste
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from app.store.keys import PREFIX
 
+# The SHA-256 of no password that anybody could find.
+_NO_PASSWORD: Final = "0" * 64
 # The connection's name in CLIENT LIST, and a database other than 0.
 _CONNECTION: Final = ("client|setname", "select")
 _DIRECT: Final = ("evalsha", "eval", "set", "hmget", "pttl", "llen", "lrange")
@@ -29,18 +32,69 @@ _IN_SCRIPTS: Final = (
 )
 # Asked by ``cloakroom doctor`` alone, for its row "reach".
 _DOCTOR: Final = ("ping",)
+# The live events, published and read only while somebody watches: one channel.
+EVENTS: Final = ("publish", "subscribe", "unsubscribe")
 # The client finds the node of a key by these; a single server is never asked.
 CLUSTER: Final = ("cluster|slots", "command", "asking")
 
-COMMANDS: Final = tuple(sorted({*_CONNECTION, *_DIRECT, *_IN_SCRIPTS, *_DOCTOR}))
+COMMANDS: Final = tuple(sorted({*_CONNECTION, *_DIRECT, *_IN_SCRIPTS, *_DOCTOR, *EVENTS}))
+# What the lines of docs/redis.md send: people read everything, and revoke.
+OPERATOR: Final = (
+    "command|docs",
+    "echo",
+    "exec",
+    "exists",
+    "expire",
+    "get",
+    "hget",
+    "hgetall",
+    "hmget",
+    "hsetnx",
+    "info",
+    "llen",
+    "lrange",
+    "memory|usage",
+    "multi",
+    "object|encoding",
+    "ping",
+    "pttl",
+    "pubsub|numsub",
+    "scan",
+    "select",
+)
 
 
 def tokens(*, cluster: bool = False) -> tuple[str, ...]:
-    """The rule as ``ACL SETUSER`` and an ACL file take it: resets what the user had, then grants."""
-    names = (*COMMANDS, *CLUSTER) if cluster else COMMANDS
-    return ("resetkeys", "resetchannels", f"~{PREFIX}:*", "-@all", *(f"+{name}" for name in names))
+    """The service's rule as ``ACL SETUSER`` takes it: resets what the user had, then grants."""
+    return _tokens((*COMMANDS, *CLUSTER) if cluster else COMMANDS)
+
+
+def operator_tokens() -> tuple[str, ...]:
+    """The rule of a person with ``redis-cli``, in the same form."""
+    return _tokens(OPERATOR)
+
+
+def users_file(password_sha256: str = _NO_PASSWORD, operator_sha256: str = _NO_PASSWORD) -> str:
+    """The text of an ACL file with the service's user, an operator's, and the default one off.
+
+    Args:
+        password_sha256, operator_sha256: in hexadecimal; as they are, nobody can sign on.
+    """
+    users = (("cloakroom", password_sha256, tokens()), ("operator", operator_sha256, operator_tokens()))
+    lines = [f"user {name} on #{digest} {' '.join(granted)}" for name, digest, granted in users]
+    return "\n".join(["user default off resetpass -@all", *lines, ""])
+
+
+def _tokens(names: Iterable[str]) -> tuple[str, ...]:
+    keys_and_channel = (f"~{PREFIX}:*", f"&{PREFIX}:events")
+    return ("resetkeys", "resetchannels", *keys_and_channel, "-@all", *(f"+{name}" for name in names))
 
 
 def rule(*, cluster: bool = False) -> str:
     """The rule for a shell: ``redis-cli ACL SETUSER <name> on ><password>`` and this."""
-    return " ".join(f"'{token}'" if "*" in token else token for token in tokens(cluster=cluster))
+    return " ".join(f"'{token}'" if token[0] in "~&" else token for token in tokens(cluster=cluster))
+
+
+if __name__ == "__main__":
+    # python -m app.store.acl > deploy/redis/users.acl
+    print(users_file(), end="")  # noqa: T201 - that file is what it is for

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,20 +15,24 @@ import redis as sync_redis
 from app.doctor.store_checks import StoreDoctor
 from app.settings import load_settings
 from app.store import keys
-from app.store.acl import CLUSTER, COMMANDS
+from app.store.acl import CLUSTER, COMMANDS, EVENTS, users_file
 from app.store.address import parse_address
 from app.store.connection import StoreConnection
 from app.store.driver import connect
 from app.store.engine import LocalEngine
 from tests.conftest import ServiceFactory
 from tests.support.access import url_for_service, user_arguments
+from tests.support.page import ROOT
 from tests.support.planted import Planted
 from tests.system.whole_life import SETTINGS, commands_used, live_through_everything
 
+ACL_FILE: Final = ROOT / "deploy" / "redis" / "users.acl"
 # What this file itself sends as the default user, and signing on, which needs no grant.
 OURS: Final = frozenset(
     {"config|resetstat", "script|flush", "acl|log", "acl|setuser", "info", "auth", "hello"}
 )
+# The live events are watched in a test of their own.
+ALONE: Final = frozenset(COMMANDS) - frozenset(EVENTS)
 # What the doctor asks for and is content to be refused: each is a row 'skipped' with the way to look instead.
 DOCTORS_QUESTIONS: Final = {"info", "time", "acl|whoami", "config|get", "cluster|info"}
 
@@ -48,7 +53,7 @@ class Server:
 def single_server(planted: Planted, folder: Path) -> Iterator[Server]:
     password = planted.store_password
     with LocalEngine(password=password, extra_args=user_arguments(password)) as engine:
-        yield Server(engine, url_for_service(engine, password, database=1), frozenset(COMMANDS))
+        yield Server(engine, url_for_service(engine, password, database=1), ALONE)
 
 
 @contextmanager
@@ -62,7 +67,7 @@ def sentinel(planted: Planted, folder: Path) -> Iterator[Server]:
         config.write_text(f"port {port}\nsentinel monitor main 127.0.0.1 {primary.port} 1\n")
         with LocalEngine(port=port, config=config, extra_args=("--sentinel",)) as watcher:
             url = url_for_service(watcher, password, scheme="redis+sentinel") + "/main/1"
-            yield Server(primary, url, frozenset(COMMANDS))
+            yield Server(primary, url, ALONE)
 
 
 @contextmanager
@@ -70,7 +75,7 @@ def cluster(planted: Planted, folder: Path) -> Iterator[Server]:
     """A Cluster has no database but 0, and nothing to select; what a moving slot needs has its own test."""
     with cluster_node(planted) as node:
         give_slots(node)
-        granted = frozenset(COMMANDS) - {"select"} | frozenset(CLUSTER) - {"asking"}
+        granted = ALONE - {"select"} | frozenset(CLUSTER) - {"asking"}
         yield Server(node, url_for_service(node, planted.store_password, scheme="redis+cluster"), granted)
 
 
@@ -158,3 +163,28 @@ async def test_a_key_whose_slot_is_moving_is_found_with_what_the_access_list_gra
             await connection.close()
         assert "cmdstat_asking" in command(new, "INFO", "commandstats")
         assert command(new, "ACL", "LOG") == []
+
+
+def test_the_acl_file_is_made_of_the_rule() -> None:
+    assert ACL_FILE.read_text(encoding="utf-8") == users_file()
+
+
+def test_as_it_is_the_acl_file_lets_nobody_in(tmp_path: Path) -> None:
+    with LocalEngine(extra_args=("--aclfile", str(ACL_FILE))) as engine:
+        for name in ("default", "cloakroom", "operator"):
+            with (
+                sync_redis.Redis(port=engine.port, username=name, password="0" * 64) as client,
+                pytest.raises(sync_redis.AuthenticationError),
+            ):
+                client.ping()
+
+
+async def test_with_a_password_the_acl_file_is_all_that_the_service_needs(
+    planted: Planted, tmp_path: Path, service_factory: ServiceFactory
+) -> None:
+    password = planted.store_password
+    file = tmp_path / "users.acl"
+    file.write_text(users_file(sha256(password.encode()).hexdigest()))
+    with LocalEngine(extra_args=("--aclfile", str(file))) as engine:
+        service = await service_factory(store_url=url_for_service(engine, password))
+        assert (await service.relay(await service.minted())).status == 201
