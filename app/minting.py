@@ -115,16 +115,13 @@ class Minter:
     def _candidates(self, client: Client, request: MintRequest, route: Route) -> list[Candidate]:
         """The request as each deployment is to get it: under the policy, with the provider's names."""
         session = under_policy(route.policy, request.session)
-        common = replace(
-            request,
-            seconds=_seconds_within(route.policy, request),
-            safety_identifier=self._identifier(request),
-        )
+        seconds, identifier = _seconds_within(route.policy, request), self._identifier(request)
         candidates = []
         for deployment in route.deployments:
             nested = self._nested_name(client, request, deployment)
-            ready = with_models(request.family, session, nested=nested)
-            candidates.append(Candidate(deployment, replace(common, session=ready)))
+            ready = with_models(request.family, session, nested=nested) if nested is not None else session
+            candidate = replace(request, session=ready, seconds=seconds, safety_identifier=identifier)
+            candidates.append(Candidate(deployment, candidate))
         return candidates
 
     def _nested_name(self, client: Client, request: MintRequest, deployment: Deployment) -> str | None:

@@ -61,14 +61,14 @@ def with_models(
     return renamed
 
 
-def under_policy(policy: ModelPolicy, session: Mapping[str, Any]) -> dict[str, Any]:
+def under_policy(policy: ModelPolicy, session: Mapping[str, Any]) -> Mapping[str, Any]:
     """Lay the operator's defaults below the caller's session and the locked fields above it.
 
     Raises:
         InvalidRequest: the caller asks for another value of a locked field.
     """
     if not policy.defaults and not policy.locked:
-        return dict(session)
+        return session
     _refuse_unlocking(policy.locked, session, ())
     return merged(merged(policy.defaults, session), policy.locked)
 

@@ -1,8 +1,8 @@
-"""Writes that must follow what already happened at the provider: shielded, and repeated until stored.
+"""Writes that must follow what already happened at the provider: brought to their end, whatever comes between.
 
-By the time a relay settles, the call exists. Neither a browser that hangs up nor a store that is away for a
-moment may change what is on record about it, so such a write runs in a task of its own, and where the
-store fails it is repeated in the background.
+By the time a relay settles, the call exists. Neither a caller that goes away nor a store that is away for a
+moment may change what is on record about it, so a write that was cut off, or that the store did not take, is
+repeated in the background.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Settlement:
 
     @property
     def pending(self) -> int:
-        """Writes that are not done."""
+        """Writes that are being repeated."""
         return len(self._tasks)
 
     async def write(self, what: str, write: Write, **about: str) -> None:
@@ -46,7 +46,15 @@ class Settlement:
 
         ``what`` and ``about`` go into the log should the write be late.
         """
-        await asyncio.shield(self._start(self._write_or_repeat(what, write, about)))
+        # Not under a shield, which costs each relay a task: a write that was cancelled is begun once more,
+        # in a task of its own then, and every write may be repeated.
+        try:
+            await write()
+        except StoreUnavailable:
+            self.write_later(what, write, **about)
+        except asyncio.CancelledError:
+            self._start(self._write_or_repeat(what, write, about))
+            raise
 
     def write_later(self, what: str, write: Write, **about: str) -> None:
         """Repeat ``write`` in the background until the store takes it, after a first try that failed."""

@@ -48,7 +48,10 @@ async def read_body(request: web.Request, *, max_bytes: int, timeout: float) -> 
     try:
         if content.is_eof():
             # A small body arrives with its headers; then there is nothing to wait for, and no timer to set.
-            return await _read_capped(content, max_bytes)
+            body = content.read_nowait()
+            if len(body) > max_bytes:
+                raise _too_large(max_bytes)
+            return body
         async with asyncio.timeout(timeout):
             return await _read_capped(content, max_bytes)
     except TimeoutError:
