@@ -1,4 +1,4 @@
-"""Writes that must follow what already happened at the provider: brought to their end, whatever comes between.
+"""Writes that must follow what already happened at the provider: each is brought to its end.
 
 By the time a relay settles, the call exists. Neither a caller that goes away nor a store that is away for a
 moment may change what is on record about it, so a write that was cut off, or that the store did not take, is

@@ -1,4 +1,4 @@
-"""Writes that must follow what happened: neither a caller's end nor a store's absence keeps one from its end."""
+"""Writes that must follow what happened: neither a caller that goes nor a store that is away loses one."""
 
 from __future__ import annotations
 
