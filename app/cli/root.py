@@ -42,6 +42,10 @@ def build() -> App:
     )
     root.command(_handles())
     root.command(_calls())
+    config = App(name="config", help="Show the settings in force, masked, and the schema of the file.")
+    config.command("app.cli.config.show_command:show_config", name="show")
+    config.command("app.cli.config.schema_command:print_schema", name="schema")
+    root.command(config)
     keys = App(name="keys", help="Make and check the service's own secrets.")
     keys.command("app.cli.keys_new:new", name="new")
     keys.command("app.cli.keys_check:check", name="check")
@@ -54,6 +58,7 @@ def _handles() -> App:
     handles.command(f"{_HANDLES}.list_command:list_handles", name="list")
     handles.command(f"{_HANDLES}.show_command:show_handle", name="show")
     handles.command(f"{_HANDLES}.revoke_command:revoke_handles", name="revoke")
+    handles.command(f"{_HANDLES}.watch_command:watch_handles", name="watch")
     return handles
 
 

@@ -80,6 +80,14 @@ async def open_operator(target: Target, environ: Mapping[str, str] = os.environ)
         yield api
 
 
+def where_to(target: Target, environ: Mapping[str, str] = os.environ) -> str:
+    """The way in words that are safe to show."""
+    if target.direct or target.redis_url is not None:
+        return "the store"
+    # What stands before an @ would be a password; ``open_operator`` refuses it.
+    return (target.url or environ.get(URL_NAME) or DEFAULT_URL).rpartition("@")[2]
+
+
 def _store_url(target: Target, environ: Mapping[str, str]) -> str | None:
     ways = sum((target.redis_url is not None, target.direct, target.url is not None))
     if ways > 1:

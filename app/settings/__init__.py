@@ -3,7 +3,12 @@
 from app.settings.deployment import DeploymentSettings, EntraSettings
 from app.settings.error import SettingsError
 from app.settings.litellm import LiteLlmNote
-from app.settings.load import known_environment_names, load_settings, load_with_notes
+from app.settings.load import (
+    known_environment_names,
+    load_settings,
+    load_with_notes,
+    without_service_links,
+)
 from app.settings.model import ClientSettings, Settings
 
 __all__ = [
@@ -16,4 +21,5 @@ __all__ = [
     "load_settings",
     "load_with_notes",
     "known_environment_names",
+    "without_service_links",
 ]

@@ -28,6 +28,8 @@ USUAL_MODEL: Final = "gpt-realtime"
 
 # Another program's names under our prefix: the provider in a box.
 _FOREIGN_NAMES: Final = ("CLOAKROOM_SANDBOX_",)
+# The command line's own, which an operator's shell exports: where the admin API is, and the key to it.
+_COMMAND_LINE_NAMES: Final = frozenset({"CLOAKROOM_ADMIN_URL", "CLOAKROOM_ADMIN_KEY"})
 # What Kubernetes sets in every pod for a Service called "cloakroom", "cloakroom-redis" and the like.
 _SERVICE_LINK = re.compile(
     r"CLOAKROOM_(?:[A-Z0-9_]+_)?"
@@ -75,7 +77,7 @@ def load_with_notes(environ: Mapping[str, str]) -> tuple[Settings, tuple[LiteLlm
         SettingsError: as ``load_settings``; the file's warnings stand below the problems, since what was
             left out may be what is missing.
     """
-    environ = _without_service_links(environ)
+    environ = without_service_links(environ)
     _refuse_unknown_names(environ)
     config = read_config(environ)
     try:
@@ -92,7 +94,7 @@ def known_environment_names() -> frozenset[str]:
     return frozenset({CONFIG_NAME, *(PREFIX + name.upper() for name in Settings.model_fields)})
 
 
-def _without_service_links(environ: Mapping[str, str]) -> dict[str, str]:
+def without_service_links(environ: Mapping[str, str]) -> dict[str, str]:
     """Drop Kubernetes' variables, among them ``CLOAKROOM_PORT=tcp://...``, which is no port of ours."""
     return {name: value for name, value in environ.items() if not _is_service_link(name, value)}
 
@@ -107,7 +109,9 @@ def _refuse_unknown_names(environ: Mapping[str, str]) -> None:
     known = known_environment_names()
     problems = []
     for name in sorted(environ):
-        if not name.startswith(PREFIX) or name.startswith(_FOREIGN_NAMES) or name.partition("__")[0] in known:
+        if not name.startswith(PREFIX) or name.startswith(_FOREIGN_NAMES) or name in _COMMAND_LINE_NAMES:
+            continue
+        if name.partition("__")[0] in known:
             continue
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]}?" if close else "see 'cloakroom serve --help' for the names"

@@ -11,6 +11,7 @@ from cyclopts.validators import Number
 from app.cli.calls.rows import CALLS
 from app.cli.failure import EXIT_DONE
 from app.cli.listing import Manner, print_listing
+from app.cli.named import checked_name
 from app.cli.running import operate
 from app.cli.target import NOWHERE_ELSE, Target
 from app.models import CallRecord
@@ -49,7 +50,13 @@ def list_calls(
         as_document: Print one JSON document.
         quiet: Print only the ids.
     """
-    wanted = CallFilter(client=client, subject=subject, model=model, deployment=deployment, state=state)
+    wanted = CallFilter(
+        client=checked_name("--client", client),
+        subject=checked_name("--subject", subject),
+        model=checked_name("--model", model),
+        deployment=checked_name("--deployment", deployment),
+        state=state,
+    )
     manner = Manner(most=None if all_pages else limit, as_document=as_document, quiet=quiet)
 
     async def work(operator: Operator) -> int:

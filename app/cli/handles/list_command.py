@@ -12,6 +12,7 @@ from app.cli.failure import EXIT_DONE
 from app.cli.handles.count import print_count
 from app.cli.handles.rows import HANDLES
 from app.cli.listing import Manner, print_listing
+from app.cli.named import checked_name
 from app.cli.running import operate
 from app.cli.target import NOWHERE_ELSE, Target
 from app.store.views import HandleFilter, HandleState, HandleView, Page
@@ -48,7 +49,13 @@ def list_handles(
         as_document: Print one JSON document.
         quiet: Print only the ids.
     """
-    wanted = HandleFilter(client=client, subject=subject, model=model, deployment=deployment, state=state)
+    wanted = HandleFilter(
+        client=checked_name("--client", client),
+        subject=checked_name("--subject", subject),
+        model=checked_name("--model", model),
+        deployment=checked_name("--deployment", deployment),
+        state=state,
+    )
     manner = Manner(most=None if all_pages else limit, as_document=as_document, quiet=quiet)
 
     async def work(operator: Operator) -> int:

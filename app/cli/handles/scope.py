@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.cli.failure import EXIT_REFUSED, CliFailure
+from app.cli.named import checked_name
 from app.cli.pasted import UnverifiedHandle, read_unverified
 from app.store.views import HandleFilter
 
@@ -24,16 +25,18 @@ def scope_of(pasted: Sequence[str], *, client: str | None, subject: str | None, 
     Raises:
         CliFailure: nothing is named, both ways are mixed, or an argument is no handle.
     """
-    given = [value for value in (client, subject, model) if value is not None]
+    wanted = HandleFilter(
+        client=checked_name("--client", client),
+        subject=checked_name("--subject", subject),
+        model=checked_name("--model", model),
+    )
+    given = wanted != HandleFilter()
     if pasted and given:
         raise CliFailure(
             "name handles, or give --client, --subject or --model; not both.", status=EXIT_REFUSED
         )
-    if any(not value for value in given):
-        # An unset variable in a script must not mean everybody.
-        raise CliFailure("--client, --subject and --model must not be empty.", status=EXIT_REFUSED)
     if given:
-        return Scope(wanted=HandleFilter(client=client, subject=subject, model=model))
+        return Scope(wanted=wanted)
     if not pasted:
         raise CliFailure(
             "say which: a handle, --client, --subject or --model. 'cloakroom handles list' shows them.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
@@ -14,11 +14,13 @@ from yarl import URL
 
 from app.cli.failure import EXIT_REFUSED, EXIT_UNREACHED, CliFailure
 from app.cli.operator import documents
-from app.cli.operator.base import Event, HandleStory, RevokeOutcome
+from app.cli.operator.base import HandleStory, RevokeOutcome
+from app.cli.operator.event_stream import AGAIN_SECONDS, GAP, SILENCE_SECONDS, EventReader
 from app.cli.operator.refusals import Refusal, failure_of, refusal_of
 from app.hangup import Outcome
 from app.models import CallRecord, Secret
 from app.store.views import CallFilter, HandleFilter, HandleView, Page, Revoked
+from app.store.watch import Event
 
 _LARGEST_ANSWER: Final = 32 * 1024 * 1024
 _SHAPE_ERRORS: Final = (KeyError, TypeError, ValueError, AttributeError)
@@ -73,9 +75,31 @@ class AdminApi:
         found = await self._post(f"calls/{quote(call_id, safe='')}/hangup")
         return self._read(lambda answer: _ENDS[answer["outcome"]], found) if found else None
 
-    async def events(self) -> AsyncIterator[Event | None]:
-        raise NotImplementedError
-        yield None
+    async def events(self) -> AsyncIterator[Sequence[Event]]:
+        again = False
+        while True:
+            try:
+                async with self._session.get(
+                    URL(f"{self._base}/admin/v1/events", encoded=True),
+                    allow_redirects=False,
+                    timeout=ClientTimeout(
+                        total=None, sock_connect=AGAIN_SECONDS * 5, sock_read=SILENCE_SECONDS
+                    ),
+                ) as response:
+                    if response.status != 200:
+                        content = await response.content.read(_LARGEST_ANSWER)
+                        raise failure_of(refusal_of(response.status, content), base=self._base)
+                    yield [GAP] if again else []
+                    again, reader = True, EventReader()
+                    async for line in response.content:
+                        event = self._read(reader.feed, line)
+                        if event is not None:
+                            yield [event]
+            except (ClientError, TimeoutError, OSError) as error:
+                if not again:
+                    raise unreached(self._base, error) from None
+            # The replica drains, or an hour is over: behind a balancer the next one answers.
+            await asyncio.sleep(AGAIN_SECONDS)
 
     async def _listing(self, path: str, query: Mapping[str, Any]) -> dict[str, Any]:
         given = {name: value for name, value in query.items() if value is not None}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from app.hangup import Outcome
 from app.models import CallRecord
 from app.store.views import CallFilter, HandleFilter, HandleView, Page, Revoked
+from app.store.watch import Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,18 +18,6 @@ class HandleStory:
 
     handle: HandleView
     calls: Mapping[str, CallRecord] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One thing that happened at some replica.
-
-    ``fields`` are those of the request's log line, no secret among them; ``name`` is ``mint``, ``relay``,
-    ``hangup``, ``revoke``, or ``dropped`` where some could not be told.
-    """
-
-    name: str
-    fields: Mapping[str, Any]
 
 
 RevokeOutcome = Literal["revoked", "already_revoked", "gone"]
@@ -63,8 +52,8 @@ class Operator(Protocol):
     async def hang_up(self, call_id: str) -> Outcome | None:
         """End a call at its provider; None when there is no record of it."""
 
-    def events(self) -> AsyncIterator[Event | None]:
-        """What happens from now on, at every replica; None once when it is certain that nothing is missed.
+    def events(self) -> AsyncIterator[Sequence[Event]]:
+        """What happens from now on at every replica, some at a time; the first, once it is watched, is empty.
 
-        Ends never by itself.
+        Ends never by itself: what is lost is watched anew, with a ``dropped`` event for the gap.
         """

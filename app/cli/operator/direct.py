@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import getpass
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, NoReturn, TypeVar
 
 from app.cli.failure import EXIT_REFUSED, EXIT_UNREACHED, CliFailure
-from app.cli.operator.base import Event, HandleStory, RevokeOutcome
+from app.cli.operator.base import HandleStory, RevokeOutcome
 from app.errors import InvalidRequest, StoreUnavailable
 from app.hangup import Outcome
 from app.models import CallRecord
@@ -20,12 +20,15 @@ from app.store.directory import HandleDirectory
 from app.store.driver import connect
 from app.store.faults import fault_of
 from app.store.views import CallFilter, HandleFilter, HandleView, Page, Revoked
+from app.store.watch import Event, Watch
 
 # Shown in the server's CLIENT LIST.
 _CLIENT: Final = "cli"
 _CONNECTIONS: Final = 4
 # How far back calls are looked for, in seconds: the longest that the setting lets them be kept.
 _RETENTION: Final = 604_800
+
+_TICK_SECONDS: Final = 1.0
 
 T = TypeVar("T")
 
@@ -39,6 +42,7 @@ class DirectStore:
     """
 
     def __init__(self, connection: StoreConnection, *, shown: str, by: str) -> None:
+        self._connection = connection
         self._directory = HandleDirectory(connection)
         self._calls = CallStore(connection, retention=_RETENTION)
         self._shown = shown
@@ -80,9 +84,14 @@ class DirectStore:
             status=EXIT_REFUSED,
         )
 
-    async def events(self) -> AsyncIterator[Event | None]:
-        raise NotImplementedError
-        yield None
+    async def events(self) -> AsyncIterator[Sequence[Event]]:
+        try:
+            async with Watch(self._connection, set()) as watch:
+                yield []
+                while True:
+                    yield await watch.next(seconds=_TICK_SECONDS)
+        except StoreUnavailable as error:
+            self._fail(error)
 
     async def _ask(self, work: Awaitable[T]) -> T:
         try:
