@@ -61,7 +61,7 @@ def test_the_replicas_start_with_a_real_provider(dotenv: dict[str, str]) -> None
     assert all(one.production for one in settings)
     url = settings[0].redis_url
     assert url is not None
-    assert url.get_secret_value() == f"redis://:{PASSWORD}@redis:6379/0"
+    assert url.get_secret_value() == f"redis://cloakroom:{PASSWORD}@redis:6379/0"
 
 
 def test_the_demo_points_them_at_the_provider_in_a_box(dotenv: dict[str, str], demo: dict[str, str]) -> None:
@@ -176,7 +176,10 @@ def test_the_store_has_a_place_for_every_connection_of_the_pools() -> None:
     assert int(redis_configuration()["maxclients"]) >= 2 * len(REPLICAS) * pool
 
 
-def test_the_stores_command_starts_a_server_that_wants_the_password_and_keeps_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("operators_password", ["", "fedcba9876543210"], ids=["no operator", "an operator"])
+def test_the_stores_command_starts_a_server_with_the_users_of_the_acl_file(
+    tmp_path: Path, operators_password: str
+) -> None:
     # The command of the compose file as it stands, with this machine's server and a socket file for a port.
     engine, shell = find_engine(os.environ), shutil.which("sh")
     assert engine is not None
@@ -187,17 +190,37 @@ def test_the_stores_command_starts_a_server_that_wants_the_password_and_keeps_no
     config.write_text(text.replace("port 6379", f"port 0\nunixsocket {address}"), encoding="utf-8")
     program, option, script = services()["redis"]["command"]
     script = interpolate(script, {}).replace("/etc/cloakroom/redis.conf", str(config))
+    script = script.replace("/etc/cloakroom/users.acl", str(ROOT / "deploy" / "redis" / "users.acl"))
+    script = script.replace("/tmp/users.acl", str(tmp_path / "users.acl"))
     script = script.replace("valkey-server", str(engine.path))
-    environment = {**os.environ, "REDISCLI_AUTH": PASSWORD}
+    environment = {**os.environ, "REDISCLI_AUTH": PASSWORD, "REDIS_OPERATOR_PASSWORD": operators_password}
     server = subprocess.Popen([shell, option, script], env=environment, stdout=subprocess.DEVNULL)
     assert program == "sh"
+    operator = f"AUTH operator {operators_password or '0' * 64}"
     try:
         assert _say(address, "PING").startswith(b"-NOAUTH")
-        said = _say(address, f"AUTH {PASSWORD}", "CONFIG GET maxmemory-policy", "CONFIG GET save")
-        assert b"+OK" in said
-        assert b"noeviction" in said
-        assert said.endswith(b"save\r\n$0\r\n\r\n")
-        assert PASSWORD.encode() not in Path(f"/proc/{server.pid}/cmdline").read_bytes()
+        assert _say(address, f"AUTH default {PASSWORD}").startswith(b"-WRONGPASS")
+        said = _say(
+            address,
+            f"AUTH cloakroom {PASSWORD}",
+            "PING",
+            "SET cloakroom:x 1 PX 1000",
+            "SET other 1",
+            "KEYS *",
+        )
+        assert said.startswith(b"+OK\r\n+PONG\r\n+OK\r\n-NOPERM")
+        assert said.count(b"-NOPERM") == 2
+        said = _say(address, operator, "INFO memory", "INFO persistence", "FLUSHALL")
+        if operators_password:
+            assert b"maxmemory_policy:noeviction" in said
+            assert b"aof_enabled:0" in said
+            assert b"-NOPERM" in said
+        else:
+            assert said.startswith(b"-WRONGPASS")
+        command_line = Path(f"/proc/{server.pid}/cmdline").read_bytes()
+        written = (tmp_path / "users.acl").read_bytes()
+        for secret in filter(None, (PASSWORD, operators_password)):
+            assert secret.encode() not in command_line + written
     finally:
         server.terminate()
     # The shell gave its place to the server, so the container's stop signal reaches it.
