@@ -171,6 +171,11 @@ def test_a_full_store_refuses_and_neither_evicts_nor_is_killed() -> None:
     assert in_bytes(redis["maxmemory"]) * 1.25 <= limit
 
 
+def test_nothing_of_the_store_is_kept_on_disk() -> None:
+    redis = redis_configuration()
+    assert (redis["save"], redis["appendonly"]) == ("", "no")
+
+
 def test_the_store_has_a_place_for_every_connection_of_the_pools() -> None:
     pool = Settings.model_fields["redis_max_connections"].default
     assert int(redis_configuration()["maxclients"]) >= 2 * len(REPLICAS) * pool
