@@ -109,14 +109,14 @@ class Watch:
         self._news.set()
 
     async def _renew(self) -> None:
-        while True:
+        while not self.ended:
             # This replica need not wait for its own probe.
             self._connection.watched = True
             await self._connection.tell(("SET", keys.watch(), "1", "PX", WATCH_LIFE_MS))
             await asyncio.sleep(RENEW_SECONDS)
 
     async def _read(self) -> None:
-        while True:
+        while not self.ended:
             try:
                 if self._subscription is None:
                     await self._subscribe()
@@ -128,7 +128,7 @@ class Watch:
                 await asyncio.sleep(AGAIN_SECONDS)
 
     async def _read_messages(self, subscription: Any) -> None:
-        while True:
+        while not self.ended:
             message = await subscription.get_message(timeout=None)
             if message is None:
                 continue
