@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from app.store.keys import PREFIX
+from app.store.keys import PREFIX, events
 
 # The SHA-256 of no password that anybody could find.
 _NO_PASSWORD: Final = "0" * 64
@@ -33,11 +33,11 @@ _IN_SCRIPTS: Final = (
 # Asked by ``cloakroom doctor`` alone, for its row "reach".
 _DOCTOR: Final = ("ping",)
 # The live events, published and read only while somebody watches: one channel.
-EVENTS: Final = ("publish", "subscribe", "unsubscribe")
+_EVENTS: Final = ("publish", "subscribe")
 # The client finds the node of a key by these; a single server is never asked.
 CLUSTER: Final = ("cluster|slots", "command", "asking")
 
-COMMANDS: Final = tuple(sorted({*_CONNECTION, *_DIRECT, *_IN_SCRIPTS, *_DOCTOR, *EVENTS}))
+COMMANDS: Final = tuple(sorted({*_CONNECTION, *_DIRECT, *_IN_SCRIPTS, *_DOCTOR, *_EVENTS}))
 # What the lines of docs/redis.md send: people read everything, and revoke.
 OPERATOR: Final = (
     "command|docs",
@@ -86,7 +86,7 @@ def users_file(password_sha256: str = _NO_PASSWORD, operator_sha256: str = _NO_P
 
 
 def _tokens(names: Iterable[str]) -> tuple[str, ...]:
-    keys_and_channel = (f"~{PREFIX}:*", f"&{PREFIX}:events")
+    keys_and_channel = (f"~{PREFIX}:*", f"&{events()}")
     return ("resetkeys", "resetchannels", *keys_and_channel, "-@all", *(f"+{name}" for name in names))
 
 

@@ -15,7 +15,7 @@ import redis as sync_redis
 from app.doctor.store_checks import StoreDoctor
 from app.settings import load_settings
 from app.store import keys
-from app.store.acl import CLUSTER, COMMANDS, EVENTS, users_file
+from app.store.acl import CLUSTER, COMMANDS, users_file
 from app.store.address import parse_address
 from app.store.connection import StoreConnection
 from app.store.driver import connect
@@ -31,8 +31,6 @@ ACL_FILE: Final = ROOT / "deploy" / "redis" / "users.acl"
 OURS: Final = frozenset(
     {"config|resetstat", "script|flush", "acl|log", "acl|setuser", "info", "auth", "hello"}
 )
-# The live events are watched in a test of their own.
-ALONE: Final = frozenset(COMMANDS) - frozenset(EVENTS)
 # What the doctor asks for and is content to be refused: each is a row 'skipped' with the way to look instead.
 DOCTORS_QUESTIONS: Final = {"info", "time", "acl|whoami", "config|get", "cluster|info"}
 
@@ -53,7 +51,7 @@ class Server:
 def single_server(planted: Planted, folder: Path) -> Iterator[Server]:
     password = planted.store_password
     with LocalEngine(password=password, extra_args=user_arguments(password)) as engine:
-        yield Server(engine, url_for_service(engine, password, database=1), ALONE)
+        yield Server(engine, url_for_service(engine, password, database=1), frozenset(COMMANDS))
 
 
 @contextmanager
@@ -67,7 +65,7 @@ def sentinel(planted: Planted, folder: Path) -> Iterator[Server]:
         config.write_text(f"port {port}\nsentinel monitor main 127.0.0.1 {primary.port} 1\n")
         with LocalEngine(port=port, config=config, extra_args=("--sentinel",)) as watcher:
             url = url_for_service(watcher, password, scheme="redis+sentinel") + "/main/1"
-            yield Server(primary, url, ALONE)
+            yield Server(primary, url, frozenset(COMMANDS))
 
 
 @contextmanager
@@ -75,7 +73,7 @@ def cluster(planted: Planted, folder: Path) -> Iterator[Server]:
     """A Cluster has no database but 0, and nothing to select; what a moving slot needs has its own test."""
     with cluster_node(planted) as node:
         give_slots(node)
-        granted = ALONE - {"select"} | frozenset(CLUSTER) - {"asking"}
+        granted = frozenset(COMMANDS) - {"select"} | frozenset(CLUSTER) - {"asking"}
         yield Server(node, url_for_service(node, planted.store_password, scheme="redis+cluster"), granted)
 
 

@@ -12,6 +12,7 @@ from app.appkeys import STORE
 from app.store.calls import CallStore
 from app.store.census import alive
 from app.store.directory import HandleDirectory
+from app.store.events import EventFeed
 from app.store.views import CallFilter, HandleFilter
 from tests.support import api
 from tests.support.handles import claims_of
@@ -80,6 +81,11 @@ async def _as_operators_do(service: Service, call_id: str) -> None:
     assert [call.id for call in (await calls.page(CallFilter(), now=now)).items] == [call_id]
     assert (await alive(directory, calls, now=now)).calls == 0
     assert await connection.probe()
+    feed = EventFeed(connection, replica="test")
+    async with feed.watch() as watch:
+        feed.offer("mint", {"status": 200})
+        assert [event.name for event in await watch.next(seconds=10)] == ["mint"]
+    await feed.close()
 
 
 def commands_used(admin: Any, *, ours: frozenset[str]) -> set[str]:
