@@ -21,7 +21,7 @@ class ClientRegistry:
     """
 
     def __init__(self, clients: Iterable[tuple[Client, str]]) -> None:
-        self._by_digest: Mapping[bytes, Client] = {_configured_digest(key): client for client, key in clients}
+        self._by_digest: Mapping[bytes, Client] = {key_digest(key): client for client, key in clients}
 
     def authenticate(self, unverified_key: str | None) -> Client:
         """Return the client that this key belongs to.
@@ -45,7 +45,8 @@ class ClientRegistry:
         return self._by_digest.get(hashlib.sha256(key).digest())
 
 
-def _configured_digest(key: str) -> bytes:
+def key_digest(key: str) -> bytes:
+    """The SHA-256 of a key as it is configured: in clear, or as ``sha256:`` and 64 hexadecimal digits."""
     if key.startswith(_SHA256_PREFIX):
         return bytes.fromhex(key.removeprefix(_SHA256_PREFIX))
     return hashlib.sha256(key.encode()).digest()

@@ -60,7 +60,7 @@ from app.upstream.client import UpstreamClient, close_session, new_session
 from app.upstream.providers import PROVIDERS
 from app.web.cors import CorsPolicy
 from app.web.gate import gate
-from app.web.routes import routes
+from app.web.routes import health_routes, operations_routes, routes
 from app.wiring import WiringError, build_deployments, token_keepers
 
 MEMORY_URL = "memory://"
@@ -200,14 +200,32 @@ def create_app(
         await feed.close()
         await store.close()
 
-    async def end_watches(app: web.Application) -> None:
-        # Before requests in flight are waited for: a watch would last an hour.
-        app[DESK].feed.end_watches()
-
     app.cleanup_ctx.append(parts)
-    app.on_shutdown.append(end_watches)
+    app.on_shutdown.append(_end_watches)
     app.add_routes(routes(settings))
     return app
+
+
+def create_operations_app(app: web.Application) -> web.Application:
+    """What the operations port serves: the same parts, behind the same gate, and no way to mint or relay.
+
+    It begins after the service that it is made of, and ends before it.
+    """
+    operations = web.Application(middlewares=list(app.middlewares))
+
+    async def share(operations: web.Application) -> None:
+        for key in app:
+            operations[key] = app[key]
+
+    operations.on_startup.append(share)
+    operations.on_shutdown.append(_end_watches)
+    operations.add_routes([*health_routes(), *operations_routes()])
+    return operations
+
+
+async def _end_watches(app: web.Application) -> None:
+    # Before requests in flight are waited for: a watch would last an hour.
+    app[DESK].feed.end_watches()
 
 
 def build_clients(settings: Settings) -> ClientRegistry:

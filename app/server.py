@@ -18,7 +18,7 @@ from aiohttp import web
 
 from app import __version__
 from app.appkeys import LIFECYCLE
-from app.main import create_app
+from app.main import create_app, create_operations_app
 from app.ops.tracing_setup import tracing_from_environment
 from app.settings import Settings
 from app.store.address import parse_address
@@ -47,54 +47,95 @@ async def serve(settings: Settings) -> None:
     # The SDK reads its variables from the process's environment, and so do we for this.
     tracing = tracing_from_environment(os.environ, replica=settings.replica)
     app = create_app(settings, tracing=tracing)
-    options: dict[str, Any] = {
-        "access_log": None,
-        "keepalive_timeout": KEEPALIVE_SECONDS,
-        "lingering_time": LINGER_SECONDS,
-    }
-    runner = web.AppRunner(
-        app,
-        handle_signals=False,
-        handler_cancellation=False,
-        shutdown_timeout=settings.shutdown_seconds,
-        **options,
-    )
-    await runner.setup()
-    manager, loop = runner.server, asyncio.get_running_loop()
-    if manager is None:
-        raise RuntimeError("the runner was set up without a server")
-    # What was made so far lives as long as the process: the collector need not walk it again and again.
-    gc.collect()
-    gc.freeze()
+    ports = [_Port(app, settings, settings.host, settings.port)]
+    if settings.ops_port is not None:
+        ops_host = settings.host if settings.ops_host is None else settings.ops_host
+        ports.append(_Port(create_operations_app(app), settings, ops_host, settings.ops_port))
     try:
+        for port in ports:
+            await port.setup()
+        # What was made so far lives as long as the process: the collector need not walk it again and again.
+        gc.collect()
+        gc.freeze()
         # Before anybody is told that we listen: a signal may come the moment after.
         stop = _on_signal()
-        # What ``web.TCPSite`` does, with a protocol of our own.
-        listener = await loop.create_server(
-            lambda: Protocol(manager, loop=loop, **options),
-            settings.host,
-            settings.port,
-            backlog=BACKLOG,
-        )
-        _announce(settings, [socket.getsockname() for socket in listener.sockets])
+        for port in ports:
+            await port.listen()
+        _announce(settings, *(port.addresses for port in ports))
         await stop.wait()
         app[LIFECYCLE].draining = True
         log.info("draining", seconds=settings.drain_seconds)
         await asyncio.sleep(settings.drain_seconds)
-        listener.close()
+        for port in ports:
+            port.close()
     finally:
-        await runner.cleanup()
+        # The last one first: it is made of the parts of the first.
+        for port in reversed(ports):
+            await port.cleanup()
         if tracing is not None:
             await asyncio.to_thread(tracing.close, wait=LAST_SPANS_SECONDS)
     log.info("stopped")
 
 
-def _announce(settings: Settings, addresses: list[Any]) -> None:
+class _Port:
+    """One application at one address."""
+
+    def __init__(self, app: web.Application, settings: Settings, host: str, port: int) -> None:
+        self._options: dict[str, Any] = {
+            "access_log": None,
+            "keepalive_timeout": KEEPALIVE_SECONDS,
+            "lingering_time": LINGER_SECONDS,
+        }
+        self._runner = web.AppRunner(
+            app,
+            handle_signals=False,
+            handler_cancellation=False,
+            shutdown_timeout=settings.shutdown_seconds,
+            **self._options,
+        )
+        self._at = host, port
+        self._listener: asyncio.Server | None = None
+
+    @property
+    def addresses(self) -> list[str]:
+        """``host:port`` of each socket."""
+        sockets = self._listener.sockets if self._listener is not None else ()
+        return [":".join(map(str, socket.getsockname()[:2])) for socket in sockets]
+
+    async def setup(self) -> None:
+        """Open what the application needs."""
+        await self._runner.setup()
+
+    async def listen(self) -> None:
+        """Begin to accept: what ``web.TCPSite`` does, with a protocol of our own.
+
+        Raises:
+            OSError: the address is taken or not ours.
+        """
+        manager, loop = self._runner.server, asyncio.get_running_loop()
+        if manager is None:
+            raise RuntimeError("the runner was set up without a server")
+        self._listener = await loop.create_server(
+            lambda: Protocol(manager, loop=loop, **self._options), *self._at, backlog=BACKLOG
+        )
+
+    def close(self) -> None:
+        """Accept no more."""
+        if self._listener is not None:
+            self._listener.close()
+
+    async def cleanup(self) -> None:
+        """Finish what is in flight, and close what the application needed."""
+        await self._runner.cleanup()
+
+
+def _announce(settings: Settings, addresses: list[str], operations: list[str] | None = None) -> None:
     url = settings.redis_url.get_secret_value() if settings.redis_url else "memory://"
     log.info(
         "listening",
         version=__version__,
-        addresses=[":".join(map(str, address[:2])) for address in addresses],
+        addresses=addresses,
+        **({"operations": operations} if operations is not None else {}),
         environment=settings.environment,
         store=parse_address(url).shown,
         models=sorted(settings.models),

@@ -47,7 +47,7 @@ def serve(
             raise CliFailure(f"the settings are not usable:\n{lines}") from None
         except OSError as error:
             raise CliFailure(
-                f"cannot listen: {error.strerror or error}; see CLOAKROOM_HOST and _PORT"
+                f"cannot listen: {error.strerror or error}; see CLOAKROOM_HOST, _PORT, _OPS_HOST, _OPS_PORT"
             ) from None
 
 

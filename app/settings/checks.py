@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from app.clients import key_digest
 from app.settings.aliases import choices
 from app.settings.secrets import MAKE_KEYS, parse_key_pairs
 
@@ -14,7 +15,13 @@ if TYPE_CHECKING:
 
 def problems_of(settings: Settings) -> list[str]:
     """Every problem that no single field shows."""
-    return [*_missing_secrets(settings), *_store_problems(settings), *_catalog_problems(settings)]
+    return [
+        *_missing_secrets(settings),
+        *_shared_keys(settings),
+        *_port_problems(settings),
+        *_store_problems(settings),
+        *_catalog_problems(settings),
+    ]
 
 
 def _missing_secrets(settings: Settings) -> list[str]:
@@ -30,6 +37,30 @@ def _missing_secrets(settings: Settings) -> list[str]:
             f"client {name!r} stands in both CLOAKROOM_API_KEYS and clients" for name in sorted(twice)
         ]
     return problems
+
+
+def _shared_keys(settings: Settings) -> list[str]:
+    """A client's key that is an operator's too would open the admin API to whoever mints."""
+    if settings.admin_keys is None:
+        return []
+    clients = parse_key_pairs(settings.api_keys.get_secret_value()) if settings.api_keys is not None else {}
+    clients |= {name: client.api_key.get_secret_value() for name, client in settings.clients.items()}
+    named = {key_digest(key): name for name, key in clients.items()}
+    return [
+        f"operator {name!r} of CLOAKROOM_ADMIN_KEYS and client {named[key_digest(key)]!r} have the same key; "
+        f"give each its own, {MAKE_KEYS}"
+        for name, key in parse_key_pairs(settings.admin_keys.get_secret_value()).items()
+        if key_digest(key) in named
+    ]
+
+
+def _port_problems(settings: Settings) -> list[str]:
+    same_host = settings.ops_host in (None, settings.host)
+    if settings.ops_port and settings.ops_port == settings.port and same_host:
+        return ["CLOAKROOM_OPS_PORT is CLOAKROOM_PORT; give it another, or leave it out to have one port"]
+    if settings.ops_host is not None and settings.ops_port is None:
+        return ["CLOAKROOM_OPS_HOST is set without CLOAKROOM_OPS_PORT, so it has no effect; set that too"]
+    return []
 
 
 def _store_problems(settings: Settings) -> list[str]:

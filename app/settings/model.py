@@ -60,6 +60,14 @@ class Settings(BaseSettings):
     )
     host: str = Field("0.0.0.0", description="address to listen on")
     port: int = Field(8080, ge=0, le=65535, description="TCP port to listen on; 0 picks a free one")
+    ops_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="second TCP port, which alone then has /admin/v1 and /metrics; 0 picks a free one; "
+        "default: all on one port",
+    )
+    ops_host: str | None = Field(None, description="address of the second port; default: the same host")
     replica: str = Field(
         default_factory=socket.gethostname, description="this replica's name in logs and records"
     )

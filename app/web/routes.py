@@ -35,12 +35,18 @@ def routes(settings: Settings) -> Iterator[web.RouteDef]:
         yield _post(f"{base}/realtime/translations/calls", relay_views.relay_translation)
         # Any segment: the view gives one answer for what is no call id and for what is no call.
         yield _post(f"{base}/realtime/calls/{{call_id:[^/]+}}/hangup", hangup_view.hang_up)
-    yield web.get("/livez", health.livez)
-    yield web.get("/readyz", health.readyz)
-    yield from operations_routes()
+    yield from health_routes()
+    if settings.ops_port is None:
+        yield from operations_routes()
     yield from ReferenceSite(settings).routes()
     if settings.demo_enabled:
         yield from DemoSite(settings).routes()
+
+
+def health_routes() -> Iterator[web.RouteDef]:
+    """What load balancers ask for, on every port."""
+    yield web.get("/livez", health.livez)
+    yield web.get("/readyz", health.readyz)
 
 
 def operations_routes() -> Iterator[web.RouteDef]:
