@@ -22,6 +22,9 @@ from tests.bench.progress import Progress
 from tests.bench.wrk import Load
 
 CONNECTIONS: Final = (32, 1, 256)
+# LiteLLM answers a hundred requests a second: as steady a figure takes longer, and the first of 256
+# answers may take seconds.
+_PATIENCE: Final = {("litellm", 1): 2, ("litellm", 32): 2, ("litellm", 256): 4}
 
 # By kind of request, connections and name of the server.
 Key = tuple[str, int, str]
@@ -77,8 +80,7 @@ class Comparison:
             for kind, connections, contender, load in self.work():
                 what = f"round {this} of {number}" if this else "warming up"
                 self._progress.step(f"{what}: {contender.name}, {kind}, {connections} connections")
-                # A hundred answers a second: LiteLLM needs longer for as steady a figure.
-                lasting = (seconds if this else 1) * (2 if contender.name == "litellm" else 1)
+                lasting = (seconds if this else 1) * _PATIENCE.get((contender.name, connections), 1)
                 taken = sample(contender, load, connections=connections, seconds=lasting, cpus=self._others)
                 if this:
                     samples.setdefault((kind, connections, contender.name), []).append(taken)

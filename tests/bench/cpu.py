@@ -25,6 +25,7 @@ from tests.bench import procfs, trips
 from tests.bench.contenders import Cloakroom, Contender, Floor
 from tests.bench.measure import Sample, sample, summary
 from tests.bench.nginx import Provider
+from tests.bench.progress import end_on_signals
 from tests.bench.tools import BenchError
 from tests.bench.wrk import Load
 
@@ -87,6 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--tree", type=Path, help="another checkout to measure as well")
     parser.add_argument("--json", type=Path, help="write the figures to this file, too")
     chosen = parser.parse_args(arguments)
+    end_on_signals()
     try:
         with servers(chosen.tree) as (_, contenders):
             samples = _rounds(contenders, chosen.rounds, chosen.seconds, chosen.connections)

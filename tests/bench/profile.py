@@ -26,6 +26,7 @@ from tests.bench.callgrind import counts
 from tests.bench.contenders import Cloakroom, Contender, Floor
 from tests.bench.cpu import level_trips, loads
 from tests.bench.nginx import Provider
+from tests.bench.progress import end_on_signals
 from tests.bench.tools import BenchError
 from tests.bench.wrk import Load
 
@@ -101,6 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--top", type=int, default=15)
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args(arguments)
+    end_on_signals()
     tree = chosen.tree.resolve() if chosen.tree else None
     try:
         found = profile(tree, requests=chosen.requests, seconds=chosen.seconds)

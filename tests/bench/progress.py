@@ -40,5 +40,7 @@ def end_on_signals() -> None:
         del frame
         sys.exit(128 + number)
 
+    # A shell that starts us in the background lets SIGINT be ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGHUP, stop)

@@ -156,7 +156,7 @@ def setup(bench: Mapping[str, Any]) -> str:
         f"Measured on {bench['date']} at commit `{bench['commit']}`: {machine['cpus']} CPUs "
         f"({machine['processor']}), {machine['memory_gb']:.0f} GB, Linux {machine['kernel']}. "
         f"{versions['store']}, {listed}. Medians of {bench['rounds']} rounds with runs of "
-        f"{bench['seconds']} s (LiteLLM's twice as long)."
+        f"{bench['seconds']} s (LiteLLM's two to four times as long)."
     )
 
 
