@@ -34,6 +34,18 @@ class ExpiryBook:
         self._views[view.id] = view
         heapq.heappush(self._ends, (now + view.life, view.id))
 
+    def with_names(self, event: Event) -> Event:
+        """The event with client, model and deployment of its handle, where it does not tell them itself.
+
+        A relay that was refused read no record, so its log line has none of them.
+        """
+        view = self._views.get(str(event.fields.get("handle")))
+        if view is None:
+            return event
+        known = {"client": view.client, "model": view.model, "deployment": view.deployment}
+        missing = {name: value for name, value in known.items() if event.fields.get(name) is None}
+        return Event(event.name, {**event.fields, **missing}) if missing else event
+
     def due(self, *, now: float, wall: float) -> list[Event]:
         """The events of those that have expired by ``now``; ``wall`` is the same in epoch seconds."""
         events = []

@@ -72,7 +72,7 @@ class Watching:
                 events: list[Event] = []
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(TICK_SECONDS):
-                        events += await news.get()
+                        events += [self.book.with_names(event) for event in await news.get()]
                 for event in events:
                     self._note(event)
                 events += self.book.due(now=time.monotonic(), wall=time.time())

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
-import orjson
-from aiohttp import ClientError, ClientSession, ClientTimeout, InvalidURL
+from aiohttp import ClientConnectionError, ClientError, ClientSession, ClientTimeout, InvalidURL
 from yarl import URL
 
 from app.cli.failure import EXIT_REFUSED, EXIT_UNREACHED, CliFailure
 from app.cli.operator import documents
+from app.cli.operator.address import base_of
+from app.cli.operator.answers import object_of, page_of, query_of, revoked_of
 from app.cli.operator.base import HandleStory, RevokeOutcome
 from app.cli.operator.event_stream import AGAIN_SECONDS, GAP, SILENCE_SECONDS, EventReader
 from app.cli.operator.refusals import Refusal, failure_of, refusal_of
@@ -26,6 +29,16 @@ _LARGEST_ANSWER: Final = 32 * 1024 * 1024
 _SHAPE_ERRORS: Final = (KeyError, TypeError, ValueError, AttributeError)
 _OUTCOMES: Final[Mapping[str, RevokeOutcome]] = {"revoked": "revoked", "already_revoked": "already_revoked"}
 _ENDS: Final[Mapping[str, Outcome]] = {"ended": "ended", "gone": "gone", "repeated": "repeated"}
+
+_REASONS: Final[tuple[tuple[type[BaseException], str], ...]] = (
+    (TimeoutError, "no answer in time"),
+    (ConnectionRefusedError, "nothing listens there"),
+    (socket.gaierror, "the host's name is not known"),
+    (ssl.SSLError, "its TLS certificate, or the handshake, does not hold"),
+    (ConnectionError, "the connection broke"),
+    (ClientConnectionError, "the connection broke"),
+    (ClientError, "what answers does not speak HTTP as we do"),
+)
 
 T = TypeVar("T")
 
@@ -46,8 +59,10 @@ class AdminApi:
         return self._read(documents.read_story, found) if found is not None else None
 
     async def handles(self, wanted: HandleFilter, *, cursor: str | None, limit: int) -> Page[HandleView]:
-        found = await self._listing("handles", _query(wanted, state=wanted.state, cursor=cursor, limit=limit))
-        return self._read(lambda page: _page(page, documents.read_handle), found)
+        found = await self._listing(
+            "handles", query_of(wanted, state=wanted.state, cursor=cursor, limit=limit)
+        )
+        return self._read(lambda page: page_of(page, documents.read_handle), found)
 
     async def count(self, wanted: HandleFilter) -> int:
         query = {"client": wanted.client, "subject": wanted.subject, "model": wanted.model}
@@ -59,17 +74,17 @@ class AdminApi:
         return self._read(lambda answer: _OUTCOMES[answer["outcome"]], found) if found else "gone"
 
     async def revoke_step(self, wanted: HandleFilter, *, cursor: str | None) -> Revoked:
-        body = {name: value for name, value in _query(wanted, cursor=cursor).items() if value is not None}
+        body = {name: value for name, value in query_of(wanted, cursor=cursor).items() if value is not None}
         found = await self._post("handles/revoke", body)
-        return self._read(_revoked, found or {})
+        return self._read(revoked_of, found or {})
 
     async def call(self, call_id: str) -> CallRecord | None:
         found = await self._get(f"calls/{quote(call_id, safe='')}")
         return self._read(documents.read_call, found) if found is not None else None
 
     async def calls(self, wanted: CallFilter, *, cursor: str | None, limit: int) -> Page[CallRecord]:
-        found = await self._listing("calls", _query(wanted, state=wanted.state, cursor=cursor, limit=limit))
-        return self._read(lambda page: _page(page, documents.read_call), found)
+        found = await self._listing("calls", query_of(wanted, state=wanted.state, cursor=cursor, limit=limit))
+        return self._read(lambda page: page_of(page, documents.read_call), found)
 
     async def hang_up(self, call_id: str) -> Outcome | None:
         found = await self._post(f"calls/{quote(call_id, safe='')}/hangup")
@@ -127,7 +142,7 @@ class AdminApi:
         except (ClientError, InvalidURL, TimeoutError, asyncio.IncompleteReadError, OSError) as error:
             raise unreached(self._base, error) from None
         if status == 200:
-            return self._read(_object, content)
+            return self._read(object_of, content)
         refusal: Refusal = refusal_of(status, content)
         if refusal.absent:
             return None
@@ -169,68 +184,12 @@ async def open_admin_api(url: str, key: Secret, *, timeout: float) -> AsyncItera
         yield AdminApi(session, base=base)
 
 
-def base_of(url: str) -> str:
-    """The address without a trailing slash.
-
-    Raises:
-        CliFailure: it is none, or holds a password, which would be shown; the message repeats nothing of it.
-    """
-    problem = CliFailure(
-        "--url must be an origin such as http://127.0.0.1:8080, without a user or a query.",
-        status=EXIT_REFUSED,
-    )
-    try:
-        parts = urlsplit(url.strip())
-        port = parts.port
-    except ValueError:
-        raise problem from None
-    strange = parts.username is not None or parts.query or parts.fragment or not url.isprintable()
-    if parts.scheme not in ("http", "https") or not parts.hostname or strange or port == 0:
-        raise problem
-    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
-
-
 def unreached(base: str, error: BaseException) -> CliFailure:
     """Nobody answered: where, why as far as it is known, and what to do."""
-    if isinstance(error, TimeoutError):
-        reason = "no answer in time"
-    else:
-        reason = getattr(error, "strerror", None) or type(error).__name__
+    cause = getattr(error, "os_error", None) or error
+    reason = next((words for kind, words in _REASONS if isinstance(cause, kind)), type(error).__name__)
     return CliFailure(
         f"no replica can be reached at {base}: {reason}. Give another --url (or CLOAKROOM_ADMIN_URL), or go "
         "straight to the store with --redis-url or --direct.",
         status=EXIT_UNREACHED,
-    )
-
-
-def _query(wanted: HandleFilter | CallFilter, **more: Any) -> dict[str, Any]:
-    return {
-        "client": wanted.client,
-        "subject": wanted.subject,
-        "model": wanted.model,
-        "deployment": wanted.deployment,
-        **more,
-    }
-
-
-def _object(content: bytes) -> dict[str, Any]:
-    found = orjson.loads(content)
-    if not isinstance(found, dict):
-        raise TypeError("no JSON object")
-    return found
-
-
-def _page(found: dict[str, Any], read: Callable[[dict[str, Any]], T]) -> Page[T]:
-    cursor = found["next_cursor"]
-    if cursor is not None and not isinstance(cursor, str):
-        raise TypeError("a cursor is a text")
-    return Page(tuple(read(one) for one in found["data"]), cursor, int(found["examined"]))
-
-
-def _revoked(found: dict[str, Any]) -> Revoked:
-    return Revoked(
-        revoked=int(found["revoked"]),
-        already=int(found["already_revoked"]),
-        examined=int(found["examined"]),
-        next_cursor=found["next_cursor"],
     )
