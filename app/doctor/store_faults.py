@@ -8,7 +8,7 @@ from typing import Final
 
 from app.store.acl import rule
 from app.store.faults import StoreFault, Trouble
-from app.store.keys import PREFIX
+from app.store.keys import PREFIX, events
 
 URL: Final = "CLOAKROOM_REDIS_URL"
 _COMMAND: Final = re.compile(r"the '([a-z|_-]{2,40})' command")
@@ -33,6 +33,8 @@ def fix_for(fault: StoreFault, *, user: str = "the user") -> str:
     found = _COMMAND.search(fault.text)
     if found:
         return f"redis-cli ACL SETUSER {user} +{found[1]}"
+    if "channel" in fault.text:
+        return f"redis-cli ACL SETUSER {user} '&{events()}'"
     # Of a script's commands some servers do not say which one it was.
     grant = rule() if "command" in fault.text else f"'~{PREFIX}:*'"
     return f"redis-cli ACL SETUSER {user} {grant}"

@@ -149,9 +149,14 @@ class StoreConnection:
             self._watcher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watcher
+        await self.release()
+        with contextlib.suppress(*DRIVER_ERRORS):
+            await close(self._client)
+
+    async def release(self) -> None:
+        """Give back the connections that are held here; the client stays open, for others that use it."""
         with contextlib.suppress(*DRIVER_ERRORS):
             await self._executor.close()
-            await close(self._client)
 
     async def _run(self, commands: Sequence[Command], calls: Sequence[ScriptCall]) -> list[Any]:
         """``calls`` are the scripts that the commands name, to be sent whole where the server forgot one."""

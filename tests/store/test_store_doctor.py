@@ -18,7 +18,7 @@ import redis as sync_redis
 from app.doctor.finding import Finding
 from app.doctor.store_checks import StoreDoctor
 from app.settings import load_settings
-from app.store.acl import rule
+from app.store.acl import COMMANDS, rule, tokens
 from app.store.engine import LocalEngine
 from tests.support.certificates import make_certificates
 from tests.support.planted import Planted
@@ -188,7 +188,7 @@ async def test_a_server_whose_certificate_is_not_trusted_says_so(own: LocalEngin
 async def test_an_access_list_that_refuses_names_the_step_and_the_command(own: LocalEngine) -> None:
     command(
         own.url,
-        *("ACL", "SETUSER", "app", "on", f">{PASSWORD}x", "~cloakroom:*", "+@all"),
+        *("ACL", "SETUSER", "app", "on", f">{PASSWORD}x", "~cloakroom:*", "&*", "+@all"),
         *("-hset", "-info", "-time", "-acl", "-config"),
     )
     rows = await look(f"redis://app:{PASSWORD}x@127.0.0.1:{own.port}")
@@ -205,10 +205,30 @@ async def test_an_access_list_that_refuses_names_the_step_and_the_command(own: L
 
 
 async def test_a_key_pattern_that_is_too_narrow_is_named(own: LocalEngine) -> None:
-    command(own.url, "ACL", "SETUSER", "app", "on", f">{PASSWORD}x", "~cloakroom:probe:*", "+@all")
+    command(own.url, "ACL", "SETUSER", "app", "on", f">{PASSWORD}x", "~cloakroom:probe:*", "&*", "+@all")
     rows = await look(f"redis://app:{PASSWORD}x@127.0.0.1:{own.port}")
     assert rows["access"].status == "fail"
     assert rows["access"].fix == "redis-cli ACL SETUSER app '~cloakroom:*'"
+
+
+@pytest.mark.parametrize("channels", ["resetchannels", "&other:*"])
+async def test_a_channel_that_is_closed_to_the_service_is_named(own: LocalEngine, channels: str) -> None:
+    command(own.url, "ACL", "SETUSER", "app", "on", f">{PASSWORD}x", "~cloakroom:*", channels, "+@all")
+    rows = await look(f"redis://app:{PASSWORD}x@127.0.0.1:{own.port}")
+    assert rows["access"].detail.startswith("'app' cannot watch the live events: ")
+    assert rows["access"].fix == "redis-cli ACL SETUSER app '&cloakroom:events'"
+
+
+@pytest.mark.parametrize("missing", COMMANDS)
+async def test_each_command_that_the_access_list_lacks_fails_the_row_or_the_connection(
+    own: LocalEngine, missing: str
+) -> None:
+    granted = [token for token in tokens() if token != f"+{missing}"]
+    command(own.url, "ACL", "SETUSER", "app", "on", f">{PASSWORD}x", *granted)
+    rows = await look(f"redis://app:{PASSWORD}x@127.0.0.1:{own.port}/1")
+    failed = {name: row for name, row in rows.items() if row.status == "fail"}
+    assert failed
+    assert all("ACL SETUSER" in row.fix for row in failed.values()), failed
 
 
 async def test_a_user_who_may_not_even_say_who_it_is_is_told_what_to_allow(own: LocalEngine) -> None:
