@@ -68,7 +68,7 @@ class Watching:
         reader = asyncio.create_task(self._read(news), name="event-reader")
         learner = asyncio.create_task(self._learn(), name="expiry-learner")
         try:
-            while not reader.done():
+            while not reader.done() or not news.empty():
                 events: list[Event] = []
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(TICK_SECONDS):
