@@ -12,8 +12,13 @@ def main() -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 used wrongly, 130 interrupted."""
     try:
         # Imported here, so that Ctrl-C during the imports is no traceback either.
-        from app.cli.root import run
-
+        if sys.argv[1:] == ["serve"]:
+            # A replica writes JSON and reads no options. Without the parser of commands, and without the
+            # tables that the logging library loads where they are installed, it has 6 MB less.
+            sys.modules["rich"] = None  # type: ignore[assignment]  # Python's own mark: not to be imported
+            from app.cli.replica import run_alone as run
+        else:
+            from app.cli.root import run
         sys.exit(run())
     except KeyboardInterrupt:
         sys.exit(_EXIT_INTERRUPTED)

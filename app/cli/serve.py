@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
-import structlog
 from cyclopts import Parameter
 
-from app.cli.failure import CliFailure
-from app.ops.logs import configure_logs
-from app.server import serve as serve_replica
-from app.settings import LiteLlmNote, Settings, SettingsError, load_with_notes
-from app.store.engine import EngineError, LocalEngine, find_engine
-from app.wiring import WiringError
+from app.cli.replica import run_replica
 
 
 def serve(
@@ -30,56 +19,4 @@ def serve(
     In production it needs CLOAKROOM_REDIS_URL, CLOAKROOM_SIGNING_KEYS, CLOAKROOM_SEALING_KEYS,
     CLOAKROOM_API_KEYS and a provider; ``cloakroom keys new`` makes the secrets.
     """
-    environ = dict(os.environ)
-    if config is not None:
-        environ["CLOAKROOM_CONFIG"] = str(config)
-    with ExitStack() as stack:
-        try:
-            settings, notes = load_with_notes(environ)
-            if settings.redis_url is None:
-                environ["CLOAKROOM_REDIS_URL"] = _store_of_its_own(stack)
-                settings, notes = load_with_notes(environ)
-            configure_logs(level=settings.log_level, replica=settings.replica)
-            _tell(notes)
-            _run(settings)
-        except (SettingsError, WiringError) as error:
-            lines = "\n".join(f"  - {line}" for line in str(error).splitlines())
-            raise CliFailure(f"the settings are not usable:\n{lines}") from None
-        except OSError as error:
-            raise CliFailure(
-                f"cannot listen: {error.strerror or error}; see CLOAKROOM_HOST, _PORT, _OPS_HOST, _OPS_PORT"
-            ) from None
-
-
-def _store_of_its_own(stack: ExitStack) -> str:
-    """Start a store that nobody shares, and say so; the settings allow it in development only."""
-    binary = find_engine(os.environ)
-    notice = (
-        "no CLOAKROOM_REDIS_URL: handles live in a store that only this replica sees and that ends with it"
-    )
-    sys.stderr.write(f"cloakroom: {notice}\n")
-    if binary is None:
-        sys.stderr.write("cloakroom: no redis-server or valkey-server was found, so it is memory://\n")
-        return "memory://"
-    try:
-        return stack.enter_context(LocalEngine(binary)).url
-    except EngineError as error:
-        raise CliFailure(f"the store of its own does not start: {error}") from None
-
-
-def _tell(notes: Sequence[LiteLlmNote]) -> None:
-    """Log what was made of a LiteLLM file, so that nothing in it is passed over in silence."""
-    log = structlog.get_logger("cloakroom.config")
-    for note in notes:
-        tell = log.warning if note.level == "warning" else log.info
-        tell("litellm_config", entry=note.entry, note=note.text)
-
-
-def _run(settings: Settings) -> None:
-    if sys.platform == "win32":
-        asyncio.run(serve_replica(settings))
-        return
-    import uvloop
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve_replica(settings))
+    run_replica(config)
