@@ -13,7 +13,7 @@ MASK: Final = "[redacted]"
 
 _CREDENTIAL = re.compile(
     r"""
-    (?: \b(?:sk|ek|rk|pk|ck|sess)[-_][^\s"',;&<>]{6,}              # OpenAI's keys, and ours, also half masked
+    (?: \b(?:sk|ek|rk|pk|ck|ak|sess)[-_][^\s"',;&<>]{6,}           # OpenAI's keys, and ours, also half masked
       | \beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){1,2}      # a JWT
       | \b[0-9a-fA-F]{32,}\b                                 # Azure's older keys
       | \b[A-Za-z0-9_-]{64,}\b                               # Azure's newer keys, and any other long token

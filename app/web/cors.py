@@ -18,6 +18,9 @@ MAX_AGE_SECONDS: Final = "600"
 _DEFAULT_ALLOW_HEADERS: Final = "Authorization, Content-Type"
 _MAX_REQUESTED: Final = 50
 
+# For operators and scrapers: whatever origins are allowed elsewhere, no page reads these.
+_FOR_NO_PAGE: Final = ("/admin/", "/metrics")
+
 # What SDKs send: X-OpenAI-Agents-SDK, X-Stainless-..., OpenAI-Safety-Identifier, trace context.
 _ALLOWED_HEADER = re.compile(
     r"(?:authorization|content-type|accept|api-key|traceparent|tracestate|openai-[a-z0-9-]+|x-[a-z0-9-]+)\Z"
@@ -37,11 +40,14 @@ class CorsPolicy:
         self._any = ANY in self._origins
         self._own = own_origin.lower() if own_origin else None
 
-    def allowed_origin(self, origin: str, *, host: str) -> str | None:
+    def allowed_origin(self, origin: str, *, host: str, path: str) -> str | None:
         """The value of ``Access-Control-Allow-Origin`` for this origin, None when it is refused.
 
         ``host`` is the request's Host header: a page that the service serves itself is no stranger.
+        ``path`` is the request's, decoded as the router sees it.
         """
+        if for_no_page(path):
+            return None
         if self._any:
             return ANY
         lowered = origin.lower()
@@ -50,6 +56,11 @@ class CorsPolicy:
         if lowered in self._origins or lowered == self._own or (authority and authority == host.lower()):
             return origin
         return None
+
+
+def for_no_page(path: str) -> bool:
+    """Whether requests of pages are refused here, whatever their origin."""
+    return path.startswith(_FOR_NO_PAGE)
 
 
 def allow_headers(requested: str | None) -> str:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import orjson
 from aiohttp import web
 
-from app.errors import CloakroomError, InternalError, InvalidRequest, MethodNotAllowed, NotFound
+from app.errors import (
+    CloakroomError,
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    OriginNotAllowed,
+)
+from app.web.cors import for_no_page
 
 _INTERNAL = (
     "Something went wrong in the service. The x-request-id of this answer finds the cause in its logs."
@@ -45,6 +53,16 @@ def from_http_exception(exception: web.HTTPException) -> CloakroomError:
     if 400 <= exception.status < 500:
         return InvalidRequest("The request could not be read.")
     return internal_error()
+
+
+def origin_refused(path: str) -> OriginNotAllowed:
+    """The answer to a page that may not call, with what its operator can do about it."""
+    if for_no_page(path):
+        return OriginNotAllowed("This path is for no page. Command lines and scrapers send no Origin.")
+    return OriginNotAllowed(
+        "Pages of this origin may not call this service. Its operator can add the origin to "
+        "CLOAKROOM_CORS_ORIGINS."
+    )
 
 
 def internal_error() -> InternalError:

@@ -24,7 +24,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
 from app.appkeys import LIFECYCLE, LOG_LINE, REQUEST_ID, TIMINGS, Lifecycle, LogLine
-from app.errors import CloakroomError, OriginNotAllowed, Overloaded
+from app.errors import CloakroomError, Overloaded
 from app.ops.metrics import Metrics
 from app.ops.metrics_labels import code_of
 from app.ops.request_log import RequestLog
@@ -33,7 +33,7 @@ from app.store.events import EventFeed
 from app.timings import Timings
 from app.trace_context import TRACEPARENT, TRACESTATE, read_trace_context
 from app.web.cors import ALLOW_METHODS, EXPOSE_HEADERS, MAX_AGE_SECONDS, CorsPolicy, allow_headers
-from app.web.errors import error_response, from_http_exception, internal_error
+from app.web.errors import error_response, from_http_exception, internal_error, origin_refused
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -78,15 +78,16 @@ def gate(
         timings = request[TIMINGS] = Timings(trace=trace)
         lifecycle = request.app[LIFECYCLE]
         origin = request.headers.get(hdrs.ORIGIN)
-        allowed = policy.allowed_origin(origin, host=request.host) if origin is not None else None
+        allowed = (
+            policy.allowed_origin(origin, host=request.host, path=request.path)
+            if origin is not None
+            else None
+        )
         error: CloakroomError | None = None
         lifecycle.in_flight += 1
         try:
             if origin is not None and allowed is None:
-                raise OriginNotAllowed(
-                    "Pages of this origin may not call this service. Its operator can add the origin to "
-                    "CLOAKROOM_CORS_ORIGINS."
-                )
+                raise origin_refused(request.path)
             if origin is not None and _is_preflight(request):
                 response: web.StreamResponse = web.Response(status=204)
             elif lifecycle.in_flight > max_in_flight:

@@ -20,6 +20,7 @@ from tests.support.spellings import documented_path
 
 # Served, but no part of the public surface: the demo page in development.
 OUTSIDE: Final = re.compile(r"/(demo(/.*)?)?\Z")
+STREAM: Final = "text/event-stream"
 _URN: Final = "urn:cloakroom:reference"
 _PREFLIGHT: Final = "Access-Control-Request-Method"
 # What HTTP itself or CORS puts on any answer; all else must be in the document.
@@ -146,8 +147,12 @@ def watch(app: web.Application, conformance: Conformance) -> None:
     """Have every answer of this application checked, as it is about to be sent."""
 
     async def see(request: web.Request, response: web.StreamResponse) -> None:
-        assert isinstance(response, web.Response), "only whole answers are documented"
-        body = response.body if response.body is not None else b""
+        # Of a stream the beginning is seen here, which has a status and headers.
+        body: Any = b""
+        if isinstance(response, web.Response):
+            body = response.body if response.body is not None else b""
+        else:
+            assert response.content_type == STREAM, "only events are streamed"
         assert isinstance(body, bytes)
         conformance.see(
             Exchange(

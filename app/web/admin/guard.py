@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import structlog
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from app.appkeys import DESK, REQUEST_ID, TIMINGS
 from app.clients import ClientRegistry
-from app.errors import AdminDisabled, CloakroomError, InternalError, InvalidApiKey, OriginNotAllowed
+from app.errors import AdminDisabled, CloakroomError, InternalError, InvalidApiKey
 from app.web.credentials import credential
 
 # Whatever CLOAKROOM_LOG_LEVEL leaves out, an audit line is written.
@@ -78,13 +78,11 @@ def _admin(request: web.Request) -> str:
     """The operator's name.
 
     Raises:
-        AdminDisabled, OriginNotAllowed, InvalidApiKey
+        AdminDisabled, InvalidApiKey
     """
     admins: ClientRegistry | None = request.app[DESK].admins
     if admins is None:
         raise AdminDisabled(_DISABLED)
-    if hdrs.ORIGIN in request.headers:
-        raise OriginNotAllowed("The admin API is for no page. A command line sends no Origin.")
     admin = admins.find(credential(request))
     if admin is None:
         raise InvalidApiKey(_WHO)

@@ -19,6 +19,7 @@ _MAX_TEXT: Final = 256
 _NAMES: Final = ("client", "subject", "model", "deployment")
 # A handle's jti; anything else was never one.
 _HANDLE_ID = re.compile(r"[A-Za-z0-9_-]{22}\Z")
+_TEXT = re.compile(r"[ -~]*\Z")
 _LIMIT = re.compile(r"[1-9][0-9]{0,3}\Z")
 
 _HANDLE_GONE: Final = "There is no handle of this id: it has expired, or never was."
@@ -135,8 +136,10 @@ def call_gone() -> UnknownCall:
 def _text(name: str, value: str) -> str:
     if not value:
         raise InvalidRequest(f"'{name}' is empty; leave it out where nothing is meant.", param=name)
-    if len(value) > _MAX_TEXT or not value.isprintable():
-        raise InvalidRequest(f"'{name}' must have {_MAX_TEXT} printable characters at most.", param=name)
+    if len(value) > _MAX_TEXT or not _TEXT.match(value):
+        raise InvalidRequest(
+            f"'{name}' must have {_MAX_TEXT} printable ASCII characters at most.", param=name
+        )
     return value
 
 

@@ -11,6 +11,8 @@ from app.web.openapi.document import Document
 
 # Where the document knows no public URL.
 _SERVER: Final = "https://voice.example.com"
+# The shell's variable by what the credential's name has in it.
+_VARIABLES: Final = (("admin", "ADMIN_KEY"), ("handle", "HANDLE"), ("", "CLIENT_KEY"))
 _SDP: Final = "application/sdp"
 
 
@@ -18,11 +20,11 @@ def curl(document: Document, path: str, method: str, operation: Mapping[str, Any
     """One command over several lines; the credential and the call id come from the shell's variables."""
     server = str(document["servers"][0]["url"])
     base = _SERVER if server == "/" else server.rstrip("/")
-    url = f"{base}{path}".replace("{call_id}", "$CALL_ID")
+    url = f"{base}{path}".replace("{call_id}", "$CALL_ID").replace("{id}", "$ID")
     lines = [f"curl{_method(method, operation)} {_quoted(url)}"]
     schemes = [name for choice in operation.get("security", []) for name in choice]
     if schemes:
-        variable = "HANDLE" if "handle" in schemes[0].lower() else "CLIENT_KEY"
+        variable = next(name for word, name in _VARIABLES if word in schemes[0].lower())
         lines.append(f'-H "Authorization: Bearer ${variable}"')
     lines += _body(operation)
     return " \\\n  ".join(lines)

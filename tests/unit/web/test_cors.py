@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from app.web.cors import EXPOSE_HEADERS, CorsPolicy, allow_headers
 
 HOST = "voice.example:8080"
+PATH = "/v1/realtime/calls"
 
 
 def policy(*origins: str, own: str | None = None) -> CorsPolicy:
@@ -18,7 +19,7 @@ def policy(*origins: str, own: str | None = None) -> CorsPolicy:
 def test_a_configured_origin_is_repeated_in_the_browsers_own_spelling() -> None:
     known = policy("https://App.example", "http://localhost:3000")
     for origin in ("https://app.example", "https://APP.example", "http://localhost:3000"):
-        assert known.allowed_origin(origin, host=HOST) == origin
+        assert known.allowed_origin(origin, host=HOST, path=PATH) == origin
 
 
 @pytest.mark.parametrize(
@@ -40,41 +41,51 @@ def test_a_configured_origin_is_repeated_in_the_browsers_own_spelling() -> None:
     ],
 )
 def test_any_other_origin_is_refused(origin: str) -> None:
-    assert policy("https://app.example").allowed_origin(origin, host=HOST) is None
+    assert policy("https://app.example").allowed_origin(origin, host=HOST, path=PATH) is None
 
 
 @pytest.mark.parametrize("origin", ["https://anybody.example", "null", "file://", "chrome-extension://abc"])
 def test_a_star_allows_every_origin_and_is_answered_as_a_star(origin: str) -> None:
     """Never the origin repeated: credentials are no cookies here, and a star can never carry one."""
-    assert policy("*").allowed_origin(origin, host=HOST) == "*"
-    assert policy("https://app.example", "*").allowed_origin(origin, host=HOST) == "*"
+    assert policy("*").allowed_origin(origin, host=HOST, path=PATH) == "*"
+    assert policy("https://app.example", "*").allowed_origin(origin, host=HOST, path=PATH) == "*"
 
 
 @pytest.mark.parametrize(
     "origin", ["http://voice.example:8080", "https://voice.example:8080", "https://VOICE.example:8080"]
 )
 def test_a_page_that_the_service_serves_itself_is_no_stranger(origin: str) -> None:
-    assert policy().allowed_origin(origin, host=HOST) == origin
+    assert policy().allowed_origin(origin, host=HOST, path=PATH) == origin
 
 
 def test_the_public_url_is_allowed_behind_a_proxy_that_changes_the_host() -> None:
     known = policy(own="https://voice.example")
-    assert known.allowed_origin("https://voice.example", host="10.0.0.7:8080") == "https://voice.example"
-    assert known.allowed_origin("https://other.example", host="10.0.0.7:8080") is None
+    assert (
+        known.allowed_origin("https://voice.example", host="10.0.0.7:8080", path=PATH)
+        == "https://voice.example"
+    )
+    assert known.allowed_origin("https://other.example", host="10.0.0.7:8080", path=PATH) is None
 
 
 @pytest.mark.parametrize("origin", ["null", "", "https://", "file://", "voice.example"])
 @pytest.mark.parametrize("host", ["", HOST])
 def test_an_origin_without_an_authority_is_never_our_own(origin: str, host: str) -> None:
-    assert policy().allowed_origin(origin, host=host) is None
+    assert policy().allowed_origin(origin, host=host, path=PATH) is None
 
 
 @given(origin=st.text(max_size=40), host=st.text(max_size=20))
 def test_without_a_list_only_an_origin_at_our_own_host_is_allowed(origin: str, host: str) -> None:
-    allowed = policy().allowed_origin(origin, host=host)
+    allowed = policy().allowed_origin(origin, host=host, path=PATH)
     assert (allowed is not None) == (
         bool(host) and origin.lower().partition("://")[2] == host.lower() and "://" in origin.lower()
     )
+
+
+@pytest.mark.parametrize("path", ["/admin/v1/handles", "/admin/", "/metrics"])
+@pytest.mark.parametrize("origin", ["https://app.example", "https://voice.example", f"http://{HOST}", "null"])
+def test_what_is_for_operators_is_for_no_page_whatever_is_allowed_elsewhere(path: str, origin: str) -> None:
+    for known in (policy("*", own="https://voice.example"), policy("https://app.example")):
+        assert known.allowed_origin(origin, host=HOST, path=path) is None
 
 
 # --- the headers that a preflight asks for ----------------------------------------------------------

@@ -155,6 +155,10 @@ export const OURS = {
     "It is on record no longer, or another client made it. Hanging up in the browser ends it too.",
     AGAIN,
   ],
+  // Answers of the admin API, which no page asks.
+  admin_disabled: MISMATCH,
+  handle_not_found: MISMATCH,
+  call_not_found: MISMATCH,
   not_found: MISMATCH,
   method_not_allowed: MISMATCH,
   unsupported_media_type: MISMATCH,
