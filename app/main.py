@@ -56,7 +56,7 @@ from app.store.directory import HandleDirectory
 from app.store.driver import connect
 from app.store.events import EventFeed
 from app.store.handles import HandleStore
-from app.upstream.client import UpstreamClient, close_session, new_session
+from app.upstream.client import UpstreamClient
 from app.upstream.providers import PROVIDERS
 from app.web.cors import CorsPolicy
 from app.web.gate import gate
@@ -118,13 +118,12 @@ def create_app(
     )
 
     async def parts(app: web.Application) -> AsyncIterator[None]:
-        session = new_session()
         handle_store = HandleStore(store, replica=settings.replica)
         directory, call_store = app[DESK].handles, app[DESK].calls
         settlement = Settlement(monotonic)
         sealer = Sealer(parse_sealing_ring(_reveal(settings.sealing_keys)))
         keepers = token_keepers(catalog.deployments)
-        upstream = UpstreamClient(session, connect_timeout=settings.connect_timeout_seconds)
+        upstream = UpstreamClient(connect_timeout=settings.connect_timeout_seconds)
         attempts = MintAttempts(
             providers=PROVIDERS,
             upstream=upstream,
@@ -196,7 +195,7 @@ def create_app(
         await census.close()
         await settlement.close(grace=settings.store_timeout_seconds * 3)
         await asyncio.gather(*(tokens.close() for tokens in keepers))
-        await close_session(session)
+        await upstream.close()
         await feed.close()
         await store.close()
 

@@ -20,7 +20,7 @@ from app.doctor.store_checks import StoreDoctor
 from app.models import Deployment
 from app.settings import Settings
 from app.store.engine import find_engine
-from app.upstream.client import UpstreamClient, close_session, new_session
+from app.upstream.client import UpstreamClient
 from app.wiring import WiringError, build_deployments
 
 _PROXIES: Final = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
@@ -75,10 +75,10 @@ async def examine(
     has_engine = settings.redis_url is None and find_engine(environ) is not None
     written = [*settings_findings(settings, has_engine=has_engine), *shared_secret_findings(settings)]
     unknown = unknown_model_findings(settings, options.model)
-    session = new_session()
+    upstream = UpstreamClient(connect_timeout=settings.connect_timeout_seconds)
     try:
         look = Look(
-            upstream=UpstreamClient(session, connect_timeout=settings.connect_timeout_seconds),
+            upstream=upstream,
             seconds=options.seconds,
             mint=options.mint,
             production=settings.production,
@@ -88,7 +88,7 @@ async def examine(
         areas = [*_store(settings, options, clock), *_deployments(settings, look, options, source.origin)]
         found = await _all(areas, tell)
     finally:
-        await close_session(session)
+        await upstream.close()
     findings = sorted([*source.findings, *written, *unknown, *found], key=lambda one: _ORDER.index(one.area))
     return Report(findings, time.monotonic() - started)
 

@@ -1,9 +1,10 @@
-"""The only outbound HTTP session, and what its failures prove.
+"""The only outbound HTTP client, and what its failures prove.
 
 A relay must never be sent twice once it may have arrived, so this client tells two failures apart:
-``NotConnected`` (no connection was made, the provider certainly saw nothing) and ``NoAnswer`` (bytes may
-have left). It follows no redirect, since aiohttp forwards Azure's ``api-key`` header across origins; it
-keeps no cookie, which would tie callers together; and it trusts no proxy variable of the environment.
+``NotConnected`` (nothing was written to any connection, the provider certainly saw nothing) and ``NoAnswer``
+(bytes may have left). It sends nothing twice by itself, not even where a kept connection turns out to have
+ended. It follows no redirect, keeps no cookie, which would tie callers together, and trusts no proxy
+variable of the environment.
 """
 
 from __future__ import annotations
@@ -11,26 +12,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
-import aiohttp
-
-from app import __version__
 from app.timings import Timings, Try, TryOutcome
 from app.upstream.base import UpstreamRequest, UpstreamResponse
+from app.upstream.dialer import Dialer
+from app.upstream.http1 import Connection, Lost
+from app.upstream.http1_request import Origin, Unsendable, target_of, written
+from app.upstream.pool import CONNECTIONS, KEEPALIVE_SECONDS, Pool
 
-# An SDP answer is 2 to 3 kB and a minted session under 10 kB; this is the cap for either.
-MAX_ANSWER_BYTES: Final = 262_144
-# Shorter than the idle timeout of the usual front ends (60 s and more), so that a kept connection is
-# seldom one that the provider is just closing.
-KEEPALIVE_SECONDS: Final = 20.0
-_CONNECTIONS: Final = 1024
 _CONNECT_SHARE: Final = 0.9
-_NO_HEADERS: Final[Mapping[str, str]] = {}
+_NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class NotConnected(Exception):
-    """No connection was made: the provider saw nothing of the request."""
+    """Nothing was sent: no connection was made, or what was to be sent is no request."""
 
 
 class NoAnswer(Exception):
@@ -42,16 +39,28 @@ class NoAnswer(Exception):
 
 
 class UpstreamClient:
-    """Sends one request, once. Retrying is the use case's decision.
+    """Sends one request, once. Retrying is the use case's decision. Make it inside the running loop.
 
     Args:
-        session: from ``new_session``.
-        connect_timeout: seconds for name resolution, TCP and TLS together.
+        connect_timeout: seconds for a free place in the pool, name resolution, TCP and TLS together.
+        connections: at a time; whoever comes beyond waits.
+        keepalive: seconds that an idle connection is kept for.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, *, connect_timeout: float) -> None:
-        self._session = session
+    def __init__(
+        self,
+        *,
+        connect_timeout: float,
+        connections: int = CONNECTIONS,
+        keepalive: float = KEEPALIVE_SECONDS,
+    ) -> None:
         self._connect_timeout = connect_timeout
+        self._loop = asyncio.get_running_loop()
+        self._pool = Pool(Dialer(), limit=connections, keepalive=keepalive)
+
+    async def close(self) -> None:
+        """End every connection; requests under way fail."""
+        await self._pool.close()
 
     async def post(self, request: UpstreamRequest, *, timeout: float, timings: Timings) -> UpstreamResponse:
         """Send the request and read the whole answer within ``timeout`` seconds.
@@ -59,8 +68,8 @@ class UpstreamClient:
         ``timings`` gets the try, and its trace, if it has one, goes along to the provider.
 
         Raises:
-            NotConnected: the connection was never made.
-            NoAnswer: it was, and then no whole, well-formed answer of a sane size came in time.
+            NotConnected: nothing was sent.
+            NoAnswer: it was sent, and then no whole, well-formed answer of a sane size came in time.
         """
         trace, started = timings.trace, time.perf_counter()
         span = trace.ask(timings.deployment) if trace is not None else None
@@ -101,57 +110,26 @@ class UpstreamClient:
         timeout: float,
         more: Mapping[str, str] = _NO_HEADERS,
     ) -> UpstreamResponse:
-        # Connecting must time out first: the total's end would not tell whether bytes had left.
-        connect = min(self._connect_timeout, timeout * _CONNECT_SHARE)
-        limits = aiohttp.ClientTimeout(total=timeout, connect=connect)
+        until = self._loop.time() + timeout
         try:
-            async with self._session.request(
-                method,
-                request.url,
-                data=request.body if method == "POST" else None,
-                headers={**request.headers, **more} if more else request.headers,
-                allow_redirects=False,
-                timeout=limits,
-            ) as response:
-                body = await _read_capped(response.content)
-                return UpstreamResponse(status=response.status, headers=response.headers, body=body)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
+            target = target_of(request.url)
+            headers = {**request.headers, **more} if more else request.headers
+            message = written(method, target, headers, request.body if method == "POST" else None)
+        except Unsendable as error:
             raise NotConnected from error
+        connection = self._pool.take(target.origin) or await self._open(target.origin, timeout=timeout)
+        try:
+            answer = await connection.exchange(message, until=until)
         except TimeoutError as error:
             raise NoAnswer(timed_out=True) from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except Lost as error:
             raise NoAnswer(timed_out=False) from error
+        return UpstreamResponse(status=answer.status, headers=answer.fields, body=answer.body)
 
-
-def new_session() -> aiohttp.ClientSession:
-    """Make the process's one outbound session; call it inside the running loop, and close it at the end."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(
-            limit=_CONNECTIONS,
-            keepalive_timeout=KEEPALIVE_SECONDS,
-            ttl_dns_cache=60,
-            enable_cleanup_closed=False,
-        ),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        # Compressing 2 kB costs more than it saves, and an unasked-for encoding has a smaller surface.
-        headers={"User-Agent": f"cloakroom/{__version__}", "Accept-Encoding": "identity"},
-        trust_env=False,
-        raise_for_status=False,
-    )
-
-
-async def _read_capped(content: aiohttp.StreamReader) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    while chunk := await content.readany():
-        size += len(chunk)
-        if size > MAX_ANSWER_BYTES:
-            raise NoAnswer(timed_out=False)
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
-async def close_session(session: aiohttp.ClientSession) -> None:
-    """Close the session and give its transports one turn of the loop to end."""
-    await session.close()
-    await asyncio.sleep(0)
+    async def _open(self, origin: Origin, *, timeout: float) -> Connection:
+        # Less than the whole time: what is left must do for the answer, or nothing would be sent in vain.
+        try:
+            async with asyncio.timeout(min(self._connect_timeout, timeout * _CONNECT_SHARE)):
+                return await self._pool.open(origin)
+        except (OSError, TimeoutError) as error:
+            raise NotConnected from error

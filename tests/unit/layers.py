@@ -72,7 +72,6 @@ ONLY: Final[Mapping[str, frozenset[str]]] = {
     "fakeredis": frozenset({"app.store.driver"}),
     "aiohttp": frozenset(
         {
-            "app.upstream.client",
             "app.cli.operator.admin_api",
             "app.web",
             "app.appkeys",
@@ -81,6 +80,9 @@ ONLY: Final[Mapping[str, frozenset[str]]] = {
             "app.sandbox",
         }
     ),
+    "httptools": frozenset({"app.upstream.http1_answer"}),
+    "aiohappyeyeballs": frozenset({"app.upstream.dialer"}),
+    "yarl": frozenset({"app.upstream.http1_request", "app.cli.operator.admin_api"}),
     "prometheus_client": frozenset({"app.ops.metrics_collector", "app.ops.metrics_text"}),
     "opentelemetry": frozenset({"app.ops.tracing_otel", "app.ops.tracing_export"}),
     "jwt": frozenset({"app.handles"}),
@@ -95,9 +97,9 @@ ONLY: Final[Mapping[str, frozenset[str]]] = {
     "cyclopts": frozenset({"app.cli"}),
     "rich": frozenset({"app.cli"}),
 }
-# The outbound half of aiohttp is for two modules: the service's own, and the command line's, which talks to
-# the service. ``import aiohttp`` alone has both halves in it.
-CLIENT_MODULES: Final = frozenset({"app.upstream.client", "app.cli.operator.admin_api"})
+# The outbound half of aiohttp is for the command line's module that talks to the service, whose own client
+# is in ``app.upstream``. ``import aiohttp`` alone has both halves in it.
+CLIENT_MODULES: Final = frozenset({"app.cli.operator.admin_api"})
 CLIENT_NAMES: Final = frozenset({*aiohttp.client.__all__, *aiohttp.connector.__all__, "client", "connector"})
 
 # Pure parts: clock, randomness of the loop and sockets are passed in or do not occur.
@@ -122,6 +124,9 @@ PURE: Final = frozenset(
         "app.upstream.openai",
         "app.upstream.azure",
         "app.upstream.hangup",
+        "app.upstream.http1_answer",
+        "app.upstream.http1_fields",
+        "app.upstream.http1_request",
         "app.upstream.providers",
         "app.web.cors",
         "app.web.schemas",

@@ -17,7 +17,7 @@ from app.models import Deployment, ModelPolicy, Secret
 from app.sandbox import SandboxConfig
 from app.sandbox.faults import read_fault
 from app.sandbox.provider import PROVIDER
-from app.upstream.client import UpstreamClient, close_session, new_session
+from app.upstream.client import UpstreamClient
 from tests.support.service import start_sandbox
 from tests.unit.values import AZURE_KEY, OPENAI_KEY
 
@@ -60,7 +60,7 @@ async def provider() -> AsyncIterator[TestServer]:
 
 @pytest.fixture
 async def examine(provider: TestServer) -> AsyncIterator[Examine]:
-    session = new_session()
+    upstream = UpstreamClient(connect_timeout=1)
 
     async def look(
         *,
@@ -77,7 +77,7 @@ async def examine(provider: TestServer) -> AsyncIterator[Examine]:
             "api_key": Secret(OPENAI_KEY),
         }
         doctor = DeploymentDoctor(
-            Look(UpstreamClient(session, connect_timeout=1), seconds, mint, False, proxied, time.time),
+            Look(upstream, seconds, mint, False, proxied, time.time),
             Deployment(**{**values, **changes}),
             trials=[Trial(alias, ModelPolicy())] if alias else [],
             aliases=[alias or "any other name"],
@@ -92,7 +92,7 @@ async def examine(provider: TestServer) -> AsyncIterator[Examine]:
         return {row.name: row for row in rows}
 
     yield look
-    await close_session(session)
+    await upstream.close()
 
 
 def azure(server: TestServer, /, **changes: Any) -> dict[str, Any]:

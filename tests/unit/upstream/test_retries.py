@@ -11,7 +11,7 @@ import pytest
 from app.errors import CloakroomError, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from app.timings import Timings
 from app.upstream.base import UpstreamRequest, UpstreamResponse, read_error
-from app.upstream.client import UpstreamClient, close_session, new_session
+from app.upstream.client import UpstreamClient
 from app.upstream.retries import MAX_TRIES, RETRY_STATUSES, send_until_answered
 from tests.unit.upstream.peer import OK, Peer, Reply, saying
 from tests.unit.values import deployment
@@ -22,9 +22,9 @@ SHORT = 1.5
 
 @pytest.fixture
 async def client() -> AsyncIterator[UpstreamClient]:
-    session = new_session()
-    yield UpstreamClient(session, connect_timeout=0.2)
-    await close_session(session)
+    client = UpstreamClient(connect_timeout=0.2)
+    yield client
+    await client.close()
 
 
 def read(response: UpstreamResponse) -> bytes:
