@@ -1,4 +1,4 @@
-"""What schemathesis cannot know: how an offer looks, that an answer is text, and which call there is."""
+"""What schemathesis cannot know: how an offer looks, that an answer is text, which call and handle exist."""
 
 from __future__ import annotations
 
@@ -12,12 +12,17 @@ from tests.support.offers import offer_of
 # The service itself keeps the answer to an offer, so most offers should be new to it.
 OFFERS = st.integers(min_value=1, max_value=2**62).map(offer_of)
 
-# Of all ids one is a call's, which the run names: ending it again succeeds again.
+# Of all ids one is a call's and one a handle's, which the run names: ending and revoking succeed again.
 CALL_IDS = st.one_of(
     st.just(os.environ.get("CALL_ID", "rtc_none")), st.from_regex(r"[A-Za-z0-9_-]{1,128}", fullmatch=True)
 )
 
+HANDLE_IDS = st.one_of(
+    st.just(os.environ.get("HANDLE_ID", "A" * 22)), st.from_regex(r"[A-Za-z0-9_-]{22}", fullmatch=True)
+)
+
 schemathesis.openapi.format("call-id", CALL_IDS)
+schemathesis.openapi.format("handle-id", HANDLE_IDS)
 schemathesis.openapi.media_type("application/sdp", OFFERS)
 schemathesis.openapi.format("sdp-offer", OFFERS.map(bytes.decode))
 

@@ -188,6 +188,7 @@ async def test_a_state_of_the_other_kind_is_refused(deaf: Service) -> None:
         ({}, "client"),
         ({"deployment": "openai"}, "client"),
         ({"client": None}, "client"),
+        ({"model": "gpt-realtime", "client": None}, "client"),
         ({"client": ""}, "client"),
         ({"client": 7}, "client"),
         ({"client": ["shop"]}, "client"),

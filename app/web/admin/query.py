@@ -88,12 +88,13 @@ def read_revocation(body: Mapping[str, Any]) -> tuple[HandleFilter, str | None]:
         if name not in (*_NAMES, "cursor"):
             shown = one_safe_line(name, limit=40)
             raise InvalidRequest(f"There is no field '{shown}' here.", param=shown)
-        if value is None:
+        if name == "cursor" and value is None:
             continue
+        # A null where a name was meant would revoke more than was meant.
         if not isinstance(value, str):
             raise InvalidRequest(f"'{name}' must be a string.", param=name)
         _text(name, value)
-    named = {name: body[name] for name in _NAMES if body.get(name) is not None}
+    named = {name: body[name] for name in _NAMES if name in body}
     if not named.keys() & {"client", "subject", "model"}:
         raise InvalidRequest(
             "Say whose handles to revoke: at least one of 'client', 'subject' and 'model'.", param="client"
