@@ -8,17 +8,28 @@ command -v ip >/dev/null 2>&1 || missing="$missing iproute2"
 command -v curl >/dev/null 2>&1 || missing="$missing curl"
 command -v redis-cli >/dev/null 2>&1 || missing="$missing redis-tools"
 command -v npm >/dev/null 2>&1 || missing="$missing nodejs npm"
-if [ -z "$missing" ]; then
+# Of Prometheus the checker of alert rules alone: Debian's package would start a server, too.
+promtool=""
+command -v promtool >/dev/null 2>&1 || promtool="promtool"
+if [ -z "$missing$promtool" ]; then
   exit 0
 fi
 
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
-  echo "The tests also need these system packages, which only root can install:$missing" >&2
-  echo "Install them (Debian: sudo apt-get install$missing), or go on: the tests that need them say so." >&2
+  echo "The tests also need these programs, which only root can install:$missing $promtool" >&2
+  echo "Install them (Debian: sudo make system), or go on: the tests that need them say so." >&2
   exit 0
 fi
-echo "--> system packages:$missing"
+echo "--> system packages:$missing $promtool"
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
-# shellcheck disable=SC2086 # the list is meant to be split into words
-apt-get install -y -qq --no-install-recommends $missing >/dev/null
+if [ -n "$missing" ]; then
+  # shellcheck disable=SC2086 # the list is meant to be split into words
+  apt-get install -y -qq --no-install-recommends $missing >/dev/null
+fi
+if [ -n "$promtool" ]; then
+  folder=$(mktemp -d)
+  (cd "$folder" && apt-get download -qq -o APT::Sandbox::User=root prometheus && dpkg-deb --extract prometheus_*.deb .)
+  install -m 755 "$folder/usr/bin/promtool" /usr/local/bin/promtool
+  rm -rf "$folder"
+fi
