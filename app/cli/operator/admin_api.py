@@ -10,7 +10,14 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
-from aiohttp import ClientConnectionError, ClientError, ClientSession, ClientTimeout, InvalidURL
+from aiohttp import (
+    ClientConnectionError,
+    ClientError,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    InvalidURL,
+)
 from yarl import URL
 
 from app.cli.failure import EXIT_REFUSED, EXIT_UNREACHED, CliFailure
@@ -102,7 +109,7 @@ class AdminApi:
                     ),
                 ) as response:
                     if response.status != 200:
-                        content = await response.content.read(_LARGEST_ANSWER)
+                        content = await _whole(response)
                         raise failure_of(refusal_of(response.status, content), base=self._base)
                     yield [GAP] if again else []
                     again, reader = True, EventReader()
@@ -138,7 +145,7 @@ class AdminApi:
                 method, url, json=body, allow_redirects=False, headers={"Accept": "application/json"}
             ) as response:
                 status = response.status
-                content = await response.content.read(_LARGEST_ANSWER)
+                content = await _whole(response)
         except (ClientError, InvalidURL, TimeoutError, asyncio.IncompleteReadError, OSError) as error:
             raise unreached(self._base, error) from None
         if status == 200:
@@ -157,6 +164,16 @@ class AdminApi:
                 "see --url and 'cloakroom --version'.",
                 status=EXIT_UNREACHED,
             ) from None
+
+
+async def _whole(response: ClientResponse) -> bytes:
+    """The body; of one that is larger than any of ours its beginning, which then is no JSON."""
+    body = b""
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > _LARGEST_ANSWER:
+            break
+    return body
 
 
 @asynccontextmanager
