@@ -29,6 +29,7 @@ from app.ops.metrics import Metrics
 from app.ops.metrics_labels import code_of
 from app.ops.request_log import RequestLog
 from app.ops.tracing import Ending, RequestTrace, Tracing
+from app.redaction import redact
 from app.store.events import EventFeed
 from app.timings import Timings
 from app.trace_context import TRACEPARENT, TRACESTATE, read_trace_context
@@ -42,6 +43,8 @@ log = structlog.get_logger("cloakroom.request")
 REQUEST_ID_HEADER: Final = "x-request-id"
 REPLICA_HEADER: Final = "x-cloakroom-replica"
 _INCOMING_ID = re.compile(r"[A-Za-z0-9._-]{8,128}\Z")
+# Of a log line's fields, those whose text comes from the caller.
+_GIVEN: Final = ("model", "call_id")
 BASE_HEADERS: Final = {
     "Server": "cloakroom",
     "Vary": "Origin",
@@ -115,7 +118,7 @@ def gate(
             allowed=allowed,
             lifecycle=lifecycle,
         )
-        line, status = request.get(LOG_LINE), response.status
+        line, status = _line(request, error), response.status
         seconds = time.perf_counter() - started
         if line is None:
             metrics.answered(_handler(request), status, error, timings, seconds=seconds)
@@ -205,6 +208,16 @@ def _finish(
     # A body that was refused halfway is not worth waiting for, nor is a kept connection while draining.
     if lifecycle.draining or (request.can_read_body and not request.content.is_eof()):
         response.force_close()
+
+
+def _line(request: web.Request, error: CloakroomError | None) -> LogLine | None:
+    """What the view wants told. A name that nobody knows may be a secret in the wrong place."""
+    line = request.get(LOG_LINE)
+    if line is not None and error is not None:
+        fields, timings = line.fields, line.timings
+        fields |= {name: redact(str(fields[name])) for name in _GIVEN if fields.get(name) is not None}
+        timings.model = redact(timings.model) if timings.model is not None else None
+    return line
 
 
 def _tell(request_log: RequestLog, feed: EventFeed, event: str, told: dict[str, Any]) -> None:
