@@ -27,6 +27,7 @@ from tests.bench.footprint import footprint
 from tests.bench.measure import Sample, sample
 from tests.bench.nginx import Provider
 from tests.bench.operations import operations
+from tests.bench.operator import operator_times
 from tests.bench.progress import Progress, end_on_signals
 from tests.bench.tools import RESULTS, BenchError, find
 from tests.bench.topology import on_a_cluster, with_two_replicas
@@ -40,7 +41,7 @@ class Grown:
 
     def __init__(self, engine: LocalEngine, cloakroom: Cloakroom, floor: Floor, progress: Progress) -> None:
         self._engine = engine
-        self._log = cloakroom.log
+        self._cloakroom = cloakroom
         self._contenders: tuple[Contender, ...] = (cloakroom, floor)
         self._progress = progress
         self._others = procfs.split_cpus()[1]
@@ -69,9 +70,9 @@ class Grown:
         found["store_traffic"] = {
             kind: {"received": one.received, "sent": one.sent} for kind, one in counted.items()
         }
-        found["footprint"] = footprint(self._store, cloakroom, self._log, work["cloakroom"])
+        found["footprint"] = footprint(self._store, cloakroom, self._cloakroom.log, work["cloakroom"])
         found["runs"] = self._runs(work, rounds)
-        found["operations"] = operations(self._engine.url)
+        found["operations"] = {**operations(self._engine.url), **operator_times(self._cloakroom)}
         return found
 
     def _runs(self, work: dict[str, Any], rounds: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from tests.bench import plots, tables
+from tests.bench import growth_tables, plots, tables
 from tests.bench.plan_tables import capacity_blocks
 from tests.bench.tools import RESULTS, ROOT, BenchError
 
@@ -44,9 +44,10 @@ def blocks() -> dict[str, Callable[[], str]]:
         "servers": lambda: tables.servers(bench),
         "latencies": lambda: tables.latencies(bench),
         "memory": lambda: tables.memory(bench),
-        "growth": lambda: tables.growth(grown),
-        "topologies": lambda: tables.topologies(grown),
-        "commands": lambda: tables.commands(grown),
+        "growth": lambda: growth_tables.growth(grown),
+        "operators": lambda: growth_tables.operators(grown),
+        "topologies": lambda: growth_tables.topologies(grown),
+        "commands": lambda: growth_tables.commands(grown),
         "before": lambda: tables.before(before),
         "hot-before": lambda: tables.hot_functions(before),
         **capacity_blocks(bench, grown),

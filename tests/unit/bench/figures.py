@@ -64,6 +64,11 @@ def size(handles: int, *, bytes_per_handle: float = 650.0, relay_trips: float = 
             "revoke_one_ms": 0.1,
             "revoke_client_ms": 90.0,
             "revoked_of_client": 10_000.0,
+            "revoke_longest_page_ms": 9.0,
+            "admin_page_ms": 6.0,
+            "command_list_ms": 300.0,
+            "command_revoke_ms": 900.0,
+            "command_revoked": 50_000.0,
         },
     }
 
