@@ -1,0 +1,284 @@
+"""The dashboard's rows: one call a panel, so that a query is easy to find and to change."""
+
+from __future__ import annotations
+
+from panels import ASKED, HERE, SERVED, durations, failures, figure, lines, mean, panel, quantile, rate, stack
+
+NOW = [
+    figure(
+        "Handles alive",
+        "none",
+        "In the store, of all replicas together.",
+        f"max(cloakroom_handles_alive{{{HERE}}})",
+    ),
+    figure(
+        "Calls alive",
+        "none",
+        "Relayed within the hour and not hung up through us.",
+        f"max(cloakroom_calls_alive{{{HERE}}})",
+    ),
+    figure(
+        "Replicas that answer",
+        "none",
+        "Prometheus reached them.",
+        'sum(up{job=~"$job",instance=~"$instance"})',
+        ("red", None),
+        ("green", 1),
+    ),
+    figure(
+        "Replicas with a store",
+        "none",
+        "Their breaker is closed.",
+        f"sum(cloakroom_store_up{{{HERE}}})",
+        ("red", None),
+        ("green", 1),
+    ),
+    figure(
+        "Mints that fail",
+        "percentunit",
+        "Not by their callers' fault.",
+        failures("cloakroom_mints_total"),
+        ("green", None),
+        ("orange", 0.01),
+        ("red", 0.05),
+    ),
+    figure(
+        "Offers that fail",
+        "percentunit",
+        "Not by their callers' fault.",
+        failures("cloakroom_relays_total"),
+        ("green", None),
+        ("orange", 0.01),
+        ("red", 0.05),
+    ),
+    figure(
+        "We add, p99",
+        "s",
+        "A request less its waits for provider, store and the caller.",
+        quantile(0.99, "cloakroom_overhead_seconds"),
+        ("green", None),
+        ("orange", 0.025),
+        ("red", 0.1),
+    ),
+    figure(
+        "Fullest replica",
+        "percentunit",
+        "Requests at once, of those that it takes.",
+        f"max(cloakroom_requests_in_flight{{{HERE}}} / cloakroom_requests_in_flight_limit{{{HERE}}})",
+        ("green", None),
+        ("orange", 0.5),
+        ("red", 0.8),
+    ),
+]
+TRAFFIC = [
+    stack(
+        "Mints",
+        "reqps",
+        "By outcome: refused is the caller's fault.",
+        (rate("cloakroom_mints_total", "outcome", ASKED), "{{outcome}}"),
+    ),
+    stack(
+        "Offers",
+        "reqps",
+        "By outcome: replayed is the first answer again.",
+        (rate("cloakroom_relays_total", "outcome", ASKED), "{{outcome}}"),
+    ),
+    stack(
+        "Hang-ups",
+        "reqps",
+        "By outcome: gone is a call that was over.",
+        (rate("cloakroom_hangups_total", "outcome", ASKED), "{{outcome}}"),
+    ),
+    stack(
+        "Mints by model",
+        "reqps",
+        "The model that was asked for.",
+        (rate("cloakroom_mints_total", "model", ASKED), "{{model}}"),
+    ),
+    stack(
+        "Offers by deployment",
+        "reqps",
+        "Where the handle's key was minted.",
+        (rate("cloakroom_relays_total", "deployment", ASKED), "{{deployment}}"),
+    ),
+    stack(
+        "HTTP answers",
+        "reqps",
+        "Everything that was asked, health checks too.",
+        (rate("cloakroom_http_responses_total", "handler, status"), "{{handler}} {{status}}"),
+    ),
+]
+LATENCY = [
+    lines("A mint takes", "s", "All of it, waits included; successes.", *durations("mint")),
+    lines("An offer takes", "s", "All of it, waits included; successes.", *durations("relay")),
+    lines(
+        "Whose time it is, mean",
+        "s",
+        "Of one request to the provider, one step at the store, and what we add to a request.",
+        (mean("cloakroom_provider_duration_seconds"), "provider"),
+        (mean("cloakroom_store_duration_seconds"), "store"),
+        (mean("cloakroom_overhead_seconds"), "ours"),
+    ),
+    lines(
+        "We add, p99",
+        "s",
+        "A request less its waits for provider, store and the caller.",
+        (quantile(0.99, "cloakroom_overhead_seconds", "operation"), "{{operation}}"),
+    ),
+    lines(
+        "The provider takes, p95",
+        "s",
+        "One request to it, whatever came of it.",
+        (
+            quantile(0.95, "cloakroom_provider_duration_seconds", "deployment, operation", SERVED),
+            "{{deployment}} {{operation}}",
+        ),
+    ),
+    lines(
+        "The store takes, p99",
+        "s",
+        "One step at it, failed ones too.",
+        (quantile(0.99, "cloakroom_store_duration_seconds", "step"), "{{step}}"),
+    ),
+]
+NO_SUCCESS = f'{ASKED},code!="none"'
+ERRORS = [
+    stack(
+        "Mints by code",
+        "reqps",
+        "docs/runbook.md has a page for each.",
+        (rate("cloakroom_mints_total", "code", NO_SUCCESS), "{{code}}"),
+    ),
+    stack(
+        "Offers by code",
+        "reqps",
+        "docs/runbook.md has a page for each.",
+        (rate("cloakroom_relays_total", "code", NO_SUCCESS), "{{code}}"),
+    ),
+    stack(
+        "Handles refused",
+        "reqps",
+        "Offers that their handle did not open a call for, by reason.",
+        (rate("cloakroom_claims_refused_total", "reason"), "{{reason}}"),
+    ),
+    stack(
+        "Refused before that",
+        "reqps",
+        "Errors of what never became a mint, relay or hang-up.",
+        (rate("cloakroom_http_refusals_total", "code"), "{{code}}"),
+    ),
+]
+PROVIDER = [
+    stack(
+        "Requests to providers",
+        "reqps",
+        "A retry or a failover is one more.",
+        (rate("cloakroom_provider_tries_total", "deployment, result", SERVED), "{{deployment}} {{result}}"),
+    ),
+    lines(
+        "Deployments that answer",
+        "none",
+        "Replicas whose last request to it was answered, with a refusal too.",
+        (f"sum by (deployment) (cloakroom_deployment_up{{{SERVED}}})", "{{deployment}}"),
+    ),
+    lines(
+        "Deployments that cool",
+        "none",
+        "Replicas that try it last, since it just failed.",
+        (f"sum by (deployment) (cloakroom_deployment_cooling{{{SERVED}}})", "{{deployment}}"),
+    ),
+]
+STORE = [
+    lines(
+        "Handles and calls alive",
+        "none",
+        "In the store, of all replicas together.",
+        (f"max(cloakroom_handles_alive{{{HERE}}})", "handles"),
+        (f"max(cloakroom_calls_alive{{{HERE}}})", "calls"),
+    ),
+    lines(
+        "Store, as each replica sees it",
+        "none",
+        "1: there; 0: its breaker is open and requests get 503.",
+        (f"cloakroom_store_up{{{HERE}}}", "{{instance}}"),
+        defaults={"max": 1},
+    ),
+    stack(
+        "Steps at the store",
+        "ops",
+        "Each is one round trip.",
+        (rate("cloakroom_store_duration_seconds_count", "step"), "{{step}}"),
+    ),
+    lines(
+        "Records that follow late",
+        "none",
+        "Answers of the provider that the store has not taken yet, and those given up in a minute.",
+        (f"sum by (instance) (cloakroom_settlements_pending{{{HERE}}})", "{{instance}} late"),
+        (
+            f"sum by (instance) (increase(cloakroom_settlements_given_up_total{{{HERE}}}[1m]))",
+            "{{instance}} given up",
+        ),
+    ),
+]
+REPLICAS = [
+    lines(
+        "Requests in flight",
+        "none",
+        "And how many a replica takes.",
+        (f"cloakroom_requests_in_flight{{{HERE}}}", "{{instance}}"),
+        (f"min(cloakroom_requests_in_flight_limit{{{HERE}}})", "limit"),
+    ),
+    lines(
+        "Draining",
+        "none",
+        "1 once a replica is shutting down.",
+        (f"cloakroom_draining{{{HERE}}}", "{{instance}}"),
+        defaults={"max": 1},
+    ),
+    lines(
+        "CPU",
+        "percentunit",
+        "Of one core; a replica uses one.",
+        (f"rate(process_cpu_seconds_total{{{HERE}}}[$__rate_interval])", "{{instance}}"),
+    ),
+    lines("Memory", "bytes", "Resident.", (f"process_resident_memory_bytes{{{HERE}}}", "{{instance}}")),
+    lines(
+        "Open files",
+        "none",
+        "Connections are files.",
+        (f"process_open_fds{{{HERE}}}", "{{instance}}"),
+        (f"min(process_max_fds{{{HERE}}})", "limit"),
+    ),
+    lines(
+        "Garbage collections",
+        "ops",
+        "Of Python, by generation.",
+        (rate("python_gc_collections_total", "generation"), "generation {{generation}}"),
+    ),
+    lines(
+        "Up since",
+        "s",
+        "Seconds since the process began.",
+        (f"time() - process_start_time_seconds{{{HERE}}}", "{{instance}}"),
+    ),
+    panel(
+        "table",
+        "What runs",
+        "none",
+        "Version and Python of each replica.",
+        (f"cloakroom_build_info{{{HERE}}}", ""),
+        transformations=[
+            {"id": "labelsToFields"},
+            {"id": "organize", "options": {"excludeByName": {"Time": True, "__name__": True, "Value": True}}},
+        ],
+    ),
+]
+ROWS = (
+    ("Now", NOW, 3, 4),
+    ("Traffic", TRAFFIC, 8, 8),
+    ("Where the time goes", LATENCY, 8, 8),
+    ("Errors, by code", ERRORS, 6, 8),
+    ("Providers", PROVIDER, 8, 8),
+    ("Store", STORE, 6, 8),
+    ("Replicas", REPLICAS, 6, 8),
+)

@@ -1,0 +1,54 @@
+"""What a replica that has seen some of everything tells: names, labels, and the values that may stand there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from app.ops.metrics_labels import CLAIM_REFUSALS, CODES, HANDLERS, NONE, OPERATIONS, STATUSES
+from tests.support.service import Service
+
+# What Prometheus adds to each series that it scrapes.
+SCRAPED: Final = frozenset({"job", "instance"})
+# ``success`` of each operation, and how one request to a provider ended: docs/metrics.md.
+_OUTCOMES: Final = {"ok", "replayed", "gone", "repeated", *CODES.values()}
+_RESULTS: Final = {"ok", "refused", "rate_limited", "failed", "unreachable", "timeout", "cut_off"}
+VALUES: Final[Mapping[str, set[str]]] = {
+    "outcome": _OUTCOMES,
+    "code": {NONE, *CODES},
+    "reason": set(CLAIM_REFUSALS.values()),
+    "result": _RESULTS,
+    "operation": set(OPERATIONS),
+    "handler": set(HANDLERS),
+    "status": set(STATUSES),
+    "job": {"cloakroom"},
+}
+
+
+async def exposed(service: Service) -> dict[str, frozenset[str]]:
+    """The labels of every metric by the name that a query uses, after some of everything."""
+    handle = await service.minted()
+    call_id = await service.called(handle)
+    assert (await service.hang_up(handle, call_id)).status == 200
+    assert (await service.relay("not-a-handle")).status == 401
+    assert (await service.mint({"model": "gpt-realtime", "session": 7})).status == 400
+    await _scrape(service)
+    # What is alive is counted in the background, for the next scrape.
+    for _ in range(200):
+        found = await _scrape(service)
+        if "cloakroom_handles_alive" in found:
+            return found
+    raise AssertionError("handles alive are never told")
+
+
+async def _scrape(service: Service) -> dict[str, frozenset[str]]:
+    async with service.http.get(f"{service.base}/metrics") as response:
+        assert response.status == 200
+        text = await response.text()
+    found: dict[str, frozenset[str]] = {"up": SCRAPED}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found[sample.name] = found.get(sample.name, SCRAPED) | frozenset(sample.labels)
+    return found
