@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -95,7 +96,8 @@ class Commands:
     def assert_harmless(self, text: str) -> None:
         for secret in self._stack.planted.all_values():
             assert secret not in text, f"a secret stands in the output: {secret[:6]}..."
-        assert "eyJ" not in text, "a handle stands in the output"
+        # Our own hint says "ek_eyJ...".
+        assert not re.search(r"eyJ\w", text), "a handle stands in the output"
         assert "Traceback" not in text, text
 
 

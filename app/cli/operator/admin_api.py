@@ -168,12 +168,12 @@ class AdminApi:
 
 async def _whole(response: ClientResponse) -> bytes:
     """The body; of one that is larger than any of ours its beginning, which then is no JSON."""
-    body = b""
+    body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
         if len(body) > _LARGEST_ANSWER:
             break
-    return body
+    return bytes(body)
 
 
 @asynccontextmanager
