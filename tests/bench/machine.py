@@ -29,6 +29,8 @@ def facts() -> dict[str, Any]:
             "processor": _field(Path("/proc/cpuinfo"), "model name"),
             "memory_gb": round(_memory_kilobytes() / 1024**2, 1),
             "kernel": platform.release(),
+            # What others did on the machine when the run began.
+            "load": round(os.getloadavg()[0], 1),
         },
         "versions": {
             "python": platform.python_version(),

@@ -81,9 +81,10 @@ def setup(bench: Mapping[str, Any]) -> str:
     """The machine and the versions."""
     machine, versions = bench["machine"], dict(bench["versions"])
     listed = ", ".join(f"{name} {version}" for name, version in versions.items() if name != "store")
+    busy = f", load average {machine['load']} at the start" if "load" in machine else ""
     return (
         f"Measured on {bench['date']} at commit `{bench['commit']}`: {machine['cpus']} CPUs "
-        f"({machine['processor']}), {machine['memory_gb']:.0f} GB, Linux {machine['kernel']}. "
+        f"({machine['processor']}), {machine['memory_gb']:.0f} GB, Linux {machine['kernel']}{busy}. "
         f"{versions['store']}, {listed}. Medians of {bench['rounds']} rounds with runs of "
         f"{bench['seconds']} s (LiteLLM's two to four times as long)."
     )
