@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Final
 
+from app.lean import without_unused
+
 _EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
 
 
@@ -13,10 +15,9 @@ def main() -> None:
     try:
         # Imported here, so that Ctrl-C during the imports is no traceback either.
         if sys.argv[1:] == ["serve"]:
-            # A replica writes JSON and reads no options. Without the parser of commands, and without the
-            # tables that the logging library loads where they are installed, it has 6 MB less.
-            sys.modules["rich"] = None  # type: ignore[assignment]  # Python's own mark: not to be imported
-            from app.cli.replica import run_alone as run
+            # A replica writes JSON and reads no options: it does without the parser of commands, too.
+            with without_unused():
+                from app.cli.replica import run_alone as run
         else:
             from app.cli.root import run
         sys.exit(run())

@@ -16,9 +16,11 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     # Leaves: they import nothing of ours.
     (
         "app",
+        "app.entropy",
         "app.errors",
         "app.models",
         "app.keyring",
+        "app.lean",
         "app.redaction",
         "app.lifeline",
         "app.timings",
