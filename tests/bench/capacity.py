@@ -102,8 +102,9 @@ def costs(bench: Mapping[str, Any], grown: Mapping[str, Any]) -> tuple[Costs, Co
 
 
 def _typical(grown: Mapping[str, Any], kind: str) -> float:
-    """Redis' CPU of a request: the median of all sizes, since one may fall into a doubling of its hash table."""
-    return statistics.median(size["runs"]["cloakroom"][kind]["store_cpu_us"] for size in grown["sizes"])
+    """Redis' CPU of a request: the median of all sizes, since one may see its hash table double."""
+    each = [float(size["runs"]["cloakroom"][kind]["store_cpu_us"]) for size in grown["sizes"]]
+    return statistics.median(each)
 
 
 def plan(users: int, habits: Habits, single: Costs, clustered: Costs) -> Plan:
