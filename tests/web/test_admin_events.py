@@ -120,14 +120,15 @@ async def test_what_operators_do_is_told_with_their_name(service: Service) -> No
     async with watching(service) as stream:
         await post(service, f"/handles/{id_of(handle)}/revoke")
         revoked = await stream.until("revoke")
-        await post(service, "/handles/revoke", {"subject": "nobody-at-all"})
+        await post(service, "/handles/revoke", {"subject": "nobody-at-all", "client": "shop"})
         many = await stream.until("revoke")
         await post(service, f"/calls/{call_id}/hangup")
         hung_up = await stream.until("hangup")
         await ask(service, "POST", f"/calls/{'x' * 200}/hangup")
         missed = await stream.until("hangup")
     assert (revoked["handle"], revoked["by"], revoked["revoked"]) == (id_of(handle), "sre", 1)
-    assert (many["handle"], many["revoked"], many["outcome"]) == (None, 0, "revoked")
+    assert (many["client"], many["handle"], many["revoked"], many["outcome"]) == ("shop", None, 0, "revoked")
+    assert "nobody-at-all" not in str(many)
     assert (hung_up["call_id"], hung_up["by"], hung_up["outcome"]) == (call_id, "sre", "ended")
     assert (missed["code"], missed["status"]) == ("call_not_found", 404)
 

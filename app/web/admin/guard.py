@@ -98,6 +98,7 @@ def _audit(request: web.Request, act: Act, started: float, status: int, code: st
     feed.offer(
         act.event,
         {
+            **act.fields.get("filters", {}),
             **act.fields,
             "request_id": request[REQUEST_ID],
             "status": status,
