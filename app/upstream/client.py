@@ -119,12 +119,11 @@ class UpstreamClient:
             raise NotConnected from error
         connection = self._pool.take(target.origin) or await self._open(target.origin, timeout=timeout)
         try:
-            answer = await connection.exchange(message, until=until)
+            return await connection.exchange(message, until=until)
         except TimeoutError as error:
             raise NoAnswer(timed_out=True) from error
         except Lost as error:
             raise NoAnswer(timed_out=False) from error
-        return UpstreamResponse(status=answer.status, headers=answer.fields, body=answer.body)
 
     async def _open(self, origin: Origin, *, timeout: float) -> Connection:
         # Less than the whole time: what is left must do for the answer, or nothing would be sent in vain.

@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from app.upstream.http1_answer import Answer, AnswerReader, Malformed
+from app.upstream.base import UpstreamResponse
+from app.upstream.deadlines import Deadlines
+from app.upstream.http1_answer import AnswerReader, Malformed
 from app.upstream.http1_request import Origin
 
 
@@ -19,34 +21,47 @@ class Connection(asyncio.Protocol):
 
     Args:
         origin: whom it leads to.
+        deadlines: of all connections.
         on_idle: is called when an answer is whole and the connection may carry another request.
         on_lost: is called once, when it has ended.
     """
 
-    __slots__ = ("_loop", "_on_idle", "_on_lost", "_reader", "_transport", "_waiter", "idle_since", "origin")
+    __slots__ = (
+        "_deadlines",
+        "_loop",
+        "_on_idle",
+        "_on_lost",
+        "_reader",
+        "_transport",
+        "_waiter",
+        "idle_since",
+        "origin",
+    )
 
     def __init__(
         self,
         origin: Origin,
         *,
+        deadlines: Deadlines,
         on_idle: Callable[[Connection], None],
         on_lost: Callable[[Connection], None],
     ) -> None:
         self.origin: Final = origin
         self.idle_since = 0.0
         self._loop = asyncio.get_running_loop()
+        self._deadlines = deadlines
         self._on_idle = on_idle
         self._on_lost = on_lost
         self._reader = AnswerReader()
         self._transport: asyncio.Transport | None = None
-        self._waiter: asyncio.Future[Answer] | None = None
+        self._waiter: asyncio.Future[UpstreamResponse] | None = None
 
     @property
     def usable(self) -> bool:
         """Whether it stands, as far as the system has told."""
         return self._transport is not None and not self._transport.is_closing()
 
-    async def exchange(self, request: bytes, *, until: float) -> Answer:
+    async def exchange(self, request: bytes, *, until: float) -> UpstreamResponse:
         """Send the request and read the whole answer. Anything but an answer ends the connection.
 
         Args:
@@ -59,18 +74,18 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None or self._waiter is not None:
             raise Lost
-        waiter: asyncio.Future[Answer] = self._loop.create_future()
+        waiter: asyncio.Future[UpstreamResponse] = self._loop.create_future()
         self._waiter = waiter
-        timer = self._loop.call_at(until, self._late)
+        self._deadlines.add(self, until)
         transport.write(request)
         try:
             return await waiter
         finally:
-            timer.cancel()
             # The caller was cancelled: an answer may still come, so nobody else may use this. After an
             # answer, somebody else may be waiting already for the next one.
             if self._waiter is waiter:
                 self._waiter = None
+                self._deadlines.discard(self)
                 self.abort()
 
     def abort(self) -> None:
@@ -110,21 +125,23 @@ class Connection(asyncio.Protocol):
         self._fail(exc)
         self._on_lost(self)
 
-    def _finish(self, answer: Answer) -> None:
+    def late(self) -> None:
+        """The deadline has come."""
+        self._give_up(TimeoutError())
+
+    def _finish(self, answer: UpstreamResponse) -> None:
         waiter, self._waiter, transport = self._waiter, None, self._transport
+        self._deadlines.discard(self)
         if waiter is not None and not waiter.done():
             waiter.set_result(answer)
         if transport is None:
             return
         # An answer that came before the whole request was taken: the rest must not lead the next one.
-        if answer.reusable and not transport.is_closing() and not transport.get_write_buffer_size():
+        if self._reader.reusable and not transport.is_closing() and not transport.get_write_buffer_size():
             self._reader.reset()
             self._on_idle(self)
         else:
             transport.abort()
-
-    def _late(self) -> None:
-        self._give_up(TimeoutError())
 
     def _fail(self, cause: Exception | None) -> None:
         lost = Lost()
@@ -133,6 +150,7 @@ class Connection(asyncio.Protocol):
 
     def _give_up(self, failure: Exception) -> None:
         waiter, self._waiter = self._waiter, None
+        self._deadlines.discard(self)
         if waiter is not None and not waiter.done():
             waiter.set_exception(failure)
         self.abort()

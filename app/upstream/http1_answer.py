@@ -7,11 +7,11 @@ again. It runs in its strict mode, so that nothing is guessed about malformed an
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from app.upstream.base import UpstreamResponse
 from app.upstream.http1_fields import Fields
 
 # An SDP answer is 2 to 3 kB and a minted session under 10 kB; this is the cap for either, in bytes.
@@ -25,16 +25,6 @@ _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 class Malformed(Exception):
     """What came is no answer of HTTP/1.1, or too large to be one. Quotes nothing of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A whole answer. ``reusable``: the connection may carry another request."""
-
-    status: int
-    fields: Fields = field(repr=False)
-    body: bytes = field(repr=False)
-    reusable: bool
 
 
 class AnswerReader:
@@ -70,11 +60,16 @@ class AnswerReader:
         # ``final``: the head of the answer itself, and not of an interim one, is read.
         self._final = self._complete = self._surplus = self._keep = False
 
+    @property
+    def reusable(self) -> bool:
+        """Whether, after a whole answer, the connection may carry another request."""
+        return self._complete and self._keep and not self._surplus
+
     def close(self) -> None:
         """Let go of the parser; nothing is read any more."""
         self._parser = None
 
-    def feed(self, data: bytes) -> Answer | None:
+    def feed(self, data: bytes) -> UpstreamResponse | None:
         """Take the next bytes; returns the answer once it is whole.
 
         Raises:
@@ -95,7 +90,7 @@ class AnswerReader:
             raise Malformed
         return self._answer() if self._complete else None
 
-    def end(self) -> Answer:
+    def end(self) -> UpstreamResponse:
         """The connection has ended in good order: an answer may be whole by that.
 
         Raises:
@@ -142,11 +137,10 @@ class AnswerReader:
         if self._final:
             self._complete = True
 
-    def _answer(self) -> Answer:
+    def _answer(self) -> UpstreamResponse:
         pieces = self._pieces
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        keep = self._complete and self._keep and not self._surplus
-        return Answer(self._status, Fields(self._head_fields), body, keep)
+        return UpstreamResponse(self._status, Fields(self._head_fields), body)
 
     def _names(self) -> set[bytes]:
         return {name.lower() for name, _ in self._head_fields}

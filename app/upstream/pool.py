@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from typing import Final
 
+from app.upstream.deadlines import Deadlines
 from app.upstream.dialer import Dialer
 from app.upstream.http1 import Connection
 from app.upstream.http1_request import Origin
@@ -30,6 +31,7 @@ class Pool:
         self, dialer: Dialer, *, limit: int = CONNECTIONS, keepalive: float = KEEPALIVE_SECONDS
     ) -> None:
         self._dialer = dialer
+        self._deadlines = Deadlines()
         self._limit = limit
         self._keepalive = keepalive
         self._loop = asyncio.get_running_loop()
@@ -98,9 +100,10 @@ class Pool:
         await self._dialer.close()
         if self._open:
             await self._emptied.wait()
+        self._deadlines.close()
 
     def _new(self, origin: Origin) -> Connection:
-        return Connection(origin, on_idle=self._became_idle, on_lost=self._lost)
+        return Connection(origin, deadlines=self._deadlines, on_idle=self._became_idle, on_lost=self._lost)
 
     def _became_idle(self, connection: Connection) -> None:
         connection.idle_since = self._loop.time()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.upstream.http1_answer import MAX_ANSWER_BYTES, MAX_HEAD_BYTES, Answer, AnswerReader, Malformed
+from app.upstream.base import UpstreamResponse
+from app.upstream.http1_answer import MAX_ANSWER_BYTES, MAX_HEAD_BYTES, AnswerReader, Malformed
 from app.upstream.http1_fields import Fields
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -16,23 +19,33 @@ TWO = b"Content-Length: 2\r\n\r\nhi"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a reader made of some bytes, and whether more could follow on the connection."""
+
+    status: int
+    fields: Mapping[str, str]
+    body: bytes
+    reusable: bool
+
+
+def seen(reader: AnswerReader, response: UpstreamResponse) -> Answer:
+    return Answer(response.status, dict(response.headers), response.body, reader.reusable)
+
+
 def read(*pieces: bytes, then_end: bool = False) -> Answer | None:
     reader = AnswerReader()
     for piece in pieces:
-        answer = reader.feed(piece)
-        if answer is not None:
-            return answer
-    return reader.end() if then_end else None
+        response = reader.feed(piece)
+        if response is not None:
+            return seen(reader, response)
+    return seen(reader, reader.end()) if then_end else None
 
 
 def whole(*pieces: bytes, then_end: bool = False) -> Answer:
     answer = read(*pieces, then_end=then_end)
     assert answer is not None
     return answer
-
-
-def shown(answer: Answer | None) -> object:
-    return answer and (answer.status, dict(answer.fields), answer.body, answer.reusable)
 
 
 @pytest.mark.parametrize(
@@ -152,11 +165,11 @@ def test_interim_answers_without_end_are_refused() -> None:
 
 def test_the_same_reader_reads_the_next_answer_with_nothing_left_of_the_first() -> None:
     reader = AnswerReader()
-    first = reader.feed(OK + b"X-One: 1\r\n" + CHUNKED + b"\r\n2\r\nhi\r\n0\r\nTrailer: t\r\n\r\n")
+    reader.feed(OK + b"X-One: 1\r\n" + CHUNKED + b"\r\n2\r\nhi\r\n0\r\nTrailer: t\r\n\r\n")
     reader.reset()
     second = reader.feed(b"HTTP/1.1 404 Not Found\r\nX-Two: 2\r\nContent-Length: 0\r\n\r\n")
-    assert shown(first) == (200, {"x-one": "1", "transfer-encoding": "chunked"}, b"hi", True)
-    assert shown(second) == (404, {"x-two": "2", "content-length": "0"}, b"", True)
+    assert second is not None
+    assert seen(reader, second) == Answer(404, {"x-two": "2", "content-length": "0"}, b"", True)
 
 
 def test_a_closed_reader_reads_nothing() -> None:
@@ -196,9 +209,9 @@ def _cut(text: bytes, cuts: list[int]) -> list[bytes]:
 
 @given(_answers(), st.lists(st.integers(0, 2000), max_size=12))
 def test_however_the_network_cuts_an_answer_it_reads_the_same(text: bytes, cuts: list[int]) -> None:
-    expected = shown(whole(text))
-    assert shown(read(*_cut(text, cuts))) == expected
-    assert shown(read(*(text[at : at + 1] for at in range(len(text))))) == expected
+    expected = whole(text)
+    assert read(*_cut(text, cuts)) == expected
+    assert read(*(text[at : at + 1] for at in range(len(text)))) == expected
 
 
 @given(_answers(), st.integers(0, 4000), st.binary(max_size=6), st.lists(st.integers(0, 2000), max_size=6))
@@ -215,7 +228,7 @@ def test_a_spoilt_answer_is_read_or_refused_alike_however_it_is_cut(
             return None
         assert answer is not None
         # How much of a surplus was there in time to be seen is the network's doing.
-        return answer.status, dict(answer.fields), answer.body
+        return answer.status, answer.fields, answer.body
 
     assert outcome([spoilt]) == outcome(_cut(spoilt, cuts))
 

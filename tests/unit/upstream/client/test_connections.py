@@ -184,3 +184,20 @@ async def test_an_answer_that_comes_too_late_is_not_taken_for_the_next_one(
     go_on.set()
     assert (await post(client, url)).body == b"hi"
     assert there.connections == 2
+
+
+async def test_every_request_under_way_has_its_own_deadline(make: MakeClient, peer: StartPeer) -> None:
+    """They share one timer, so one that ends sooner than those before it must not wait for them."""
+    client, (there, url) = make(), await peer(saying())
+    patient = asyncio.create_task(post(client, url, timeout=60))
+    await until(lambda: there.requests)
+    hasty = [asyncio.create_task(post(client, url, timeout=seconds)) for seconds in (0.6, 0.2, 0.4)]
+    ended: list[int] = []
+    for number, task in enumerate(hasty):
+        task.add_done_callback(lambda _, number=number: ended.append(number))  # type: ignore[misc]  # a default
+    failures = await asyncio.gather(*hasty, return_exceptions=True)
+    assert [isinstance(one, NoAnswer) and one.timed_out for one in failures] == [True] * 3
+    await until(lambda: len(ended) == 3)
+    assert ended == [1, 2, 0]
+    assert not patient.done()
+    patient.cancel()
