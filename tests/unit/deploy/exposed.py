@@ -1,4 +1,4 @@
-"""What a replica that has seen some of everything tells: names, labels, and the values that may stand there."""
+"""What a replica that has seen some of everything tells: its metrics, their labels, what may stand there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a PromQL expression names: metrics, labels that it matches and groups by, and values that it looks for."""
+"""What a PromQL expression names: metrics, the labels it matches and groups by, the values it looks for."""
 
 from __future__ import annotations
 
