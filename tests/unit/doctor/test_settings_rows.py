@@ -73,7 +73,7 @@ def test_rings_tell_which_key_is_in_use() -> None:
 
 
 def test_a_client_that_may_mint_for_nothing_is_pointed_out() -> None:
-    clients = json.dumps({"mute": {"api_key": OTHER_KEY, "models": []}, "eu": {"api_key": ADMIN_KEY}})
+    clients = json.dumps({"mute": {"api_key": OTHER_KEY, "models": []}, "eu": {"api_key": ADMIN_KEY[::-1]}})
     found = rows(CLOAKROOM_CLIENTS=clients)
     assert found["clients"].status == "warn"
     assert found["clients"].detail == "mute may mint for no model"
@@ -110,8 +110,8 @@ def test_one_secret_in_two_places_is_pointed_out_also_as_its_digest() -> None:
     for changes, places in [
         ({"CLOAKROOM_SEALING_KEYS": f"other:{same}"}, ("CLOAKROOM_SIGNING_KEYS", "CLOAKROOM_SEALING_KEYS")),
         (
-            {"CLOAKROOM_ADMIN_KEYS": f"ops:{CLIENT_KEY}"},
-            ("CLOAKROOM_API_KEYS (shop)", "CLOAKROOM_ADMIN_KEYS (ops)"),
+            {"CLOAKROOM_ADMIN_KEYS": f"ops:{OPENAI_KEY}"},
+            ("CLOAKROOM_ADMIN_KEYS (ops)", "a deployment's api_key"),
         ),
         (
             {"CLOAKROOM_API_KEYS": f"shop:{OPENAI_KEY}"},
