@@ -19,6 +19,7 @@ import redis
 from app.store.engine import LocalEngine, find_engine
 
 SECONDS = 40.0  # for a machine that is busy with other tests; an idle one is up in two
+OPERATOR_START, OPERATOR_END = "# see it as an operator", 'handles revoke "$HANDLE"'
 RECIPE_START, RECIPE_END = "# mint a handle", "offer.sdp"
 LISTENS = re.compile(r"https?://127\.0\.0\.1:(\d+)|redis://127\.0\.0\.1:(\d+)")
 
@@ -174,6 +175,18 @@ def assert_nothing_is_left(run: Dev, pids: set[int], ports: set[int]) -> None:
     assert list(run.files.iterdir()) == []
 
 
+def assert_the_operator_stops_it(run: Dev, recipe: str) -> None:
+    """What is printed below the recipe, in the same shell."""
+    run.wait_for(OPERATOR_END)
+    text = run.output
+    start = text.index(OPERATOR_START)
+    commands = text[start : text.index(OPERATOR_END, start) + len(OPERATOR_END)]
+    told = bash(f"{recipe}\n{commands}\n")
+    assert " is live: " in told
+    assert "answered" in told
+    assert "revoked 1 handle" in told
+
+
 def test_the_printed_commands_work_as_printed_and_ctrl_c_leaves_nothing(
     runs: list[Dev], port: int, tmp_path: Path
 ) -> None:
@@ -189,6 +202,7 @@ def test_the_printed_commands_work_as_printed_and_ctrl_c_leaves_nothing(
 
     assert_a_relay(bash(recipe))
     assert_a_relay(bash(recipe))  # and the same again
+    assert_the_operator_stops_it(run, recipe)
 
     for pid in pids:
         command_line = Path(f"/proc/{pid}/cmdline").read_text()

@@ -100,6 +100,6 @@ async def _run(stack: Stack, screen: Screen) -> str:
     # One write, raw: a log line must not fall into the commands, nor a wrapped line break them.
     await screen.write(
         f"\n{screen.styled('ready; Ctrl-C ends all of it', 'bold green')}\n\n{talk}"
-        f"{recipe(*stack.recipe_arguments())}\n"
+        f"{recipe(*stack.recipe_arguments())}\n{stack.operator_commands()}"
     )
     return await stack.watch()

@@ -141,6 +141,12 @@ def printable_client_key(environ: Mapping[str, str], secrets: RunSecrets) -> str
     return secrets.client_key
 
 
+def printable_admin_key(told: Mapping[str, str], secrets: RunSecrets) -> str | None:
+    """The run's own admin key, where the replicas were told it; one that the user configured is not shown."""
+    own = f"{CLIENT_NAME}:{secrets.admin_key}" == told.get("CLOAKROOM_ADMIN_KEYS")
+    return secrets.admin_key if own else None
+
+
 def page_url(base_url: str, told: Mapping[str, str], secrets: RunSecrets) -> str | None:
     """The demo page's address at the replica that was told this; None where it serves none.
 

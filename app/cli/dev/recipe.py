@@ -1,4 +1,4 @@
-"""The commands that `cloakroom dev` prints: mint on one replica, relay on another."""
+"""The commands that `cloakroom dev` prints: mint on one replica, relay on another, look as an operator."""
 
 from __future__ import annotations
 
@@ -39,4 +39,17 @@ def recipe(replicas: list[tuple[str, str]], client_key: str, model: str, offer_p
         f"# mint a handle on {mint_name}\n{mint_command(mint_url, client_key, model)}\n\n"
         f"# send an SDP offer with it to {relay_name}; 201 and the provider's answer come back\n"
         f"{relay_command(relay_url, offer_path)}\n"
+    )
+
+
+def operator_commands(url: str, admin_key: str, program: str) -> str:
+    """Commands for the same shell: the handle's story, then its end at every replica.
+
+    ``program`` is how ``cloakroom`` is called from there, as the shell takes it.
+    """
+    return (
+        "# see it as an operator does, and stop it; handles list, handles watch and calls list tell more\n"
+        f"export CLOAKROOM_ADMIN_URL={url} CLOAKROOM_ADMIN_KEY={admin_key}\n"
+        f'{program} handles show "$HANDLE"\n'
+        f'{program} handles revoke "$HANDLE"\n'
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import shutil
+import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from app.cli.dev import environment, provider
 from app.cli.dev.child import Child, module_command
 from app.cli.dev.ports import base_url, choose_ports, reachable
 from app.cli.dev.readiness import first_sign, last_words, until_ready
+from app.cli.dev.recipe import operator_commands
 from app.cli.dev.screen import Screen
 from app.cli.dev.store import DevStore
 from app.redaction import redact
@@ -66,6 +69,13 @@ class Stack:
         offer = shutil.copy(_OFFER, self._directory / "offer.sdp")
         key = environment.printable_client_key(self._environ, self._secrets)
         return self.addresses, key, environment.model_to_ask_for(self._environ), str(offer)
+
+    def operator_commands(self) -> str:
+        """Return the commands that look at a handle; "" where the user configured the admin keys."""
+        key = environment.printable_admin_key(self._told, self._secrets)
+        if key is None:
+            return ""
+        return operator_commands(self.addresses[0][1], key, _program()) + "\n"
 
     def page_url(self) -> str | None:
         """Return the address of the demo page, with the run's own key; None where the replicas serve none."""
@@ -173,3 +183,10 @@ class Stack:
             style = _STYLES[len(self._prefixes) % len(_STYLES)]
             prefix = self._prefixes[name] = self._screen.styled(f"{name:<9} |", style) + " "
         await self._screen.write("".join(f"{prefix}{line}\n" for line in lines))
+
+
+def _program() -> str:
+    """How this very program is called again, from any directory."""
+    if Path(sys.argv[0]).name == "cloakroom":
+        return shlex.quote(str(Path(sys.argv[0]).absolute()))
+    return f"{shlex.quote(sys.executable)} -m app"
