@@ -8,28 +8,32 @@ command -v ip >/dev/null 2>&1 || missing="$missing iproute2"
 command -v curl >/dev/null 2>&1 || missing="$missing curl"
 command -v redis-cli >/dev/null 2>&1 || missing="$missing redis-tools"
 command -v npm >/dev/null 2>&1 || missing="$missing nodejs npm"
-# Of Prometheus the checker of alert rules alone: Debian's package would start a server, too.
-promtool=""
-command -v promtool >/dev/null 2>&1 || promtool="promtool"
-if [ -z "$missing$promtool" ]; then
+# Of Prometheus the two programs alone: Debian's package would start a service, too.
+programs=""
+for program in promtool prometheus; do
+  command -v "$program" >/dev/null 2>&1 || programs="$programs $program"
+done
+if [ -z "$missing$programs" ]; then
   exit 0
 fi
 
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
-  echo "The tests also need these programs, which only root can install:$missing $promtool" >&2
+  echo "The tests also need these programs, which only root can install:$missing$programs" >&2
   echo "Install them (Debian: sudo make system), or go on: the tests that need them say so." >&2
   exit 0
 fi
-echo "--> system packages:$missing $promtool"
+echo "--> system packages:$missing$programs"
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 if [ -n "$missing" ]; then
   # shellcheck disable=SC2086 # the list is meant to be split into words
   apt-get install -y -qq --no-install-recommends $missing >/dev/null
 fi
-if [ -n "$promtool" ]; then
+if [ -n "$programs" ]; then
   folder=$(mktemp -d)
   (cd "$folder" && apt-get download -qq -o APT::Sandbox::User=root prometheus && dpkg-deb --extract prometheus_*.deb .)
-  install -m 755 "$folder/usr/bin/promtool" /usr/local/bin/promtool
+  for program in $programs; do
+    install -m 755 "$folder/usr/bin/$program" "/usr/local/bin/$program"
+  done
   rm -rf "$folder"
 fi
