@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -25,7 +25,14 @@ from app.cli.operator import documents
 from app.cli.operator.address import base_of
 from app.cli.operator.answers import object_of, page_of, query_of, revoked_of
 from app.cli.operator.base import HandleStory, RevokeOutcome
-from app.cli.operator.event_stream import AGAIN_SECONDS, GAP, SILENCE_SECONDS, EventReader
+from app.cli.operator.event_stream import (
+    AGAIN_SECONDS,
+    BUSY,
+    CONNECT_SECONDS,
+    GAP,
+    SILENCE_SECONDS,
+    EventReader,
+)
 from app.cli.operator.refusals import Refusal, failure_of, refusal_of
 from app.hangup import Outcome
 from app.models import CallRecord, Secret
@@ -98,30 +105,37 @@ class AdminApi:
         return self._read(lambda answer: _ENDS[answer["outcome"]], found) if found else None
 
     async def events(self) -> AsyncIterator[Sequence[Event]]:
-        again = False
+        watched = False
         while True:
+            here = False
             try:
-                async with self._session.get(
-                    URL(f"{self._base}/admin/v1/events", encoded=True),
-                    allow_redirects=False,
-                    timeout=ClientTimeout(
-                        total=None, sock_connect=AGAIN_SECONDS * 5, sock_read=SILENCE_SECONDS
-                    ),
-                ) as response:
-                    if response.status != 200:
-                        content = await _whole(response)
-                        raise failure_of(refusal_of(response.status, content), base=self._base)
-                    yield [GAP] if again else []
-                    again, reader = True, EventReader()
-                    async for line in response.content:
-                        event = self._read(reader.feed, line)
-                        if event is not None:
-                            yield [event]
+                async with aclosing(self._stream(again=watched)) as stream:
+                    async for events in stream:
+                        here = watched = True
+                        yield events
             except (ClientError, TimeoutError, OSError) as error:
-                if not again:
+                if not watched:
                     raise unreached(self._base, error) from None
-            # The replica drains, or an hour is over: behind a balancer the next one answers.
+            if here:
+                # The replica drains or is gone, or an hour is over: behind a balancer the next one answers.
+                yield [GAP]
             await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _stream(self, *, again: bool) -> AsyncGenerator[Sequence[Event], None]:
+        """One connection's events, after an empty batch once it is there."""
+        timeout = ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS)
+        url = URL(f"{self._base}/admin/v1/events", encoded=True)
+        async with self._session.get(url, allow_redirects=False, timeout=timeout) as response:
+            if again and response.status in BUSY:
+                return
+            if response.status != 200:
+                raise failure_of(refusal_of(response.status, await _whole(response)), base=self._base)
+            yield []
+            reader = EventReader()
+            async for line in response.content:
+                event = self._read(reader.feed, line)
+                if event is not None:
+                    yield [event]
 
     async def _listing(self, path: str, query: Mapping[str, Any]) -> dict[str, Any]:
         given = {name: value for name, value in query.items() if value is not None}

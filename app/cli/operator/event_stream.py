@@ -11,6 +11,9 @@ from app.store.watch import Event
 # A stream says something every 15 s; one that is silent for longer is lost.
 SILENCE_SECONDS: Final = 40.0
 AGAIN_SECONDS: Final = 1.0
+CONNECT_SECONDS: Final = 5.0
+# Answers for which a watch that was there once is tried again: too many watchers, draining, a balancer's own.
+BUSY: Final = frozenset({429, 500, 502, 503, 504})
 # What stands for the time without a stream.
 GAP: Final = Event("dropped", {"count": None, "replica": None, "at": None})
 
