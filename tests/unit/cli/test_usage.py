@@ -13,7 +13,7 @@ from tests.support.planted import Planted
 SECRETS = [*Planted().all_values(), "Bearer abcdefghijklmnopqrstuvwxyz", "pass word with 'quotes' inside it"]
 
 
-@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("secret", SECRETS, ids=[str(number) for number in range(len(SECRETS))])
 @pytest.mark.parametrize(
     "arguments",
     [
