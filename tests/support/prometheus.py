@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import time
@@ -17,6 +16,7 @@ from typing import Any, Self
 import yaml
 
 from app import lifeline
+from tests.support.programs import required
 
 START_SECONDS = 30.0
 
@@ -31,8 +31,7 @@ class Prometheus:
     """
 
     def __init__(self, folder: Path, *, targets: Sequence[str], rules: Sequence[Path]) -> None:
-        program = shutil.which("prometheus")
-        assert program, "prometheus is missing: run 'make system' (it is in Debian's package of that name)"
+        program = required("prometheus", package="prometheus")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]

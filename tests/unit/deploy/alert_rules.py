@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any, Final
 import yaml
 
 from tests.support.page import ROOT
+from tests.support.programs import required
 
 FOLDER: Final = ROOT / "deploy" / "prometheus"
 RULES: Final = FOLDER / "alerts.yml"
@@ -59,8 +59,7 @@ def expressions() -> dict[str, str]:
 
 def promtool(*arguments: str | Path) -> str:
     """Run promtool; fail with what it says when it finds something."""
-    program = shutil.which("promtool")
-    assert program, "promtool is missing: run 'make system' (it is in Debian's package prometheus)"
+    program = required("promtool", package="prometheus")
     done = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
