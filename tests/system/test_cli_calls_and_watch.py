@@ -22,7 +22,7 @@ from tests.support.sinks import ephemeral_keys
 from tests.support.stack import Stack
 from tests.system.commands import WAYS, Commands, Way
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 SHORT = {"model": "gpt-realtime", "expires_after": {"anchor": "created_at", "seconds": 10}}
 
 
@@ -100,24 +100,34 @@ async def lines_until(process: subprocess.Popen[str], enough: Callable[[list[str
     return found
 
 
+async def keep_minting(http: aiohttp.ClientSession, stack: Stack) -> None:
+    """At both replicas, until cancelled: it takes a moment until each knows of a watcher."""
+    while True:
+        for replica in (stack.a, stack.b):
+            await api.minted(http, replica.url, stack.planted.client_key)
+        await asyncio.sleep(0.2)
+
+
+def told(name: str, lines: list[str]) -> bool:
+    """Whether an event of this name is among the lines."""
+    return any(f'"event":"{name}"' in line for line in lines)
+
+
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_watch_tells_mints_relays_failures_and_expiries_of_every_replica(
     cloakroom: Commands, stack: Stack, http: aiohttp.ClientSession, way: Way
 ) -> None:
-    before = read_unverified(await mint(http, stack, SHORT)).id
+    longer = {"model": "gpt-realtime", "expires_after": {"anchor": "created_at", "seconds": 20}}
+    before = read_unverified(await mint(http, stack, longer)).id
     process = cloakroom.start("handles", "watch", "--json", "-q", way=way)
-    stop = asyncio.Event()
-
-    async def keep_minting() -> str:
-        """Until the watch is known to every replica, so that nothing is asked before it can be seen."""
-        while not stop.is_set():
-            await mint(http, stack)
-            await asyncio.sleep(0.2)
-        return "done"
-
-    minting = asyncio.create_task(keep_minting())
+    minting = asyncio.create_task(keep_minting(http, stack))
     try:
-        await lines_until(process, lambda lines: any('"event":"mint"' in line for line in lines))
+        await lines_until(
+            process,
+            lambda lines: all(
+                any(f'"{name}"' in line for line in lines) for name in ("replica-a", "replica-b")
+            ),
+        )
         handle = await mint(http, stack, SHORT)
         call_id = await api.called(http, stack.b.url, handle)
         refused = await api.relay(http, stack.b.url, handle)
@@ -140,8 +150,7 @@ async def test_a_watch_tells_mints_relays_failures_and_expiries_of_every_replica
             )
         )
     finally:
-        stop.set()
-        await minting
+        minting.cancel()
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
@@ -178,6 +187,25 @@ async def test_a_watch_shows_a_live_view_on_a_terminal_and_ends_with_ctrl_c(
     os.close(master)
     assert "watching http://127.0.0.1" in shown
     cloakroom.assert_harmless(shown)
+
+
+async def test_a_watch_outlives_its_replica_and_says_that_something_is_missing(
+    cloakroom: Commands, stack: Stack, http: aiohttp.ClientSession
+) -> None:
+    first = stack.replica("replica-c")
+    process = cloakroom.start("handles", "watch", "--json", "-q", CLOAKROOM_ADMIN_URL=first.url)
+    minting = asyncio.create_task(keep_minting(http, stack))
+    try:
+        await lines_until(process, lambda lines: told("mint", lines))
+        await asyncio.to_thread(first.stop)
+        await lines_until(process, lambda lines: told("dropped", lines))
+        await asyncio.to_thread(stack.replica, "replica-d", CLOAKROOM_PORT=first.url.rpartition(":")[2])
+        await lines_until(process, lambda lines: told("mint", lines))
+    finally:
+        minting.cancel()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
 
 
 @pytest.mark.parametrize("way", WAYS)
