@@ -71,7 +71,7 @@ class OpenAI:
     def hangup_request(self, deployment: Deployment, call_id: str) -> UpstreamRequest:
         return UpstreamRequest(
             url=f"{deployment.base_url}/realtime/calls/{call_id}/hangup",
-            # A type without a body, as OpenAI's own SDK sends it; aiohttp would call it an octet stream.
+            # A type without a body, as OpenAI's own SDK sends it.
             headers={**self.credential(deployment), "Content-Type": JSON_TYPE, "Accept": JSON_TYPE},
             body=b"",
         )
