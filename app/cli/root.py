@@ -17,8 +17,60 @@ _HANDLES: Final = "app.cli.handles"
 _CALLS: Final = "app.cli.calls"
 
 
-def build() -> App:
-    """Return the command line; ``result_action`` makes a command's integer the exit status."""
+_COMMANDS: Final = (
+    ("", "serve", "app.cli.serve:serve", "Run one replica, as in production, until SIGTERM."),
+    (
+        "",
+        "dev",
+        "app.cli.dev.command:dev",
+        "Run replicas, a store and a provider on this machine, to try things out.",
+    ),
+    (
+        "",
+        "doctor",
+        "app.cli.doctor.command:doctor",
+        "Check settings, store and providers, and say how to mend what is wrong.",
+    ),
+    ("handles", "list", f"{_HANDLES}.list_command:list_handles", "Which are alive, and whose they are."),
+    (
+        "handles",
+        "show",
+        f"{_HANDLES}.show_command:show_handle",
+        "One handle's whole story, and why it fails.",
+    ),
+    (
+        "handles",
+        "revoke",
+        f"{_HANDLES}.revoke_command:revoke_handles",
+        "Stop handles at every replica, at once.",
+    ),
+    (
+        "handles",
+        "watch",
+        f"{_HANDLES}.watch_command:watch_handles",
+        "Mints, relays, expiries, failures: live.",
+    ),
+    ("calls", "list", f"{_CALLS}.list_command:list_calls", "Which calls were made, the latest first."),
+    ("calls", "show", f"{_CALLS}.show_command:show_call", "One call: whose, through what, and its end."),
+    ("calls", "hangup", f"{_CALLS}.hangup_command:hang_up_call", "End a call at its provider."),
+    ("config", "show", "app.cli.config.show_command:show_config", "The settings in force, secrets masked."),
+    ("config", "schema", "app.cli.config.schema_command:print_schema", "The JSON schema of the YAML file."),
+    ("keys", "new", "app.cli.keys_new:new", "Make the secrets that a replica needs."),
+    ("keys", "check", "app.cli.keys_check:check", "Look at secrets before they are put to use."),
+)
+_GROUPS: Final = {
+    "handles": "List, show, revoke and watch handles, for operators.",
+    "calls": "List, show and hang up calls, for operators.",
+    "config": "Show the settings in force, masked, and the schema of the file.",
+    "keys": "Make and check the service's own secrets.",
+}
+
+
+def build(*, listing: bool = False) -> App:
+    """Return the command line; ``result_action`` makes a command's integer the exit status.
+
+    ``listing``: the commands are only told of, each in a line; else each has its own docstring for its help.
+    """
     root = App(
         name="cloakroom",
         help="Ephemeral-key broker and SDP relay for realtime voice.",
@@ -27,47 +79,18 @@ def build() -> App:
         error_formatter=usage_error,
     )
     root.register_install_completion_command(help="Install completion for this shell: bash, zsh or fish.")
-    root.command(
-        "app.cli.serve:serve", name="serve", help="Run one replica, as in production, until SIGTERM."
-    )
-    root.command(
-        "app.cli.dev.command:dev",
-        name="dev",
-        help="Run replicas, a store and a provider on this machine, to try things out.",
-    )
-    root.command(
-        "app.cli.doctor.command:doctor",
-        name="doctor",
-        help="Check settings, store and providers, and say how to mend what is wrong.",
-    )
-    root.command(_handles())
-    root.command(_calls())
-    config = App(name="config", help="Show the settings in force, masked, and the schema of the file.")
-    config.command("app.cli.config.show_command:show_config", name="show")
-    config.command("app.cli.config.schema_command:print_schema", name="schema")
-    root.command(config)
-    keys = App(name="keys", help="Make and check the service's own secrets.")
-    keys.command("app.cli.keys_new:new", name="new")
-    keys.command("app.cli.keys_check:check", name="check")
-    root.command(keys)
+    groups = {"": root} | {name: App(name=name, help=text) for name, text in _GROUPS.items()}
+    for group, name, place, text in _COMMANDS:
+        groups[group].command(place, name=name, help=text if listing else None)
+    for name in _GROUPS:
+        root.command(groups[name])
     return root
 
 
-def _handles() -> App:
-    handles = App(name="handles", help="List, show, revoke and watch handles, for operators.")
-    handles.command(f"{_HANDLES}.list_command:list_handles", name="list")
-    handles.command(f"{_HANDLES}.show_command:show_handle", name="show")
-    handles.command(f"{_HANDLES}.revoke_command:revoke_handles", name="revoke")
-    handles.command(f"{_HANDLES}.watch_command:watch_handles", name="watch")
-    return handles
-
-
-def _calls() -> App:
-    calls = App(name="calls", help="List, show and hang up calls, for operators.")
-    calls.command(f"{_CALLS}.list_command:list_calls", name="list")
-    calls.command(f"{_CALLS}.show_command:show_call", name="show")
-    calls.command(f"{_CALLS}.hangup_command:hang_up_call", name="hangup")
-    return calls
+def _only_lists(argv: Sequence[str]) -> bool:
+    """Whether no command is chosen yet: what follows can only be the list of them."""
+    words = [argument for argument in argv if not argument.startswith("-")]
+    return not words or (len(words) == 1 and words[0] in _GROUPS)
 
 
 def run(argv: Sequence[str] | None = None) -> int:
@@ -75,8 +98,9 @@ def run(argv: Sequence[str] | None = None) -> int:
 
     ``argv`` is without the program's name; None takes the process's own.
     """
+    arguments = sys.argv[1:] if argv is None else argv
     try:
-        status: int = build()(with_ids_for_arguments(sys.argv[1:] if argv is None else argv))
+        status: int = build(listing=_only_lists(arguments))(with_ids_for_arguments(arguments))
     except CliFailure as failure:
         tell(f"cloakroom: {failure}")
         return failure.status
