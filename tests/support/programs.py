@@ -1,4 +1,4 @@
-"""Programs that PyPI does not have: on CI a missing one is a failure, elsewhere a skip with what to install."""
+"""Programs that PyPI does not have: a missing one fails on CI, elsewhere it is a skip with its reason."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -73,7 +74,7 @@ def test_a_locked_field_has_its_value_or_the_request_is_refused(
     session: dict[str, Any], locked: dict[str, Any]
 ) -> None:
     refusal: InvalidRequest | None = None
-    result: dict[str, Any] = {}
+    result: Mapping[str, Any] = {}
     try:
         result = under_policy(ModelPolicy(locked=locked), session)
     except InvalidRequest as refused:

@@ -7,9 +7,9 @@ from typing import Final
 
 from app.cli.columns import Column
 from app.cli.listing import Shape
-from app.cli.operator.documents import call_document
 from app.cli.times import ago
 from app.models import CallRecord
+from app.operations.documents import call_document
 
 STATE_STYLES: Final = {"open": "green", "ended": "dim"}
 

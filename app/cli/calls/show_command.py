@@ -12,13 +12,13 @@ from rich.text import Text
 from app.cli.calls.rows import STATE_STYLES
 from app.cli.columns import print_lines
 from app.cli.failure import EXIT_DONE, CliFailure
-from app.cli.operator.documents import call_document
 from app.cli.output import document, printable, write
 from app.cli.pasted import read_call_id
 from app.cli.running import operate
 from app.cli.target import NOWHERE_ELSE, Target
 from app.cli.times import ago, utc
 from app.models import CallRecord
+from app.operations.documents import call_document
 
 if TYPE_CHECKING:
     from app.cli.operator.base import Operator

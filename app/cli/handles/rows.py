@@ -7,8 +7,8 @@ from typing import Final
 
 from app.cli.columns import Column
 from app.cli.listing import Shape
-from app.cli.operator.documents import handle_document
 from app.cli.times import ago, span
+from app.operations.documents import handle_document
 from app.store.views import HandleView
 
 STATE_STYLES: Final = {"live": "green", "spent": "yellow", "revoked": "red"}

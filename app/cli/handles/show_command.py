@@ -45,9 +45,9 @@ def show_handle(
         if story is None:
             raise CliFailure(gone(unverified, now), status=EXIT_FAILED)
         if as_document:
-            from app.cli.operator.documents import story_document
+            from app.operations.documents import story_document
 
-            write(document(story_document(story)))
+            write(document(story_document(story.handle, story.calls)))
         elif quiet:
             write(f"{story.handle.state}\n")
         else:

@@ -1,4 +1,4 @@
-"""Handles and calls as JSON in the admin API's shapes, written and read; the same whichever way they came.
+"""Reads handles and calls from the admin API's JSON; ``app.operations.documents`` writes it.
 
 Times are epoch seconds, life is seconds.
 """
@@ -10,73 +10,6 @@ from typing import Any
 from app.cli.operator.base import HandleStory
 from app.models import CallRecord
 from app.store.views import HandleView, RelayNote
-
-
-def handle_document(view: HandleView) -> dict[str, Any]:
-    """A handle as a listing tells it."""
-    return {
-        "object": "handle",
-        "id": view.id,
-        "state": view.state,
-        "model": view.model,
-        "deployment": view.deployment,
-        "provider": view.provider,
-        "family": view.family,
-        "client": view.client,
-        "subject": view.subject or None,
-        "origin": view.origin or None,
-        "minted_at": view.minted_at,
-        "minted_by": view.minted_by,
-        "expires_at": view.expires_at,
-        "seconds_left": view.life,
-        "max_calls": view.max_calls or None,
-        "calls": view.calls,
-        "uses_left": view.uses_left,
-        "last_call_at": view.last_call_at,
-        "last_call_by": view.last_call_by or None,
-        "revoked_at": view.revoked_at,
-        "revoked_by": view.revoked_by or None,
-        "refusals": view.refusals,
-        "last_refusal": _refusal(view.last_refusal),
-    }
-
-
-def story_document(story: HandleStory) -> dict[str, Any]:
-    """A handle with its relays, and their calls where these are still on record."""
-    relays = []
-    for note in story.handle.relays:
-        call = story.calls.get(note.call_id)
-        relays.append(
-            {
-                "at": note.at,
-                "outcome": note.outcome,
-                "call_id": note.call_id or None,
-                "call": call_document(call) if call is not None else None,
-            }
-        )
-    return {**handle_document(story.handle), "relays_count": story.handle.relays_count, "relays": relays}
-
-
-def call_document(call: CallRecord) -> dict[str, Any]:
-    """A call. ``open``: nobody hung up here; it may have ended by itself."""
-    return {
-        "object": "call",
-        "id": call.id,
-        "state": "ended" if call.ended_at is not None else "open",
-        "handle": call.handle,
-        "deployment": call.deployment,
-        "model": call.model,
-        "client": call.client,
-        "subject": call.subject or None,
-        "relayed_at": call.relayed_at,
-        "relayed_by": call.relayed_by,
-        "ended_at": call.ended_at,
-        "ended_by": call.ended_by or None,
-    }
-
-
-def _refusal(note: RelayNote | None) -> dict[str, Any] | None:
-    return {"at": note.at, "code": note.outcome} if note is not None else None
 
 
 def read_handle(found: dict[str, Any]) -> HandleView:

@@ -9,15 +9,9 @@ import pytest
 from app.cli.handles.show_command import gone
 from app.cli.handles.story import story_lines, verdict
 from app.cli.operator.base import HandleStory
-from app.cli.operator.documents import (
-    call_document,
-    handle_document,
-    read_call,
-    read_handle,
-    read_story,
-    story_document,
-)
+from app.cli.operator.documents import read_call, read_handle, read_story
 from app.cli.pasted import UnverifiedHandle
+from app.operations.documents import call_document, handle_document, story_document
 from app.store.views import RelayNote
 from tests.unit.cli.values import HANDLE_ID, NOW, call, view
 
@@ -96,7 +90,7 @@ def test_json_is_read_back_as_it_was_written() -> None:
         view(relays=RELAYS[:2], relays_count=2, refusals=1, last_refusal=RelayNote(5, "handle_spent")),
         {"rtc_1": call()},
     )
-    assert read_story(story_document(full)) == full
+    assert read_story(story_document(full.handle, full.calls)) == full
     bare = view(max_calls=0, calls=0, subject="", origin="", last_call_at=None, last_call_by="")
     assert read_handle(handle_document(bare)) == bare
     for one in (call(), call(subject="", ended_at=7, ended_by="replica-a")):
