@@ -39,7 +39,7 @@ run: $(STAMP) ## two replicas, a real store and a provider in a box; Ctrl-C ends
 	@$(BIN)/cloakroom dev
 
 test: $(STAMP) system ## run the whole test suite
-	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	@$(BIN)/python -m pytest --numprocesses 4 --dist loadfile
 
 bench: $(STAMP) .bench-venv/.installed ## compare with a bare server and LiteLLM, write docs/performance.md (10 minutes)
 	@sh tests/bench/system_packages.sh

@@ -72,7 +72,8 @@ class Tab:
     async def picture(self, name: str) -> None:
         """Keep a picture of the whole page as an artefact of the run."""
         ARTIFACTS.mkdir(parents=True, exist_ok=True)
-        await self.page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
+        # A page of many screens takes a machine under load more than the ten seconds that a click may take.
+        await self.page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True, timeout=60_000)
 
     def _heard(self, message: ConsoleMessage) -> None:
         if message.type == "error" and not any(part in message.text for part in self._expected):
