@@ -12,7 +12,7 @@ UV_BUILD := $(BIN)/uv pip compile deploy/requirements-build.in --universal --pyt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system run test bench bench-growth lint format types all clean lock
+.PHONY: help setup system run test bench bench-growth bench-profile lint format types all clean lock
 
 help: ## print this help
 	@echo "Cloakroom: ephemeral-key broker and SDP relay for realtime voice"
@@ -41,7 +41,7 @@ run: $(STAMP) ## two replicas, a real store and a provider in a box; Ctrl-C ends
 test: $(STAMP) system ## run the whole test suite
 	@$(BIN)/python -m pytest --numprocesses 4 --dist loadfile
 
-bench: $(STAMP) .bench-venv/.installed ## compare with a bare server and LiteLLM, write docs/performance.md (10 minutes)
+bench: $(STAMP) .bench-venv/.installed ## compare with a bare server and LiteLLM, write docs/performance.md (6 minutes)
 	@sh tests/bench/system_packages.sh
 	@$(BIN)/python -m tests.bench
 	@$(BIN)/python -m tests.bench.report
@@ -49,6 +49,11 @@ bench: $(STAMP) .bench-venv/.installed ## compare with a bare server and LiteLLM
 bench-growth: $(STAMP) ## what a million handles, two replicas and a Cluster cost (5 minutes)
 	@sh tests/bench/system_packages.sh
 	@$(BIN)/python -m tests.bench.growth
+	@$(BIN)/python -m tests.bench.report
+
+bench-profile: $(STAMP) .bench-venv/.installed ## where the time goes: instructions and functions (2 minutes)
+	@sh tests/bench/system_packages.sh
+	@$(BIN)/python -m tests.bench.profile --json tests/bench/results/profile.json
 	@$(BIN)/python -m tests.bench.report
 
 .bench-venv/.installed:

@@ -23,7 +23,7 @@ def facts() -> dict[str, Any]:
     engine = find_engine(os.environ)
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "commit": _commit(),
+        "commit": commit(),
         "machine": {
             "cpus": os.cpu_count(),
             "processor": _field(Path("/proc/cpuinfo"), "model name"),
@@ -43,7 +43,7 @@ def facts() -> dict[str, Any]:
     }
 
 
-def _commit() -> str:
+def commit() -> str:
     """The commit that was measured, marked where the checkout had changes of its own."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         command = ["git", "describe", "--always", "--dirty=+changes", "--abbrev=7"]

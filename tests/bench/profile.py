@@ -4,7 +4,7 @@
     --requests 300    counted of each kind under callgrind
     --seconds 10      of py-spy's sampling of each kind; 0 leaves it out
     --top 15          functions to print
-    --json FILE       the figures, for a page or a comparison
+    --json FILE       the figures; tests/bench/results/profile.json is where docs/performance.md has them from
 
 Instruction counts repeat to about a hundredth, on a busy machine too, so they tell a change of one per cent
 from noise. They are taken with one connection; the shares of time with 32.
@@ -25,6 +25,7 @@ from tests.bench import procfs, pyspy
 from tests.bench.callgrind import counts
 from tests.bench.contenders import Cloakroom, Contender, Floor
 from tests.bench.cpu import level_trips, loads
+from tests.bench.machine import commit
 from tests.bench.nginx import Provider
 from tests.bench.progress import end_on_signals
 from tests.bench.tools import BenchError
@@ -66,6 +67,7 @@ def profile(tree: Path | None, *, requests: int, seconds: int) -> dict[str, Any]
             "cloakroom": counts(start_cloakroom, _few_handles, requests=requests),
         }
     return {
+        "commit": commit(),
         "requests": requests,
         "instructions": {
             name: {kind: asdict(one) for kind, one in kinds.items()} for name, kinds in counted.items()

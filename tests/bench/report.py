@@ -30,14 +30,15 @@ def read(name: str) -> dict[str, Any]:
     """
     path = RESULTS / f"{name}.json"
     if not path.exists():
-        raise BenchError(f"{path} is not there: run 'make bench' and 'make bench-growth' first")
+        raise BenchError(f"{path} is not there: run 'make bench', bench-growth and bench-profile first")
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found
 
 
 def blocks() -> dict[str, Callable[[], str]]:
     """Every table by its name."""
-    bench, grown, before = read("bench"), read("growth"), read("before")
+    bench, grown = read("bench"), read("growth")
+    before, profile = read("before"), read("profile")
     return {
         "setup": lambda: tables.setup(bench),
         "goals": lambda: tables.goal_table(bench, grown),
@@ -48,8 +49,9 @@ def blocks() -> dict[str, Callable[[], str]]:
         "operators": lambda: growth_tables.operators(grown),
         "topologies": lambda: growth_tables.topologies(grown),
         "commands": lambda: growth_tables.commands(grown),
-        "before": lambda: tables.before(before),
-        "hot-before": lambda: tables.hot_functions(before),
+        "optimised": lambda: tables.optimised(before, bench, profile),
+        "hot-before": lambda: tables.hot_functions(before["profile"]),
+        "hot-after": lambda: tables.hot_functions(profile),
         **capacity_blocks(bench, grown),
     }
 

@@ -9,6 +9,7 @@ from tests.bench.goals import MEGABYTE, goals
 from tests.bench.plots import NAMES
 
 KINDS: Final = ("mint, limited", "mint", "relay")
+_BESIDE: Final = ("cloakroom", "floor")
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -90,27 +91,30 @@ def setup(bench: Mapping[str, Any]) -> str:
     )
 
 
-def before(told: Mapping[str, Any]) -> str:
-    """The figures of the commit before the optimisations."""
-    counted, cpu = told["profile"]["instructions"], told["cpu"]
+def optimised(old: Mapping[str, Any], bench: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Instructions and CPU before the optimisations and after them, each over its own floor."""
+    were, are = old["profile"]["instructions"], new["instructions"]
     rows = []
     for kind in KINDS:
-        ours, floor = (counted[name][kind]["instructions"] for name in ("cloakroom", "floor"))
-        mine, bare = (cpu[name][kind]["cpu_us"] for name in ("cloakroom", "floor"))
-        rows.append(
-            (
-                kind,
-                *(f"{ours:,.0f}", f"{floor:,.0f}", f"{ours / floor:.2f}"),
-                *(f"{mine:.0f}", f"{bare:.0f}", f"{mine / bare:.2f}"),
-            )
-        )
-    head = ("", "instructions", "the floor's", "ratio", "CPU us", "the floor's", "ratio")
-    return f"Commit `{told['commit']}`:\n\n{markdown(head, rows)}"
+        counted = [found[name][kind]["instructions"] for found in (were, are) for name in _BESIDE]
+        timed = [old["cpu"][name][kind]["cpu_us"] for name in _BESIDE]
+        timed += [bench["servers"][name]["runs"][kind]["32"]["cpu_us"] for name in _BESIDE]
+        rows.append((kind, *_over_floor(counted[:2]), *_over_floor(counted[2:]), _ratios(timed)))
+    head = ("", "instructions before", "x floor", "after", "x floor", "CPU x floor, before and after")
+    return f"Commits `{old['commit']}` and `{new['commit']}`:\n\n{markdown(head, rows)}"
 
 
-def hot_functions(told: Mapping[str, Any], *, top: int = 12) -> str:
+def _over_floor(pair: Sequence[float]) -> tuple[str, str]:
+    return f"{pair[0]:,.0f}", f"{pair[0] / pair[1]:.2f}"
+
+
+def _ratios(timed: Sequence[float]) -> str:
+    return f"{timed[0] / timed[1]:.2f}, {timed[2] / timed[3]:.2f}"
+
+
+def hot_functions(told: Mapping[str, Any], *, top: int = 10) -> str:
     """Where py-spy found a relay's and a mint's time, by Python function."""
-    shares = told["profile"]["time"]
+    shares = told["time"]
     rows = []
     kinds = ("mint", "relay")
     for place in range(top):
