@@ -209,6 +209,30 @@ async def test_a_watch_outlives_its_replica_and_says_that_something_is_missing(
 
 
 @pytest.mark.parametrize("way", WAYS)
+async def test_a_watch_tells_what_was_revoked_whichever_way(
+    cloakroom: Commands, stack: Stack, http: aiohttp.ClientSession, way: Way
+) -> None:
+    process = cloakroom.start("handles", "watch", "--json", "-q", way="direct" if way == "api" else "api")
+    minting = asyncio.create_task(keep_minting(http, stack))
+    try:
+        await lines_until(process, lambda lines: told("mint", lines))
+        handle_id = read_unverified(await mint(http, stack)).id
+        await asyncio.to_thread(cloakroom.run, "handles", "revoke", handle_id, way=way)
+        one = json.loads((await lines_until(process, lambda lines: told("revoke", lines)))[-1])
+        minting.cancel()
+        await asyncio.to_thread(cloakroom.run, "handles", "revoke", "--client", "shop", "--yes", way=way)
+        many = json.loads((await lines_until(process, lambda lines: told("revoke", lines)))[-1])
+    finally:
+        minting.cancel()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=PATIENCE)
+    assert (one["handle"], one["revoked"], one["outcome"]) == (handle_id, 1, "revoked")
+    assert many["client"] == "shop"
+    assert many["revoked"] >= 1
+    assert one["by"] == many["by"] != ""
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_a_watch_ends_by_itself_after_its_seconds(cloakroom: Commands, way: Way) -> None:
     done = cloakroom.run("handles", "watch", "--seconds", "0.5", way=way)
     assert done.status == 0

@@ -18,6 +18,7 @@ from app.store.calls import CallStore
 from app.store.connection import StoreConnection
 from app.store.directory import HandleDirectory
 from app.store.driver import connect
+from app.store.events import EventFeed
 from app.store.faults import fault_of
 from app.store.views import CallFilter, HandleFilter, HandleView, Page, Revoked
 from app.store.watch import Event, Watch
@@ -45,6 +46,8 @@ class DirectStore:
         self._connection = connection
         self._directory = HandleDirectory(connection)
         self._calls = CallStore(connection, retention=_RETENTION)
+        # Whoever watches sees what is revoked past the replicas, too.
+        self._feed = EventFeed(connection, replica=_CLIENT)
         self._shown = shown
         self._by = by
 
@@ -64,12 +67,19 @@ class DirectStore:
 
     async def revoke(self, handle_id: str) -> RevokeOutcome:
         outcome = await self._ask(self._directory.revoke(handle_id, by=self._by, now=time.time()))
+        if outcome == "revoked":
+            self._tell_revoked(1, handle=handle_id)
         return "already_revoked" if outcome == "already" else outcome
 
     async def revoke_step(self, wanted: HandleFilter, *, cursor: str | None) -> Revoked:
-        return await self._ask(
+        done = await self._ask(
             self._directory.revoke_page(wanted, by=self._by, now=time.time(), cursor=cursor)
         )
+        if done.revoked:
+            self._tell_revoked(
+                done.revoked, client=wanted.client, model=wanted.model, deployment=wanted.deployment
+            )
+        return done
 
     async def call(self, call_id: str) -> CallRecord | None:
         return await self._ask(self._calls.get(call_id))
@@ -92,6 +102,13 @@ class DirectStore:
                     yield await watch.next(seconds=_TICK_SECONDS)
         except StoreUnavailable as error:
             self._fail(error)
+
+    async def close(self) -> None:
+        """Let the watchers know what is still to be told."""
+        await self._feed.close()
+
+    def _tell_revoked(self, count: int, **which: str | None) -> None:
+        self._feed.offer("revoke", {"outcome": "revoked", "revoked": count, "by": self._by, **which})
 
     async def _ask(self, work: Awaitable[T]) -> T:
         try:
@@ -128,9 +145,11 @@ async def open_store(url: str, *, timeout: float) -> AsyncIterator[DirectStore]:
     except ValueError as error:
         raise CliFailure(f"the store's address is not usable: {error}", status=EXIT_REFUSED) from None
     connection = StoreConnection(client, replica=_CLIENT, timeout=timeout, max_connections=_CONNECTIONS)
+    store = DirectStore(connection, shown=address.shown, by=f"cli:{_user()}")
     try:
-        yield DirectStore(connection, shown=address.shown, by=f"cli:{_user()}")
+        yield store
     finally:
+        await store.close()
         await connection.close()
 
 
