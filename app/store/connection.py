@@ -21,7 +21,7 @@ from app.errors import StoreUnavailable
 from app.redaction import one_safe_line
 from app.store import keys
 from app.store.driver import Client, close, subscription
-from app.store.executor import Command, executor_for
+from app.store.execution import Command, executor_for
 from app.store.faults import DRIVER_ERRORS
 from app.store.scripts import Script
 

@@ -52,6 +52,8 @@ def connect(address: StoreAddress, *, replica: str, timeout: float, max_connecti
     if address.kind == "memory":
         return _memory()
     if address.kind == "cluster":
+        # What goes the driver's way is seldom, and a silent node must not keep it from asking the next.
+        options["socket_timeout"] = timeout
         nodes = [ClusterNode(host, port) for host, port in address.hosts]
         return RedisCluster(startup_nodes=nodes, ssl=address.tls, max_connections=max_connections, **options)
     if address.kind == "sentinel":

@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from tests.bench import procfs, wrk
-from tests.bench.cluster import cluster
 from tests.bench.contenders import Cloakroom
 from tests.bench.cpu import HANDLES, KINDS
 from tests.bench.wrk import Load
+from tests.support.cluster import real_cluster
 from tests.support.planted import Planted
 
 _CONNECTIONS: Final = 32
@@ -98,12 +98,12 @@ def with_two_replicas(where: dict[str, Any], rounds: int, *, store: int) -> dict
 def on_a_cluster(where: dict[str, Any], rounds: int, *, store: int) -> dict[str, Any]:
     """One replica on the single server, and one on a Cluster of three."""
     others = procfs.split_cpus()[1]
-    with cluster() as (url, nodes):
-        for node in nodes:
+    with real_cluster() as cluster:
+        for node in cluster.primaries:
             procfs.pin(node.pid, others)
         with (
             Cloakroom(**where, name="single") as single,
-            Cloakroom(**{**where, "redis": url}, name="cluster") as clustered,
+            Cloakroom(**{**where, "redis": cluster.url}, name="cluster") as clustered,
         ):
-            pids = [node.pid for node in nodes]
+            pids = [node.pid for node in cluster.primaries]
             return _compare({"single": ((single,), (store,)), "cluster": ((clustered,), pids)}, rounds)

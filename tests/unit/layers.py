@@ -64,8 +64,7 @@ ONLY: Final[Mapping[str, frozenset[str]]] = {
     "redis": frozenset(
         {
             "app.store.driver",
-            "app.store.executor",
-            "app.store.wire",
+            "app.store.execution",
             "app.store.connection",
             "app.store.faults",
             "app.store.inspection",

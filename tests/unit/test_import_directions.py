@@ -101,8 +101,8 @@ def test_a_breach_in_a_file_is_found_however_it_is_written(tmp_path: Path) -> No
         "app.upstream imports app.store, which is beside or above it",
         "app.upstream.base imports app.store.handles, which is beside or above it",
         "app.web.cors imports redis, but it is pure",
-        "app.web.cors imports redis: only app.store.connection, app.store.driver, app.store.executor, "
-        "app.store.faults, app.store.inspection, app.store.wire may",
+        "app.web.cors imports redis: only app.store.connection, app.store.driver, app.store.execution, "
+        "app.store.faults, app.store.inspection may",
     ]
 
 
