@@ -20,6 +20,7 @@ import redis
 
 from app.store.engine import LocalEngine
 from tests.bench import machine, procfs, trips
+from tests.bench.beside import LongestCommand, beside_operator
 from tests.bench.contenders import Cloakroom, Contender, Floor
 from tests.bench.cpu import KINDS, level_trips, loads
 from tests.bench.fill import fill
@@ -72,8 +73,15 @@ class Grown:
         }
         found["footprint"] = footprint(self._store, cloakroom, self._cloakroom.log, work["cloakroom"])
         found["runs"] = self._runs(work, rounds)
-        found["operations"] = {**operations(self._engine.url), **operator_times(self._cloakroom)}
+        with LongestCommand(self._engine.url) as longest:
+            found["operations"] = {**operations(self._engine.url), **operator_times(self._cloakroom)}
+        found["operations"]["longest_command_ms"] = longest.milliseconds
         return found
+
+    def beside_operator(self) -> dict[str, Any]:
+        """Requests while an operator lists everything that is there."""
+        work = loads(self._cloakroom)
+        return beside_operator(self._cloakroom, work, connections=_CONNECTIONS, cpus=self._others)
 
     def _runs(self, work: dict[str, Any], rounds: int) -> dict[str, Any]:
         taken: dict[tuple[str, str], list[tuple[Sample, float]]] = {}
@@ -113,7 +121,7 @@ def grow(sizes: tuple[int, ...], rounds: int) -> dict[str, Any]:
     """
     mine, others = procfs.split_cpus()
     os.sched_setaffinity(0, others)
-    progress = Progress(len(sizes) + 2)
+    progress = Progress(len(sizes) + 3)
     with LocalEngine() as engine, Provider(cpus=others) as provider:
         procfs.pin(engine.pid, others)
         where: dict[str, Any] = {"provider": provider.url, "redis": engine.url, "cpus": mine}
@@ -124,11 +132,13 @@ def grow(sizes: tuple[int, ...], rounds: int) -> dict[str, Any]:
             for size in sizes:
                 progress.step(f"{size:,} live handles")
                 found.append(grown.at(size, rounds))
+            progress.step("beside an operator")
+            beside = grown.beside_operator()
         progress.step("two replicas")
         replicas = with_two_replicas(where, rounds, store=engine.pid)
         progress.step("a Cluster of three")
         clustered = on_a_cluster(where, rounds, store=engine.pid)
-    return {**machine.facts(), "sizes": found, "replicas": replicas, "cluster": clustered}
+    return {**machine.facts(), "sizes": found, "beside": beside, "replicas": replicas, "cluster": clustered}
 
 
 def main(arguments: list[str] | None = None) -> int:

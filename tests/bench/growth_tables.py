@@ -50,6 +50,7 @@ def operators(grown: Mapping[str, Any]) -> str:
                 f"{asked['revoke_one_ms']:.2f}",
                 f"{asked['revoke_client_ms']:,.1f} ({asked['revoked_of_client']:,.0f})",
                 f"{asked['revoke_longest_page_ms']:.1f}",
+                f"{asked['longest_command_ms']:.1f}",
                 f"{asked['admin_page_ms']:.1f}",
                 f"{asked['command_list_ms']:,.0f}",
                 f"{asked['command_revoke_ms']:,.0f} ({asked['command_revoked']:,.0f})",
@@ -62,11 +63,30 @@ def operators(grown: Mapping[str, Any]) -> str:
         "revoke one",
         "revoke a client (handles)",
         "its longest step",
+        "longest command in Redis",
         "page by the admin API",
         "`cloakroom handles list`",
         "`cloakroom handles revoke --client` (handles)",
     )
     return markdown(head, rows)
+
+
+def beside(grown: Mapping[str, Any]) -> str:
+    """Requests alone, and while an operator lists all handles through the same replica."""
+    rows = []
+    for kind, ways in grown["beside"].items():
+        for way, title in (("alone", "nobody asks"), ("beside", "somebody lists all handles")):
+            told = ways[way]
+            rows.append(
+                (
+                    f"{kind}: {title}",
+                    f"{told['cpu_us']:.0f}",
+                    f"{told['per_second']:,.0f}",
+                    f"{told['p50_ms']:.1f} / {told['p99_ms']:.1f}",
+                    str(told["failed"]),
+                )
+            )
+    return markdown(("", "CPU us a request", "requests/s", "p50 / p99, ms", "failed"), rows)
 
 
 def topologies(grown: Mapping[str, Any]) -> str:

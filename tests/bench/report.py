@@ -47,6 +47,7 @@ def blocks() -> dict[str, Callable[[], str]]:
         "memory": lambda: tables.memory(bench),
         "growth": lambda: growth_tables.growth(grown),
         "operators": lambda: growth_tables.operators(grown),
+        "beside": lambda: growth_tables.beside(grown),
         "topologies": lambda: growth_tables.topologies(grown),
         "commands": lambda: growth_tables.commands(grown),
         "optimised": lambda: tables.optimised(before, bench, profile),

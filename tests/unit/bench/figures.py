@@ -65,6 +65,7 @@ def size(handles: int, *, bytes_per_handle: float = 650.0, relay_trips: float = 
             "revoke_client_ms": 90.0,
             "revoked_of_client": 10_000.0,
             "revoke_longest_page_ms": 9.0,
+            "longest_command_ms": 1.2,
             "admin_page_ms": 6.0,
             "command_list_ms": 300.0,
             "command_revoke_ms": 900.0,
@@ -74,4 +75,7 @@ def size(handles: int, *, bytes_per_handle: float = 650.0, relay_trips: float = 
 
 
 def grown(**last: Any) -> dict[str, Any]:
-    return {"sizes": [size(1, bytes_per_handle=3900.0), size(1_000_000, **last)]}
+    beside = {
+        kind: {"alone": run(240.0), "beside": run(260.0)} for kind in ("mint, limited", "mint", "relay")
+    }
+    return {"sizes": [size(1, bytes_per_handle=3900.0), size(1_000_000, **last)], "beside": beside}

@@ -27,7 +27,7 @@ def test_a_block_that_nobody_makes_is_an_error_that_names_those_there_are() -> N
 def test_every_row_of_a_table_has_as_many_cells_as_its_head() -> None:
     bench, grown = figures.bench(), figures.grown()
     made = [table(bench) for table in (tables.servers, tables.latencies, tables.memory)]
-    made += [table(grown) for table in (growth_tables.growth, growth_tables.operators)]
+    made += [table(grown) for table in (growth_tables.growth, growth_tables.operators, growth_tables.beside)]
     for table in made:
         assert len({line.count(" | ") for line in table.splitlines() if not line.startswith("|-")}) == 1
 
