@@ -17,7 +17,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 from tests.bench.population import Demand, Habits, simulate, waits
-from tests.bench.tools import BenchError
+from tests.bench.progress import run_to_end
 
 USERS: Final = (1_000, 100_000, 10_000_000)
 SEED: Final = 20_261_121
@@ -145,7 +145,7 @@ def _sized(users: int, demand: Demand, cost: Costs) -> Plan:
     )
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main() -> None:
     # They present what is planned here.
     from tests.bench.plan_tables import assumptions, measured, table
     from tests.bench.report import read
@@ -154,17 +154,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--users", default=",".join(map(str, USERS)))
     for one in fields(Habits):
         parser.add_argument(f"--{one.name.replace('_', '-')}", type=float, default=one.default)
-    chosen = parser.parse_args(arguments)
+    chosen = parser.parse_args()
     habits = Habits(**{one.name: getattr(chosen, one.name) for one in fields(Habits)})
-    try:
-        single, clustered = costs(read("bench"), read("growth"))
-    except BenchError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+    single, clustered = costs(read("bench"), read("growth"))
     plans = [plan(int(users), habits, single, clustered) for users in chosen.users.split(",")]
     sys.stdout.write(f"{assumptions(habits)}\n\n{measured(single, clustered)}\n\n{table(plans)}\n")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_to_end(main))

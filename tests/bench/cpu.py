@@ -25,8 +25,7 @@ from tests.bench import procfs, trips
 from tests.bench.contenders import Cloakroom, Contender, Floor
 from tests.bench.measure import Sample, sample, summary
 from tests.bench.nginx import Provider
-from tests.bench.progress import end_on_signals
-from tests.bench.tools import BenchError
+from tests.bench.progress import run_to_end
 from tests.bench.wrk import Load
 
 KINDS: Final = ("mint, limited", "mint", "relay")
@@ -78,7 +77,7 @@ def level_trips(redis_url: str, floor: Floor, cloakroom: Cloakroom) -> dict[str,
     return found
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench.cpu", description="CPU per request, quickly."
     )
@@ -87,22 +86,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--tree", type=Path, help="another checkout to measure as well")
     parser.add_argument("--json", type=Path, help="write the figures to this file, too")
-    chosen = parser.parse_args(arguments)
-    end_on_signals()
-    try:
-        with servers(chosen.tree) as (_, contenders):
-            samples = _rounds(contenders, chosen.rounds, chosen.seconds, chosen.connections)
-    except BenchError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    chosen = parser.parse_args()
+    with servers(chosen.tree) as (_, contenders):
+        samples = _rounds(contenders, chosen.rounds, chosen.seconds, chosen.connections)
     names = [contender.name for contender in contenders]
     sys.stdout.write("\n".join(table(samples, names)) + "\n")
     if chosen.json:
         found = {name: {kind: summary(samples[kind, name]) for kind in KINDS} for name in names}
         chosen.json.write_text(json.dumps(found, indent=1) + "\n")
-    return 0
 
 
 def _rounds(contenders: list[Contender], rounds: int, seconds: float, connections: int) -> Samples:
@@ -143,4 +134,4 @@ def table(samples: Samples, names: list[str]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_to_end(main))

@@ -29,8 +29,8 @@ from tests.bench.measure import Sample, sample
 from tests.bench.nginx import Provider
 from tests.bench.operations import operations
 from tests.bench.operator import operator_times
-from tests.bench.progress import Progress, end_on_signals
-from tests.bench.tools import RESULTS, BenchError, find
+from tests.bench.progress import Progress, run_to_end
+from tests.bench.tools import RESULTS, find
 from tests.bench.topology import on_a_cluster, with_two_replicas
 
 SIZES: Final = (1, 10_000, 100_000, 1_000_000)
@@ -141,27 +141,18 @@ def grow(sizes: tuple[int, ...], rounds: int) -> dict[str, Any]:
     return {**machine.facts(), "sizes": found, "beside": beside, "replicas": replicas, "cluster": clustered}
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.growth", description="Cost as work grows.")
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="numbers of live handles")
     parser.add_argument("--rounds", type=int, default=3)
-    chosen = parser.parse_args(arguments)
-    end_on_signals()
-    try:
-        for name in ("wrk", "nginx"):
-            find(name)
-        found = grow(tuple(int(size) for size in chosen.sizes.split(",")), chosen.rounds)
-    except BenchError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    except KeyboardInterrupt:
-        sys.stderr.write("\nstopped\n")
-        return 130
+    chosen = parser.parse_args()
+    for name in ("wrk", "nginx"):
+        find(name)
+    found = grow(tuple(int(size) for size in chosen.sizes.split(",")), chosen.rounds)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "growth.json").write_text(json.dumps(found, indent=1) + "\n")
     sys.stderr.write(f"\nwritten: {RESULTS / 'growth.json'}; python -m tests.bench.report makes the pages\n")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_to_end(main))

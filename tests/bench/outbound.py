@@ -27,7 +27,7 @@ from app.upstream.client import UpstreamClient
 from app.upstream.http1_request import target_of, written
 from tests.bench import procfs
 from tests.bench.nginx import Provider
-from tests.bench.tools import BenchError
+from tests.bench.progress import run_to_end
 
 AT_ONCE: Final = 32
 _SECONDS: Final = 10
@@ -135,26 +135,21 @@ async def measure(url: str, *, posts: int, rounds: int) -> dict[str, list[float]
     return found
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench.outbound", description="CPU microseconds of one POST to the provider."
     )
     parser.add_argument("--posts", type=int, default=12_800)
     parser.add_argument("--rounds", type=int, default=5)
-    chosen = parser.parse_args(arguments)
+    chosen = parser.parse_args()
     mine, others = procfs.split_cpus()
-    try:
-        with Provider(cpus=others) as provider:
-            os.sched_setaffinity(0, mine)
-            found = uvloop.run(measure(provider.url, posts=chosen.posts, rounds=chosen.rounds))
-    except BenchError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+    with Provider(cpus=others) as provider:
+        os.sched_setaffinity(0, mine)
+        found = uvloop.run(measure(provider.url, posts=chosen.posts, rounds=chosen.rounds))
     for name, costs in found.items():
         each = " ".join(f"{cost:.1f}" for cost in costs)
         sys.stdout.write(f"{name:16}{statistics.median(costs):8.1f} us   {each}\n")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_to_end(main))

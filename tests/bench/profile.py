@@ -27,8 +27,7 @@ from tests.bench.contenders import Cloakroom, Contender, Floor
 from tests.bench.cpu import level_trips, loads
 from tests.bench.machine import commit
 from tests.bench.nginx import Provider
-from tests.bench.progress import end_on_signals
-from tests.bench.tools import BenchError
+from tests.bench.progress import run_to_end
 from tests.bench.wrk import Load
 
 
@@ -94,7 +93,7 @@ def lines(found: dict[str, Any], top: int) -> list[str]:
     return out
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench.profile", description="Instructions a request, and where they go."
     )
@@ -103,20 +102,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--top", type=int, default=15)
     parser.add_argument("--json", type=Path)
-    chosen = parser.parse_args(arguments)
-    end_on_signals()
+    chosen = parser.parse_args()
     tree = chosen.tree.resolve() if chosen.tree else None
-    try:
-        found = profile(tree, requests=chosen.requests, seconds=chosen.seconds)
-    except BenchError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    found = profile(tree, requests=chosen.requests, seconds=chosen.seconds)
     sys.stdout.write("\n".join(lines(found, chosen.top)) + "\n")
     if chosen.json:
         chosen.json.write_text(json.dumps(_shortened(found, chosen.top * 2), indent=1) + "\n")
-    return 0
 
 
 def _shortened(found: dict[str, Any], top: int) -> dict[str, Any]:
@@ -130,4 +121,4 @@ def _shortened(found: dict[str, Any], top: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_to_end(main))

@@ -1,10 +1,13 @@
-"""Tells on standard error how far a long run has got, and ends it properly on any signal."""
+"""Tells on standard error how far a long run has got, and ends it properly, whatever ends it."""
 
 from __future__ import annotations
 
 import signal
 import sys
 import time
+from collections.abc import Callable
+
+from tests.bench.tools import BenchError
 
 
 class Progress:
@@ -33,7 +36,24 @@ class Progress:
         sys.stderr.flush()
 
 
-def end_on_signals() -> None:
+def run_to_end(program: Callable[[], None]) -> int:
+    """Run a program of the benchmarks; returns its exit status.
+
+    0 when it is done, 1 with the reason on standard error, 130 after Ctrl-C.
+    """
+    _unwind_on_signals()
+    try:
+        program()
+    except BenchError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("\nstopped\n")
+        return 130
+    return 0
+
+
+def _unwind_on_signals() -> None:
     """Let SIGTERM and SIGHUP unwind like Ctrl-C does, so that whatever was started is stopped."""
 
     def stop(number: int, frame: object) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from tests.bench import growth_tables, plots, tables
 from tests.bench.plan_tables import capacity_blocks
+from tests.bench.progress import run_to_end
 from tests.bench.tools import RESULTS, ROOT, BenchError
 
 DOCS: Final = ROOT / "docs"
@@ -83,20 +84,15 @@ def pictures() -> dict[Path, str]:
     }
 
 
-def main() -> int:
-    try:
-        makers = blocks()
-        for name in PAGES:
-            path = DOCS / name
-            path.write_text(filled(path.read_text(encoding="utf-8"), makers))
-        for path, text in pictures().items():
-            path.write_text(text)
-    except BenchError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+def main() -> None:
+    makers = blocks()
+    for name in PAGES:
+        path = DOCS / name
+        path.write_text(filled(path.read_text(encoding="utf-8"), makers))
+    for path, text in pictures().items():
+        path.write_text(text)
     sys.stdout.write("written: docs/performance.md, docs/capacity.md and docs/images/bench-*.svg\n")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_to_end(main))

@@ -56,8 +56,7 @@ class DirectStore:
         if view is None:
             return None
         ids = [note.call_id for note in view.relays if note.call_id]
-        found = [await self._ask(self._calls.get(call_id)) for call_id in ids]
-        return HandleStory(view, {call.id: call for call in found if call is not None})
+        return HandleStory(view, await self._ask(self._calls.get_many(ids)))
 
     async def handles(self, wanted: HandleFilter, *, cursor: str | None, limit: int) -> Page[HandleView]:
         return await self._ask(self._directory.page(wanted, now=time.time(), cursor=cursor, limit=limit))
