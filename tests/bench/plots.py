@@ -11,12 +11,14 @@ NAMES: Final = {"floor": "bare aiohttp", "cloakroom": "Cloakroom", "litellm": "L
 GOAL: Final = 1.25
 _WIDTH: Final = 860
 _ROW: Final = 26
+# Pixels that the words beside a goal's mark take.
+_GOAL_WORDS: Final = 160
 
 
 def cpu(bench: Mapping[str, Any]) -> str:
     """CPU a request: all three servers on one scale, and Cloakroom against the floor on its own."""
     kinds = ("mint, limited", "mint", "relay")
-    canvas = Canvas(_WIDTH, 470, "CPU microseconds a request")
+    canvas = Canvas(_WIDTH, 500, "CPU microseconds a request")
     canvas.text(24, 32, "CPU a request, microseconds, 32 connections (less is better)", size=16, bold=True)
     bottom = _bars(canvas, bench, kinds, ("floor", "cloakroom"), top=64, goal=True)
     _bars(canvas, bench, ("mint", "relay"), ("floor", "cloakroom", "litellm"), top=bottom + 34, goal=False)
@@ -35,7 +37,10 @@ def _bars(
     """Bars of each kind below each other, one for each server; returns where they end."""
     left, right = 230, _WIDTH - 90
     runs = {name: bench["servers"][name]["runs"] for name in names}
-    most = nice_top(max(runs[name][kind]["32"]["cpu_us"] for name in names for kind in kinds))
+    goals = {kind: runs["floor"][kind]["32"]["cpu_us"] * GOAL for kind in kinds if goal}
+    most = nice_top(
+        max(*(runs[name][kind]["32"]["cpu_us"] for name in names for kind in kinds), *goals.values())
+    )
     y = top
     for kind in kinds:
         canvas.text(24, y + 17, kind, bold=True)
@@ -46,10 +51,14 @@ def _bars(
             canvas.bar(left, y + 3, width, _ROW - 8, colour=COLOURS[name])
             canvas.text(left + width + 8, y + 17, f"{value:,.0f}")
             y += _ROW
-        if goal:
-            x = left + (right - left) * runs["floor"][kind]["32"]["cpu_us"] * GOAL / most
+        if kind in goals:
+            x = left + (right - left) * goals[kind] / most
             canvas.line(x, y - _ROW - 2, x, y + 4, colour=INK, width=1.5)
-            canvas.text(x + 6, y + 7, f"goal: {GOAL} times the floor", size=11, colour=FAINT)
+            words = f"goal: {GOAL} times the floor"
+            if x + _GOAL_WORDS < _WIDTH:
+                canvas.text(x + 6, y + 7, words, size=11, colour=FAINT)
+            else:
+                canvas.text(x - 6, y + 7, words, size=11, colour=FAINT, anchor="end")
         y += 18
     return y
 
@@ -103,7 +112,7 @@ def growth(grown: Mapping[str, Any]) -> str:
     for size in sizes:
         canvas.text(x_of(size), bottom + 22, f"{size:,}", colour=FAINT, anchor="middle")
     canvas.text((left + right) / 2, bottom + 44, "live handles", colour=FAINT, anchor="middle")
-    taken: list[float] = []
+    ends: list[tuple[float, str, str]] = []
     for name, kind in (("cloakroom", "relay"), ("cloakroom", "mint"), ("floor", "relay"), ("floor", "mint")):
         points = [
             (x_of(size), bottom - (bottom - top) * each[name][kind]["cpu_us"] / highest)
@@ -112,15 +121,10 @@ def growth(grown: Mapping[str, Any]) -> str:
         canvas.path(points, colour=COLOURS[name])
         for x, y in points:
             canvas.dot(x, y, colour=COLOURS[name], hollow=kind == "mint")
-        label = _free_place(points[-1][1] + 4, taken)
-        canvas.text(right + 14, label, f"{NAMES[name]}, {kind}", colour=COLOURS[name])
+        ends.append((points[-1][1] + 4, f"{NAMES[name]}, {kind}", COLOURS[name]))
+    # Names in the order of their lines, each below the one before where they would touch.
+    place = 0.0
+    for wanted, words, colour in sorted(ends):
+        place = max(wanted, place + 16)
+        canvas.text(right + 14, place, words, colour=colour)
     return canvas.render()
-
-
-def _free_place(wanted: float, taken: list[float]) -> float:
-    """The nearest place for a word's line that no other word has."""
-    place = wanted
-    while any(abs(place - other) < 15 for other in taken):
-        place += 3
-    taken.append(place)
-    return place

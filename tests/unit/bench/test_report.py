@@ -61,6 +61,23 @@ def test_a_longer_bar_costs_more_and_none_leaves_the_picture() -> None:
     assert all(x + width <= 860 for width, x in bars)
 
 
+@pytest.mark.parametrize("ours", [100.0, 240.0, 900.0])
+def test_nothing_of_a_picture_is_cut_off(ours: float) -> None:
+    """Words are taken to be 8 pixels a letter wide, which is more than they are."""
+    told = figures.bench(ours=ours)
+    for picture in (plots.cpu(told), plots.latency(told), plots.growth(figures.grown())):
+        root = ET.fromstring(picture)
+        width, height = (float(root.get(name, "")) for name in ("width", "height"))
+        for words in root.iter("{http://www.w3.org/2000/svg}text"):
+            x, y, long = float(words.get("x", "")), float(words.get("y", "")), len(words.text or "") * 8
+            left = {"start": x, "middle": x - long / 2, "end": x - long}[words.get("text-anchor", "start")]
+            size = float(words.get("font-size", "13"))
+            if size < 16:
+                assert left >= 0, words.text
+                assert left + long <= width, words.text
+            assert size <= y <= height - 4, words.text
+
+
 @pytest.mark.parametrize(("value", "top"), [(0, 1), (0.4, 0.5), (1, 1), (211, 250), (7183, 10_000)])
 def test_an_axis_ends_at_the_next_round_number(value: float, top: float) -> None:
     assert svg.nice_top(value) == pytest.approx(top)
