@@ -96,8 +96,8 @@ class Commands:
     def assert_harmless(self, text: str) -> None:
         for secret in self._stack.planted.all_values():
             assert secret not in text, f"a secret stands in the output: {secret[:6]}..."
-        # Our own hint says "ek_eyJ...".
-        assert not re.search(r"eyJ\w", text), "a handle stands in the output"
+        # Our own hint says "ek_eyJ...", and in an id these letters may stand by chance; none is so long.
+        assert not re.search(r"eyJ[\w-]{20,}", text), "a handle stands in the output"
         assert "Traceback" not in text, text
 
 
