@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from aiohttp import web
-from pydantic import SecretStr
 
 from app.appkeys import (
     CLIENTS,
@@ -28,14 +27,11 @@ from app.appkeys import (
     STORE,
     Lifecycle,
 )
-from app.catalog import Catalog, Choice, Model
-from app.clients import ClientRegistry
 from app.handles import HandleIssuer
 from app.hangup import Hangup
 from app.keyring import parse_sealing_ring, parse_signing_ring
 from app.mint_attempts import MintAttempts
 from app.minting import Minter, MintPolicy
-from app.models import Client, ModelPolicy
 from app.operations.desk import Desk
 from app.ops.metrics import Metrics
 from app.ops.metrics_census import Census
@@ -45,15 +41,10 @@ from app.ops.tracing import PassingOn, Tracing
 from app.relay import Relay, RelayPolicy
 from app.sealing import Sealer
 from app.settings import Settings
-from app.settings.aliases import AnyModelSettings, ModelSettings, choices
-from app.settings.secrets import parse_key_pairs
 from app.settlement import Settlement
-from app.store.address import parse_address
 from app.store.calls import CallStore
 from app.store.census import alive
-from app.store.connection import StoreConnection
 from app.store.directory import HandleDirectory
-from app.store.driver import connect
 from app.store.events import EventFeed
 from app.store.handles import HandleStore
 from app.upstream.client import UpstreamClient
@@ -61,9 +52,8 @@ from app.upstream.providers import PROVIDERS
 from app.web.cors import CorsPolicy
 from app.web.gate import gate
 from app.web.routes import health_routes, operations_routes, routes
-from app.wiring import WiringError, build_deployments, token_keepers
+from app.wiring import build_admins, build_catalog, build_clients, build_store, reveal, token_keepers
 
-MEMORY_URL = "memory://"
 FIRST_TOKEN_SECONDS: Final = 5.0
 
 
@@ -105,7 +95,7 @@ def create_app(
     app[LIFECYCLE] = Lifecycle()
     app[CLIENTS] = build_clients(settings)
     app[HANDLES] = HandleIssuer(
-        parse_signing_ring(_reveal(settings.signing_keys)), prefix=settings.handle_prefix, clock=clock
+        parse_signing_ring(reveal(settings.signing_keys)), prefix=settings.handle_prefix, clock=clock
     )
     app[STORE] = store
     app[DESK] = Desk(
@@ -121,7 +111,7 @@ def create_app(
         handle_store = HandleStore(store, replica=settings.replica)
         directory, call_store = app[DESK].handles, app[DESK].calls
         settlement = Settlement(monotonic)
-        sealer = Sealer(parse_sealing_ring(_reveal(settings.sealing_keys)))
+        sealer = Sealer(parse_sealing_ring(reveal(settings.sealing_keys)))
         keepers = token_keepers(catalog.deployments)
         upstream = UpstreamClient(connect_timeout=settings.connect_timeout_seconds)
         attempts = MintAttempts(
@@ -140,7 +130,7 @@ def create_app(
             policy=MintPolicy(
                 replica=settings.replica,
                 max_calls=settings.handle_max_calls,
-                subject_key=_reveal(settings.subject_key).encode() if settings.subject_key else None,
+                subject_key=reveal(settings.subject_key).encode() if settings.subject_key else None,
             ),
             clock=clock,
             monotonic=monotonic,
@@ -225,90 +215,3 @@ def create_operations_app(app: web.Application) -> web.Application:
 async def _end_watches(app: web.Application) -> None:
     # Before requests in flight are waited for: a watch would last an hour.
     app[DESK].feed.end_watches()
-
-
-def build_clients(settings: Settings) -> ClientRegistry:
-    """The clients of ``CLOAKROOM_API_KEYS``, which may use everything, and those of the YAML file."""
-    pairs = parse_key_pairs(settings.api_keys.get_secret_value()) if settings.api_keys else {}
-    plain = [(Client(name), key) for name, key in pairs.items()]
-    configured = [
-        (
-            Client(
-                name,
-                models=frozenset(client.models) if client.models is not None else None,
-                mints_per_minute=client.mints_per_minute,
-            ),
-            client.api_key.get_secret_value(),
-        )
-        for name, client in settings.clients.items()
-    ]
-    return ClientRegistry([*plain, *configured])
-
-
-def build_admins(settings: Settings) -> ClientRegistry | None:
-    """The operators of ``CLOAKROOM_ADMIN_KEYS``; None where there is none, and then no admin API."""
-    if settings.admin_keys is None:
-        return None
-    pairs = parse_key_pairs(settings.admin_keys.get_secret_value())
-    return ClientRegistry([(Client(name), key) for name, key in pairs.items()])
-
-
-def build_catalog(settings: Settings, *, clock: Callable[[], float] = time.time) -> Catalog:
-    """The models of the settings over their deployments.
-
-    Raises:
-        WiringError: a deployment cannot be built.
-    """
-    deployments = build_deployments(settings, clock=clock)
-    models = {alias: build_model(entry) for alias, entry in settings.models.items()}
-    return Catalog(deployments, models, default_model=settings.default_model)
-
-
-def build_model(entry: AnyModelSettings) -> Model:
-    """One alias with its deployments and its policy."""
-    found = tuple(Choice(choice.deployment, choice.priority, choice.weight) for choice in choices(entry))
-    if not isinstance(entry, ModelSettings):
-        return Model(found)
-    return Model(
-        found,
-        ModelPolicy(
-            defaults=entry.defaults,
-            locked=entry.locked,
-            strip_instructions=entry.strip_instructions,
-            min_seconds=entry.min_seconds,
-            max_seconds=entry.max_seconds,
-            default_seconds=entry.default_seconds,
-            max_calls=entry.max_calls,
-        ),
-    )
-
-
-def build_store(settings: Settings) -> StoreConnection:
-    """Make the store connection; nothing is connected yet.
-
-    Raises:
-        WiringError: the URL cannot be read, or needs a library that is not installed.
-    """
-    url = settings.redis_url.get_secret_value() if settings.redis_url else MEMORY_URL
-    try:
-        client = connect(
-            parse_address(url),
-            replica=settings.replica,
-            timeout=settings.store_timeout_seconds,
-            max_connections=settings.redis_max_connections,
-        )
-    except ValueError as error:
-        raise WiringError(f"CLOAKROOM_REDIS_URL: {error}") from None
-    return StoreConnection(
-        client,
-        replica=settings.replica,
-        timeout=settings.store_timeout_seconds,
-        max_connections=settings.redis_max_connections,
-    )
-
-
-def _reveal(secret: SecretStr | None) -> str:
-    """The text of a secret; the settings have checked that it is there."""
-    if secret is None:
-        raise WiringError("a secret is missing; make the settings with load_settings")
-    return secret.get_secret_value()

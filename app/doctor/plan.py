@@ -5,10 +5,10 @@ from __future__ import annotations
 from app.catalog import ANY_MODEL
 from app.doctor.finding import Finding
 from app.doctor.mint_trial import Trial
-from app.main import build_model
 from app.models import Deployment
 from app.settings import Settings
 from app.settings.aliases import AnyModelSettings, choices
+from app.wiring import build_model
 
 
 def leads_to(settings: Settings, alias: str | None, name: str) -> bool:

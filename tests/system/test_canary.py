@@ -8,10 +8,10 @@ from pathlib import Path
 import aiohttp
 import redis.asyncio as redis
 
-from app.main import build_catalog
 from app.models import Client
 from app.settings import load_settings
 from app.store.engine import LocalEngine
+from app.wiring import build_catalog
 from tests.support.api import mint, minted, post, relay
 from tests.support.handles import bad_handles
 from tests.support.offers import fresh_offer

@@ -88,7 +88,7 @@ ONLY: Final[Mapping[str, frozenset[str]]] = {
     "opentelemetry": frozenset({"app.ops.tracing_otel", "app.ops.tracing_export"}),
     "jwt": frozenset({"app.handles"}),
     "cryptography": frozenset({"app.keyring", "app.sealing"}),
-    "pydantic": frozenset({"app.settings", "app.main"}),
+    "pydantic": frozenset({"app.settings", "app.wiring.secrets"}),
     "pydantic_settings": frozenset({"app.settings"}),
     "markdown_it": frozenset({"app.web.openapi.markup"}),
     "yaml": frozenset({"app.settings", "app.cli", "app.web.openapi.document"}),

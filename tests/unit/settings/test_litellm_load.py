@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from app.main import build_catalog, build_clients
 from app.models import Client
 from app.settings import load_settings, load_with_notes
+from app.wiring import build_catalog, build_clients
 from tests.unit.settings.environments import CLIENT_KEY, OWN, problems, yaml_file
 from tests.unit.settings.litellm_files import ENVIRONMENT, EVERY_FORM, MASTER_KEY, SAMPLES, entry
 from tests.unit.values import AZURE_KEY, OPENAI_KEY

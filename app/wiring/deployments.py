@@ -10,10 +10,7 @@ from app.upstream.azure_preview import REGIONS, webrtc_url
 from app.upstream.entra import FETCH_SECONDS, EntraIdentity, MissingExtra, entra_fetch
 from app.upstream.providers import PROVIDERS
 from app.upstream.tokens import TokenKeeper
-
-
-class WiringError(Exception):
-    """The settings are well-formed, but no service can be built from them; says which one and why."""
+from app.wiring.errors import WiringError
 
 
 def build_deployments(settings: Settings, *, clock: Callable[[], float]) -> dict[str, Deployment]:
