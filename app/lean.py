@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 UNUSED: Final = ("rich", "opentelemetry.sdk.metrics")
 
@@ -17,11 +17,13 @@ UNUSED: Final = ("rich", "opentelemetry.sdk.metrics")
 @contextmanager
 def without_unused() -> Iterator[None]:
     """Whoever imports these meanwhile is told that they are not installed; later imports find them."""
-    hidden = [name for name in UNUSED if name not in sys.modules]
+    # Any: None is Python's own mark for "not to be imported", of which the type knows nothing.
+    modules: dict[str, Any] = sys.modules
+    hidden = [name for name in UNUSED if name not in modules]
     for name in hidden:
-        sys.modules[name] = None  # type: ignore[assignment]  # Python's own mark for "not to be imported"
+        modules[name] = None
     try:
         yield
     finally:
         for name in hidden:
-            del sys.modules[name]
+            del modules[name]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
@@ -18,19 +17,15 @@ from tests.browser.elsewhere import Elsewhere
 from tests.browser.lost import LostCall
 from tests.browser.service import Service
 from tests.browser.tab import Tab
+from tests.support.missing import missing
 
 OpenTab = Callable[..., Awaitable[Tab]]
 OpenDemo = Callable[..., Awaitable[tuple[Demo, Tab]]]
 
 
 def _needs(program: str, *, found: bool) -> None:
-    """Skip with a plain reason where a program is missing; in CI that is a failure."""
-    if found:
-        return
-    reason = f"{program} is not installed; 'make system' installs it on Debian"
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
+    if not found:
+        missing(f"{program} is not installed; 'make system' installs it on Debian")
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")

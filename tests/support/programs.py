@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 
-import pytest
+from tests.support.missing import missing
 
 
 def required(name: str, *, package: str) -> str:
     """The program's path. Without it the test is skipped with the reason; with ``CI`` set it fails."""
     found = shutil.which(name)
-    if found is not None:
-        return found
-    reason = f"{name} is missing: run 'make system' as root (it is in Debian's package {package})"
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
+    if found is None:
+        missing(f"{name} is missing: run 'make system' as root (it is in Debian's package {package})")
+    return found

@@ -37,4 +37,4 @@ class Through:
             return replies
 
     async def close(self) -> None:
-        pass  # the connections are the client's
+        """Ends nothing: the connections are the client's."""
