@@ -51,7 +51,7 @@ def servers(bench: Mapping[str, Any]) -> str:
 
 
 def latencies(bench: Mapping[str, Any]) -> str:
-    """p50 and p99 at every number of connections, with failures."""
+    """p50, p99 and throughput at every number of connections, with failures."""
     rows = []
     for kind in KINDS:
         for name, title in NAMES.items():
@@ -63,8 +63,10 @@ def latencies(bench: Mapping[str, Any]) -> str:
                 for run in (runs[str(each)] for each in (1, 32, 256))
             ]
             failed = sum(run["failed"] for run in runs.values())
-            rows.append((f"{kind}: {title}", *cells, str(failed)))
-    return markdown(("p50 / p99, milliseconds", "1 conn.", "32 conn.", "256 conn.", "failed"), rows)
+            rates = " / ".join(f"{runs[str(each)]['per_second']:,.0f}" for each in (1, 32, 256))
+            rows.append((f"{kind}: {title}", *cells, rates, str(failed)))
+    head = ("p50 / p99, milliseconds", "1 conn.", "32 conn.", "256 conn.", "requests/s at each", "failed")
+    return markdown(head, rows)
 
 
 def memory(bench: Mapping[str, Any]) -> str:
