@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-from app.lean import without_unused
+from app.cli.lean import without_unused
 
 _EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
 

@@ -14,7 +14,29 @@ from typing import Final
 
 from aiohttp import web
 
-from app.appkeys import (
+from app.broker.attempts import MintAttempts
+from app.broker.desk import Desk
+from app.broker.hangup import Hangup
+from app.broker.mint import Minter, MintPolicy
+from app.broker.relay import Relay, RelayPolicy
+from app.broker.settlement import Settlement
+from app.handles.keyring import parse_sealing_ring, parse_signing_ring
+from app.handles.sealing import Sealer
+from app.handles.tokens import HandleIssuer
+from app.outbound.client import UpstreamClient
+from app.providers.registry import PROVIDERS
+from app.settings import Settings
+from app.store.calls import CallStore
+from app.store.census import alive
+from app.store.directory import HandleDirectory
+from app.store.events import EventFeed
+from app.store.handles import HandleStore
+from app.telemetry.metrics import Metrics
+from app.telemetry.metrics_census import Census
+from app.telemetry.metrics_collector import Collector, State
+from app.telemetry.request_log import RequestLog
+from app.telemetry.tracing import PassingOn, Tracing
+from app.web.appkeys import (
     CLIENTS,
     COLLECTOR,
     DESK,
@@ -27,28 +49,6 @@ from app.appkeys import (
     STORE,
     Lifecycle,
 )
-from app.handles import HandleIssuer
-from app.hangup import Hangup
-from app.keyring import parse_sealing_ring, parse_signing_ring
-from app.mint_attempts import MintAttempts
-from app.minting import Minter, MintPolicy
-from app.operations.desk import Desk
-from app.ops.metrics import Metrics
-from app.ops.metrics_census import Census
-from app.ops.metrics_collector import Collector, State
-from app.ops.request_log import RequestLog
-from app.ops.tracing import PassingOn, Tracing
-from app.relay import Relay, RelayPolicy
-from app.sealing import Sealer
-from app.settings import Settings
-from app.settlement import Settlement
-from app.store.calls import CallStore
-from app.store.census import alive
-from app.store.directory import HandleDirectory
-from app.store.events import EventFeed
-from app.store.handles import HandleStore
-from app.upstream.client import UpstreamClient
-from app.upstream.providers import PROVIDERS
 from app.web.cors import CorsPolicy
 from app.web.gate import gate
 from app.web.routes import health_routes, operations_routes, routes

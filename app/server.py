@@ -17,11 +17,11 @@ import structlog
 from aiohttp import web
 
 from app import __version__
-from app.appkeys import LIFECYCLE
 from app.main import create_app, create_operations_app
-from app.ops.tracing_setup import tracing_from_environment
 from app.settings import Settings
 from app.store.address import parse_address
+from app.telemetry.tracing_setup import tracing_from_environment
+from app.web.appkeys import LIFECYCLE
 from app.web.protocol import Protocol
 
 log = structlog.get_logger("cloakroom.server")

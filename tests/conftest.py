@@ -12,7 +12,7 @@ import pytest
 import redis.asyncio as redis
 
 from app.sandbox import SandboxConfig
-from app.store.engine import LocalEngine
+from app.store.embedded.engine import LocalEngine
 from tests.support.access import url_for_service, user_arguments
 from tests.support.planted import Planted
 from tests.support.service import Service, start_sandbox, start_service

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.text import Text
 
 from app.cli.fresh import ENV_NAMES, Kind
-from app.keyring import parse_sealing_ring, parse_signing_ring
-from app.redaction import redact, redact_labels
+from app.handles.keyring import parse_sealing_ring, parse_signing_ring
 from app.settings.secrets import MAKE_KEYS, parse_key_pairs
+from app.telemetry.redaction import redact, redact_labels
 
 Verdict = Literal["ok", "bad", "note"]
 

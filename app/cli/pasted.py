@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from app.cli.failure import EXIT_REFUSED, CliFailure
-from app.upstream.base import is_call_id
+from app.providers.base import is_call_id
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{22}\Z")
 _IN_BRACES: Final = re.compile(r"\{([A-Za-z0-9_-]{22})\}")

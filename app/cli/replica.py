@@ -17,10 +17,10 @@ import structlog
 
 from app.cli.failure import CliFailure
 from app.cli.output import tell
-from app.ops.logs import configure_logs
 from app.server import serve as serve_replica
 from app.settings import LiteLlmNote, Settings, SettingsError, load_with_notes
-from app.store.engine import EngineError, LocalEngine, find_engine
+from app.store.embedded.engine import EngineError, LocalEngine, find_engine
+from app.telemetry.logs import configure_logs
 from app.wiring import WiringError
 
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from app.cli.target import Target, open_operator
-from app.ops.logs import without_logs
+from app.telemetry.logs import without_logs
 
 if TYPE_CHECKING:
     from app.cli.operator.base import Operator

@@ -8,7 +8,7 @@ from typing import Final
 
 from cyclopts import CycloptsError
 
-from app.redaction import redact
+from app.telemetry.redaction import redact
 
 # Names of commands and options, numbers, and words that are too short to be a key.
 _HARMLESS: Final = re.compile(r"-{0,2}[A-Za-z][A-Za-z-]{0,23}\Z|[A-Za-z0-9._:-]{1,15}\Z")

@@ -17,8 +17,8 @@ from app.doctor.mint_row import mint_finding
 from app.doctor.mint_trial import MintTrials, Trial
 from app.errors import UpstreamError
 from app.models import Deployment
-from app.upstream.client import NoAnswer, NotConnected, UpstreamClient
-from app.upstream.reach import Reached, Stage, Unreachable, reach
+from app.outbound.client import NoAnswer, NotConnected, UpstreamClient
+from app.outbound.reach import Reached, Stage, Unreachable, reach
 
 _ASK_FOR_MINT: Final = "add --mint: one real key a deployment, of 10 s, which is thrown away"
 

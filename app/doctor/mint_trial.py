@@ -6,14 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from app.broker.attempts import Candidate, MintAttempts
+from app.broker.session_policy import under_policy
 from app.errors import CloakroomError, UpstreamError
-from app.lifetimes import Life
-from app.mint_attempts import Candidate, MintAttempts
+from app.handles.lifetimes import Life
 from app.models import MIN_KEY_SECONDS, Deployment, Family, MintRequest, ModelPolicy
-from app.sessions import under_policy, with_models
-from app.timings import Timings
-from app.upstream.client import UpstreamClient
-from app.upstream.providers import PROVIDERS
+from app.outbound.client import UpstreamClient
+from app.providers.registry import PROVIDERS
+from app.providers.sessions import with_models
+from app.telemetry.timings import Timings
 
 # A deployment may serve another kind of session than the first that is asked for; Azure says so like this.
 _OTHER_KIND: Final = frozenset({"OpperationNotSupported", "OperationNotSupported"})

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from app.models import ProviderName
-from app.upstream.explain import setting_name
+from app.providers.explanations import setting_name
 
 Origin = Literal["ours", "litellm"]
 

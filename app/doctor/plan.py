@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.catalog import ANY_MODEL
+from app.broker.catalog import ANY_MODEL
 from app.doctor.finding import Finding
 from app.doctor.mint_trial import Trial
 from app.models import Deployment

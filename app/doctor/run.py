@@ -18,9 +18,9 @@ from app.doctor.shared_secrets import shared_secret_findings
 from app.doctor.source import read_source
 from app.doctor.store_checks import StoreDoctor
 from app.models import Deployment
+from app.outbound.client import UpstreamClient
 from app.settings import Settings
-from app.store.engine import find_engine
-from app.upstream.client import UpstreamClient
+from app.store.embedded.engine import find_engine
 from app.wiring import WiringError, build_deployments
 
 _PROXIES: Final = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")

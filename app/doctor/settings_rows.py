@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from app.catalog import ANY_MODEL
+from app.broker.catalog import ANY_MODEL
 from app.doctor.finding import Finding, Status
-from app.keyring import parse_sealing_ring, parse_signing_ring
+from app.handles.keyring import parse_sealing_ring, parse_signing_ring
 from app.settings import Settings
 from app.settings.aliases import choices
 from app.settings.secrets import MAKE_KEYS, parse_key_pairs

@@ -1,4 +1,7 @@
-"""Settings: environment and YAML, parsed once into a frozen object."""
+"""The settings: environment, YAML and LiteLLM's files, read once into frozen objects and checked.
+
+No part is made here: that is ``app.wiring``. A default that only one part knows belongs to that part.
+"""
 
 from app.settings.deployment import DeploymentSettings, EntraSettings
 from app.settings.error import SettingsError

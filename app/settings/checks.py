@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
-from app.clients import key_digest
+from app.broker.clients import key_digest
 from app.settings.aliases import choices
+from app.settings.model import Settings
 from app.settings.secrets import MAKE_KEYS, parse_key_pairs
-
-if TYPE_CHECKING:
-    from app.settings.model import Settings
 
 
 def problems_of(settings: Settings) -> list[str]:

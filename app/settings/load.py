@@ -16,11 +16,12 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource
 
-from app.redaction import redact_labels
+from app.settings.checks import problems_of
 from app.settings.error import SettingsError
 from app.settings.litellm import LiteLlmNote
 from app.settings.model import Settings
 from app.settings.yaml_file import CONFIG_NAME, read_config
+from app.telemetry.redaction import redact_labels
 
 PREFIX: Final = "CLOAKROOM_"
 # The model that the providers' guides start with; only the default of a one-provider start.
@@ -83,10 +84,14 @@ def load_with_notes(environ: Mapping[str, str]) -> tuple[Settings, tuple[LiteLlm
     try:
         values = _merge(config.values, _MappingSource(environ)())
         _add_usual_deployments(values, environ)
-        return Settings(**values), config.notes
+        settings = Settings(**values)
+        problems = problems_of(settings)
     except ValidationError as error:
+        problems = list(_problem_lines(error))
+    if problems:
         warnings = [str(note) for note in config.notes if note.level == "warning"]
-        raise SettingsError("\n".join([*_problem_lines(error), *warnings])) from None
+        raise SettingsError("\n".join([*problems, *warnings]))
+    return settings, config.notes
 
 
 def known_environment_names() -> frozenset[str]:
@@ -168,9 +173,7 @@ def _problem_lines(error: ValidationError) -> Iterator[str]:
     for problem in error.errors(include_input=False, include_url=False):
         message = problem["msg"].removeprefix("Value error, ")
         place = [str(part) for part in problem["loc"]]
-        if not place:
-            yield from message.splitlines()
-        elif len(place) == 1:
+        if len(place) == 1:
             # The rings and pairs quote the label of a secret, which may be the secret, the wrong way round.
             shown = redact_labels(message) if place[0].endswith("_keys") else message
             yield f"{PREFIX}{place[0].upper()}: {shown}"

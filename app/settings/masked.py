@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from pydantic import BaseModel, SecretStr
 
-from app.redaction import redact, redact_labels
 from app.settings.model import Settings
 from app.store.address import parse_address
+from app.telemetry.redaction import redact, redact_labels
 
 MASK: Final = "***"
 # Rings and pairs: the labels are shown, they tell which key is meant.

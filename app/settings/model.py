@@ -7,12 +7,11 @@ import socket
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from app.keyring import parse_sealing_ring, parse_signing_ring
+from app.handles.keyring import parse_sealing_ring, parse_signing_ring
 from app.settings.aliases import AnyModelSettings
-from app.settings.checks import problems_of
 from app.settings.deployment import DeploymentSettings
 from app.settings.secrets import MAKE_KEYS, NAME_PATTERN, check_api_key, parse_key_pairs
 from app.settings.section import Section
@@ -185,13 +184,6 @@ class Settings(BaseSettings):
         if value is not None:
             parse_key_pairs(value.get_secret_value())
         return value
-
-    @model_validator(mode="after")
-    def _whole(self) -> Settings:
-        problems = problems_of(self)
-        if problems:
-            raise ValueError("\n".join(problems))
-        return self
 
     @property
     def production(self) -> bool:

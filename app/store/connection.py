@@ -18,12 +18,12 @@ from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import NoScriptError, ResponseError
 
 from app.errors import StoreUnavailable
-from app.redaction import one_safe_line
 from app.store import keys
 from app.store.driver import Client, close, subscription
 from app.store.execution import Command, executor_for
 from app.store.faults import DRIVER_ERRORS
 from app.store.scripts import Script
+from app.telemetry.redaction import one_safe_line
 
 log = structlog.get_logger("cloakroom.store")
 

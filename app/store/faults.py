@@ -20,7 +20,7 @@ from redis.exceptions import (
     RedisError,
 )
 
-from app.redaction import one_safe_line
+from app.telemetry.redaction import one_safe_line
 
 Trouble = Literal[
     "name",

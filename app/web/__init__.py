@@ -1,1 +1,4 @@
-"""The HTTP surface: routes, views, bodies, CORS, and the one place where an error becomes an answer."""
+"""The HTTP surface: routes, views, the gate every request passes, and how errors and answers look.
+
+Views translate between HTTP and the use cases. A rule that holds without HTTP belongs in ``app.broker``.
+"""

@@ -10,9 +10,9 @@ from typing import Any, Final
 import orjson
 from aiohttp import StreamReader, web
 
-from app.appkeys import SETTINGS, TIMINGS
 from app.errors import InvalidOffer, InvalidRequest, RequestTooLarge, UnsupportedMediaType
 from app.models import Offer
+from app.web.appkeys import SETTINGS, TIMINGS
 from app.web.multipart import read_form
 
 JSON_TYPE: Final = "application/json"

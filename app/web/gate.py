@@ -14,6 +14,7 @@ The order, from outside in, and why:
 from __future__ import annotations
 
 import re
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
@@ -22,17 +23,16 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
-from app.appkeys import LIFECYCLE, LOG_LINE, REQUEST_ID, TIMINGS, Lifecycle, LogLine
-from app.entropy import random_bytes
 from app.errors import CloakroomError, Overloaded
-from app.ops.metrics import Metrics
-from app.ops.metrics_labels import code_of
-from app.ops.request_log import RequestLog
-from app.ops.tracing import Ending, RequestTrace, Tracing
-from app.redaction import redact
 from app.store.events import EventFeed
-from app.timings import Timings
-from app.trace_context import TRACEPARENT, TRACESTATE, read_trace_context
+from app.telemetry.metrics import Metrics
+from app.telemetry.metrics_labels import code_of
+from app.telemetry.redaction import redact
+from app.telemetry.request_log import RequestLog
+from app.telemetry.timings import Timings
+from app.telemetry.trace_context import TRACEPARENT, TRACESTATE, read_trace_context
+from app.telemetry.tracing import Ending, RequestTrace, Tracing
+from app.web.appkeys import LIFECYCLE, LOG_LINE, REQUEST_ID, TIMINGS, Lifecycle, LogLine
 from app.web.cors import ALLOW_METHODS, EXPOSE_HEADERS, MAX_AGE_SECONDS, CorsPolicy, allow_headers
 from app.web.errors import error_response, from_http_exception, internal_error, origin_refused
 
@@ -166,7 +166,7 @@ def _request_id(request: web.Request) -> str:
 
 def new_request_id() -> str:
     """A fresh id: 96 random bits."""
-    return "req_" + random_bytes(12).hex()
+    return "req_" + secrets.token_hex(12)
 
 
 def _is_preflight(request: web.Request) -> bool:

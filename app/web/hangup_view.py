@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from app.appkeys import CLIENTS, HANDLES, HANGUP, LOG_LINE, TIMINGS, LogLine
+from app.broker.hangup import NOT_FOUND_MESSAGE, Caller
 from app.errors import CallNotFound, InvalidApiKey
-from app.hangup import NOT_FOUND_MESSAGE, Caller
 from app.models import Client
-from app.upstream.base import is_call_id
+from app.providers.base import is_call_id
+from app.web.appkeys import CLIENTS, HANDLES, HANGUP, LOG_LINE, TIMINGS, LogLine
 from app.web.credentials import credential
 
 _WHO = (

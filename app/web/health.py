@@ -5,9 +5,9 @@ from __future__ import annotations
 import orjson
 from aiohttp import web
 
-from app.appkeys import LIFECYCLE, STORE
 from app.errors import Draining, StoreUnavailable
 from app.store.connection import RETRY_AFTER_SECONDS
+from app.web.appkeys import LIFECYCLE, STORE
 
 
 async def livez(request: web.Request) -> web.Response:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from aiohttp import hdrs, web
 
-from app.appkeys import COLLECTOR
-from app.ops.metrics_text import scrape
+from app.telemetry.metrics_text import scrape
+from app.web.appkeys import COLLECTOR
 
 
 async def metrics(request: web.Request) -> web.Response:

@@ -9,9 +9,9 @@ from typing import Any, Final
 import orjson
 from aiohttp import hdrs, web
 
-from app.appkeys import CLIENTS, LOG_LINE, MINTER, SETTINGS, TIMINGS, LogLine
-from app.minting import Minted
+from app.broker.mint import Minted
 from app.models import CALLS_PATH, TRANSLATION_CALLS_PATH, MintRequest
+from app.web.appkeys import CLIENTS, LOG_LINE, MINTER, SETTINGS, TIMINGS, LogLine
 from app.web.beta import beta_session, parse_beta
 from app.web.bodies import parse_json_object, read_timed_body
 from app.web.credentials import credential

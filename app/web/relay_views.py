@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from aiohttp import hdrs, web
 
-from app.appkeys import HANDLES, LOG_LINE, RELAY, TIMINGS, LogLine
 from app.models import CALLS_PATH
+from app.web.appkeys import HANDLES, LOG_LINE, RELAY, TIMINGS, LogLine
 from app.web.bodies import SDP_TYPE, parse_offer, read_timed_body
 from app.web.credentials import credential
 

@@ -11,8 +11,8 @@ from app.settings import Settings
 from app.web import hangup_view, health, metrics_view, mint_views, relay_views
 from app.web.admin.routes import admin_routes
 from app.web.demo.site import DemoSite
-from app.web.openapi.site import ReferenceSite
 from app.web.protocol import expect
+from app.web.reference.site import ReferenceSite
 
 # OpenAI's clients use /v1, LiteLLM's users often leave it out, Azure's clients say /openai/v1.
 ALIASES: Final = ("/v1", "", "/openai/v1")

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from app.errors import InvalidRequest
 from app.models import MAX_KEY_SECONDS, MIN_KEY_SECONDS, Family, MintRequest
-from app.sessions import main_model, main_path, misplaced, nested_model
+from app.providers.sessions import main_model, main_path, misplaced, nested_model
 
 _FIELDS: Final = frozenset({"model", "session", "expires_after"})
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}\Z")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any, Final
 
-from app.store.engine import LocalEngine
+from app.store.embedded.engine import LocalEngine
 from tests.bench import machine, procfs, trips
 from tests.bench.contenders import Cloakroom, Contender, Floor
 from tests.bench.cpu import KINDS, level_trips, loads

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from app.store.engine import LocalEngine
+from app.store.embedded.engine import LocalEngine
 from tests.bench import procfs, trips
 from tests.bench.contenders import Cloakroom, Contender, Floor
 from tests.bench.measure import Sample, sample, summary

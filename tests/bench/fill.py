@@ -17,11 +17,11 @@ from typing import Any, Final, cast
 import hiredis
 import redis
 
-from app.grants import Grant, seal_grant
-from app.handles import new_handle_id
-from app.keyring import parse_sealing_ring
+from app.handles.grants import Grant, seal_grant
+from app.handles.keyring import parse_sealing_ring
+from app.handles.sealing import Sealer
+from app.handles.tokens import new_handle_id
 from app.models import HandleRecord, Secret
-from app.sealing import Sealer
 from app.store import scripts
 from app.store.connection import StoreConnection
 from app.store.handles import HandleStore

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import redis
 
-from app.store.engine import LocalEngine
+from app.store.embedded.engine import LocalEngine
 from tests.bench import machine, procfs, trips
 from tests.bench.beside import LongestCommand, beside_operator
 from tests.bench.contenders import Cloakroom, Contender, Floor

@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-from app.store.engine import find_engine
+from app.store.embedded.engine import find_engine
 from tests.bench import litellm
 from tests.bench.tools import ROOT, version_of
 

@@ -21,10 +21,10 @@ from typing import Final, cast
 import aiohttp
 import uvloop
 
-from app.timings import Timings
-from app.upstream.base import UpstreamRequest
-from app.upstream.client import UpstreamClient
-from app.upstream.http1_request import target_of, written
+from app.outbound.client import UpstreamClient
+from app.outbound.http1_request import target_of, written
+from app.providers.base import UpstreamRequest
+from app.telemetry.timings import Timings
 from tests.bench import procfs
 from tests.bench.nginx import Provider
 from tests.bench.progress import run_to_end

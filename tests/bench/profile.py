@@ -20,7 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from app.store.engine import LocalEngine
+from app.store.embedded.engine import LocalEngine
 from tests.bench import procfs, pyspy
 from tests.bench.callgrind import counts
 from tests.bench.contenders import Cloakroom, Contender, Floor

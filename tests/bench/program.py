@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
-from app import lifeline
+from app.store.embedded import lifeline
 from tests.bench import procfs
 from tests.bench.tools import ROOT, BenchError
 

@@ -12,7 +12,7 @@ from typing import Final, Self
 
 import aiohttp
 
-from app.store.engine import LocalEngine
+from app.store.embedded.engine import LocalEngine
 from tests.support.api import mint
 from tests.support.planted import Planted
 from tests.support.processes import Replica, Sandbox

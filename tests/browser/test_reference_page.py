@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 
-from app.web.openapi.document import load_document, operations
+from app.web.reference.document import load_document, operations
 from tests.browser.accessibility import FAINT_TEXT, UNNAMED_CONTROLS
 from tests.browser.conftest import OpenTab
 from tests.browser.service import Service

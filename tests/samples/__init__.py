@@ -14,7 +14,7 @@ from typing import Final, cast
 from multidict import CIMultiDict
 
 from app.models import ProviderName
-from app.upstream.base import UpstreamResponse
+from app.providers.base import UpstreamResponse
 
 _FOLDER: Final = Path(__file__).parent
 _BODIES: Final = frozenset({".json", ".sdp", ".html"})

@@ -14,7 +14,7 @@ import redis as sync_redis
 from app.store.address import parse_address
 from app.store.connection import StoreConnection
 from app.store.driver import Client, connect
-from app.store.engine import LocalEngine
+from app.store.embedded.engine import LocalEngine
 
 KINDS = ["server", "cluster", "sentinel", "memory"]
 _serial = itertools.count()

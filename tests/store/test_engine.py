@@ -17,7 +17,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from app.store.engine import STOP_GRACE, EngineBinary, EngineError, LocalEngine, find_engine
+from app.store.embedded.engine import STOP_GRACE, EngineBinary, EngineError, LocalEngine, find_engine
 
 
 def alive(pid: int) -> bool:
@@ -176,7 +176,7 @@ def test_an_engine_outlives_the_thread_that_started_it() -> None:
 
 def test_the_server_dies_with_a_parent_that_was_killed() -> None:
     script = (
-        "from app.store.engine import LocalEngine\nimport time\n"
+        "from app.store.embedded.engine import LocalEngine\nimport time\n"
         "engine = LocalEngine(); engine.start(); print(engine.pid, engine.directory, flush=True)\n"
         "time.sleep(60)\n"
     )
@@ -191,7 +191,7 @@ def test_the_server_dies_with_a_parent_that_was_killed() -> None:
 
 def test_the_server_and_its_directory_go_when_the_parent_forgets_to_stop() -> None:
     script = (
-        "from app.store.engine import LocalEngine\n"
+        "from app.store.embedded.engine import LocalEngine\n"
         "engine = LocalEngine(); engine.start(); print(engine.pid, engine.directory)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

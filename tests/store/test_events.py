@@ -13,7 +13,7 @@ from app.store import keys
 from app.store.address import parse_address
 from app.store.connection import StoreConnection
 from app.store.driver import connect
-from app.store.engine import LocalEngine
+from app.store.embedded.engine import LocalEngine
 from app.store.events import FIELDS, QUEUE, EventFeed
 from app.store.watch import BACKLOG, Event, Watch
 

@@ -19,7 +19,7 @@ from app.doctor.finding import Finding
 from app.doctor.store_checks import StoreDoctor
 from app.settings import load_settings
 from app.store.acl import COMMANDS, rule, tokens
-from app.store.engine import LocalEngine
+from app.store.embedded.engine import LocalEngine
 from tests.support.certificates import make_certificates
 from tests.support.planted import Planted
 

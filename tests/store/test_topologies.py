@@ -9,7 +9,7 @@ from app.store import keys
 from app.store.address import parse_address
 from app.store.connection import StoreConnection
 from app.store.driver import connect
-from app.store.engine import LocalEngine
+from app.store.embedded.engine import LocalEngine
 from app.store.handles import Answered, Gone, HandleStore, OtherFamily, Pending, Spent, Unknown, Won
 
 OFFER = "ab" * 32

@@ -15,7 +15,7 @@ from redis.exceptions import ResponseError
 
 from app.store.address import parse_address
 from app.store.driver import close, connect
-from app.store.engine import LocalEngine
+from app.store.embedded.engine import LocalEngine
 from app.store.execution import Executor, executor_for
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import quote
 
 from app.store.acl import tokens
-from app.store.engine import HOST, LocalEngine
+from app.store.embedded.engine import HOST, LocalEngine
 
 USER: Final = "cloakroom"
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import redis
 
-from app.store.engine import LocalEngine
+from app.store.embedded.engine import LocalEngine
 
 _PRIMARIES: Final = 3
 _SLOTS: Final = 16_384

@@ -15,7 +15,7 @@ from jsonschema.exceptions import best_match
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from app.web.openapi.document import Document, load_document, resolve
+from app.web.reference.document import Document, load_document, resolve
 from tests.support.spellings import documented_path
 
 # Served, but no part of the public surface: the demo page in development.

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import yaml
 
-from app import lifeline
+from app.store.embedded import lifeline
 from tests.support.programs import required
 
 START_SECONDS = 30.0

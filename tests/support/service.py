@@ -8,13 +8,13 @@ from typing import Any
 import aiohttp
 from aiohttp.test_utils import TestServer
 
-from app.appkeys import STORE
 from app.main import create_app
-from app.ops.tracing import Tracing
 from app.sandbox import SandboxConfig, create_sandbox
 from app.sandbox.faults import read_fault
 from app.sandbox.provider import PROVIDER, Provider
 from app.settings import load_settings
+from app.telemetry.tracing import Tracing
+from app.web.appkeys import STORE
 from tests.support import api
 from tests.support.api import Reply
 from tests.support.conformance import Conformance, watch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from app.web.openapi.document import Document
+from app.web.reference.document import Document
 from app.web.routes import ALIASES
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Self
 
-from app.store.engine import LocalEngine
+from app.store.embedded.engine import LocalEngine
 from tests.support.access import url_for_service, user_arguments
 from tests.support.planted import Planted
 from tests.support.processes import Replica, Sandbox

@@ -10,7 +10,7 @@ import redis.asyncio as redis
 
 from app.models import Client
 from app.settings import load_settings
-from app.store.engine import LocalEngine
+from app.store.embedded.engine import LocalEngine
 from app.wiring import build_catalog
 from tests.support.api import mint, minted, post, relay
 from tests.support.handles import bad_handles

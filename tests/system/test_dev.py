@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from app.store.engine import LocalEngine, find_engine
+from app.store.embedded.engine import LocalEngine, find_engine
 
 SECONDS = 40.0  # for a machine that is busy with other tests; an idle one is up in two
 OPERATOR_START, OPERATOR_END = "# see it as an operator", 'handles revoke "$HANDLE"'

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from app.store.engine import LocalEngine
+from app.store.embedded.engine import LocalEngine
 from tests.support.planted import Planted
 from tests.support.processes import ROOT, Sandbox
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from app.sandbox import SandboxConfig
-from app.store.engine import LocalEngine
+from app.store.embedded.engine import LocalEngine
 from tests.support.entra import FakeEntra, start_entra
 from tests.support.planted import Planted
 from tests.support.processes import ROOT

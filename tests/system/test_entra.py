@@ -12,7 +12,7 @@ import aiohttp
 
 from app.sandbox import SandboxConfig
 from app.sandbox.provider import PROVIDER, Provider
-from app.store.engine import LocalEngine
+from app.store.embedded.engine import LocalEngine
 from tests.support.api import mint, relay
 from tests.support.entra import FakeEntra, RunningEntra, start_entra
 from tests.support.planted import Planted

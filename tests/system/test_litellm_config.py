@@ -9,7 +9,7 @@ from typing import Any, Final
 import aiohttp
 import pytest
 
-from app.store.engine import LocalEngine
+from app.store.embedded.engine import LocalEngine
 from tests.support.api import mint, relay
 from tests.support.planted import Planted
 from tests.support.processes import ROOT, START_SECONDS, Process, Replica, Sandbox

@@ -14,7 +14,7 @@ from typing import Any, Final
 import aiohttp
 import pytest
 
-from app.web.openapi.document import Document, load_document, operations
+from app.web.reference.document import Document, load_document, operations
 from tests.support.api import called, post
 from tests.support.handles import claims_of
 from tests.support.processes import ROOT

@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from app.appkeys import STORE
 from app.store.calls import CallStore
 from app.store.census import alive
 from app.store.directory import HandleDirectory
 from app.store.events import EventFeed
 from app.store.views import CallFilter, HandleFilter
+from app.web.appkeys import STORE
 from tests.support import api
 from tests.support.handles import claims_of
 from tests.support.offers import fresh_offer

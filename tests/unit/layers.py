@@ -10,134 +10,64 @@ from typing import Final
 import aiohttp.client
 import aiohttp.connector
 
-# From the bottom up; a group may import itself and every group of a lower row, nothing beside or above.
-# A name stands for the module and for all that is below it; the longest name that fits counts.
+# From the bottom up: a room may import itself and every room of a lower row, nothing beside it or above it.
 LAYERS: Final[tuple[tuple[str, ...], ...]] = (
-    # Leaves: they import nothing of ours.
-    (
-        "app",
-        "app.entropy",
-        "app.errors",
-        "app.models",
-        "app.keyring",
-        "app.lean",
-        "app.redaction",
-        "app.lifeline",
-        "app.timings",
-        "app.trace_context",
-    ),
-    # What is known of a session's JSON.
-    ("app.sessions",),
-    # Parts: each knows the leaves and itself. Store and upstream never meet.
-    (
-        "app.catalog",
-        "app.clients",
-        "app.handles",
-        "app.sealing",
-        "app.lifetimes",
-        "app.session_echo",
-        "app.store",
-        "app.upstream",
-        "app.ops",
-        "app.settlement",
-    ),
-    # What a handle stands for, sealed.
-    ("app.grants",),
-    # Use cases, each over what it is made of.
-    ("app.mint_attempts",),
-    ("app.minting", "app.hangup", "app.operations"),
-    ("app.relay",),
-    # Settings stand above the use cases: those get plain values.
+    ("app", "app.errors", "app.models"),
+    ("app.telemetry",),
+    ("app.handles", "app.providers", "app.store"),
+    ("app.outbound",),
+    ("app.broker",),
     ("app.settings",),
-    ("app.appkeys", "app.wiring"),
+    ("app.wiring",),
     ("app.web",),
     ("app.main",),
     ("app.server", "app.doctor"),
     ("app.cli",),
     ("app.__main__",),
 )
-# The provider in a box is a program of its own: it imports nothing of ours, and nothing of ours imports it.
+# HTTP to providers and the state in Redis know nothing of each other, though one row is lower.
+STRANGERS: Final = frozenset({("app.outbound", "app.store")})
+# The provider in a box is a program by itself: it imports nothing of ours, and nothing of ours imports it.
 APART: Final = frozenset({"app.sandbox"})
-
-# Libraries that only these may import; ``aiohttp`` in ``app.web`` and above is its server half.
-ONLY: Final[Mapping[str, frozenset[str]]] = {
-    "redis": frozenset(
-        {
-            "app.store.driver",
-            "app.store.execution",
-            "app.store.connection",
-            "app.store.faults",
-            "app.store.inspection",
-        }
-    ),
-    "fakeredis": frozenset({"app.store.driver"}),
-    "aiohttp": frozenset(
-        {
-            "app.cli.operator.admin_api",
-            "app.web",
-            "app.appkeys",
-            "app.main",
-            "app.server",
-            "app.sandbox",
-        }
-    ),
-    "httptools": frozenset({"app.upstream.http1_answer"}),
-    "aiohappyeyeballs": frozenset({"app.upstream.dialer"}),
-    "yarl": frozenset({"app.upstream.http1_request", "app.cli.operator.admin_api"}),
-    "prometheus_client": frozenset({"app.ops.metrics_collector", "app.ops.metrics_text"}),
-    "opentelemetry": frozenset({"app.ops.tracing_otel", "app.ops.tracing_export"}),
-    "jwt": frozenset({"app.handles"}),
-    "cryptography": frozenset({"app.keyring", "app.sealing"}),
-    "pydantic": frozenset({"app.settings", "app.wiring.secrets"}),
-    "pydantic_settings": frozenset({"app.settings"}),
-    "markdown_it": frozenset({"app.web.openapi.markup"}),
-    "yaml": frozenset({"app.settings", "app.cli", "app.web.openapi.document"}),
-    "azure": frozenset({"app.upstream.entra"}),
-    "aiortc": frozenset({"app.sandbox"}),
-    "av": frozenset({"app.sandbox"}),
-    "cyclopts": frozenset({"app.cli"}),
-    "rich": frozenset({"app.cli"}),
-}
-# The outbound half of aiohttp is for the command line's module that talks to the service, whose own client
-# is in ``app.upstream``. ``import aiohttp`` alone has both halves in it.
-CLIENT_MODULES: Final = frozenset({"app.cli.operator.admin_api"})
-CLIENT_NAMES: Final = frozenset({*aiohttp.client.__all__, *aiohttp.connector.__all__, "client", "connector"})
-
-# Pure parts: clock, randomness of the loop and sockets are passed in or do not occur.
+# No clock, no socket, no loop: what they need of these is passed in.
 PURE: Final = frozenset(
-    {
-        "app.errors",
-        "app.models",
-        "app.keyring",
-        "app.redaction",
-        "app.timings",
-        "app.trace_context",
-        "app.catalog",
-        "app.clients",
-        "app.handles",
-        "app.sealing",
-        "app.lifetimes",
-        "app.session_echo",
-        "app.sessions",
-        "app.store.address",
-        "app.store.keys",
-        "app.upstream.base",
-        "app.upstream.openai",
-        "app.upstream.azure",
-        "app.upstream.hangup",
-        "app.upstream.http1_answer",
-        "app.upstream.http1_fields",
-        "app.upstream.http1_request",
-        "app.upstream.providers",
-        "app.web.cors",
-        "app.web.schemas",
-        "app.web.beta",
-        "app.web.multipart",
-    }
+    {"app.errors", "app.models", "app.handles", "app.providers", "app.store.keys", "app.store.address"}
+    | {"app.broker.catalog", "app.broker.clients", "app.broker.session_policy"}
+    | {"app.telemetry.redaction", "app.telemetry.timings", "app.telemetry.trace_context"}
+    | {"app.outbound.http1_answer", "app.outbound.http1_fields", "app.outbound.http1_request"}
+    | {"app.web.cors", "app.web.schemas", "app.web.beta", "app.web.multipart"}
 )
 IMPURE: Final = frozenset(
     {"asyncio", "time", "socket", "aiohttp", "redis", "threading", "subprocess", "logging"}
 )
+# Which rooms may import a library.
+ONLY: Final[Mapping[str, frozenset[str]]] = {
+    library: frozenset(f"app.{room}" for room in rooms.split())
+    for library, rooms in {
+        "redis": "store",
+        "fakeredis": "store",
+        "aiohttp": "web main server sandbox cli.operator.admin_api",
+        "httptools": "outbound",
+        "aiohappyeyeballs": "outbound",
+        "yarl": "outbound cli.operator.admin_api",
+        "prometheus_client": "telemetry",
+        "opentelemetry": "telemetry",
+        "jwt": "handles",
+        "cryptography": "handles",
+        "pydantic": "settings wiring",
+        "pydantic_settings": "settings",
+        "markdown_it": "web.reference",
+        "yaml": "settings cli web.reference",
+        "azure": "outbound",
+        "aiortc": "sandbox",
+        "av": "sandbox",
+        "cyclopts": "cli",
+        "rich": "cli",
+    }.items()
+}
+# The outbound half of aiohttp is for the command line's way to the admin API; the service has its own client.
+CLIENT_MODULES: Final = ONLY["aiohttp"] & {"app.cli.operator.admin_api"}
+CLIENT_NAMES: Final = frozenset({*aiohttp.client.__all__, *aiohttp.connector.__all__, "client", "connector"})
 
 Imports = Mapping[str, frozenset[str]]
 
@@ -170,7 +100,13 @@ def _imported(tree: ast.AST, package: str) -> Iterator[str]:
 def breaches(imports: Imports) -> list[str]:
     """Every import that the data above does not allow, in words; empty when all is well."""
     return sorted(
-        [*_unlisted(imports), *_upward(imports), *_libraries(imports), *_impurities(imports)],
+        [
+            *_unlisted(imports),
+            *_upward(imports),
+            *_libraries(imports),
+            *_impurities(imports),
+            *_circles(imports),
+        ],
     )
 
 
@@ -211,7 +147,7 @@ def _upward(imports: Imports) -> Iterator[str]:
                 continue
             if group in APART or other in APART:
                 yield f"{module} imports {target}: {group if group in APART else other} stands apart"
-            elif _row_of(other) >= _row_of(group):
+            elif _row_of(other) >= _row_of(group) or (group, other) in STRANGERS:
                 yield f"{module} imports {target}, which is beside or above it"
 
 
@@ -234,7 +170,33 @@ def _is_client_half(name: str) -> bool:
 
 
 def _impurities(imports: Imports) -> Iterator[str]:
-    for module in imports.keys() & PURE:
+    for module in (name for name in imports if _is_in(name, PURE)):
         for name in imports[module]:
             if name.partition(".")[0] in IMPURE:
                 yield f"{module} imports {name}, but it is pure"
+
+
+def _circles(imports: Imports) -> Iterator[str]:
+    """Every module that imports itself through others of its room; a wider circle has an import upwards."""
+    direct = {
+        module: {
+            target
+            for target in {_ours(name, imports) for name in names}
+            & (imports.keys() - {module, _face(module)})
+            if group_of(target or "") == group_of(module)
+        }
+        for module, names in imports.items()
+    }
+    for module in direct:
+        seen: set[str | None] = set()
+        ahead = set(direct[module])
+        while ahead:
+            seen |= ahead
+            ahead = {further for name in ahead for further in direct[name or ""]} - seen
+        if module in seen:
+            yield f"{module} imports itself in a circle"
+
+
+def _face(module: str) -> str:
+    """The package that a module is in: its face hands names on, and is no stop of a circle."""
+    return module.rpartition(".")[0]

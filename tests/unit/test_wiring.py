@@ -10,8 +10,8 @@ import orjson
 import pytest
 
 from app.models import Deployment, Secret
+from app.providers.registry import PROVIDERS
 from app.settings import Settings, load_settings
-from app.upstream.providers import PROVIDERS
 from app.wiring import WiringError, build_deployments, token_keepers
 from tests.support.planted import Planted
 from tests.unit.values import HeldTokens, mint_request

@@ -7,7 +7,7 @@ import hashlib
 from typing import Any, Final
 
 from app.models import Deployment, Family, MintRequest, Offer, ProviderName, Secret
-from app.upstream.azure_preview import REGIONS
+from app.providers.azure_preview import REGIONS
 
 # An hour that never moves, for everything that takes a clock; epoch seconds.
 NOW: Final = 1_790_000_000.0

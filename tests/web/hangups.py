@@ -7,7 +7,7 @@ from typing import Any
 import redis.asyncio as redis
 
 from app.store import keys
-from app.store.engine import LocalEngine
+from app.store.embedded.engine import LocalEngine
 from tests.support.service import Service
 
 

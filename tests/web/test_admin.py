@@ -7,7 +7,7 @@ import secrets
 import pytest
 
 from app import __version__
-from app.appkeys import STORE
+from app.web.appkeys import STORE
 from tests.conftest import ServiceFactory
 from tests.support.planted import Planted
 from tests.support.service import Service

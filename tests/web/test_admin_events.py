@@ -13,10 +13,10 @@ import orjson
 import pytest
 from aiohttp import hdrs
 
-from app.appkeys import DESK
-from app.ops.request_log import RequestLog
 from app.store.events import FIELDS
+from app.telemetry.request_log import RequestLog
 from app.web.admin import events_view
+from app.web.appkeys import DESK
 from tests.conftest import ServiceFactory
 from tests.support.conformance import STREAM
 from tests.support.service import Service

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from app.store.engine import LocalEngine
+from app.store.embedded.engine import LocalEngine
 from tests.conftest import ServiceFactory
 from tests.support.offers import fresh_offer
 from tests.support.planted import Planted

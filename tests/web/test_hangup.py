@@ -8,9 +8,9 @@ from typing import Final
 import pytest
 import redis.asyncio as redis
 
-from app.handles import AFTERLIFE_SECONDS
+from app.handles.tokens import AFTERLIFE_SECONDS
 from app.store import keys
-from app.store.engine import LocalEngine
+from app.store.embedded.engine import LocalEngine
 from app.web.routes import ALIASES
 from tests.conftest import ServiceFactory
 from tests.support.handles import aged, claims_of

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from yarl import URL
 
-from app.store.engine import LocalEngine
+from app.store.embedded.engine import LocalEngine
 from app.web.routes import ALIASES
 from tests.conftest import ServiceFactory
 from tests.support.api import post

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 
-from app.store.engine import LocalEngine
+from app.store.embedded.engine import LocalEngine
 from tests.conftest import ServiceFactory
 from tests.support.planted import Planted
 from tests.support.service import Service

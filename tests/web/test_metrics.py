@@ -10,7 +10,7 @@ import secrets
 import pytest
 from yarl import URL
 
-from app.store.engine import LocalEngine
+from app.store.embedded.engine import LocalEngine
 from tests.conftest import ServiceFactory
 from tests.support.offers import fresh_offer
 from tests.support.scrape import OPEN_METRICS, Scrape, scrape

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from app.appkeys import LIFECYCLE
-from app.store.engine import LocalEngine
+from app.store.embedded.engine import LocalEngine
+from app.web.appkeys import LIFECYCLE
 from tests.conftest import ServiceFactory
 from tests.support.scrape import scrape
 from tests.support.service import Service

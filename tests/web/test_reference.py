@@ -9,7 +9,7 @@ from aiohttp import web
 from app.main import create_app
 from app.settings import load_settings
 from app.web import health
-from app.web.openapi.document import load_document, operations
+from app.web.reference.document import load_document, operations
 from tests.conftest import ServiceFactory
 from tests.support.conformance import OUTSIDE
 from tests.support.planted import Planted

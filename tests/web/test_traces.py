@@ -15,9 +15,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
-from app.ops.tracing_otel import OtelTracing
 from app.sandbox import SandboxConfig
-from app.store.engine import LocalEngine
+from app.store.embedded.engine import LocalEngine
+from app.telemetry.tracing_otel import OtelTracing
 from tests.support.offers import fresh_offer
 from tests.support.planted import Planted
 from tests.support.scrape import OPEN_METRICS, scrape

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
 
+from app.broker.hangup import Outcome
 from app.cli.calls.show_command import GONE
 from app.cli.failure import EXIT_DONE, CliFailure
 from app.cli.output import document, write
 from app.cli.pasted import read_call_id
 from app.cli.running import operate
 from app.cli.target import NOWHERE_ELSE, Target
-from app.hangup import Outcome
 
 if TYPE_CHECKING:
     from app.cli.operator.base import Operator

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from app.broker.desk import call_document
 from app.cli.columns import Column
 from app.cli.listing import Shape
 from app.cli.times import ago
 from app.models import CallRecord
-from app.operations.documents import call_document
 
 STATE_STYLES: Final = {"open": "green", "ended": "dim"}
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from cyclopts import Parameter
 from rich.text import Text
 
+from app.broker.desk import call_document
 from app.cli.calls.rows import STATE_STYLES
 from app.cli.columns import print_lines
 from app.cli.failure import EXIT_DONE, CliFailure
@@ -18,7 +19,6 @@ from app.cli.running import operate
 from app.cli.target import NOWHERE_ELSE, Target
 from app.cli.times import ago, utc
 from app.models import CallRecord
-from app.operations.documents import call_document
 
 if TYPE_CHECKING:
     from app.cli.operator.base import Operator

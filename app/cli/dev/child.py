@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from app import lifeline
+from app.store.embedded import lifeline
 
 Sink = Callable[[str, list[str]], Awaitable[None]]
 

@@ -19,7 +19,7 @@ from app.cli.dev.readiness import first_sign, last_words, until_ready
 from app.cli.dev.recipe import operator_commands
 from app.cli.dev.screen import Screen
 from app.cli.dev.store import DevStore
-from app.redaction import redact
+from app.telemetry.redaction import redact
 
 READY_SECONDS: Final = 30.0
 GRACE_SECONDS: Final = 10.0  # more than the shutdown time that a replica is told

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Mapping
 
 from app.cli.failure import CliFailure
-from app.store.engine import EngineError, LocalEngine, find_engine
+from app.store.embedded.engine import EngineError, LocalEngine, find_engine
 
 MEMORY_URL = "memory://"
 

@@ -19,8 +19,8 @@ from app.cli.doctor.threads import AbandonableThreads
 from app.cli.output import write
 from app.doctor.finding import Report
 from app.doctor.run import Options, examine
-from app.ops.logs import without_logs
 from app.settings.yaml_file import CONFIG_NAME
+from app.telemetry.logs import without_logs
 
 EXIT_WELL: Final = 0
 EXIT_FAILED: Final = 1

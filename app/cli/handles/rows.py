@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from app.broker.desk import handle_document
 from app.cli.columns import Column
 from app.cli.listing import Shape
 from app.cli.times import ago, span
-from app.operations.documents import handle_document
 from app.store.views import HandleView
 
 STATE_STYLES: Final = {"live": "green", "spent": "yellow", "revoked": "red"}

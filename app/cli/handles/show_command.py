@@ -45,7 +45,7 @@ def show_handle(
         if story is None:
             raise CliFailure(gone(unverified, now), status=EXIT_FAILED)
         if as_document:
-            from app.operations.documents import story_document
+            from app.broker.desk import story_document
 
             write(document(story_document(story.handle, story.calls)))
         elif quiet:

@@ -20,6 +20,7 @@ from aiohttp import (
 )
 from yarl import URL
 
+from app.broker.hangup import Outcome
 from app.cli.failure import EXIT_REFUSED, EXIT_UNREACHED, CliFailure
 from app.cli.operator import documents
 from app.cli.operator.address import base_of
@@ -34,7 +35,6 @@ from app.cli.operator.event_stream import (
     EventReader,
 )
 from app.cli.operator.refusals import Refusal, failure_of, refusal_of
-from app.hangup import Outcome
 from app.models import CallRecord, Secret
 from app.store.views import CallFilter, HandleFilter, HandleView, Page, Revoked
 from app.store.watch import Event

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from app.hangup import Outcome
+from app.broker.hangup import Outcome
 from app.models import CallRecord
 from app.store.views import CallFilter, HandleFilter, HandleView, Page, Revoked
 from app.store.watch import Event

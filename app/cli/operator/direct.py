@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, NoReturn, TypeVar
 
+from app.broker.hangup import Outcome
 from app.cli.failure import EXIT_REFUSED, EXIT_UNREACHED, CliFailure
 from app.cli.operator.base import HandleStory, RevokeOutcome
 from app.errors import InvalidRequest, StoreUnavailable
-from app.hangup import Outcome
 from app.models import CallRecord
 from app.store.address import parse_address
 from app.store.calls import CallStore

@@ -1,4 +1,4 @@
-"""Reads handles and calls from the admin API's JSON; ``app.operations.documents`` writes it.
+"""Reads handles and calls from the admin API's JSON; ``app.broker.desk`` writes it.
 
 Times are epoch seconds, life is seconds.
 """

@@ -9,7 +9,7 @@ import orjson
 
 from app.cli.failure import EXIT_REFUSED, EXIT_UNREACHED, CliFailure
 from app.cli.output import printable
-from app.redaction import one_safe_line
+from app.telemetry.redaction import one_safe_line
 
 # "No such handle" and "no such call"; a 404 with another code comes from a service without an admin API.
 _ABSENT_CODES: Final = frozenset({"handle_not_found", "call_not_found"})

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from app.redaction import one_safe_line
 from app.settings.error import SettingsError
 from app.settings.litellm.entry import LiteLlmEntry, LiteLlmNote
 from app.settings.litellm.environment import LiteLlmEnvironment
 from app.settings.secrets import NAME_PATTERN
+from app.telemetry.redaction import one_safe_line
 
 # Where an entry may hold what LiteLLM has no name for: fields of our own deployment. LiteLLM keeps any key
 # of ``model_info`` and does nothing with it, so the file stays good for both programs.

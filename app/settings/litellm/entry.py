@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from app.redaction import one_safe_line
 from app.settings.error import SettingsError
 from app.settings.litellm.environment import LiteLlmEnvironment
+from app.telemetry.redaction import one_safe_line
 
 # A transcription model is what a session of that kind asks for, and what a realtime session may name for
 # the caller's words.

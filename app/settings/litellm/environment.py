@@ -6,8 +6,8 @@ from collections import ChainMap
 from collections.abc import Mapping
 from typing import Any, Final
 
-from app.redaction import one_safe_line
 from app.settings.error import SettingsError
+from app.telemetry.redaction import one_safe_line
 
 PREFIX: Final = "os.environ/"
 

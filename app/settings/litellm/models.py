@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from app.redaction import one_safe_line
 from app.settings.litellm.entry import LiteLlmEntry, LiteLlmNote
+from app.telemetry.redaction import one_safe_line
 
 # LiteLLM's router weighs the deployments of a name by the first of these that they have.
 _MEASURES: Final = ("weight", "rpm", "tpm")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
-from app.redaction import one_safe_line
 from app.settings.error import SettingsError
 from app.settings.litellm.entry import LiteLlmNote
 from app.settings.litellm.environment import LiteLlmEnvironment
 from app.settings.secrets import MAKE_KEYS, check_api_key
+from app.telemetry.redaction import one_safe_line
 
 # The client that is made of general_settings.master_key.
 MASTER: Final = "master"

@@ -1,1 +1,4 @@
-"""The admin API: what operators see and do, behind keys of their own. ``docs/admin-api.md`` is its guide."""
+"""The admin API: what an operator's key can see and do over HTTP.
+
+What is shown and done stands in ``app.broker.desk``; the public surface stands one level up.
+"""

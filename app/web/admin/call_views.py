@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from app.appkeys import DESK, HANGUP, TIMINGS
+from app.broker.desk import call_document
 from app.models import CallRecord
-from app.operations.documents import call_document
 from app.web.admin.answers import json_answer, page_answer
 from app.web.admin.guard import Act
 from app.web.admin.handle_views import shown
 from app.web.admin.query import call_gone, read_call_id, read_call_page, read_query
+from app.web.appkeys import DESK, HANGUP, TIMINGS
 
 
 async def list_calls(request: web.Request, act: Act) -> web.Response:

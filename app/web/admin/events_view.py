@@ -11,11 +11,11 @@ from typing import Final
 import orjson
 from aiohttp import hdrs, web
 
-from app.appkeys import DESK, LIFECYCLE, REQUEST_ID
 from app.errors import Draining, InvalidRequest, RateLimited
 from app.store.watch import Event, Watch
 from app.web.admin.guard import Act
 from app.web.admin.query import read_query
+from app.web.appkeys import DESK, LIFECYCLE, REQUEST_ID
 from app.web.gate import BASE_HEADERS, REQUEST_ID_HEADER
 
 MAX_WATCHERS: Final = 8

@@ -10,9 +10,9 @@ from typing import Any, Final
 import structlog
 from aiohttp import web
 
-from app.appkeys import DESK, REQUEST_ID, TIMINGS
-from app.clients import ClientRegistry
+from app.broker.clients import ClientRegistry
 from app.errors import AdminDisabled, CloakroomError, InternalError, InvalidApiKey
+from app.web.appkeys import DESK, REQUEST_ID, TIMINGS
 from app.web.credentials import credential
 
 # Whatever CLOAKROOM_LOG_LEVEL leaves out, an audit line is written.

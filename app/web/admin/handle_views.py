@@ -6,10 +6,9 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from app.appkeys import DESK
-from app.operations.documents import handle_document, story_document
-from app.redaction import one_safe_line
+from app.broker.desk import handle_document, story_document
 from app.store.views import HandleFilter
+from app.telemetry.redaction import one_safe_line
 from app.web.admin.answers import json_answer, page_answer
 from app.web.admin.guard import Act
 from app.web.admin.query import (
@@ -19,6 +18,7 @@ from app.web.admin.query import (
     read_query,
     read_revocation,
 )
+from app.web.appkeys import DESK
 from app.web.bodies import parse_json_object, read_timed_body
 
 

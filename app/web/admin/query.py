@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar, get_args
 
 from app.errors import HandleNotFound, InvalidRequest, UnknownCall
-from app.redaction import one_safe_line
+from app.providers.base import is_call_id
 from app.store.views import CallFilter, CallState, HandleFilter, HandleState
-from app.upstream.base import is_call_id
+from app.telemetry.redaction import one_safe_line
 
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 1000

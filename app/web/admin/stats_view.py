@@ -7,12 +7,12 @@ import contextlib
 from aiohttp import web
 
 from app import __version__
-from app.appkeys import DESK, LIFECYCLE, STORE
 from app.errors import StoreUnavailable
 from app.store.views import Alive
 from app.web.admin.answers import json_answer
 from app.web.admin.guard import Act
 from app.web.admin.query import read_query
+from app.web.appkeys import DESK, LIFECYCLE, STORE
 
 
 async def stats(request: web.Request, act: Act) -> web.Response:

@@ -1,1 +1,4 @@
-"""The demo page: a call in a browser, step by step. On in development, off in production unless asked for."""
+"""The demo page, and ``cloakroom.js``, which pages of others copy.
+
+Static files and the little that serves them. No rule of the service lives here.
+"""

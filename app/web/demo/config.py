@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from app import __version__
-from app.catalog import ANY_MODEL
+from app.broker.catalog import ANY_MODEL
 from app.settings import Settings
 
 # Where no other replica is named, the page talks to the one that it came from, whatever its address.

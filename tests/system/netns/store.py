@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 
-from app.store.engine import LocalEngine
+from app.store.embedded.engine import LocalEngine
 
 PASSWORD_ENV = "NETNS_STORE_PASSWORD"
 

@@ -17,7 +17,7 @@ import structlog
 
 from app.cli.doctor.threads import AbandonableThreads
 from app.cli.root import run
-from app.ops.logs import without_logs
+from app.telemetry.logs import without_logs
 from tests.unit.settings.environments import GOOD, PLANTED
 
 

@@ -14,7 +14,7 @@ from app.cli.failure import CliFailure
 from app.cli.fresh import kids_in, next_kid
 from app.cli.keys_new import make
 from app.cli.root import run
-from app.keyring import parse_sealing_ring, parse_signing_ring
+from app.handles.keyring import parse_sealing_ring, parse_signing_ring
 from app.settings.load import load_settings
 from app.settings.secrets import parse_key_pairs
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from app.cli.failure import CliFailure
 from app.cli.pasted import read_call_id, read_unverified
-from app.handles import HandleIssuer
-from app.keyring import parse_signing_ring
+from app.handles.keyring import parse_signing_ring
+from app.handles.tokens import HandleIssuer
 from tests.unit.cli.values import HANDLE_ID, token
 
 TOKEN = token({"iss": "cloakroom", "aud": "cloakroom", "iat": 1, "exp": 1_800_000_600, "jti": HANDLE_ID})

@@ -16,7 +16,7 @@ import pytest
 from app.cli.keys_new import new
 from app.sandbox.config import SandboxConfig
 from app.settings import Settings, SettingsError, known_environment_names, load_settings
-from app.store.engine import find_engine
+from app.store.embedded.engine import find_engine
 from tests.unit.deploy.compose import (
     REPLICAS,
     ROOT,

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import yaml
 
-from app.ops import metrics_families
+from app.telemetry import metrics_families
 from tests.support.page import ROOT
 from tests.support.service import Service
 from tests.unit.deploy.alert_rules import expressions, promtool, rules

@@ -14,10 +14,10 @@ from app.doctor.finding import Finding
 from app.doctor.mint_trial import Trial
 from app.errors import UpstreamError
 from app.models import Deployment, ModelPolicy, Secret
+from app.outbound.client import UpstreamClient
 from app.sandbox import SandboxConfig
 from app.sandbox.faults import read_fault
 from app.sandbox.provider import PROVIDER
-from app.upstream.client import UpstreamClient
 from tests.support.service import start_sandbox
 from tests.unit.values import AZURE_KEY, OPENAI_KEY
 

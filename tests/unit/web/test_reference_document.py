@@ -15,8 +15,8 @@ from schemathesis.specs.openapi.definitions import OPENAPI_31
 
 import app.errors
 from app.errors import CloakroomError
-from app.web.openapi import document as module
-from app.web.openapi.document import (
+from app.web.reference import document as module
+from app.web.reference.document import (
     PARTS,
     DocumentError,
     check,

@@ -1,0 +1,134 @@
+"""Minting at the provider: tries, and deployments, within one deadline.
+
+Minting is safe to repeat: an unused key costs nothing and expires by itself. A deployment that fails is
+left for the next one at once; only when all of them failed is there a pause and another turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from app.errors import CloakroomError, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from app.handles.lifetimes import Life, life_of
+from app.models import Deployment, EphemeralKey, MintRequest
+from app.outbound.client import NoAnswer, NotConnected, UpstreamClient
+from app.outbound.retries import LEAST_SHARE_OF_A_TRY, MAX_TRIES, SHARE_OF_A_TRY, may_pass, pause_after
+from app.providers.base import Provider
+from app.telemetry.timings import Timings
+
+# The caller's session is at fault, wherever it is sent, except where Azure says 400 of its own deployment.
+_CALLERS_FAULT: Final = frozenset({400, 413, 415, 422})
+_DEPLOYMENTS_FAULT: Final = frozenset({"OpperationNotSupported", "OperationNotSupported"})
+# A deployment that just failed is tried after the others for so long, in seconds.
+_COOLING_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A deployment and the request as it is to be sent there."""
+
+    deployment: Deployment
+    request: MintRequest
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """One try's end. ``elsewhere``: another deployment may do better; ``again``: this one may, later."""
+
+    error: CloakroomError
+    elsewhere: bool
+    again: bool
+
+
+class MintAttempts:
+    """Tries candidates in their order.
+
+    Args:
+        deadline: seconds for all tries together.
+    """
+
+    def __init__(
+        self,
+        *,
+        providers: Mapping[str, Provider],
+        upstream: UpstreamClient,
+        deadline: float,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._providers = providers
+        self._upstream = upstream
+        self._deadline = deadline
+        self._clock = clock
+        self._monotonic = monotonic
+        self._cooling: dict[str, float] = {}
+
+    async def mint(
+        self, candidates: Sequence[Candidate], timings: Timings
+    ) -> tuple[Candidate, EphemeralKey, Life]:
+        """Return the first key that a candidate gives.
+
+        Raises:
+            UpstreamError, UpstreamUnreachable, UpstreamTimeout: the last failure, when none does.
+        """
+        ordered = self._coolest_first(candidates)
+        deadline = self._monotonic() + self._deadline
+        tries = 0
+        while True:
+            candidate = ordered[tries % len(ordered)]
+            tries += 1
+            result = await self._try(candidate, deadline, timings, last=tries >= len(ordered))
+            if not isinstance(result, _Failure):
+                return candidate, *result
+            if len(ordered) > 1 and result.elsewhere:
+                self._cooling[candidate.deployment.name] = self._monotonic() + _COOLING_SECONDS
+            if tries < len(ordered) and result.elsewhere:
+                continue
+            pause = pause_after(result.error, tries)
+            worthwhile = self._monotonic() + pause + self._deadline * LEAST_SHARE_OF_A_TRY < deadline
+            if not result.again or tries >= max(MAX_TRIES, len(ordered)) or not worthwhile:
+                raise result.error
+            await asyncio.sleep(pause)
+
+    def cooling(self) -> list[str]:
+        """The deployments that failed just now, so that their alternatives are tried first."""
+        now = self._monotonic()
+        return [name for name, end in self._cooling.items() if end > now]
+
+    def _coolest_first(self, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+        if len(candidates) == 1 or not self._cooling:
+            return candidates
+        now = self._monotonic()
+        self._cooling = {name: end for name, end in self._cooling.items() if end > now}
+        return sorted(candidates, key=lambda candidate: candidate.deployment.name in self._cooling)
+
+    async def _try(
+        self, candidate: Candidate, deadline: float, timings: Timings, *, last: bool
+    ) -> tuple[EphemeralKey, Life] | _Failure:
+        deployment = candidate.deployment
+        provider = self._providers[deployment.provider]
+        left = max(deadline - self._monotonic(), 0.001)
+        share = self._deadline * SHARE_OF_A_TRY if last else left / 2
+        status: int | None = None
+        timings.deployment = deployment.name
+        try:
+            request = provider.mint_request(deployment, candidate.request)
+            response = await self._upstream.post(request, timeout=min(left, share), timings=timings)
+            status = response.status
+            key = provider.read_mint(deployment, response)
+            return key, life_of(key, response.headers.get("Date"), now=self._clock())
+        except NotConnected:
+            error = UpstreamUnreachable("The provider cannot be reached.", retry_after=1)
+            return _Failure(error, elsewhere=True, again=True)
+        except NoAnswer as failure:
+            if failure.timed_out:
+                late = UpstreamTimeout("The provider did not answer in time.")
+                return _Failure(late, elsewhere=True, again=True)
+            cut = UpstreamError("The provider broke off its answer.")
+            return _Failure(cut, elsewhere=True, again=True)
+        except UpstreamError as refused:
+            callers = status in _CALLERS_FAULT and refused.upstream_code not in _DEPLOYMENTS_FAULT
+            return _Failure(refused, elsewhere=not callers, again=may_pass(status, refused))

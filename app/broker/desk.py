@@ -1,0 +1,121 @@
+"""What operators see and do: the same over the admin API and straight on the store.
+
+The documents are JSON objects without a secret, times in epoch seconds. Each field is named here and taken
+from a view that has no key, so that a new field of the store is not shown by accident.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.broker.clients import ClientRegistry
+from app.models import CallRecord
+from app.store.calls import CallStore
+from app.store.census import alive
+from app.store.directory import HandleDirectory
+from app.store.events import EventFeed
+from app.store.views import Alive, HandleView, RelayNote
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The parts that the operators' requests need.
+
+    ``admins`` are the operators by their keys, None where there is none. ``clock`` returns epoch seconds.
+    """
+
+    handles: HandleDirectory
+    calls: CallStore
+    feed: EventFeed
+    clock: Callable[[], float]
+    replica: str
+    admins: ClientRegistry | None = field(repr=False)
+
+    async def story(self, handle_id: str) -> tuple[HandleView, dict[str, CallRecord]] | None:
+        """A handle, and those of its calls that are on record; None when it expired, or never was.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        view = await self.handles.get(handle_id)
+        if view is None:
+            return None
+        return view, await self.calls.get_many([note.call_id for note in view.relays if note.call_id])
+
+    async def alive(self) -> Alive:
+        """How many handles and calls there are.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        return await alive(self.handles, self.calls, now=self.clock())
+
+
+def handle_document(view: HandleView) -> Document:
+    """A handle without its story. ``seconds_left`` is by the store's own clock."""
+    refusal = view.last_refusal
+    return {
+        "object": "handle",
+        "id": view.id,
+        "state": view.state,
+        "model": view.model,
+        "deployment": view.deployment,
+        "provider": view.provider,
+        "family": view.family,
+        "client": view.client,
+        "subject": view.subject or None,
+        "origin": view.origin or None,
+        "minted_at": view.minted_at,
+        "minted_by": view.minted_by,
+        "expires_at": view.expires_at,
+        "seconds_left": view.life,
+        "max_calls": view.max_calls or None,
+        "calls": view.calls,
+        "uses_left": view.uses_left,
+        "last_call_at": view.last_call_at,
+        "last_call_by": view.last_call_by or None,
+        "revoked_at": view.revoked_at,
+        "revoked_by": view.revoked_by or None,
+        "refusals": view.refusals,
+        "last_refusal": {"at": refusal.at, "code": refusal.outcome} if refusal is not None else None,
+    }
+
+
+def story_document(view: HandleView, calls: Mapping[str, CallRecord]) -> Document:
+    """A handle with its last relays; ``calls`` are those that are still on record, by id."""
+    return {
+        **handle_document(view),
+        "relays_count": view.relays_count,
+        "relays": [_relay_document(note, calls.get(note.call_id)) for note in view.relays],
+    }
+
+
+def call_document(call: CallRecord) -> Document:
+    """A call. ``open`` says only that nobody hung up through us."""
+    return {
+        "object": "call",
+        "id": call.id,
+        "state": "open" if call.ended_at is None else "ended",
+        "handle": call.handle,
+        "deployment": call.deployment,
+        "model": call.model,
+        "client": call.client,
+        "subject": call.subject or None,
+        "relayed_at": call.relayed_at,
+        "relayed_by": call.relayed_by,
+        "ended_at": call.ended_at,
+        "ended_by": call.ended_by or None,
+    }
+
+
+def _relay_document(note: RelayNote, call: CallRecord | None) -> Document:
+    return {
+        "at": note.at,
+        "outcome": note.outcome,
+        "call_id": note.call_id or None,
+        "call": call_document(call) if call is not None else None,
+    }

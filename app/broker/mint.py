@@ -1,0 +1,200 @@
+"""The mint: authenticate came before; here limits, provider, seal, store, sign, in this order.
+
+The store is asked whether it is there before the provider is asked for a key, and a key whose record
+could not be stored is dropped: nobody ever gets a raw key.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from app.broker.attempts import Candidate, MintAttempts
+from app.broker.catalog import Catalog, Route
+from app.broker.session_policy import clean_session, under_policy
+from app.errors import InvalidRequest, RateLimited
+from app.handles.grants import Grant, seal_grant
+from app.handles.lifetimes import Life
+from app.handles.sealing import Sealer
+from app.handles.tokens import HandleIssuer, new_handle_id
+from app.models import Client, Deployment, EphemeralKey, HandleRecord, MintRequest, ModelPolicy
+from app.providers.sessions import with_models
+from app.providers.standard_call import standard_call
+from app.store.handles import HandleStore
+from app.telemetry.timings import Timings
+
+
+@dataclass(frozen=True, slots=True)
+class Minted:
+    """What the caller gets. ``expires_at`` is epoch seconds; ``session`` is the provider's echo, cleaned."""
+
+    handle_id: str
+    handle: str = field(repr=False)
+    expires_at: int
+    session: Mapping[str, Any] = field(repr=False)
+    deployment: str
+
+
+@dataclass(frozen=True, slots=True)
+class MintPolicy:
+    """``max_calls`` of each handle, 0 for no limit; ``subject_key`` hashes subjects, None leaves them out."""
+
+    replica: str
+    max_calls: int
+    subject_key: bytes | None = field(default=None, repr=False)
+
+
+class Minter:
+    """Mints an ephemeral key and leaves it in the store under a fresh handle."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        attempts: MintAttempts,
+        handles: HandleIssuer,
+        sealer: Sealer,
+        store: HandleStore,
+        policy: MintPolicy,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._catalog = catalog
+        self._attempts = attempts
+        self._handles = handles
+        self._sealer = sealer
+        self._store = store
+        self._policy = policy
+        self._clock = clock
+        self._monotonic = monotonic
+
+    async def mint(self, client: Client, request: MintRequest, timings: Timings) -> Minted:
+        """Mint for this client.
+
+        Raises:
+            ModelNotFound, ModelNotAllowed, RateLimited: before anything is asked of the provider.
+            StoreUnavailable: before, when the store is known to be down; after, when it failed then.
+            UpstreamError, UpstreamUnreachable, UpstreamTimeout: the provider's fault.
+        """
+        route = self._catalog.resolve(client, request.model)
+        candidates = self._candidates(client, request, route)
+        self._store.require_up()
+        await self._count(client, timings)
+        started = self._monotonic()
+        try:
+            candidate, key, life = await self._attempts.mint(candidates, timings)
+        finally:
+            timings.provider += self._monotonic() - started
+        record = self._record(client, request, route.policy, candidate, key, life)
+        started = self._monotonic()
+        try:
+            await self._store.save(record, life=life.seconds)
+        finally:
+            timings.store_took("save", started, self._monotonic())
+        handle = self._handles.issue(record.id, expires_at=life.expires_at)
+        session = clean_session(
+            key,
+            family=request.family,
+            model=request.model,
+            nested=request.nested_model,
+            handle=handle,
+            expires_at=life.expires_at,
+        )
+        if route.policy.strip_instructions:
+            session.pop("instructions", None)
+        return Minted(
+            handle_id=record.id,
+            handle=handle,
+            expires_at=life.expires_at,
+            session=session,
+            deployment=candidate.deployment.name,
+        )
+
+    def _candidates(self, client: Client, request: MintRequest, route: Route) -> list[Candidate]:
+        """The request as each deployment is to get it: under the policy, with the provider's names."""
+        session = under_policy(route.policy, request.session)
+        seconds, identifier = _seconds_within(route.policy, request), self._identifier(request)
+        candidates = []
+        for deployment in route.deployments:
+            nested = self._nested_name(client, request, deployment)
+            ready = with_models(request.family, session, nested=nested) if nested is not None else session
+            candidate = replace(request, session=ready, seconds=seconds, safety_identifier=identifier)
+            candidates.append(Candidate(deployment, candidate))
+        return candidates
+
+    def _nested_name(self, client: Client, request: MintRequest, deployment: Deployment) -> str | None:
+        """The provider's name of the nested model that the caller asked for.
+
+        One that comes from the operator's policy is the provider's name already, and needs no leave.
+        """
+        if request.nested_model is None:
+            return None
+        return self._catalog.upstream_name(
+            client, request.nested_model, deployment, param="session.audio.input.transcription.model"
+        )
+
+    def _identifier(self, request: MintRequest) -> str | None:
+        """The caller's safety identifier, else one that hides the subject and stays the same for it."""
+        if request.safety_identifier is not None or not request.subject or self._policy.subject_key is None:
+            return request.safety_identifier
+        return hmac.digest(self._policy.subject_key, request.subject.encode(), "sha256").hex()
+
+    async def _count(self, client: Client, timings: Timings) -> None:
+        if client.mints_per_minute is None:
+            return
+        started, now = self._monotonic(), self._clock()
+        try:
+            count = await self._store.count_mint(client.name, now=now)
+        finally:
+            timings.store_took("limit", started, self._monotonic())
+        if count > client.mints_per_minute:
+            raise RateLimited(
+                f"Client '{client.name}' may mint {client.mints_per_minute} handles a minute.",
+                retry_after=60 - int(now) % 60,
+            )
+
+    def _record(
+        self,
+        client: Client,
+        request: MintRequest,
+        policy: ModelPolicy,
+        candidate: Candidate,
+        key: EphemeralKey,
+        life: Life,
+    ) -> HandleRecord:
+        handle_id, deployment = new_handle_id(), candidate.deployment
+        grant = Grant(key.value, standard_call(deployment, candidate.request))
+        max_calls = policy.max_calls if policy.max_calls is not None else self._policy.max_calls
+        return HandleRecord(
+            id=handle_id,
+            model=request.model,
+            deployment=deployment.name,
+            provider=deployment.provider,
+            family=request.family.value,
+            client=client.name,
+            subject=request.subject or "",
+            origin=request.origin or "",
+            minted_at=int(self._clock()),
+            expires_at=life.expires_at,
+            minted_by=self._policy.replica,
+            max_calls=max_calls,
+            sealed_key=seal_grant(self._sealer, grant, handle_id, client.name, str(life.expires_at)),
+        )
+
+
+def _seconds_within(policy: ModelPolicy, request: MintRequest) -> int | None:
+    """The life to ask for.
+
+    Raises:
+        InvalidRequest: the operator's bounds for this model are narrower than the provider's.
+    """
+    if request.seconds is None:
+        return policy.default_seconds
+    if not policy.min_seconds <= request.seconds <= policy.max_seconds:
+        raise InvalidRequest(
+            f"'expires_after.seconds' must be {policy.min_seconds} to {policy.max_seconds} for this model.",
+            param="expires_after.seconds",
+        )
+    return request.seconds

@@ -1,0 +1,89 @@
+"""What we change in a session: the operator's policy before the mint, the provider's echo after it. Pure.
+
+OpenAI repeats the ephemeral key inside the session (``session.client_secret``), where every version of the
+official SDKs expects one; and the model stands there under the provider's name, which is ours to keep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from app.errors import InvalidRequest
+from app.models import EphemeralKey, Family, ModelPolicy
+from app.providers.sessions import with_models
+
+
+def under_policy(policy: ModelPolicy, session: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Lay the operator's defaults below the caller's session and the locked fields above it.
+
+    Raises:
+        InvalidRequest: the caller asks for another value of a locked field.
+    """
+    if not policy.defaults and not policy.locked:
+        return session
+    _refuse_unlocking(policy.locked, session, ())
+    return merged(merged(policy.defaults, session), policy.locked)
+
+
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """``above`` over ``below``, object by object; lists and plain values are replaced whole."""
+    result = dict(below)
+    for name, value in above.items():
+        under = result.get(name)
+        if isinstance(under, Mapping) and isinstance(value, Mapping):
+            result[name] = merged(under, value)
+        else:
+            result[name] = value
+    return result
+
+
+def _refuse_unlocking(locked: Mapping[str, Any], session: Mapping[str, Any], path: tuple[str, ...]) -> None:
+    for name, fixed in locked.items():
+        if name not in session:
+            continue
+        asked = session[name]
+        if isinstance(fixed, Mapping) and isinstance(asked, Mapping):
+            _refuse_unlocking(fixed, asked, (*path, name))
+        elif asked != fixed:
+            param = ".".join(("session", *path, name))
+            raise InvalidRequest(
+                f"'{param}' is fixed for this model by the operator; leave it out.", param=param
+            )
+
+
+def clean_session(
+    key: EphemeralKey,
+    *,
+    family: Family,
+    model: str,
+    nested: str | None = None,
+    handle: str,
+    expires_at: int,
+) -> dict[str, Any]:
+    """Return the session under the caller's model names, with the handle wherever the key stood."""
+    session = with_models(family, key.session, main=model, nested=nested)
+    if "client_secret" in session:
+        session["client_secret"] = {"value": handle, "expires_at": expires_at}
+    secret = key.value.reveal()
+    try:
+        # As the answer will hold it: one level down, and the key as JSON spells it.
+        text = orjson.dumps({"session": session})
+    except orjson.JSONEncodeError:
+        return {"model": model}  # nested deeper than can be written; nothing that a caller could use
+    if orjson.dumps(secret)[1:-1] in text:
+        cleaned: dict[str, Any] = _without(session, secret, handle)
+        return cleaned
+    return session
+
+
+def _without(value: Any, secret: str, handle: str) -> Any:
+    if isinstance(value, str):
+        return value.replace(secret, handle)
+    if isinstance(value, dict):
+        return {name.replace(secret, handle): _without(item, secret, handle) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_without(item, secret, handle) for item in value]
+    return value

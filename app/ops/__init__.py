@@ -1,1 +1,0 @@
-"""Operations: logs, metrics and traces."""

@@ -1,0 +1,96 @@
+"""Sends a request that does no harm when it arrives twice, again and again within one deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from app.errors import CloakroomError, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from app.outbound.client import NoAnswer, NotConnected, UpstreamClient
+from app.providers.base import UpstreamRequest, UpstreamResponse
+from app.telemetry.timings import Timings
+
+Read = TypeVar("Read")
+
+MAX_TRIES: Final = 3
+RETRY_STATUSES: Final = frozenset({429, 500, 502, 503, 504})
+# A 429 that no waiting mends (contracts, section 1).
+_HOPELESS_CODES: Final = frozenset({"insufficient_quota"})
+_BACKOFF_SECONDS: Final = 0.1
+# One stalled try must leave time for another within the deadline.
+SHARE_OF_A_TRY: Final = 0.6
+# A try that starts with less than this left would only turn the cause into a timeout.
+LEAST_SHARE_OF_A_TRY: Final = 0.2
+
+
+def may_pass(status: int | None, refused: UpstreamError) -> bool:
+    """Whether the same request may fare better a moment later, as this answer has it."""
+    return status in RETRY_STATUSES and refused.upstream_code not in _HOPELESS_CODES
+
+
+def pause_after(failure: CloakroomError, tries: int) -> float:
+    """Seconds to wait after so many tries: what the provider asked for, else a doubling time by chance."""
+    if isinstance(failure, UpstreamError) and failure.retry_after is not None:
+        return failure.retry_after
+    return _BACKOFF_SECONDS * 2.0**tries * random.uniform(0.5, 1)  # noqa: S311 - spreads load, no secret
+
+
+async def send_until_answered(
+    upstream: UpstreamClient,
+    request: UpstreamRequest,
+    read: Callable[[UpstreamResponse], Read],
+    *,
+    deadline: float,
+    monotonic: Callable[[], float],
+    timings: Timings,
+) -> Read:
+    """Send, read, and send again after a failure that may pass.
+
+    Args:
+        read: makes the result of an answer; raises ``UpstreamError`` for a refusal.
+        deadline: seconds for all tries and pauses together.
+        monotonic: returns seconds.
+        timings: gets every try.
+
+    Raises:
+        UpstreamError, UpstreamUnreachable, UpstreamTimeout: the last failure.
+    """
+    end = monotonic() + deadline
+    tries = 0
+    while True:
+        tries += 1
+        left = max(end - monotonic(), 0.001)
+        result = await _try(upstream, request, timings, timeout=min(left, deadline * SHARE_OF_A_TRY))
+        if isinstance(result, UpstreamResponse):
+            try:
+                return read(result)
+            except UpstreamError as refused:
+                if not may_pass(result.status, refused):
+                    raise
+                failure: CloakroomError = refused
+        else:
+            failure = result
+        pause = pause_after(failure, tries)
+        worthwhile = monotonic() + pause + deadline * LEAST_SHARE_OF_A_TRY < end
+        if tries == MAX_TRIES or not worthwhile:
+            raise failure
+        await asyncio.sleep(pause)
+
+
+async def _try(
+    upstream: UpstreamClient,
+    request: UpstreamRequest,
+    timings: Timings,
+    *,
+    timeout: float,
+) -> UpstreamResponse | CloakroomError:
+    try:
+        return await upstream.post(request, timeout=timeout, timings=timings)
+    except NotConnected:
+        return UpstreamUnreachable("The provider cannot be reached.", retry_after=1)
+    except NoAnswer as failure:
+        if failure.timed_out:
+            return UpstreamTimeout("The provider did not answer in time.")
+        return UpstreamError("The provider broke off its answer.")

@@ -1,0 +1,77 @@
+"""Where a session keeps its models. Pure.
+
+Sessions are the provider's own JSON. All that is known of them here is where each family names its models
+(contracts, section 1); every other field passes through untouched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from app.models import Family
+
+_TRANSCRIPTION_PATH: Final = ("audio", "input", "transcription", "model")
+_MAIN_PATHS: Final[Mapping[Family, tuple[str, ...]]] = {
+    Family.REALTIME: ("model",),
+    Family.TRANSCRIPTION: _TRANSCRIPTION_PATH,
+    Family.TRANSLATION: ("model",),
+}
+
+
+def main_path(family: Family) -> tuple[str, ...]:
+    """The path of the session's own model, from the session down."""
+    return _MAIN_PATHS[family]
+
+
+def main_model(family: Family, session: Mapping[str, Any]) -> Any:
+    """What the session names as its model; None when it names none. Not checked."""
+    return _get(session, _MAIN_PATHS[family])
+
+
+def nested_model(family: Family, session: Mapping[str, Any]) -> Any:
+    """The model that transcribes the user inside a session that has another; None when there is none."""
+    return None if family is Family.TRANSCRIPTION else _get(session, _TRANSCRIPTION_PATH)
+
+
+def misplaced(session: Mapping[str, Any]) -> str | None:
+    """The first part on the way to a nested model that is neither an object nor null; None when all are."""
+    value: Any = session
+    place = "session"
+    for name in _TRANSCRIPTION_PATH[:-1]:
+        value = value.get(name)
+        place = f"{place}.{name}"
+        if value is None:
+            return None
+        if not isinstance(value, Mapping):
+            return place
+    return None
+
+
+def with_models(
+    family: Family, session: Mapping[str, Any], *, main: str | None = None, nested: str | None = None
+) -> dict[str, Any]:
+    """The session with these names at the places of its models; None leaves the place as it is."""
+    renamed = dict(session)
+    if main is not None:
+        renamed = _put(renamed, _MAIN_PATHS[family], main)
+    if nested is not None and family is not Family.TRANSCRIPTION:
+        renamed = _put(renamed, _TRANSCRIPTION_PATH, nested)
+    return renamed
+
+
+def _get(session: Mapping[str, Any], path: Sequence[str]) -> Any:
+    value: Any = session
+    for name in path:
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(name)
+    return value
+
+
+def _put(session: Mapping[str, Any], path: Sequence[str], value: str) -> dict[str, Any]:
+    """A copy along the path; a place on it that holds no object becomes one."""
+    name, *rest = path
+    under = session.get(name)
+    inner: Any = _put(under if isinstance(under, Mapping) else {}, rest, value) if rest else value
+    return {**session, name: inner}

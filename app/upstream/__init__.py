@@ -1,1 +1,0 @@
-"""Providers: build the request, read the answer (pure), and one client that does the I/O."""

@@ -1,0 +1,52 @@
+"""Typed keys for everything that hangs on the application or on a request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from aiohttp import web
+
+from app.broker.clients import ClientRegistry
+from app.broker.desk import Desk
+from app.broker.hangup import Hangup
+from app.broker.mint import Minter
+from app.broker.relay import Relay
+from app.handles.tokens import HandleIssuer
+from app.settings import Settings
+from app.store.connection import StoreConnection
+from app.telemetry.metrics_collector import Collector
+from app.telemetry.timings import Timings
+
+
+@dataclass(slots=True)
+class Lifecycle:
+    """Whether the process is draining, and how many requests are in flight."""
+
+    draining: bool = False
+    in_flight: int = 0
+
+
+@dataclass(slots=True)
+class LogLine:
+    """What a view wants told in the one line that its request gets. No secret goes in here."""
+
+    event: str
+    timings: Timings = field(default_factory=Timings)
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+SETTINGS: Final = web.AppKey("settings", Settings)
+CLIENTS: Final = web.AppKey("clients", ClientRegistry)
+HANDLES: Final = web.AppKey("handles", HandleIssuer)
+MINTER: Final = web.AppKey("minter", Minter)
+RELAY: Final = web.AppKey("relay", Relay)
+HANGUP: Final = web.AppKey("hangup", Hangup)
+STORE: Final = web.AppKey("store", StoreConnection)
+COLLECTOR: Final = web.AppKey("collector", Collector)
+DESK: Final = web.AppKey("desk", Desk)
+LIFECYCLE: Final = web.AppKey("lifecycle", Lifecycle)
+
+REQUEST_ID: Final = web.RequestKey("request_id", str)
+TIMINGS: Final = web.RequestKey("timings", Timings)
+LOG_LINE: Final = web.RequestKey("log_line", LogLine)

@@ -1,0 +1,181 @@
+"""Makes the parts from the settings: the parts themselves get plain values.
+
+Apart from the composition root, because the doctor makes single parts without the service.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from pydantic import SecretStr
+
+from app.broker.catalog import Catalog, Choice, Model
+from app.broker.clients import ClientRegistry
+from app.models import BearerTokens, Client, Deployment, ModelPolicy, Secret
+from app.outbound.entra import FETCH_SECONDS, EntraIdentity, MissingExtra, entra_fetch
+from app.outbound.tokens import TokenKeeper
+from app.providers.azure_preview import REGIONS, webrtc_url
+from app.providers.registry import PROVIDERS
+from app.settings import DeploymentSettings, EntraSettings, Settings
+from app.settings.aliases import AnyModelSettings, ModelSettings, choices
+from app.settings.secrets import parse_key_pairs
+from app.store.address import parse_address
+from app.store.connection import StoreConnection
+from app.store.driver import connect
+
+
+class WiringError(Exception):
+    """The settings are well-formed, but no service can be built from them; says which one and why."""
+
+
+def reveal(secret: SecretStr | None) -> str:
+    """The text of a secret; the settings have checked that it is there."""
+    if secret is None:
+        raise WiringError("a secret is missing; make the settings with load_settings")
+    return secret.get_secret_value()
+
+
+_MEMORY_URL: Final = "memory://"
+
+
+def build_store(settings: Settings) -> StoreConnection:
+    """Make the store connection; nothing is connected yet.
+
+    Raises:
+        WiringError: the URL cannot be read, or needs a library that is not installed.
+    """
+    url = settings.redis_url.get_secret_value() if settings.redis_url else _MEMORY_URL
+    try:
+        client = connect(
+            parse_address(url),
+            replica=settings.replica,
+            timeout=settings.store_timeout_seconds,
+            max_connections=settings.redis_max_connections,
+        )
+    except ValueError as error:
+        raise WiringError(f"CLOAKROOM_REDIS_URL: {error}") from None
+    return StoreConnection(
+        client,
+        replica=settings.replica,
+        timeout=settings.store_timeout_seconds,
+        max_connections=settings.redis_max_connections,
+    )
+
+
+def build_deployments(settings: Settings, *, clock: Callable[[], float]) -> dict[str, Deployment]:
+    """The configured deployments by name. Nothing is asked of anybody yet: ``BearerTokens.start`` does.
+
+    Raises:
+        WiringError: a URL is not one of that provider, or ``azure-identity`` is wanted and not installed.
+    """
+    return {
+        name: _deployment(name, configured, clock=clock) for name, configured in settings.deployments.items()
+    }
+
+
+def token_keepers(deployments: Mapping[str, Deployment]) -> list[BearerTokens]:
+    """What must be started before the deployments are used, and closed after."""
+    return [deployment.tokens for deployment in deployments.values() if deployment.tokens is not None]
+
+
+def _deployment(name: str, configured: DeploymentSettings, *, clock: Callable[[], float]) -> Deployment:
+    provider = PROVIDERS[configured.provider]
+    try:
+        base_url = provider.base_url(configured.base_url)
+        offers_to = _webrtc_url(configured)
+    except ValueError as error:
+        raise WiringError(f"deployments.{name}: {error}") from None
+    return Deployment(
+        name=name,
+        provider=configured.provider,
+        base_url=base_url,
+        api_key=Secret(configured.api_key.get_secret_value()) if configured.api_key is not None else None,
+        upstream_model=configured.model,
+        tokens=_tokens(name, configured.entra, clock=clock) if configured.entra is not None else None,
+        webrtc_filter=configured.provider == "azure" and configured.webrtc_filter is not False,
+        call_key=configured.call_key,
+        api_version=configured.api_version,
+        webrtc_url=offers_to,
+    )
+
+
+def _webrtc_url(configured: DeploymentSettings) -> str | None:
+    if configured.webrtc_url is not None:
+        return webrtc_url(configured.webrtc_url)
+    return REGIONS[configured.region] if configured.region is not None else None
+
+
+def _tokens(name: str, entra: EntraSettings, *, clock: Callable[[], float]) -> BearerTokens:
+    place = f"deployments.{name}.entra"
+    identity = EntraIdentity(
+        place=place,
+        kind=entra.resolved_kind,
+        tenant_id=entra.tenant_id,
+        client_id=entra.client_id,
+        client_secret=Secret(entra.client_secret.get_secret_value()) if entra.client_secret else None,
+    )
+    try:
+        fetch = entra_fetch(identity, clock=clock)
+    except MissingExtra:
+        raise WiringError(
+            f"{place} needs azure-identity, which is not installed; run: pip install 'cloakroom[entra]'"
+        ) from None
+    return TokenKeeper(name, fetch, fetch_seconds=FETCH_SECONDS, clock=clock)
+
+
+def build_catalog(settings: Settings, *, clock: Callable[[], float] = time.time) -> Catalog:
+    """The models of the settings over their deployments.
+
+    Raises:
+        WiringError: a deployment cannot be built.
+    """
+    deployments = build_deployments(settings, clock=clock)
+    models = {alias: build_model(entry) for alias, entry in settings.models.items()}
+    return Catalog(deployments, models, default_model=settings.default_model)
+
+
+def build_model(entry: AnyModelSettings) -> Model:
+    """One alias with its deployments and its policy."""
+    found = tuple(Choice(choice.deployment, choice.priority, choice.weight) for choice in choices(entry))
+    if not isinstance(entry, ModelSettings):
+        return Model(found)
+    return Model(
+        found,
+        ModelPolicy(
+            defaults=entry.defaults,
+            locked=entry.locked,
+            strip_instructions=entry.strip_instructions,
+            min_seconds=entry.min_seconds,
+            max_seconds=entry.max_seconds,
+            default_seconds=entry.default_seconds,
+            max_calls=entry.max_calls,
+        ),
+    )
+
+
+def build_clients(settings: Settings) -> ClientRegistry:
+    """The clients of ``CLOAKROOM_API_KEYS``, which may use everything, and those of the YAML file."""
+    pairs = parse_key_pairs(settings.api_keys.get_secret_value()) if settings.api_keys else {}
+    plain = [(Client(name), key) for name, key in pairs.items()]
+    configured = [
+        (
+            Client(
+                name,
+                models=frozenset(client.models) if client.models is not None else None,
+                mints_per_minute=client.mints_per_minute,
+            ),
+            client.api_key.get_secret_value(),
+        )
+        for name, client in settings.clients.items()
+    ]
+    return ClientRegistry([*plain, *configured])
+
+
+def build_admins(settings: Settings) -> ClientRegistry | None:
+    """The operators of ``CLOAKROOM_ADMIN_KEYS``; None where there is none, and then no admin API."""
+    if settings.admin_keys is None:
+        return None
+    pairs = parse_key_pairs(settings.admin_keys.get_secret_value())
+    return ClientRegistry([(Client(name), key) for name, key in pairs.items()])

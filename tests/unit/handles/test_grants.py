@@ -1,0 +1,57 @@
+"""A handle's grant: sealed in two forms that are never taken for each other, and opened in both."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.handles.grants import Grant, open_grant, seal_grant
+from app.handles.keyring import parse_sealing_ring
+from app.handles.sealing import Sealer, UnsealError
+from app.models import Secret, StandardCall
+from tests.unit.values import EPHEMERAL_KEY, ring
+
+SEALER = Sealer(parse_sealing_ring(ring("k1")))
+CONTEXT = ("handle-1", "shop", "1790000600")
+SESSION = b'{"type":"realtime","model":"gpt-realtime","instructions":"Say \\"hi\\" \xc3\xa9"}'
+GRANTS = (
+    Grant(Secret(EPHEMERAL_KEY)),
+    Grant(Secret(EPHEMERAL_KEY), StandardCall(SESSION)),
+    Grant(Secret(EPHEMERAL_KEY), StandardCall(SESSION, "user-hash")),
+)
+
+
+@pytest.mark.parametrize("grant", GRANTS)
+@pytest.mark.parametrize("with_call", [True, False])
+def test_a_grant_opens_as_it_was_whatever_the_setting_is_now(grant: Grant, with_call: bool) -> None:
+    """The setting may change between a mint and its relay, and differ between replicas while it does."""
+    sealed = seal_grant(SEALER, grant, *CONTEXT)
+    assert open_grant(SEALER, sealed, *CONTEXT, with_call=with_call) == grant
+
+
+@pytest.mark.parametrize("grant", GRANTS)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_grant_opens_in_its_own_record_only(grant: Grant, place: int) -> None:
+    sealed = seal_grant(SEALER, grant, *CONTEXT)
+    other = [*CONTEXT]
+    other[place] += "0"
+    for with_call in (True, False):
+        with pytest.raises(UnsealError):
+            open_grant(SEALER, sealed, *other, with_call=with_call)
+
+
+def test_a_key_that_looks_like_the_other_form_stays_a_key() -> None:
+    odd = Grant(Secret('{"key":"ek_other","session":{},"safety_identifier":null}'))
+    sealed = seal_grant(SEALER, odd, *CONTEXT)
+    assert open_grant(SEALER, sealed, *CONTEXT, with_call=True) == odd
+
+
+@pytest.mark.parametrize("grant", GRANTS)
+def test_neither_key_nor_session_is_seen_in_what_is_stored_or_shown(grant: Grant) -> None:
+    shown = f"{seal_grant(SEALER, grant, *CONTEXT)} {grant!r} {grant}"
+    assert EPHEMERAL_KEY not in shown
+    assert "instructions" not in shown
+
+
+def test_a_plain_grant_is_sealed_as_before_so_that_older_replicas_open_it() -> None:
+    sealed = seal_grant(SEALER, GRANTS[0], *CONTEXT)
+    assert SEALER.unseal(sealed, "ephemeral-key", *CONTEXT) == EPHEMERAL_KEY.encode()

@@ -1,0 +1,65 @@
+"""Both loops, clients with settings of the test's choice, and peers; everything is closed at the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+import pytest
+import uvloop
+
+from app.outbound.client import UpstreamClient
+from app.providers.base import UpstreamRequest, UpstreamResponse
+from app.telemetry.timings import Timings
+from tests.unit.outbound.peer import OK, Peer, Reply
+
+HI = OK + b"\r\nhi"
+StartPeer = Callable[[Reply], Awaitable[tuple[Peer, str]]]
+MakeClient = Callable[..., UpstreamClient]
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The service runs on uvloop; asyncio's own loop is what it falls back to, and the stricter one."""
+    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture
+async def make() -> AsyncIterator[MakeClient]:
+    clients: list[UpstreamClient] = []
+
+    def client(
+        *, connect_timeout: float = 2, connections: int = 100, keepalive: float = 20
+    ) -> UpstreamClient:
+        clients.append(
+            UpstreamClient(connect_timeout=connect_timeout, connections=connections, keepalive=keepalive)
+        )
+        return clients[-1]
+
+    yield client
+    for one in clients:
+        await one.close()
+
+
+@pytest.fixture
+async def peer() -> AsyncIterator[StartPeer]:
+    peers: list[Peer] = []
+
+    async def start(reply: Reply) -> tuple[Peer, str]:
+        peers.append(Peer(reply))
+        return peers[-1], await peers[-1].start()
+
+    yield start
+    for one in peers:
+        await one.close()
+
+
+async def post(
+    client: UpstreamClient, url: str, body: bytes = b"v=0 offer", *, timeout: float = 5
+) -> UpstreamResponse:
+    return await client.post(UpstreamRequest(url, {}, body), timeout=timeout, timings=Timings())
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - what it waits for sets no event
+            await asyncio.sleep(0.005)

@@ -1,0 +1,193 @@
+"""azure-identity's own code against a strict token endpoint: every kind of sign-in, and every refusal."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import stat
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.models import Secret
+from app.outbound.entra import EntraIdentity, MissingExtra, entra_fetch
+from app.outbound.tokens import FreshToken, TokenFault
+from tests.support.entra import FakeEntra, RunningEntra, start_entra
+
+TOKEN = "eyJ0eXAiOiJKV1QifQ.eyJhdWQiOiJhenVyZSJ9.c2lnbmF0dXJl"
+PLACE = "deployments.az.entra"
+SCOPE_RESOURCE = "https://cognitiveservices.azure.com"
+NOT_SIGNED_IN = "ERROR: Please run az login to setup account."
+
+
+@pytest.fixture
+async def entra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RunningEntra]:
+    for name in [name for name in os.environ if name.startswith("AZURE_")]:
+        monkeypatch.delenv(name)
+    running = await start_entra(FakeEntra(tokens=[TOKEN]), tmp_path)
+    monkeypatch.setenv("AZURE_AUTHORITY_HOST", running.authority)
+    yield running
+    await running.server.close()
+
+
+def identity(running: RunningEntra, **changes: Any) -> EntraIdentity:
+    entra = running.entra
+    values: dict[str, Any] = {
+        "kind": "client_secret",
+        "tenant_id": entra.tenant_id,
+        "client_id": entra.client_id,
+        "client_secret": Secret(entra.client_secret),
+    }
+    return EntraIdentity(place=PLACE, **{**values, **changes})
+
+
+async def fetched(running: RunningEntra, who: EntraIdentity) -> FreshToken:
+    return await entra_fetch(who, clock=time.time, trusted=str(running.trusted))()
+
+
+async def fault(running: RunningEntra, who: EntraIdentity) -> str:
+    with pytest.raises(TokenFault) as failed:
+        await fetched(running, who)
+    text = f"{failed.value} {failed.value!r}"
+    assert running.entra.client_secret not in text
+    assert TOKEN not in text
+    return str(failed.value)
+
+
+async def test_a_client_secret_gives_a_token_for_azures_scope(entra: RunningEntra) -> None:
+    before = time.time()
+    token = await fetched(entra, identity(entra))
+    assert token.value == Secret(TOKEN)
+    assert before + 3599 <= token.expires_at <= time.time() + 3600
+    # Entra named no time to renew: five minutes ahead.
+    assert token.refresh_at == token.expires_at - 300
+    assert entra.entra.requests == [
+        {"grant_type": "client_credentials", "scope": "https://cognitiveservices.azure.com/.default"}
+    ]
+
+
+async def test_the_time_to_renew_that_entra_names_counts(entra: RunningEntra) -> None:
+    entra.entra.life, entra.entra.refresh_in = 86_400, 43_200
+    token = await fetched(entra, identity(entra))
+    assert 43_190 <= token.expires_at - token.refresh_at <= 43_200
+
+
+async def test_a_short_life_is_renewed_at_its_half(entra: RunningEntra) -> None:
+    entra.entra.life = 60
+    token = await fetched(entra, identity(entra))
+    assert 28 <= token.expires_at - token.refresh_at <= 31
+
+
+async def test_every_fetch_asks_entra_and_no_cache_hides_it(entra: RunningEntra) -> None:
+    entra.entra.tokens = [TOKEN, TOKEN + "2"]
+    fetch = entra_fetch(identity(entra), clock=time.time, trusted=str(entra.trusted))
+    assert [(await fetch()).value.reveal() for _ in range(2)] == [TOKEN, TOKEN + "2"]
+    assert len(entra.entra.requests) == 2
+
+
+async def test_a_workload_signs_in_with_its_projected_token(
+    entra: RunningEntra, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entra.entra.assertion = "eyJ.service-account.token"
+    projected = tmp_path / "token"
+    projected.write_text(entra.entra.assertion)
+    monkeypatch.setenv("AZURE_FEDERATED_TOKEN_FILE", str(projected))
+    who = identity(entra, kind="workload_identity", client_secret=None)
+    assert (await fetched(entra, who)).value == Secret(TOKEN)
+    projected.write_text("eyJ.another.subject")
+    assert "no federated credential fits the workload's subject" in await fault(entra, who)
+    projected.unlink()
+    assert "AZURE_FEDERATED_TOKEN_FILE" in await fault(entra, who)
+    monkeypatch.delenv("AZURE_FEDERATED_TOKEN_FILE")
+    assert "AZURE_FEDERATED_TOKEN_FILE" in await fault(entra, who)
+
+
+async def test_the_default_takes_what_the_environment_offers(
+    entra: RunningEntra, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_TENANT_ID", entra.entra.tenant_id)
+    monkeypatch.setenv("AZURE_CLIENT_ID", entra.entra.client_id)
+    monkeypatch.setenv("AZURE_CLIENT_SECRET", entra.entra.client_secret)
+    who = EntraIdentity(place=PLACE, kind="default")
+    assert (await fetched(entra, who)).value == Secret(TOKEN)
+    monkeypatch.setenv("AZURE_CLIENT_SECRET", "wrong-secret-value")
+    text = await fault(entra, who)
+    assert "AADSTS7000215" in text
+    assert "wrong-secret-value" not in text
+
+
+async def test_the_azure_cli_is_asked_for_azures_resource_in_that_directory(
+    entra: RunningEntra, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    az = tmp_path / "bin" / "az"
+    az.parent.mkdir()
+    answer = {"accessToken": TOKEN, "expires_on": int(time.time()) + 3000, "tokenType": "Bearer"}
+    words = f"account get-access-token --output json --resource {SCOPE_RESOURCE} --tenant contoso.example"
+    az.write_text(
+        f"#!{sys.executable}\nimport sys\n"
+        f"if sys.argv[1:] != {words.split()!r}:\n    sys.exit('unexpected: ' + ' '.join(sys.argv))\n"
+        f"print({json.dumps(json.dumps(answer))})\n"
+    )
+    az.chmod(az.stat().st_mode | stat.S_IXUSR)
+    who = EntraIdentity(place=PLACE, kind="azure_cli", tenant_id="contoso.example")
+    monkeypatch.setenv("PATH", str(az.parent))
+    token = await fetched(entra, who)
+    assert (token.value, token.expires_at) == (Secret(TOKEN), answer["expires_on"])
+    az.write_text(
+        f"#!{sys.executable}\nimport sys\nsys.exit('ERROR: Please run az login to setup account.')\n"
+    )
+    assert "run 'az login'" in await fault(entra, who)
+    az.unlink()
+    assert "run 'az login'" in await fault(entra, who)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"client_secret": Secret("the-id-instead")}, f"set {PLACE}.client_secret to its value, not its id"),
+        ({"client_id": "another-app"}, f"check {PLACE}.client_id and {PLACE}.tenant_id (AADSTS700016)"),
+        ({"tenant_id": "nowhere.example"}, f"check {PLACE}.tenant_id (AADSTS90002)"),
+    ],
+)
+async def test_what_entra_refuses_is_told_by_the_setting_to_change(
+    entra: RunningEntra, changes: dict[str, Any], says: str
+) -> None:
+    text = await fault(entra, identity(entra, **changes))
+    assert says in text
+    assert "the-id-instead" not in text
+
+
+@pytest.mark.parametrize("status", [200, 403, 500])
+async def test_an_answer_that_is_no_token_is_a_fault_and_not_a_token(
+    entra: RunningEntra, status: int
+) -> None:
+    entra.entra.outage = status
+    text = await fault(entra, identity(entra))
+    assert PLACE in text or "AZURE_AUTHORITY_HOST" in text
+
+
+async def test_an_authority_with_a_foreign_certificate_gets_no_secret(entra: RunningEntra) -> None:
+    fetch = entra_fetch(identity(entra), clock=time.time)
+    with pytest.raises(TokenFault, match="AZURE_AUTHORITY_HOST"):
+        await fetch()
+    assert entra.entra.requests == []
+
+
+def test_a_plain_authority_is_refused_by_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The secret would go over the wire in clear."""
+    import azure.identity.aio
+
+    monkeypatch.setenv("AZURE_AUTHORITY_HOST", "http://login.example")
+    with pytest.raises(ValueError, match="https"):
+        azure.identity.aio.ClientSecretCredential("t", "c", base64.b64encode(b"x").decode())
+
+
+def test_without_the_extra_it_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "azure.identity.aio", None)
+    with pytest.raises(MissingExtra):
+        entra_fetch(EntraIdentity(place=PLACE, kind="default"), clock=time.time)

@@ -1,0 +1,190 @@
+"""What one answered request adds, under which labels, and which labels there can be at all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.errors import (
+    CloakroomError,
+    HandleSpent,
+    InternalError,
+    ModelNotFound,
+    NotFound,
+    OutcomeUnknown,
+    RateLimited,
+    StoreUnavailable,
+    UpstreamError,
+    UpstreamTimeout,
+)
+from app.telemetry.metrics import Metrics
+from app.telemetry.metrics_labels import CODES, code_of, result_of
+from app.telemetry.timings import Timings, Try, TryOutcome
+
+
+class TraceOf:
+    """A trace that somebody keeps, or not."""
+
+    def __init__(self, trace_id: str, *, sampled: bool) -> None:
+        self.trace_id = trace_id
+        self.sampled = sampled
+
+    def ask(self, deployment: str | None) -> Any:
+        raise AssertionError("nothing is asked here")
+
+
+def metrics() -> Metrics:
+    return Metrics(models=["voice", "eu"], deployments=["main", "spare"])
+
+
+def timings(**more: Any) -> Timings:
+    return Timings(model="voice", deployment="main", **more)
+
+
+@pytest.mark.parametrize(
+    ("error", "labels"),
+    [
+        (None, ("voice", "main", "ok", "none")),
+        (RateLimited("x"), ("voice", "main", "refused", "rate_limited")),
+        (StoreUnavailable("x"), ("voice", "main", "unavailable", "store_unavailable")),
+        (UpstreamTimeout("x"), ("voice", "main", "provider_error", "upstream_timeout")),
+        (OutcomeUnknown("x"), ("voice", "main", "provider_error", "outcome_unknown")),
+        (UpstreamError("x"), ("voice", "main", "provider_error", "upstream_error")),
+        (
+            UpstreamError("x", upstream_status=401, upstream_code="whatever_it_says"),
+            ("voice", "main", "provider_error", "upstream_401"),
+        ),
+        (UpstreamError("x", upstream_status=418), ("voice", "main", "provider_error", "upstream_4xx")),
+        (UpstreamError("x", upstream_status=529), ("voice", "main", "provider_error", "upstream_5xx")),
+        (InternalError("x"), ("voice", "main", "error", "internal_error")),
+    ],
+)
+def test_an_operation_counts_under_whose_fault_it_is(
+    error: CloakroomError | None, labels: tuple[str, ...]
+) -> None:
+    counted = metrics()
+    status = 200 if error is None else error.answer_status
+    counted.answered("mint", status, error, timings(), seconds=0.1)
+    assert counted.operations["mint"] == {labels: 1}
+    assert counted.operations["relay"] == counted.operations["hangup"] == {}
+
+
+@pytest.mark.parametrize(
+    ("handler", "fields", "outcome"),
+    [
+        ("relay", {"replayed": False}, "ok"),
+        ("relay", {"replayed": True}, "replayed"),
+        ("hangup", {"outcome": "ended"}, "ok"),
+        ("hangup", {"outcome": "gone"}, "gone"),
+        ("hangup", {"outcome": "repeated"}, "repeated"),
+    ],
+)
+def test_a_success_says_which_kind_it_was(handler: str, fields: dict[str, Any], outcome: str) -> None:
+    counted = metrics()
+    counted.answered(handler, 200, None, timings(), seconds=0.1, fields=fields)
+    assert counted.operations[handler] == {("voice", "main", outcome, "none"): 1}
+
+
+def test_a_claim_is_refused_for_a_reason_and_only_a_relay_claims() -> None:
+    counted = metrics()
+    counted.answered("relay", 409, HandleSpent("x"), timings(), seconds=0.1)
+    counted.answered("hangup", 409, HandleSpent("x"), timings(), seconds=0.1)
+    assert {reason for (reason,), count in counted.claims_refused.items() if count} == {"spent"}
+    assert counted.claims_refused["spent",] == 1
+
+
+def test_what_no_view_answered_is_counted_by_its_code() -> None:
+    counted = metrics()
+    counted.answered("unmatched", 404, NotFound("x"), Timings(), seconds=0.1)
+    assert counted.refusals["not_found",] == 1
+    assert counted.responses["unmatched", "4xx"] == 1
+    assert not any(counted.operations.values())
+
+
+def test_our_own_time_is_what_is_left_of_a_request_without_its_waits() -> None:
+    counted, waits = metrics(), timings(provider=2.0, store=0.5, idle=4.0)
+    counted.answered("relay", 201, None, waits, seconds=6.625)
+    assert counted.overhead["relay",].total == 0.125
+    assert counted.duration["relay", "ok"].total == 6.625
+
+
+def test_a_failover_is_two_tries_and_one_mint() -> None:
+    tries = [Try("main", 0.2, "answered", 503), Try("spare", 0.3, "answered", 200)]
+    counted = metrics()
+    counted.answered("mint", 200, None, Timings(model="voice", deployment="spare", tries=tries), seconds=1)
+    assert counted.operations["mint"] == {("voice", "spare", "ok", "none"): 1}
+    assert counted.tries == {("mint", "main", "failed"): 1, ("mint", "spare", "ok"): 1}
+    assert counted.deployments_up == {"main": False, "spare": True}
+    assert counted.provider["mint", "main"].total == 0.2
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "result"),
+    [
+        ("answered", 201, "ok"),
+        ("answered", 302, "failed"),
+        ("answered", 404, "refused"),
+        ("answered", 429, "rate_limited"),
+        ("answered", 500, "failed"),
+        ("unreachable", None, "unreachable"),
+        ("timeout", None, "timeout"),
+        ("cut_off", None, "cut_off"),
+    ],
+)
+def test_a_try_ends_in_one_word(outcome: TryOutcome, status: int | None, result: str) -> None:
+    assert result_of(Try("main", 0.1, outcome, status)) == result
+
+
+def test_steps_at_the_store_are_told_apart() -> None:
+    counted, waits = metrics(), timings()
+    waits.store_took("claim", 1.0, 1.25)
+    waits.store_took("settle", 2.0, 2.5)
+    counted.answered("relay", 201, None, waits, seconds=1)
+    assert (counted.store["claim",].total, counted.store["settle",].total) == (0.25, 0.5)
+    assert waits.store == 0.75
+
+
+def test_only_a_trace_that_is_kept_becomes_an_exemplar() -> None:
+    counted = metrics()
+    for trace_id, sampled in (("a" * 32, True), ("b" * 32, False)):
+        waits = timings(trace=TraceOf(trace_id, sampled=sampled))
+        counted.answered("mint", 200, None, waits, seconds=0.02)
+    (exemplar,) = counted.duration["mint", "ok"].exemplars.values()
+    assert exemplar[:2] == ("a" * 32, 0.02)
+
+
+@given(
+    model=st.none() | st.text(),
+    deployment=st.none() | st.text(),
+    handler=st.sampled_from(["mint", "relay", "hangup", "admin"]) | st.text(),
+    upstream_status=st.none() | st.integers(400, 599),
+    upstream_code=st.none() | st.text(),
+)
+def test_whatever_is_sent_the_labels_are_words_of_ours(
+    model: str | None,
+    deployment: str | None,
+    handler: str,
+    upstream_status: int | None,
+    upstream_code: str | None,
+) -> None:
+    counted = metrics()
+    error = UpstreamError("x", upstream_status=upstream_status, upstream_code=upstream_code)
+    waits = Timings(model=model, deployment=deployment, tries=[Try(deployment, 0.1, "answered", 500)])
+    responses = counted.responses.keys()
+    before = set(responses)
+    counted.answered(handler, error.answer_status, error, waits, seconds=0.1)
+    assert set(responses) == before
+    for counts in counted.operations.values():
+        for found_model, found_deployment, outcome, code in counts:
+            assert found_model in {"voice", "eu", "other", "none"}
+            assert found_deployment in {"main", "spare", "other", "none"}
+            assert outcome == "provider_error"
+            assert code in CODES
+
+
+def test_every_code_of_ours_is_counted_as_itself() -> None:
+    assert code_of(ModelNotFound("x")) == "model_not_found"
+    assert CODES["model_not_found"] == "refused"

@@ -1,0 +1,59 @@
+"""``docs/metrics.md`` is what dashboards and alerts are built from, so it says exactly what is exposed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from app.errors import StoreUnavailable
+from app.telemetry.metrics import Metrics
+from app.telemetry.metrics_census import Alive, Census
+from app.telemetry.metrics_collector import Collector, State
+from app.telemetry.metrics_families import FAMILIES
+from app.telemetry.metrics_labels import CLAIM_REFUSALS, CODES, HANDLERS
+
+DOCUMENT = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text(encoding="utf-8")
+_ROW = re.compile(r"\| `(cloakroom_\w+)` \| (\w+) \| (.*?) ?\| (.+) \|")
+_CODE = re.compile(r"`([a-z0-9_]+)`")
+
+
+def test_the_table_is_every_family_as_it_is() -> None:
+    rows = [
+        (name, kind, tuple(_CODE.findall(labels)), meaning)
+        for name, kind, labels, meaning in _ROW.findall(DOCUMENT)
+    ]
+    assert rows == [(family.name, family.kind, family.labels, family.meaning) for family in FAMILIES]
+
+
+async def test_every_family_is_exposed_and_nothing_else_of_ours() -> None:
+    async def nobody() -> Alive:
+        raise StoreUnavailable("Away.")
+
+    state = State(
+        store_up=lambda: True,
+        cooling=list,
+        deployments=(),
+        in_flight=lambda: 0,
+        in_flight_limit=1,
+        draining=lambda: False,
+        settlements_pending=lambda: 0,
+        settlements_given_up=lambda: 0,
+        census=Census(nobody, monotonic=lambda: 0.0),
+    )
+    collected = Collector(Metrics(models=(), deployments=()), state).collect()
+    exposed = {
+        (family.name + ("_total" if family.type == "counter" else ""), family.type, family.documentation)
+        for family in collected
+        if family.name.startswith("cloakroom_")
+    }
+    assert exposed == {(family.name, family.kind, family.meaning) for family in FAMILIES}
+
+
+def test_every_word_that_a_label_can_be_is_explained() -> None:
+    words = set(_CODE.findall(DOCUMENT))
+    errors = set(
+        _CODE.findall((Path(__file__).parents[3] / "docs" / "errors.md").read_text(encoding="utf-8"))
+    )
+    assert {*HANDLERS, *CLAIM_REFUSALS.values()} <= words
+    assert CODES.keys() <= words | errors
+    assert set(CODES.values()) <= words

@@ -1,0 +1,78 @@
+"""The text of a scrape is prometheus-client's own, whatever parts it was written in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+
+from app.errors import StoreUnavailable
+from app.telemetry import metrics_text
+from app.telemetry.metrics import Metrics
+from app.telemetry.metrics_census import Alive, Census
+from app.telemetry.metrics_collector import Collector, State
+from app.telemetry.timings import Timings, Try
+
+NAMES = [f"name-{number}" for number in range(40)]
+ACCEPTED = ["*/*", "application/openmetrics-text;version=1.0.0"]
+
+
+class Frozen(Collector):
+    """The same families each time: what the process itself tells would change meanwhile."""
+
+    def __init__(self) -> None:
+        metrics = Metrics(models=NAMES, deployments=NAMES)
+        for name in NAMES:
+            timings = Timings(model=name, deployment=name, tries=[Try(name, 0.3, "answered", 201)])
+            metrics.answered("mint", 200, None, timings, seconds=0.4)
+
+        async def nobody() -> Alive:
+            raise StoreUnavailable("Away.")
+
+        super().__init__(
+            metrics,
+            State(
+                store_up=lambda: True,
+                cooling=list,
+                deployments=NAMES,
+                in_flight=lambda: 1,
+                in_flight_limit=2,
+                draining=lambda: False,
+                settlements_pending=lambda: 0,
+                settlements_given_up=lambda: 0,
+                census=Census(nobody, monotonic=lambda: 0.0),
+            ),
+        )
+        self.families = list(super().collect())
+
+    def collect(self) -> Iterator[Metric]:
+        return iter(self.families)
+
+
+@pytest.mark.parametrize("accept", ACCEPTED)
+async def test_a_text_in_parts_is_the_whole_text(accept: str) -> None:
+    collector = Frozen()
+    assert max(len(family.samples) for family in collector.families) > 2 * metrics_text._SAMPLES_AT_ONCE
+    text, content_type = await metrics_text.scrape(collector, accept)
+    encode, expected_type = choose_encoder(accept)
+    assert text == encode(collector)
+    assert content_type == expected_type
+
+
+async def test_the_loop_turns_while_a_scrape_is_written() -> None:
+    collector, turns = Frozen(), 0
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    turning = asyncio.create_task(turn())
+    await metrics_text.scrape(collector, "*/*")
+    turning.cancel()
+    parts = sum(1 + len(family.samples) // metrics_text._SAMPLES_AT_ONCE for family in collector.families)
+    assert turns >= parts // 2
