@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Literal, Protocol
@@ -14,6 +14,14 @@ MAX_KEY_SECONDS: Final = 7200
 # Where calls live: ``Location`` leads with it whatever the family, since hanging up is the same for all.
 CALLS_PATH: Final = "/v1/realtime/calls"
 TRANSLATION_CALLS_PATH: Final = "/v1/realtime/translations/calls"
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """``now`` returns epoch seconds, ``monotonic`` seconds that never jump. Tests pass their own."""
+
+    now: Callable[[], float]
+    monotonic: Callable[[], float]
 
 
 class Secret:
