@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +13,7 @@ from app.cli.columns import Column, Columns, print_lines, terminal_width
 from app.cli.config.sources import DEFAULT, sources
 from app.cli.failure import EXIT_DONE, CliFailure
 from app.cli.output import document, tell, write
-from app.settings import SettingsError, load_with_notes
+from app.settings import LiteLlmNote, SettingsError, load_with_notes
 from app.settings.masked import masked_settings
 from app.settings.yaml_file import CONFIG_NAME
 
@@ -26,7 +26,8 @@ def show_config(
 ) -> int:
     """Show the settings in force, and whether environment, file or default gave each. Secrets are masked.
 
-    Exit status 1 when the settings are not usable; it says why.
+    Of LiteLLM's file also which entries are left out, and why. Exit status 1 when the settings are not
+    usable; it says why.
 
     Args:
         config: Our own YAML file, or LiteLLM's config.yaml; default: what CLOAKROOM_CONFIG names.
@@ -44,7 +45,7 @@ def show_config(
         raise CliFailure(f"the settings are not usable:\n{lines}") from None
     if as_document:
         both = {name: {"value": values[name], "source": origin[name]} for name in values}
-        write(document({"object": "settings", "settings": both}))
+        write(document({"object": "settings", "settings": both, **_as_documents(notes)}))
         return EXIT_DONE
     table = Columns(
         [Column("SETTING", most=60), Column("VALUE", most=80), Column("FROM", rank=1, most=60)],
@@ -58,11 +59,37 @@ def show_config(
         if text or all_fields
     ]
     print_lines(table.lines(rows))
+    _print_left_out(notes)
     for note in notes:
-        tell(f"{note.level}: {note}")
+        if note.reason is None:
+            tell(f"{note.level}: {note}")
     if not all_fields:
         tell(f"{len(values) - len(shown)} settings have their defaults; --all shows them")
     return EXIT_DONE
+
+
+def _print_left_out(notes: Sequence[LiteLlmNote]) -> None:
+    """A second table below an empty line; nothing where nothing was left out. A reason is never shortened."""
+    rows = [(note.entry, note.reason) for note in notes if note.reason is not None]
+    if not rows:
+        return
+    table = Columns([Column("LEFT OUT", most=60), Column("WHY")], width=None)
+    write("\n")
+    print_lines(table.lines(rows))
+
+
+def _as_documents(notes: Sequence[LiteLlmNote]) -> dict[str, Any]:
+    """``left_out`` and ``notes`` of the JSON document; both are empty without a LiteLLM file."""
+    return {
+        "left_out": [
+            {"entry": note.entry, "reason": note.reason} for note in notes if note.reason is not None
+        ],
+        "notes": [
+            {"level": note.level, "entry": note.entry, "note": note.text}
+            for note in notes
+            if note.reason is None
+        ],
+    }
 
 
 def _flat(path: str, value: Any) -> Iterator[tuple[str, str]]:
