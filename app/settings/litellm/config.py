@@ -12,7 +12,6 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from app.telemetry.redaction import one_safe_line
 from app.settings.error import SettingsError
 from app.settings.litellm.deployment import NotServed, deployment_name, entry_notes, read_deployment
 from app.settings.litellm.entry import (
@@ -27,6 +26,7 @@ from app.settings.litellm.environment import LiteLlmEnvironment
 from app.settings.litellm.models import Served, as_model, group_aliases, model_groups, upstream_aliases
 from app.settings.litellm.sections import master_client, section_notes, wants_ambient_entra
 from app.settings.litellm.trial import try_deployment
+from app.telemetry.redaction import one_safe_line
 
 MODEL_LIST: Final = "model_list"
 _CREDENTIAL_NAME: Final = "litellm_credential_name"

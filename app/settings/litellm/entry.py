@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from app.telemetry.redaction import one_safe_line
 from app.settings.error import SettingsError
 from app.settings.litellm.environment import LiteLlmEnvironment
 from app.settings.litellm.names import Kind, is_other_model, kind_of, text_route
+from app.telemetry.redaction import one_safe_line
 
 _MODES: Final[Mapping[str, Kind]] = {"realtime": "realtime", "audio_transcription": "transcription"}
 # LiteLLM's provider prefixes that stand for an API of ours; its others are left out.

@@ -10,10 +10,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from app.settings.deployment import DeploymentSettings
-from app.settings.error import SettingsError
 from app.outbound.entra import entra_installed
 from app.providers.registry import PROVIDERS
+from app.settings.deployment import DeploymentSettings
+from app.settings.error import SettingsError
 
 
 def try_deployment(place: str, deployment: Mapping[str, Any]) -> None:

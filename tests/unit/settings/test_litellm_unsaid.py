@@ -7,8 +7,8 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from app.settings.litellm.names import is_other_model, kind_of, text_route
 from app.outbound.entra import entra_installed
+from app.settings.litellm.names import is_other_model, kind_of, text_route
 from tests.unit.settings.litellm_files import entry, only_deployment, read, refused
 from tests.unit.values import OPENAI_KEY
 
