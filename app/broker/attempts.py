@@ -1,7 +1,7 @@
 """Minting at the provider: tries, and deployments, within one deadline.
 
-Minting is safe to repeat: an unused key costs nothing and expires by itself. A deployment that fails is
-left for the next one at once; only when all of them failed is there a pause and another turn.
+Minting is safe to repeat: an unused key costs nothing and expires by itself. When a deployment fails, the
+next one is tried at once. When all have failed, there is a pause and another turn.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from app.outbound.retries import LEAST_SHARE_OF_A_TRY, MAX_TRIES, SHARE_OF_A_TRY
 from app.providers.base import Provider
 from app.telemetry.timings import Timings
 
-# The caller's session is at fault, wherever it is sent, except where Azure says 400 of its own deployment.
+# The caller's session is at fault at every deployment, except where Azure says 400 about its own.
 _CALLERS_FAULT: Final = frozenset({400, 413, 415, 422})
 _DEPLOYMENTS_FAULT: Final = frozenset({"OpperationNotSupported", "OperationNotSupported"})
 # A deployment that just failed is tried after the others for so long, in seconds.
@@ -28,7 +28,7 @@ _COOLING_SECONDS: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A deployment and the request as it is to be sent there."""
+    """A deployment, and the request to send to it."""
 
     deployment: Deployment
     request: MintRequest

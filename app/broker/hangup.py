@@ -1,4 +1,4 @@
-"""The hang-up: who is asking came before; here find the call, ask its provider, note the end, in this order.
+"""The hang-up: the caller is known; here find the call, ask its provider and note the end, in this order.
 
 Ending a call twice does no harm, so unlike an offer it may be sent again. It is noted only once the provider
 has said that the call is over: a failed hang-up leaves no trace, and can be tried again anywhere.
@@ -24,7 +24,7 @@ from app.telemetry.timings import Timings
 
 log = structlog.get_logger("cloakroom.hangup")
 
-# One sentence for the unknown and for the foreign call, so that nobody can find out which ids exist.
+# One sentence for an unknown and a foreign call, so that ids cannot be probed.
 NOT_FOUND_MESSAGE: Final = "There is no call of this id that you may end."
 
 # Who asks: the client that the handle was minted for, or the handle itself.
@@ -37,7 +37,7 @@ Outcome = Literal["ended", "gone", "repeated"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hangup:
-    """Ends calls, whichever replica relayed them.
+    """Ends calls that any replica relayed.
 
     ``replica`` is noted on the record of a call that this process ended. ``deadline`` is for all tries at the
     provider together, in seconds.

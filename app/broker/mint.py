@@ -1,7 +1,7 @@
-"""The mint: authenticate came before; here limits, provider, seal, store, sign, in this order.
+"""The mint: the caller is known already; here limits, provider, seal, store and sign, in this order.
 
 The store is asked whether it is there before the provider is asked for a key, and a key whose record
-could not be stored is dropped: nobody ever gets a raw key.
+could not be stored is dropped: a raw key never reaches a caller.
 """
 
 from __future__ import annotations
