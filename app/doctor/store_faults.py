@@ -42,8 +42,8 @@ def fix_for(fault: StoreFault, *, user: str = "the user", cluster: bool = False)
 def _grant(refusal: str, *, cluster: bool) -> str:
     """What to add to the user's rights, whatever the server's words.
 
-    A script ends at its first refusal, and before Redis 7.2 the server does not name the command. So a command
-    that was refused inside a script is mended by the whole rule: it has what the script would want next.
+    A script ends at its first refusal, and before Redis 7.2 the server does not name the command. So what a
+    script was refused is mended by the whole rule, which has the commands that the script wants next.
     """
     found = _COMMAND.search(refusal)
     if found and "script" not in refusal:

@@ -153,7 +153,7 @@ REFUSALS_IN_SCRIPTS = [
     ("The user executing the script can't run this command or subcommand", rule()),
     ("ACL failure in script: User app has no permissions to run the 'hset' command", rule()),
     (
-        "The user executing the script can't access at least one of the keys mentioned in the command arguments",
+        "The user executing the script can't access at least one of the keys mentioned in the command",
         "'~cloakroom:*'",
     ),
     ("ACL failure in script: No permissions to access a key", "'~cloakroom:*'"),
