@@ -84,8 +84,8 @@ def _from_debian(folder: Path) -> None:
     if not _runs(download, folder):
         if os.geteuid() != 0:
             raise NoServer(
-                "apt-get cannot download redis-server: bring its lists up to date with 'sudo apt-get update', "
-                "then try again"
+                "apt-get cannot download redis-server: bring its lists up to date with "
+                "'sudo apt-get update', then try again"
             )
         if not (_runs(("apt-get", "update", "-qq"), folder) and _runs(download, folder)):
             raise NoServer("apt-get cannot download redis-server: its messages stand above")
