@@ -9,10 +9,12 @@ UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 
 	--no-emit-index-url --no-emit-find-links --quiet --custom-compile-command "make lock"
 UV_BUILD := $(BIN)/uv pip compile deploy/requirements-build.in --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --quiet --custom-compile-command "make lock"
+UV_MATRIX := $(BIN)/uv pip compile tests/matrix/requirements.in --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --quiet --custom-compile-command "make lock"
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system run test bench bench-growth bench-profile lint format types all clean lock
+.PHONY: help setup system run test test-matrix bench bench-growth bench-profile lint format types all clean lock
 
 help: ## print this help
 	@echo "Cloakroom: ephemeral-key broker and SDP relay for realtime voice"
@@ -40,6 +42,10 @@ run: $(STAMP) ## two replicas, a real store and a provider in a box; Ctrl-C ends
 
 test: $(STAMP) system ## run the whole test suite
 	@$(BIN)/python -m pytest --numprocesses 4 --dist loadfile
+
+SERVERS ?=
+test-matrix: $(STAMP) system ## the tests that need a store, on each Redis and Valkey to be had
+	@$(BIN)/python -m tests.matrix $(SERVERS)
 
 bench: $(STAMP) .bench-venv/.installed ## compare with a bare server and LiteLLM, write docs/performance.md (6 minutes)
 	@sh tests/bench/system_packages.sh
@@ -81,6 +87,7 @@ lock: $(STAMP) ## resolve the dependencies anew and write the lock files
 	$(UV_COMPILE) --constraint requirements.lock --extra entra --extra otel -o requirements-runtime.lock
 	$(UV_COMPILE) --constraint requirements.lock --extra sandbox -o requirements-sandbox.lock
 	$(UV_BUILD) --upgrade -o deploy/requirements-build.lock
+	$(UV_MATRIX) --upgrade -o tests/matrix/requirements.lock
 
 clean: ## remove the virtual environment and every cache
 	rm -rf $(VENV) .bench-venv node_modules tests/browser/node_modules artifacts build dist *.egg-info

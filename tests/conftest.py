@@ -1,7 +1,8 @@
-"""Fixtures of every folder: one real store for the run, and services on demand."""
+"""Fixtures of every folder: one real store for the run, on a server that is chosen here, and services."""
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -16,10 +17,29 @@ from app.store.embedded.engine import LocalEngine
 from tests.support.access import url_for_service, user_arguments
 from tests.support.planted import Planted
 from tests.support.service import Service, start_sandbox, start_service
+from tests.support.store_server import VARIABLE, NoServer, StoreServer, chosen_server, put_first
 
 # Of the user that services have at the shared server, where the default user has none.
 SERVICE_PASSWORD: Final = "pw" + secrets.token_urlsafe(24)
 ServiceFactory = Callable[..., Awaitable[Service]]
+_SERVER: Final = pytest.StashKey[StoreServer]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the store's server before anything can start one."""
+    try:
+        server = chosen_server(os.environ)
+    except NoServer as error:
+        raise pytest.UsageError(str(error)) from None
+    config.stash[_SERVER] = server
+    config.add_cleanup(put_first(server, os.environ).cleanup)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say which server it is."""
+    named = os.environ.get(VARIABLE)
+    source = f"{VARIABLE}={named}" if named else "the wheel's"
+    return f"store server: {config.stash[_SERVER]} ({source})"
 
 
 @pytest.fixture(scope="session")

@@ -128,9 +128,14 @@ class StoreDoctor:
     async def _access(self, address: StoreAddress, inspector: StoreInspector) -> list[Finding]:
         user = await _unless_forbidden(inspector.user()) or address.username or "default"
         refused = await rehearse(inspector.client, now=self._clock(), seconds=self._seconds)
+        cluster = address.kind == "cluster"
         rows = [
             Finding(
-                "store", "access", "fail", f"'{user}' cannot {step}: {fault.text}", fix_for(fault, user=user)
+                "store",
+                "access",
+                "fail",
+                f"'{user}' cannot {step}: {fault.text}",
+                fix_for(fault, user=user, cluster=cluster),
             )
             for step, fault in refused
         ]

@@ -12,6 +12,7 @@ from app.store.keys import PREFIX, events
 
 URL: Final = "CLOAKROOM_REDIS_URL"
 _COMMAND: Final = re.compile(r"the '([a-z|_-]{2,40})' command")
+_KEY: Final = re.compile(r"access (a key|(at least )?one of the keys)")
 _FIXES: Final[Mapping[Trouble, str]] = {
     "name": f"check the host in {URL}, and this machine's name resolution",
     "refused": f"start the server, or check host and port in {URL}",
@@ -26,15 +27,31 @@ _FIXES: Final[Mapping[Trouble, str]] = {
 }
 
 
-def fix_for(fault: StoreFault, *, user: str = "the user") -> str:
-    """One sentence that names the setting or the command."""
+def fix_for(fault: StoreFault, *, user: str = "the user", cluster: bool = False) -> str:
+    """One sentence that names the setting or the command.
+
+    Args:
+        user: whose rights are to be mended.
+        cluster: whether the store is a Cluster, where the service's rule has more in it.
+    """
     if fault.trouble != "permission":
         return _FIXES[fault.trouble]
-    found = _COMMAND.search(fault.text)
-    if found:
-        return f"redis-cli ACL SETUSER {user} +{found[1]}"
-    if "channel" in fault.text:
-        return f"redis-cli ACL SETUSER {user} '&{events()}'"
-    # Of a script's commands some servers do not say which one it was.
-    grant = rule() if "command" in fault.text else f"'~{PREFIX}:*'"
-    return f"redis-cli ACL SETUSER {user} {grant}"
+    return f"redis-cli ACL SETUSER {user} {_grant(fault.text, cluster=cluster)}"
+
+
+def _grant(refusal: str, *, cluster: bool) -> str:
+    """What to add to the user's rights, whatever the server's words.
+
+    A script ends at its first refusal, and before Redis 7.2 the server does not name the command. So what a
+    script was refused is mended by the whole rule, which has the commands that the script wants next.
+    """
+    found = _COMMAND.search(refusal)
+    if found and "script" not in refusal:
+        return f"+{found[1]}"
+    if "channel" in refusal:
+        return f"'&{events()}'"
+    if _KEY.search(refusal):
+        return f"'~{PREFIX}:*'"
+    if "access database" in refusal:
+        return "alldbs"  # Valkey 9.1 and later
+    return rule(cluster=cluster)

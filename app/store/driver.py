@@ -6,6 +6,7 @@ caller for most of a minute), so every timeout, the retry and the pool's size ar
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import redis.asyncio as redis
@@ -13,6 +14,7 @@ from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import ExponentialWithJitterBackoff
+from redis.maint_notifications import MaintNotificationsConfig
 
 from app.store.address import StoreAddress
 
@@ -21,6 +23,14 @@ Client = redis.Redis | RedisCluster
 # One retry, at once: it is there for a pooled connection that the server closed in the meantime.
 _RETRIES: Final = 1
 _BACKOFF = ExponentialWithJitterBackoff(base=0.01, cap=0.05)
+# What the driver would send on each connection besides signing on, and which only some servers know: the
+# others want a grant for it in the access rule, and a rule with an unknown command is refused as a whole.
+_NOTHING_MORE: Final[Mapping[str, Any]] = {
+    # CLIENT SETINFO, the driver's name and version: since Redis 7.2.
+    "driver_info": None,
+    # CLIENT MAINT_NOTIFICATIONS, news of a hosted server's upgrades: the wire here would drop them.
+    "maint_notifications_config": MaintNotificationsConfig(enabled=False),
+}
 
 
 def connect(address: StoreAddress, *, replica: str, timeout: float, max_connections: int) -> Client:
@@ -46,6 +56,7 @@ def connect(address: StoreAddress, *, replica: str, timeout: float, max_connecti
         "socket_keepalive": True,
         "client_name": f"cloakroom-{replica}",
         "retry": Retry(_BACKOFF, _RETRIES),
+        **_NOTHING_MORE,
     }
     if address.tls:
         options["ssl_ca_certs"] = address.tls_ca_file
@@ -59,7 +70,11 @@ def connect(address: StoreAddress, *, replica: str, timeout: float, max_connecti
     if address.kind == "sentinel":
         sentinel = Sentinel(  # type: ignore[no-untyped-call]  # redis-py ships it untyped
             list(address.hosts),
-            sentinel_kwargs={"socket_timeout": timeout, "socket_connect_timeout": timeout},
+            sentinel_kwargs={
+                "socket_timeout": timeout,
+                "socket_connect_timeout": timeout,
+                **_NOTHING_MORE,
+            },
             **options,
         )
         client: redis.Redis = sentinel.master_for(

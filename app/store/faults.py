@@ -61,8 +61,9 @@ _WORDS: Final[Mapping[str, Trouble]] = {
     "no master found": "topology",
     "cluster": "topology",
     "no permissions": "permission",
-    # What a script was refused; here the server does not say which command it was.
+    # What a script was refused, in the words of Redis 7.0.
     "can't run this command": "permission",
+    "can't access at least one of the keys": "permission",
 }
 
 

@@ -204,6 +204,15 @@ async def test_an_access_list_that_refuses_names_the_step_and_the_command(own: L
     assert rows["info"].fix.startswith("redis-cli INFO")
 
 
+async def test_on_a_cluster_the_mend_keeps_what_a_cluster_needs(cluster: str) -> None:
+    url = cluster.replace("redis+cluster", "redis")
+    granted = [token for token in tokens(cluster=True) if token != "+hset"]
+    command(url, "ACL", "SETUSER", "narrow", "on", f">{PASSWORD}x", *granted)
+    rows = await look(cluster.replace("://", f"://narrow:{PASSWORD}x@"))
+    command(url, "ACL", "DELUSER", "narrow")
+    assert rows["access"].fix == f"redis-cli ACL SETUSER narrow {rule(cluster=True)}"
+
+
 async def test_a_key_pattern_that_is_too_narrow_is_named(own: LocalEngine) -> None:
     command(own.url, "ACL", "SETUSER", "app", "on", f">{PASSWORD}x", "~cloakroom:probe:*", "&*", "+@all")
     rows = await look(f"redis://app:{PASSWORD}x@127.0.0.1:{own.port}")

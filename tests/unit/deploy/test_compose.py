@@ -17,6 +17,7 @@ from app.cli.keys_new import new
 from app.sandbox.config import SandboxConfig
 from app.settings import Settings, SettingsError, known_environment_names, load_settings
 from app.store.embedded.engine import find_engine
+from tests.support.store_server import wheels_server
 from tests.unit.deploy.compose import (
     REPLICAS,
     ROOT,
@@ -174,6 +175,13 @@ def test_a_full_store_refuses_and_neither_evicts_nor_is_killed() -> None:
 def test_nothing_of_the_store_is_kept_on_disk() -> None:
     redis = redis_configuration()
     assert (redis["save"], redis["appendonly"]) == ("", "no")
+
+
+def test_the_store_s_image_has_the_version_that_the_tests_run_on() -> None:
+    name, _, tag = services()["redis"]["image"].rpartition(":")
+    server = wheels_server()
+    assert name == "valkey/valkey"
+    assert f"Valkey {tag.partition('-')[0]}" == str(server)
 
 
 def test_the_store_has_a_place_for_every_connection_of_the_pools() -> None:

@@ -138,19 +138,33 @@ def test_sentinel_s_error_is_cut_before_its_connection_pool() -> None:
     assert fault.text == "ConnectionError: No master found for 'main'"
 
 
-@pytest.mark.parametrize(
-    ("text", "grant"),
-    [
-        ("User app has no permissions to run the 'hset' command", "+hset"),
-        ("User app has no permissions to run the 'client|setname' command", "+client|setname"),
-        ("No permissions to access a key", "'~cloakroom:*'"),
-        ("The user executing the script can't run this command or subcommand", rule()),
-    ],
-)
+# What a server says at the top level, by its version, and what it says of the same inside a script.
+REFUSALS = [
+    ("this user has no permissions to run the 'hset' command", "+hset"),
+    ("User app has no permissions to run the 'hset' command", "+hset"),
+    ("User app has no permissions to run the 'client|setname' command", "+client|setname"),
+    ("this user has no permissions to access one of the keys used as arguments", "'~cloakroom:*'"),
+    ("No permissions to access a key", "'~cloakroom:*'"),
+    ("this user has no permissions to access one of the channels used as arguments", "'&cloakroom:events'"),
+    ("No permissions to access a channel", "'&cloakroom:events'"),
+    ("No permissions to access database", "alldbs"),
+]
+REFUSALS_IN_SCRIPTS = [
+    ("The user executing the script can't run this command or subcommand", rule()),
+    ("ACL failure in script: User app has no permissions to run the 'hset' command", rule()),
+    (
+        "The user executing the script can't access at least one of the keys mentioned in the command",
+        "'~cloakroom:*'",
+    ),
+    ("ACL failure in script: No permissions to access a key", "'~cloakroom:*'"),
+    ("ACL failure in script: No permissions to access database", "alldbs"),
+]
+
+
+@pytest.mark.parametrize(("text", "grant"), REFUSALS)
 def test_a_missing_permission_names_what_to_grant(text: str, grant: str) -> None:
     for error in (
         exceptions.NoPermissionError(text),
-        exceptions.ResponseError(f"ACL failure in script: {text} script: abc"),
         exceptions.NoPermissionError(
             f"Command # 2 (HSET k value-of-somebody) of pipeline caused error: {(text,)!r}"
         ),
@@ -159,6 +173,19 @@ def test_a_missing_permission_names_what_to_grant(text: str, grant: str) -> None
         assert fault.trouble == "permission"
         assert fix_for(fault, user="app") == f"redis-cli ACL SETUSER app {grant}"
         assert "value-of-somebody" not in fault.text
+
+
+@pytest.mark.parametrize(("text", "grant"), REFUSALS_IN_SCRIPTS)
+def test_inside_a_script_every_server_s_words_lead_to_the_same_grant(text: str, grant: str) -> None:
+    fault = fault_of(exceptions.ResponseError(f"{text} script: d8d5befa3d9e, on @user_script:1."))
+    assert fault.trouble == "permission"
+    assert fix_for(fault, user="app") == f"redis-cli ACL SETUSER app {grant}"
+
+
+def test_a_cluster_s_user_gets_the_rule_with_what_a_cluster_needs() -> None:
+    fault = fault_of(exceptions.ResponseError("The user executing the script can't run this command"))
+    assert fix_for(fault, user="app", cluster=True).endswith(rule(cluster=True))
+    assert rule(cluster=True) != rule()
 
 
 def test_no_kind_of_trouble_is_without_a_mend() -> None:
