@@ -12,7 +12,7 @@ UV_BUILD := $(BIN)/uv pip compile deploy/requirements-build.in --universal --pyt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system run test bench bench-growth bench-profile lint format types all clean lock
+.PHONY: help setup system run test test-busy bench bench-growth bench-profile lint format types all clean lock
 
 help: ## print this help
 	@echo "Cloakroom: ephemeral-key broker and SDP relay for realtime voice"
@@ -40,6 +40,10 @@ run: $(STAMP) ## two replicas, a real store and a provider in a box; Ctrl-C ends
 
 test: $(STAMP) system ## run the whole test suite
 	@$(BIN)/python -m pytest --numprocesses 4 --dist loadfile
+
+WORKERS ?= 2
+test-busy: $(STAMP) system ## the suite while every CPU is busy with something else (WORKERS=2, TESTS=tests/web)
+	@$(BIN)/python -m tests.support.busy --workers $(WORKERS) $(TESTS)
 
 bench: $(STAMP) .bench-venv/.installed ## compare with a bare server and LiteLLM, write docs/performance.md (6 minutes)
 	@sh tests/bench/system_packages.sh
