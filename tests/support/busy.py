@@ -103,7 +103,7 @@ def _unwind(number: int, frame: object) -> None:
 
 def _cpus() -> list[int | None]:
     if sys.platform == "linux":
-        return list(sorted(os.sched_getaffinity(0)))
+        return [*sorted(os.sched_getaffinity(0))]
     return [None] * (os.cpu_count() or 1)
 
 

@@ -9,11 +9,12 @@ can happen. Where real time is the property itself, ``kept_deadline`` allows ten
 from __future__ import annotations
 
 import asyncio
+import inspect
 import selectors
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar, TypeVarTuple, Unpack
+from typing import Any, Final, TypeVar, TypeVarTuple, overload
 
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
@@ -27,21 +28,32 @@ _BYTES_ARRIVE_SECONDS: Final = 0.1
 
 
 def until(found: Callable[[], T], what: object = "it never came to be") -> T:
-    """Wait in this thread until ``found`` returns something true, and return that."""
+    """Wait in this thread until ``found`` returns something true, and return that.
+
+    ``what`` is the failure's message, or makes it.
+    """
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not (result := found()):
-        assert time.monotonic() < deadline, what
+        assert time.monotonic() < deadline, what() if callable(what) else what
         time.sleep(_LOOK_AGAIN_SECONDS)
     return result
 
 
-async def eventually(found: Callable[[], T], what: object = "it never came to be") -> T:
-    """Wait in this loop until ``found`` returns something true, and return that."""
+@overload
+async def eventually(found: Callable[[], Coroutine[Any, Any, T]], what: object = ...) -> T: ...
+@overload
+async def eventually(found: Callable[[], T], what: object = ...) -> T: ...
+async def eventually(found: Callable[[], Any], what: object = "it never came to be") -> Any:
+    """Wait in this loop until ``found`` returns something true, and return that; it may be a coroutine."""
     deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
-    while not (result := found()):
-        assert asyncio.get_running_loop().time() < deadline, what
+    while True:
+        result = found()
+        if inspect.isawaitable(result):
+            result = await result
+        if result:
+            return result
+        assert asyncio.get_running_loop().time() < deadline, what() if callable(what) else what
         await asyncio.sleep(_LOOK_AGAIN_SECONDS)
-    return result
 
 
 @contextmanager
@@ -77,7 +89,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return self._jumping.now
 
     def run_in_executor(
-        self, executor: Any, func: Callable[[Unpack[Arguments]], T], *args: Unpack[Arguments]
+        self, executor: Any, func: Callable[[*Arguments], T], *args: *Arguments
     ) -> asyncio.Future[T]:
         done: asyncio.Future[T] = self.create_future()
         try:
