@@ -19,8 +19,8 @@ from typing import Any, Final, TypeVar, TypeVarTuple, overload
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
 
-# So long a test waits for what must come. An idle machine needs a small part of it.
-PATIENCE_SECONDS: Final = 90.0
+# Seconds that a test waits for what must come. An idle machine needs a small part of it.
+PATIENCE: Final = 90.0
 LENIENCY: Final = 10
 _LOOK_AGAIN_SECONDS: Final = 0.02
 # Bytes between two sockets of one process arrive at once, or when a kernel thread gets its turn.
@@ -32,7 +32,7 @@ def until(found: Callable[[], T], what: object = "it never came to be") -> T:
 
     ``what`` is the failure's message, or makes it.
     """
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + PATIENCE
     while not (result := found()):
         assert time.monotonic() < deadline, what() if callable(what) else what
         time.sleep(_LOOK_AGAIN_SECONDS)
@@ -45,7 +45,7 @@ async def eventually(found: Callable[[], Coroutine[Any, Any, T]], what: object =
 async def eventually(found: Callable[[], T], what: object = ...) -> T: ...
 async def eventually(found: Callable[[], Any], what: object = "it never came to be") -> Any:
     """Wait in this loop until ``found`` returns something true, and return that; it may be a coroutine."""
-    deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+    deadline = asyncio.get_running_loop().time() + PATIENCE
     while True:
         result = found()
         if inspect.isawaitable(result):

@@ -18,7 +18,7 @@ from app.sandbox import SandboxConfig
 from app.sandbox.faults import read_fault
 from app.sandbox.provider import PROVIDER
 from app.upstream.client import UpstreamClient
-from tests.support.clocks import PATIENCE_SECONDS
+from tests.support.clocks import PATIENCE
 from tests.support.service import start_sandbox
 from tests.unit.values import AZURE_KEY, OPENAI_KEY
 
@@ -61,12 +61,12 @@ async def provider() -> AsyncIterator[TestServer]:
 
 @pytest.fixture
 async def examine(provider: TestServer) -> AsyncIterator[Examine]:
-    upstream = UpstreamClient(connect_timeout=PATIENCE_SECONDS)
+    upstream = UpstreamClient(connect_timeout=PATIENCE)
 
     async def look(
         *,
         mint: bool = True,
-        seconds: float = PATIENCE_SECONDS,
+        seconds: float = PATIENCE,
         proxied: bool = False,
         alias: str | None = "gpt-realtime",
         **changes: Any,

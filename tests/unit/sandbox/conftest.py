@@ -20,7 +20,7 @@ from pytest_aiohttp import AiohttpClient
 
 import app.sandbox
 from app.sandbox import SandboxConfig, create_sandbox
-from tests.support.clocks import PATIENCE_SECONDS, eventually
+from tests.support.clocks import PATIENCE, eventually
 
 OPENAI_KEY = "sk-test-0123456789abcdef"
 AZURE_KEY = "azure-test-0123456789abcdef"
@@ -111,7 +111,7 @@ class Browser:
 
     async def silence(self) -> None:
         """Wait until no audio can come any more."""
-        await asyncio.wait_for(asyncio.gather(*self._tasks), PATIENCE_SECONDS)
+        await asyncio.wait_for(asyncio.gather(*self._tasks), PATIENCE)
 
     @property
     def kinds(self) -> list[str]:

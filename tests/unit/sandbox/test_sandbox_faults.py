@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from app.sandbox.faults import KINDS
-from tests.support.clocks import PATIENCE_SECONDS, kept_deadline, no_sooner_than
+from tests.support.clocks import PATIENCE, kept_deadline, no_sooner_than
 
 if TYPE_CHECKING:
     from tests.unit.sandbox.conftest import Client, MakeSandbox
@@ -172,7 +172,7 @@ async def test_illegal_header_bytes_are_on_the_wire(relay: Relay) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", relay.client.port)
     head = f"POST {SECRETS} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n"
     writer.write(f"{head}Authorization: {BEARER['Authorization']}\r\n\r\n".encode())
-    raw = await asyncio.wait_for(reader.read(), PATIENCE_SECONDS)
+    raw = await asyncio.wait_for(reader.read(), PATIENCE)
     writer.close()
     await writer.wait_closed()
     assert raw.startswith(b"HTTP/1.1 200 ")

@@ -10,7 +10,7 @@ import aioice.mdns
 import pytest
 from aiortc import RTCIceGatherer
 
-from tests.support.clocks import PATIENCE_SECONDS, eventually, kept_deadline
+from tests.support.clocks import PATIENCE, eventually, kept_deadline
 
 if TYPE_CHECKING:
     from tests.unit.sandbox.conftest import Client, MakeBrowser, MakeSandbox
@@ -97,7 +97,7 @@ async def test_a_call_ends_when_its_session_has_lasted_its_time(
     sandbox: MakeSandbox, browser: MakeBrowser, minted: Minted
 ) -> None:
     # It has run out when the call connects, or soon after.
-    client = await sandbox(peer="webrtc", ice_seconds=PATIENCE_SECONDS, call_seconds=0.5)
+    client = await sandbox(peer="webrtc", ice_seconds=PATIENCE, call_seconds=0.5)
     page = browser()
     await page.call(client, await minted(client))
     assert (await ended(client))["end_reason"] == "session_expired"

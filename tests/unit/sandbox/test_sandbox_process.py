@@ -18,7 +18,7 @@ import pytest
 
 import app.sandbox
 from app.sandbox.__main__ import config_from, parser
-from tests.support.clocks import PATIENCE_SECONDS, eventually, kept_deadline
+from tests.support.clocks import PATIENCE, eventually, kept_deadline
 
 if TYPE_CHECKING:
     from tests.unit.sandbox.conftest import MakeBrowser
@@ -47,7 +47,7 @@ async def start() -> AsyncIterator[Start]:
         )
         started.append(process)
         assert process.stdout is not None
-        ready = json.loads(await asyncio.wait_for(process.stdout.readline(), PATIENCE_SECONDS))
+        ready = json.loads(await asyncio.wait_for(process.stdout.readline(), PATIENCE))
         assert ready["event"] == "sandbox_ready"
         assert ready["pid"] == process.pid
         return process, str(ready["url"])
@@ -82,7 +82,7 @@ async def test_a_signal_ends_it_soon_and_quietly_with_a_call_alive_and_a_request
         # Half a second of it waits for the stalled request.
         with kept_deadline(2):
             process.send_signal(number)
-            out, err = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+            out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
         assert (process.returncode, out, err) == (0, b"", b"")
         with pytest.raises(aiohttp.ClientError):
             await stalled

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from app.errors import CloakroomError
 from app.web.bodies import read_body
-from tests.support.clocks import PATIENCE_SECONDS
+from tests.support.clocks import PATIENCE
 
 MAX_BYTES = 1000
 SHORT_SECONDS = 0.2
@@ -25,7 +25,7 @@ class Reader:
     def __init__(self) -> None:
         self.outcomes: asyncio.Queue[Outcome] = asyncio.Queue()
         self.port = 0
-        self.seconds = PATIENCE_SECONDS
+        self.seconds = PATIENCE
 
     async def handle(self, request: web.Request) -> web.Response:
         try:
@@ -45,7 +45,7 @@ class Reader:
                 writer.write(piece)
             if close:
                 writer.close()
-            return await asyncio.wait_for(self.outcomes.get(), 2 * PATIENCE_SECONDS)
+            return await asyncio.wait_for(self.outcomes.get(), 2 * PATIENCE)
         finally:
             writer.close()
 
