@@ -180,6 +180,7 @@ async def _random_requests(service: Service, count: int) -> None:
     assert answers.count(b"HTTP/1.1 ") == count + 1
 
 
+@pytest.mark.timeout(900)
 async def test_ten_thousand_random_paths_and_models_add_no_series(service_factory: ServiceFactory) -> None:
     service = await service_factory()
     await service.called(await service.minted())
