@@ -7,6 +7,8 @@ from typing import Final
 
 from playwright.async_api import Browser, Playwright
 
+from tests.support.clocks import PATIENCE
+
 _QUIET: Final = (
     "--headless=new",
     "--no-sandbox",
@@ -33,4 +35,4 @@ async def launch(playwright: Playwright, *, microphone: bool = True) -> Browser:
     path = find_chromium()
     assert path is not None
     flags = [*_QUIET, _ALLOW_MICROPHONE] if microphone else list(_QUIET)
-    return await playwright.chromium.launch(executable_path=path, args=flags)
+    return await playwright.chromium.launch(executable_path=path, args=flags, timeout=PATIENCE * 1000)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Playwright, async_playwright
+from playwright.async_api import Browser, Playwright, async_playwright, expect
 
 from tests.browser import npm
 from tests.browser.chromium import find_chromium, launch
@@ -17,6 +17,7 @@ from tests.browser.elsewhere import Elsewhere
 from tests.browser.lost import LostCall
 from tests.browser.service import Service
 from tests.browser.tab import Tab
+from tests.support.clocks import PATIENCE
 from tests.support.missing import missing
 
 OpenTab = Callable[..., Awaitable[Tab]]
@@ -54,6 +55,7 @@ async def service(elsewhere: Elsewhere) -> AsyncIterator[Service]:
 async def playwright() -> AsyncIterator[Playwright]:
     """Playwright's driver."""
     _needs("Chromium", found=find_chromium() is not None)
+    expect.set_options(timeout=PATIENCE * 1000)
     async with async_playwright() as driver:
         yield driver
 

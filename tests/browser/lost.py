@@ -8,9 +8,6 @@ from tests.browser.demo import Demo
 from tests.browser.service import SPARE, Service
 from tests.browser.tab import Tab
 
-# Chromium calls a connection "disconnected" after some seven seconds of silence.
-_NOTICED_MS = 25_000
-
 
 class LostCall:
     """The call, and what its page came to say."""
@@ -40,6 +37,7 @@ class LostCall:
             self._end.cancel()
 
     async def _watch(self) -> str:
-        await self.demo.page.get_by_text("The connection is breaking up").wait_for(timeout=_NOTICED_MS)
+        # Chromium calls a connection "disconnected" after some seven seconds of silence.
+        await self.demo.page.get_by_text("The connection is breaking up").wait_for()
         await self._tab.picture("breaking-up")
         return await self.demo.problem_text()

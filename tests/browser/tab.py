@@ -8,11 +8,12 @@ from urllib.parse import urlsplit
 
 from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request
 
+from tests.support.clocks import PATIENCE
+
 ARTIFACTS: Final = Path(__file__).resolve().parents[2] / "artifacts" / "browser"
 # How Chromium tells of an answer that is an error, and of one that CORS keeps from the page.
 FAILED_ANSWER: Final = "Failed to load resource"
 REFUSED_BY_CORS: Final = "has been blocked by CORS policy"
-_TIMEOUT_MS: Final = 10_000
 
 # Keeps the page's connections reachable for their statistics, and makes each breach of the policy heard.
 _WATCH = """
@@ -49,7 +50,7 @@ class Tab:
         self.page = page
         self._expected = expected
         self._complaints: list[str] = []
-        page.set_default_timeout(_TIMEOUT_MS)
+        page.set_default_timeout(PATIENCE * 1000)
         page.on("console", self._heard)
         page.on("pageerror", lambda error: self._complaints.append(f"uncaught: {error}"))
         page.on("request", self._requested)
@@ -73,7 +74,7 @@ class Tab:
         """Keep a picture of the whole page as an artefact of the run."""
         ARTIFACTS.mkdir(parents=True, exist_ok=True)
         # A page of many screens takes a machine under load more than the ten seconds that a click may take.
-        await self.page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True, timeout=60_000)
+        await self.page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True, timeout=PATIENCE * 1000)
 
     def _heard(self, message: ConsoleMessage) -> None:
         if message.type == "error" and not any(part in message.text for part in self._expected):

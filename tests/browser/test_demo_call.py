@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-import time
 
 import pytest
 from playwright.async_api import expect
 
 from tests.browser.conftest import OpenDemo
 from tests.browser.service import Service
+from tests.support.clocks import kept_deadline
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 _STEPS = ("Microphone", "Mint", "Offer", "Relay", "Connected", "First audio")
-# Seconds from the press of the button to something that can be heard, also on a busy machine.
-_PATIENCE = 5
 _TIME = re.compile(r"^\d+(\.\d+)? m?s$")
 
 
@@ -24,11 +22,10 @@ async def test_a_call_is_minted_on_a_and_relayed_on_b_and_heard(
     open_demo: OpenDemo, service: Service
 ) -> None:
     demo, tab = await open_demo()
-    pressed = time.monotonic()
-    await demo.call()
-
-    await demo.hears("The partner's level")
-    assert time.monotonic() - pressed < _PATIENCE
+    # From the press of the button to something that can be heard.
+    with kept_deadline(5):
+        await demo.call()
+        await demo.hears("The partner's level")
     await expect(demo.page.locator("#total")).to_contain_text("from the press to the first sound")
     await demo.hears("Your level")
     heard = await tab.inbound_audio()
@@ -108,15 +105,20 @@ async def test_the_log_is_bounded(open_demo: OpenDemo) -> None:
     await demo.end()
 
 
+def _seconds_left(text: str) -> int:
+    minutes, seconds = re.fullmatch(r"(\d+):(\d\d) left", text).groups()  # type: ignore[union-attr]
+    return int(minutes) * 60 + int(seconds)
+
+
 async def test_the_life_of_the_handle_counts_down(open_demo: OpenDemo) -> None:
     demo, _tab = await open_demo()
     await demo.page.get_by_text("More choices").click()
-    await demo.page.get_by_label("The handle's life, in seconds").fill("61")
+    await demo.page.get_by_label("The handle's life, in seconds").fill("600")
     await demo.call()
     life = demo.page.get_by_role("timer")
-    assert await life.inner_text() in {"1:01 left", "1:00 left"}
-
-    await expect(life).to_have_text("0:59 left")
+    first = await life.inner_text()
+    await expect(life).not_to_have_text(first)
+    assert 600 >= _seconds_left(first) > _seconds_left(await life.inner_text()) > 0
     await demo.end()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.service import Service
+from tests.support.clocks import PATIENCE
 from tests.support.offers import fresh_offer
 
 SCRIPT = Path(__file__).parent / "pages" / "openai-npm.mjs"
@@ -31,7 +32,7 @@ async def test_the_sdk_from_npm_works_with_its_base_url_changed_and_nothing_else
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, errors = await asyncio.wait_for(node.communicate(), 30)
+    out, errors = await asyncio.wait_for(node.communicate(), PATIENCE)
     assert node.returncode == 0, errors.decode()
     seen = json.loads(out)
     assert seen["value"].startswith("ek_")

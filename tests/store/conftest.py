@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import socket
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from app.store.address import parse_address
 from app.store.connection import StoreConnection
 from app.store.driver import Client, connect
 from app.store.embedded.engine import LocalEngine
+from tests.support.clocks import PATIENCE, until
 
 KINDS = ["server", "cluster", "sentinel", "memory"]
 _serial = itertools.count()
@@ -26,10 +26,7 @@ def cluster() -> Iterator[str]:
     with LocalEngine(extra_args=("--cluster-enabled", "yes")) as node:
         client = sync_redis.Redis(port=node.port)
         client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)  # type: ignore[no-untyped-call]
-        deadline = time.monotonic() + 10
-        while "cluster_state:ok" not in str(client.execute_command("CLUSTER", "INFO")):  # type: ignore[no-untyped-call]
-            assert time.monotonic() < deadline, "the cluster did not come up"
-            time.sleep(0.05)
+        until(lambda: "cluster_state:ok" in str(client.execute_command("CLUSTER", "INFO")))  # type: ignore[no-untyped-call]
         client.close()
         yield f"redis+cluster://127.0.0.1:{node.port}"
 
@@ -53,11 +50,13 @@ async def connection(request: pytest.FixtureRequest, engine: LocalEngine) -> Asy
     url = {"server": engine.url, "memory": "memory://"}.get(request.param)
     if url is None:
         url = request.getfixturevalue(request.param)
-    client: Client = connect(parse_address(url), replica="test", timeout=2.0, max_connections=8)
-    made = StoreConnection(client, replica="test", timeout=2.0)
-    assert await made.probe(), url
-    yield made
-    await made.close()
+    client: Client = connect(parse_address(url), replica="test", timeout=PATIENCE, max_connections=8)
+    made = StoreConnection(client, replica="test", timeout=PATIENCE)
+    try:
+        assert await made.probe(), url
+        yield made
+    finally:
+        await made.close()
 
 
 @pytest.fixture

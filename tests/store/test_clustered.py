@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -18,7 +19,8 @@ from app.store.driver import close, connect
 from app.store.execution import Command, executor_for
 from app.store.execution.clustered import Clustered
 from app.store.execution.through import Through
-from tests.support.cluster import RealCluster, command, real_cluster, until
+from tests.support.clocks import PATIENCE, eventually, until
+from tests.support.cluster import RealCluster, command, real_cluster
 
 SPREAD = [f"cloakroom:test:{{{number}}}" for number in range(8)]
 
@@ -33,7 +35,9 @@ class Ways:
     """An executor, and what had to go the driver's way."""
 
     def __init__(self, url: str) -> None:
-        self.client: Any = connect(parse_address(url), replica="straight", timeout=2.0, max_connections=8)
+        self.client: Any = connect(
+            parse_address(url), replica="straight", timeout=PATIENCE, max_connections=8
+        )
         self.detours: list[Command] = []
         self.executor = cast(Clustered, executor_for(self.client, max_connections=8))
         self._driver = Through(self.client, max_connections=8)
@@ -52,7 +56,7 @@ class Ways:
 async def ways(cluster: RealCluster) -> AsyncIterator[Ways]:
     made = Ways(cluster.url)
     # The first command of all learns the topology.
-    await made.executor.run([("SET", SPREAD[0], 0)], timeout=2)
+    await made.executor.run([("SET", SPREAD[0], 0)], timeout=PATIENCE)
     assert made.detours
     made.detours.clear()
     yield made
@@ -63,10 +67,10 @@ async def test_commands_of_many_nodes_are_one_round_trip_over_a_connection_to_ea
     ways: Ways, cluster: RealCluster
 ) -> None:
     writes = [("SET", name, number) for number, name in enumerate(SPREAD)]
-    together = await asyncio.gather(*(ways.executor.run(writes, timeout=2) for _ in range(50)))
+    together = await asyncio.gather(*(ways.executor.run(writes, timeout=PATIENCE) for _ in range(50)))
     assert together == [["OK"] * 8] * 50
     reads = [("HMGET", SPREAD[1], "x"), *(("PTTL", name) for name in SPREAD[:3]), ("EXISTS", SPREAD[7])]
-    (refused, *others) = await ways.executor.run(reads, timeout=2)
+    (refused, *others) = await ways.executor.run(reads, timeout=PATIENCE)
     assert isinstance(refused, ResponseError), "of the wrong type, which says nothing of the others"
     assert others == [-1, -1, -1, 1]
     assert ways.detours == []
@@ -77,8 +81,8 @@ async def test_commands_of_many_nodes_are_one_round_trip_over_a_connection_to_ea
 
 
 async def test_long_batches_and_commands_without_a_key_go_the_drivers_way(ways: Ways) -> None:
-    assert await ways.executor.run([("PUBLISH", "somewhere", "x")], timeout=2) == [0]
-    assert await ways.executor.run([("PTTL", f"none:{at}") for at in range(9)], timeout=2) == [-2] * 9
+    assert await ways.executor.run([("PUBLISH", "somewhere", "x")], timeout=PATIENCE) == [0]
+    assert await ways.executor.run([("PTTL", f"none:{at}") for at in range(9)], timeout=PATIENCE) == [-2] * 9
     assert len(ways.detours) == 10
 
 
@@ -86,27 +90,27 @@ async def test_a_slot_that_moves_is_followed_and_found_straight_again(
     ways: Ways, cluster: RealCluster
 ) -> None:
     name = SPREAD[3]
-    await ways.executor.run([("SET", name, "kept")], timeout=2)
+    await ways.executor.run([("SET", name, "kept")], timeout=PATIENCE)
     to = next(node for node in cluster.primaries if node is not cluster.owner(name))
     cluster.begin_to_move(name, to)
     both = [("EXISTS", name), ("EXISTS", SPREAD[4])]
-    await ways.executor.run([("SET", SPREAD[4], 1)], timeout=2)
-    assert await ways.executor.run(both, timeout=2) == [1, 1]
+    await ways.executor.run([("SET", SPREAD[4], 1)], timeout=PATIENCE)
+    assert await ways.executor.run(both, timeout=PATIENCE) == [1, 1]
     assert ways.detours == [both[0]], "only what was sent elsewhere"
     cluster.end_the_move(name, to)
-    assert await ways.executor.run(both, timeout=2) == [1, 1]
+    assert await ways.executor.run(both, timeout=PATIENCE) == [1, 1]
     ways.detours.clear()
-    assert await ways.executor.run(both, timeout=2) == [1, 1]
+    assert await ways.executor.run(both, timeout=PATIENCE) == [1, 1]
     assert ways.detours == [], "the driver has learned where it is"
 
 
 async def test_a_lost_connection_costs_nothing_but_a_detour(ways: Ways, cluster: RealCluster) -> None:
-    await ways.executor.run([("PTTL", name) for name in SPREAD], timeout=2)
+    await ways.executor.run([("PTTL", name) for name in SPREAD], timeout=PATIENCE)
     for node in cluster.primaries:
         command(node, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
     await asyncio.sleep(0.1)
-    assert await ways.executor.run([("SET", name, 2) for name in SPREAD], timeout=2) == ["OK"] * 8
-    assert await ways.executor.run([("PTTL", name) for name in SPREAD], timeout=2) == [-1] * 8
+    assert await ways.executor.run([("SET", name, 2) for name in SPREAD], timeout=PATIENCE) == ["OK"] * 8
+    assert await ways.executor.run([("PTTL", name) for name in SPREAD], timeout=PATIENCE) == [-1] * 8
 
 
 async def test_a_silent_node_fails_its_commands_in_time_and_no_others(
@@ -114,16 +118,16 @@ async def test_a_silent_node_fails_its_commands_in_time_and_no_others(
 ) -> None:
     silent = cluster.owner(SPREAD[0])
     other = next(name for name in SPREAD if cluster.owner(name) is not silent)
-    await ways.executor.run([("PTTL", name) for name in SPREAD], timeout=2)
+    await ways.executor.run([("PTTL", name) for name in SPREAD], timeout=PATIENCE)
     os.kill(silent.pid, signal.SIGSTOP)
     try:
         with pytest.raises(TimeoutError):
             await ways.executor.run([("SET", other, 3), ("SET", SPREAD[0], 3)], timeout=0.3)
-        assert await ways.executor.run([("EXISTS", other)], timeout=0.3) == [1]
+        assert await ways.executor.run([("EXISTS", other)], timeout=PATIENCE) == [1]
     finally:
         os.kill(silent.pid, signal.SIGCONT)
     until(lambda: "cluster_state:ok" in str(command(cluster.primaries[0], "CLUSTER", "INFO")), "well again")
-    assert await ways.executor.run([("EXISTS", SPREAD[0])], timeout=5) == [1]
+    assert await ways.executor.run([("EXISTS", SPREAD[0])], timeout=PATIENCE) == [1]
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "silent"])
@@ -132,24 +136,28 @@ async def test_when_a_primary_ends_its_replica_takes_over_and_is_found(end: sign
         first, heir = cluster.primaries[0], cluster.replica
         assert heir is not None
         name = next(name for name in SPREAD if cluster.owner(name) is first)
-        client = connect(parse_address(cluster.url), replica="heir", timeout=1.0, max_connections=8)
-        connection = StoreConnection(client, replica="heir", timeout=1.0)
+        client = connect(parse_address(cluster.url), replica="heir", timeout=2.0, max_connections=8)
+        connection = StoreConnection(client, replica="heir", timeout=2.0)
         connection.start()
+
+        async def answer_to(*asked: str) -> list[Any]:
+            """As a caller gets it that tries again after a 503."""
+
+            async def answer() -> list[Any]:
+                with contextlib.suppress(StoreUnavailable):
+                    return await connection.run_together(asked)
+                return []
+
+            return await eventually(answer)
+
         try:
-            await connection.run_together(("SET", name, "kept"))
-            assert await connection.run_together(("EXISTS", name)) == [1]
-            command(first, "WAIT", 1, 2000)
+            await answer_to("SET", name, "kept")
+            assert await answer_to("EXISTS", name) == [1]
+            until(lambda: command(first, "WAIT", 1, 2000) == 1, "the replica has it")
             os.kill(first.pid, end)
-            answered = None
-            async with asyncio.timeout(30):
-                while answered is None:
-                    try:
-                        answered = await connection.run_together(("EXISTS", name))
-                    except StoreUnavailable:
-                        await asyncio.sleep(0.1)
-            assert answered == [1], "what was acknowledged is there"
+            assert await answer_to("EXISTS", name) == [1], "what was acknowledged is there"
             assert command(heir, "INFO", "replication")["role"] == "master"
-            await connection.run_together(("SET", name, "again"))
+            await answer_to("SET", name, "again")
             assert command(heir, "GET", name) == "again"
         finally:
             os.kill(first.pid, signal.SIGCONT) if end is signal.SIGSTOP else None

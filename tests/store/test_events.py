@@ -16,15 +16,13 @@ from app.store.driver import connect
 from app.store.embedded.engine import LocalEngine
 from app.store.events import FIELDS, QUEUE, EventFeed
 from app.store.watch import BACKLOG, Event, Watch
-
-# So long the tests wait for what must come; none of them asks how long it took.
-PATIENCE = 15.0
+from tests.support.clocks import PATIENCE
 
 
 @pytest.fixture
 async def elsewhere(connection: StoreConnection) -> AsyncIterator[StoreConnection]:
     """Another replica's connection to the same store."""
-    made = StoreConnection(connection._client, replica="elsewhere", timeout=2.0)
+    made = StoreConnection(connection._client, replica="elsewhere", timeout=PATIENCE)
     yield made
     await made._executor.close()
 
@@ -151,8 +149,8 @@ async def test_what_is_offered_last_is_told_before_the_feed_is_closed(
 
 
 def connection_to(url: str) -> StoreConnection:
-    client = connect(parse_address(url), replica="test", timeout=2.0, max_connections=8)
-    return StoreConnection(client, replica="test", timeout=2.0)
+    client = connect(parse_address(url), replica="test", timeout=PATIENCE, max_connections=8)
+    return StoreConnection(client, replica="test", timeout=PATIENCE)
 
 
 async def test_a_lost_subscription_comes_back_by_itself_and_the_gap_is_told() -> None:

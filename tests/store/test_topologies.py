@@ -11,6 +11,7 @@ from app.store.connection import StoreConnection
 from app.store.driver import connect
 from app.store.embedded.engine import LocalEngine
 from app.store.handles import Answered, Gone, HandleStore, OtherFamily, Pending, Spent, Unknown, Won
+from tests.support.clocks import PATIENCE
 
 OFFER = "ab" * 32
 OTHER_OFFER = "cd" * 32
@@ -128,7 +129,7 @@ async def test_a_cluster_that_is_none_counts_as_down_and_raises_nothing(
     port = engine.port if stands_there else 1
     address = parse_address(f"redis+cluster://127.0.0.1:{port}")
     made = StoreConnection(
-        connect(address, replica="test", timeout=1, max_connections=8), replica="t", timeout=2
+        connect(address, replica="test", timeout=PATIENCE, max_connections=8), replica="t", timeout=PATIENCE
     )
     assert not await made.probe()
     await made.close()

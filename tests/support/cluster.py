@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,10 +10,10 @@ from typing import Any, Final
 import redis
 
 from app.store.embedded.engine import LocalEngine
+from tests.support.clocks import until
 
 _PRIMARIES: Final = 3
 _SLOTS: Final = 16_384
-_PATIENCE_SECONDS: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,25 +59,12 @@ def command(node: LocalEngine, *words: str | int) -> Any:
         return client.execute_command(*words)
 
 
-def until(true: Callable[[], bool], what: str) -> None:
-    """Wait for something that nodes agree upon.
-
-    Raises:
-        RuntimeError: they do not, within 20 seconds.
-    """
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while not true():
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"the Cluster's nodes did not get there: {what}")
-        time.sleep(0.1)
-
-
 @contextmanager
 def real_cluster(*, with_replica: bool = False) -> Iterator[RealCluster]:
     """Start it.
 
     Raises:
-        RuntimeError: the nodes do not find each other.
+        AssertionError: the nodes do not find each other.
     """
     arguments = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000")
     with ExitStack() as stack:

@@ -16,6 +16,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from tests.support.clocks import PATIENCE
+
 _TYPE = "application/x-protobuf"
 
 
@@ -53,9 +55,9 @@ class Collector:
     def url(self) -> str:
         return str(self._server.make_url("")).rstrip("/")
 
-    async def wait_for(self, count: int, *, seconds: float = 20) -> list[Received]:
+    async def wait_for(self, count: int) -> list[Received]:
         """Every span, once there are ``count``."""
-        async with asyncio.timeout(seconds), self._news:
+        async with asyncio.timeout(PATIENCE), self._news:
             await self._news.wait_for(lambda: len(self.spans) >= count)
         return list(self.spans)
 

@@ -31,6 +31,12 @@ class Planted:
             "CLOAKROOM_API_KEYS": f"shop:{self.client_key}",
             "CLOAKROOM_ADMIN_KEYS": f"sre:{self.admin_key}",
             "CLOAKROOM_DRAIN_SECONDS": "0",
+            # On a busy machine a healthy store or provider may be late; a test that wants one to be too late
+            # sets its own deadline.
+            "CLOAKROOM_STORE_TIMEOUT_SECONDS": "30",
+            "CLOAKROOM_CONNECT_TIMEOUT_SECONDS": "30",
+            "CLOAKROOM_MINT_TIMEOUT_SECONDS": "60",
+            "CLOAKROOM_RELAY_TIMEOUT_SECONDS": "60",
             **more,
         }
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from app.store.embedded import lifeline
+from tests.support.clocks import PATIENCE
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-START_SECONDS: Final = 30.0
 QUIET_SECONDS: Final = 0.05
 
 
@@ -35,6 +35,7 @@ class Process:
     ) -> None:
         self.lines: list[str] = []
         self._news = threading.Condition()
+        self._ended = False
         inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         self._process = lifeline.popen(
             [*prefix, sys.executable, "-m", *arguments],
@@ -81,38 +82,34 @@ class Process:
                     found.append(event)
         return found
 
-    def wait_for_event(self, name: str, *, seconds: float = START_SECONDS) -> dict[str, Any]:
+    def wait_for_event(self, name: str) -> dict[str, Any]:
         """Return the first line of this event; the process's output stands in the failure's message."""
-        deadline = time.monotonic() + seconds
         with self._news:
-            while True:
-                found = self._events(name)
-                if found:
-                    return found[0]
-                left = deadline - time.monotonic()
-                if left <= 0 or not self.running:
-                    raise AssertionError(f"no {name!r} from {self._process.args!r}:\n{self.output}")
-                self._news.wait(min(left, 0.2))
+            self._news.wait_for(lambda: self._events(name) or self._ended, PATIENCE)
+            found = self._events(name)
+        if not found:
+            raise AssertionError(f"no {name!r} from {self._process.args!r}:\n{self.output}")
+        return found[0]
 
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
-    def wait(self, seconds: float = 10) -> int:
+    def wait(self) -> int:
         """Wait for the end and return the exit status."""
-        status = self._process.wait(seconds)
-        self._reader.join(2)
+        status = self._process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
         return status
 
-    def stop(self, *, seconds: float = 10) -> None:
+    def stop(self) -> None:
         """SIGTERM, then wait; SIGKILL should that not do."""
         if self.running:
             self.signal(signal.SIGTERM)
             try:
-                self._process.wait(seconds)
+                self._process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-                self._process.wait(seconds)
-        self._reader.join(2)
+                self._process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
 
     def __enter__(self) -> Self:
         return self
@@ -128,6 +125,9 @@ class Process:
                 with self._news:
                     self.lines.append(line.decode("utf-8", "replace").rstrip("\n"))
                     self._news.notify_all()
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
 
 
 class Replica(Process):
@@ -175,6 +175,10 @@ class Sandbox(Process):
             data=json.dumps(body).encode() if body is not None else None,
             headers={"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=10) as response:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as response:
             text = response.read()
         return json.loads(text) if text else None
+
+    def struck(self) -> bool:
+        """Whether every fault has struck as often as it was armed for."""
+        return not self.control("GET", "faults")["faults"]

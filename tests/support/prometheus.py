@@ -6,7 +6,6 @@ import json
 import os
 import socket
 import subprocess
-import time
 import urllib.parse
 import urllib.request
 from collections.abc import Sequence
@@ -16,9 +15,8 @@ from typing import Any, Self
 import yaml
 
 from app.store.embedded import lifeline
+from tests.support.clocks import PATIENCE, until
 from tests.support.programs import required
-
-START_SECONDS = 30.0
 
 
 class Prometheus:
@@ -62,19 +60,20 @@ class Prometheus:
         )
 
     def __enter__(self) -> Self:
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            assert self._process.poll() is None, "prometheus ended"
-            try:
-                with urllib.request.urlopen(f"{self.url}/-/ready", timeout=1):
-                    return self
-            except OSError:
-                assert time.monotonic() < deadline, "prometheus did not start"
-                time.sleep(0.1)
+        until(self._ready, "prometheus did not start")
+        return self
 
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
-        self._process.wait(20)
+        self._process.wait(PATIENCE)
+
+    def _ready(self) -> bool:
+        assert self._process.poll() is None, "prometheus ended"
+        try:
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=PATIENCE):
+                return True
+        except OSError:
+            return False
 
     def query(self, expr: str) -> list[dict[str, Any]]:
         """The series that the expression gives now."""
@@ -88,7 +87,7 @@ class Prometheus:
 
     def _get(self, path: str, **parameters: str) -> Any:
         address = f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
-        with urllib.request.urlopen(address, timeout=10) as response:
+        with urllib.request.urlopen(address, timeout=PATIENCE) as response:
             answer = json.load(response)
         assert answer["status"] == "success", answer
         return answer["data"]

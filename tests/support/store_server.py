@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from app.store.engine import EngineBinary, find_engine
+from app.store.embedded.engine import EngineBinary, find_engine
 
 VARIABLE: Final = "CLOAKROOM_TEST_REDIS"
 _KIND: Final = re.compile(r"^(\w+) server v=")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable
 from types import TracebackType
@@ -10,10 +11,10 @@ from typing import Any, Self
 
 import aiohttp
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
-from aiortc.mediastreams import AudioStreamTrack, MediaStreamTrack
+from aiortc.mediastreams import AudioStreamTrack, MediaStreamError, MediaStreamTrack
 from av import AudioFrame
 
-CONNECT_SECONDS = 20.0
+from tests.support.clocks import PATIENCE
 
 
 class BrowserPeer:
@@ -55,7 +56,7 @@ class BrowserPeer:
     async def accept(self, answer: str) -> None:
         """Take the provider's answer and wait for the connection, audio and the data channel."""
         await self._peer.setRemoteDescription(RTCSessionDescription(sdp=answer, type="answer"))
-        async with asyncio.timeout(CONNECT_SECONDS):
+        async with asyncio.timeout(PATIENCE):
             await self._connected.wait()
             await self._heard.wait()
             await self._opened.wait()
@@ -71,11 +72,17 @@ class BrowserPeer:
 
     async def event(self, kind: str) -> dict[str, Any]:
         """The next event of this type; others before it are dropped."""
-        async with asyncio.timeout(CONNECT_SECONDS):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 event = await self._events.get()
                 if event["type"] == kind:
                     return event
+
+    async def silence(self) -> None:
+        """Wait until no audio can come any more."""
+        assert self._listener is not None
+        with contextlib.suppress(MediaStreamError):
+            await asyncio.wait_for(self._listener, PATIENCE)
 
     async def stats(self, kind: str) -> Any:
         """The one entry of this type that ``getStats`` has for the call's audio."""

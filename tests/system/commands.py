@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from tests.support.clocks import PATIENCE
 from tests.support.processes import ROOT
 from tests.support.stack import Stack
 
 Way = Literal["api", "direct"]
 WAYS: Final[tuple[Way, ...]] = ("api", "direct")
-_SECONDS: Final = 60
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Commands:
     def run(self, *given: str, way: Way = "api", **more: str) -> Done:
         """Run a command to its end, without a terminal."""
         with self.start(*given, way=way, **more) as process:
-            out, err = process.communicate(timeout=_SECONDS)
+            out, err = process.communicate(timeout=PATIENCE)
         done = Done(process.returncode, out, err)
         self.assert_harmless(done.out + done.err)
         return done
@@ -89,7 +89,7 @@ class Commands:
         ) as process:
             os.close(slave)
             shown = _read_all(master)
-            status = process.wait(_SECONDS)
+            status = process.wait(PATIENCE)
         self.assert_harmless(shown)
         return Done(status, shown, "")
 

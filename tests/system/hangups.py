@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import aiohttp
@@ -29,15 +27,6 @@ def call_at(stack: Stack, call_id: str) -> Any:
 def line_of(replica: Replica, call_id: str) -> dict[str, Any]:
     """The replica's last line about a hang-up of this call."""
     return [line for line in replica.events("hangup") if line.get("call_id") == call_id][-1]
-
-
-async def until(true: Callable[[], bool], *, seconds: float = 20) -> None:
-    """Look every now and then, and fail when it does not come true."""
-    async with asyncio.timeout(seconds):
-        while True:
-            if true():
-                return
-            await asyncio.sleep(0.02)
 
 
 async def made(stack: Stack, http: aiohttp.ClientSession) -> tuple[str, str]:

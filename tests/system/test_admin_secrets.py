@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,8 +11,9 @@ import aiohttp
 import redis.asyncio as redis
 
 from tests.support.api import called, minted
+from tests.support.clocks import eventually
 from tests.support.handles import claims_of
-from tests.support.processes import START_SECONDS, Process
+from tests.support.processes import Process
 from tests.support.sinks import assert_nothing_planted_in
 from tests.support.stack import Stack
 
@@ -49,14 +48,15 @@ def quiet_replica(stack: Stack) -> Iterator[tuple[Process, str]]:
 
 async def answers(http: aiohttp.ClientSession, url: str) -> None:
     """Wait until it does."""
-    deadline = time.monotonic() + START_SECONDS
-    while True:
+
+    async def alive() -> bool:
         try:
             async with http.get(f"{url}/livez"):
-                return
+                return True
         except aiohttp.ClientConnectionError:
-            assert time.monotonic() < deadline, "the replica did not start"
-            await asyncio.sleep(0.1)
+            return False
+
+    await eventually(alive, "the replica did not start")
 
 
 async def test_no_answer_and_no_audit_line_holds_a_key_sealed_or_not(http: aiohttp.ClientSession) -> None:

@@ -18,11 +18,11 @@ import pytest
 
 from app.cli.pasted import read_unverified
 from tests.support import api
+from tests.support.clocks import PATIENCE
 from tests.support.sinks import ephemeral_keys
 from tests.support.stack import Stack
 from tests.system.commands import WAYS, Commands, Way
 
-PATIENCE = 60.0
 SHORT = {"model": "gpt-realtime", "expires_after": {"anchor": "created_at", "seconds": 10}}
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from app.sandbox import SandboxConfig
 from app.store.embedded.engine import LocalEngine
+from tests.support.clocks import PATIENCE
 from tests.support.entra import FakeEntra, start_entra
 from tests.support.planted import Planted
 from tests.support.processes import ROOT
@@ -88,5 +89,5 @@ def doctor(option: str, value: str, environment: dict[str, str]) -> subprocess.C
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
     )

@@ -36,7 +36,7 @@ def _calls_created(stack: Stack) -> int:
     return int(counts["opened"])
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(900)
 async def test_eight_relays_at_once_of_different_offers_have_exactly_one_winner(
     static_stack: Stack, one_use: Pair, http: aiohttp.ClientSession
 ) -> None:

@@ -17,8 +17,9 @@ import pytest
 
 from app.store.embedded.engine import LocalEngine
 from tests.support.api import mint, relay
+from tests.support.clocks import PATIENCE
 from tests.support.planted import Planted
-from tests.support.processes import ROOT, START_SECONDS, Process, Replica, Sandbox
+from tests.support.processes import ROOT, Process, Replica, Sandbox
 
 CONFIG: Final = str(ROOT / "tests" / "samples" / "litellm" / "sandbox.yaml")
 
@@ -156,7 +157,7 @@ def test_config_show_lists_what_is_left_out_and_why(service: LiteLlmService) -> 
 def test_a_variable_that_is_not_set_ends_the_start_with_its_entry(planted: Planted) -> None:
     environment = _environment(planted, CLOAKROOM_REDIS_URL="memory://")
     with Process(["app", "serve", "--config", CONFIG], environment) as process:
-        assert process.wait(START_SECONDS) == 1
+        assert process.wait() == 1
     assert (
         "  - model_list entry 1 (gpt-4o-realtime): api_base names the environment variable SANDBOX_URL, "
         "which is not set" in process.lines
@@ -179,7 +180,7 @@ def _config_show(service: LiteLlmService, *arguments: str) -> subprocess.Complet
         capture_output=True,
         text=True,
         check=True,
-        timeout=START_SECONDS,
+        timeout=PATIENCE,
     )
     assert not [secret for secret in service.planted.all_values() if secret in done.stdout + done.stderr]
     return done

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ import aiohttp
 import pytest
 
 from tests.support import api
+from tests.support.clocks import eventually
 from tests.support.page import ROOT
 from tests.support.prometheus import Prometheus
 from tests.support.stack import Stack
@@ -25,7 +25,7 @@ DASHBOARD: Final = json.loads((ROOT / "deploy" / "grafana" / "cloakroom.json").r
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    with Stack(peer="static") as own:
+    with Stack(peer="static", CLOAKROOM_STORE_TIMEOUT_SECONDS="2") as own:
         yield own
 
 
@@ -47,10 +47,7 @@ async def some_of_everything(stack: Stack, http: aiohttp.ClientSession) -> None:
 
 
 async def until(true: Callable[[], Any], *, what: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not await asyncio.to_thread(true):
-        assert time.monotonic() < deadline, await asyncio.to_thread(what)
-        await asyncio.sleep(0.5)
+    await eventually(lambda: asyncio.to_thread(true), what)
 
 
 async def test_every_panel_shows_something_of_replicas_that_work(

@@ -22,6 +22,7 @@ import redis as sync_redis
 from app.store import keys
 from app.store.acl import OPERATOR, operator_tokens
 from tests.support import api
+from tests.support.clocks import PATIENCE
 from tests.support.handles import claims_of
 from tests.support.page import ROOT, shell_blocks
 from tests.support.programs import required
@@ -67,7 +68,7 @@ class Night:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
         )
         assert done.stderr == "", (heading, done.stderr)
@@ -88,7 +89,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
         engine_arguments=operator,
         CLOAKROOM_CLIENTS=CLIENTS,
         CLOAKROOM_HANDLE_MAX_CALLS="2",
-        CLOAKROOM_RELAY_TIMEOUT_SECONDS="1",
+        CLOAKROOM_RELAY_TIMEOUT_SECONDS="5",
     ) as stack:
         script = shim / "redis-cli"
         script.write_text(
@@ -220,7 +221,7 @@ def watching(night: Night) -> None:
         f"{night.stack.a.url}/admin/v1/events",
         headers={"Authorization": f"Bearer {night.stack.planted.admin_key}"},
     )
-    with urllib.request.urlopen(events, timeout=20):
+    with urllib.request.urlopen(events, timeout=PATIENCE):
         assert night.run(heading) == ["1", "cloakroom:events\t1"]
 
 

@@ -13,7 +13,7 @@ from tests.support.webrtc import BrowserPeer
 ROUNDS = 30
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(900)
 async def test_thirty_calls_minted_on_a_and_relayed_on_b_connect_and_carry_audio_and_events(
     webrtc_stack: Stack, http: aiohttp.ClientSession
 ) -> None:

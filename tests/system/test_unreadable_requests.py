@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from tests.support.clocks import PATIENCE
 from tests.support.stack import Stack
 
 HEAD = b"POST /v1/realtime/client_secrets HTTP/1.1\r\nHost: x\r\n"
@@ -31,7 +32,7 @@ async def send(url: str, request: bytes) -> tuple[bytes, bytes]:
     try:
         writer.write(request)
         await writer.drain()
-        answer = await asyncio.wait_for(reader.read(), 10)
+        answer = await asyncio.wait_for(reader.read(), PATIENCE)
     finally:
         writer.close()
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -65,9 +66,9 @@ async def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(static_stac
         + f"Authorization: Bearer {static_stack.planted.client_key}\r\n".encode()
         + b"Content-Length: %d\r\n\r\n" % len(body)
     )
-    assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE) == b"HTTP/1.1 100 Continue\r\n\r\n"
     writer.write(body)
-    answer = await asyncio.wait_for(reader.read(), 5)
+    answer = await asyncio.wait_for(reader.read(), PATIENCE)
     writer.close()
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b'"value":"ek_' in answer

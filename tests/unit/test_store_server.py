@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.store.engine import LocalEngine, find_engine
+from app.store.embedded.engine import LocalEngine, find_engine
 from tests.support.store_server import (
     VARIABLE,
     NoServer,
@@ -70,6 +70,8 @@ def test_this_very_run_and_its_child_processes_use_the_chosen_server() -> None:
     chosen = chosen_server(os.environ)
     with LocalEngine() as engine:
         assert engine.binary.path.samefile(chosen.program)
-    script = "import os; from app.store.engine import find_engine; print(find_engine(os.environ).path)"
+    script = (
+        "import os; from app.store.embedded.engine import find_engine; print(find_engine(os.environ).path)"
+    )
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert Path(said.stdout.strip()).samefile(chosen.program)

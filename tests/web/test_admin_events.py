@@ -18,12 +18,10 @@ from app.telemetry.request_log import RequestLog
 from app.web.admin import events_view
 from app.web.appkeys import DESK
 from tests.conftest import ServiceFactory
+from tests.support.clocks import PATIENCE, eventually
 from tests.support.conformance import STREAM
 from tests.support.service import Service
 from tests.web.operators import ask, audited, get, id_of, post
-
-# So long the tests wait for what must come; none of them asks how long it took.
-PATIENCE = 20.0
 
 
 @dataclass
@@ -69,12 +67,13 @@ async def watching(service: Service, query: str = "") -> AsyncIterator[Stream]:
 
 async def until(true: Callable[[], bool], meanwhile: Callable[[], Awaitable[object]] | None = None) -> None:
     """Wait until something is so, doing something again and again."""
-    deadline = asyncio.get_running_loop().time() + PATIENCE
-    while not true():
-        assert asyncio.get_running_loop().time() < deadline, "it never came to be"
-        if meanwhile is not None:
+
+    async def look() -> bool:
+        if meanwhile is not None and not true():
             await meanwhile()
-        await asyncio.sleep(0.05)
+        return true()
+
+    await eventually(look)
 
 
 async def test_each_kind_of_event_is_told_with_the_fields_of_its_log_line(

@@ -10,6 +10,7 @@ import pytest
 
 from app.web.routes import ALIASES
 from tests.conftest import ServiceFactory
+from tests.support.clocks import PATIENCE
 from tests.support.offers import BROWSER_OFFER
 from tests.support.service import Service
 
@@ -197,7 +198,7 @@ async def test_a_body_that_trickles_in_is_cut_off(service_factory: ServiceFactor
         f"Content-Type: {content_type}\r\nContent-Length: 1000\r\n\r\n{{".encode()
     )
     try:
-        answer = await asyncio.wait_for(reader.readuntil(b"}}"), 5)
+        answer = await asyncio.wait_for(reader.readuntil(b"}}"), PATIENCE)
     finally:
         writer.close()
         await writer.wait_closed()

@@ -87,7 +87,6 @@ async def one_deployment(
         sandbox=config,
         CLOAKROOM_DEPLOYMENTS=orjson.dumps({"voice": {"api_key": key, **deployment}}).decode(),
         CLOAKROOM_MODELS='{"gpt-realtime": "voice"}',
-        CLOAKROOM_MINT_TIMEOUT_SECONDS="1",
     )
 
 

@@ -11,6 +11,7 @@ from app.store.embedded.engine import LocalEngine
 from app.web.routes import ALIASES
 from tests.conftest import ServiceFactory
 from tests.support.api import post
+from tests.support.clocks import PATIENCE
 from tests.support.handles import bad_handles
 from tests.support.service import Service
 
@@ -69,7 +70,7 @@ async def test_bytes_that_are_no_text_in_the_path_are_no_500(service: Service) -
         b"Connection: close\r\nContent-Length: 0\r\n\r\n"
     )
     try:
-        answer = await asyncio.wait_for(reader.read(), 5)
+        answer = await asyncio.wait_for(reader.read(), PATIENCE)
     finally:
         writer.close()
         await writer.wait_closed()

@@ -65,7 +65,7 @@ async def test_a_model_that_nobody_configured_is_a_404_that_lists_those_that_are
 
 async def test_more_requests_at_once_than_allowed_are_told_to_wait(service_factory: ServiceFactory) -> None:
     service = await service_factory(CLOAKROOM_MAX_IN_FLIGHT="3")
-    service.fault("delay", "client_secrets", times=0, seconds=0.3)
+    service.fault("delay", "client_secrets", times=3, seconds=2)
     replies = await asyncio.gather(*(service.mint() for _ in range(8)))
     assert sorted(reply.status for reply in replies) == [200] * 3 + [503] * 5
     refused = next(reply for reply in replies if reply.status == 503)

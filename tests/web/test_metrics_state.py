@@ -26,7 +26,7 @@ async def test_a_store_that_went_away_is_down_in_the_metrics_which_are_served_al
     service_factory: ServiceFactory,
 ) -> None:
     with LocalEngine() as own_store:
-        service = await service_factory(store_url=own_store.url)
+        service = await service_factory(store_url=own_store.url, CLOAKROOM_STORE_TIMEOUT_SECONDS="2")
         handle = await service.minted()
         own_store.stop()
         assert (await service.relay(handle)).code == "store_unavailable"

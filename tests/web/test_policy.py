@@ -183,7 +183,6 @@ async def two_deployments(
             }
         ),
         CLOAKROOM_MODELS=json.dumps(models),
-        CLOAKROOM_MINT_TIMEOUT_SECONDS="3",
     )
     again.provider = service.provider
     return again

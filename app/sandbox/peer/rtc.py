@@ -61,6 +61,7 @@ class RtcPeer:
         self._voice = VoiceTrack()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._connected = asyncio.Event()
         outbox = Outbox(filtered=terms.filtered)
         session = {**terms.session, "id": new_id("sess"), "expires_at": int(now + limits.call_seconds)}
         self._partner: Conversation | Translation
@@ -114,15 +115,20 @@ class RtcPeer:
                 transceiver.direction = "inactive"
 
     async def _watch_the_clock(self) -> None:
-        await asyncio.sleep(self._limits.ice_seconds)
-        if self.state != "connected":
+        end = asyncio.get_running_loop().time() + self._limits.call_seconds
+        try:
+            async with asyncio.timeout(self._limits.ice_seconds):
+                await self._connected.wait()
+        except TimeoutError:
             self._ended("never_connected")
             return
-        await asyncio.sleep(self._limits.call_seconds - self._limits.ice_seconds)
+        await asyncio.sleep(end - asyncio.get_running_loop().time())
         self._ended("session_expired")
 
     def _on_state(self) -> None:
         # aiortc knows no "disconnected": a browser that leaves is "closed", one that vanished is "failed".
+        if self.state == "connected":
+            self._connected.set()
         if self.state in ("failed", "closed"):
             self._ended(self.state)
 

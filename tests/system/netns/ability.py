@@ -7,6 +7,7 @@ import secrets
 import subprocess
 import sys
 
+from tests.support.clocks import PATIENCE
 from tests.system.netns.host import CommandFailed, Host
 
 
@@ -23,7 +24,10 @@ def why_not() -> str | None:
             trial.ip("link", "add", "one", "type", "veth", "peer", "name", "other")
             trial.ip("rule", "add", "pref", "100", "ipproto", "udp", "unreachable")
             subprocess.run(
-                [*trial.prefix, sys.executable, "-S", "-c", ""], capture_output=True, timeout=10, check=True
+                [*trial.prefix, sys.executable, "-S", "-c", ""],
+                capture_output=True,
+                timeout=PATIENCE,
+                check=True,
             )
         finally:
             trial.delete()

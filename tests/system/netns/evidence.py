@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from tests.support.planted import Planted
 from tests.support.processes import Process, Replica, Sandbox
@@ -13,9 +13,6 @@ from tests.system.netns.browser import CLIENT_KEY_ENV
 from tests.system.netns.counters import Counters
 from tests.system.netns.store import PASSWORD_ENV
 from tests.system.netns.world import BROWSER, CONTROL, PROVIDER, REPLICA_A, REPLICA_B, STORE, World
-
-# The start, ten seconds of audio and their turns; a busy machine needs some more.
-CALL_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,7 @@ def gather_evidence(world: World) -> Evidence:
                 prefix=world[BROWSER].prefix,
             )
         )
-        report = browser.wait_for_event("report", seconds=CALL_SECONDS)
+        report = browser.wait_for_event("report")
         calls = world[PROVIDER].inside(lambda: sandbox.control("GET", "calls"))["calls"]
     return Evidence(
         before,

@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
+from tests.support.clocks import PATIENCE
+
 T = TypeVar("T")
 
 # Where iproute2 keeps a namespace's name.
@@ -20,7 +22,6 @@ NAMES: Final = Path("/var/run/netns")
 PREFIX: Final = "cloakroom-"
 _OWNED = re.compile(rf"{PREFIX}(\d+)-")
 _CLONE_NEWNET: Final = 0x4000_0000  # <linux/sched.h>
-_COMMAND_SECONDS: Final = 10
 # A namespace inherits these from the machine (net.core.devconf_inherit_init_net), and a machine that runs
 # containers forwards. Reverse-path checks would drop a stray packet before it is counted.
 _SYSCTLS: Final = {"ip_forward": "0", "conf/all/rp_filter": "0", "conf/default/rp_filter": "0"}
@@ -37,7 +38,7 @@ def ip(*arguments: str) -> str:
         CommandFailed: it is missing, or refused.
     """
     done = subprocess.run(
-        [program(), *arguments], capture_output=True, text=True, timeout=_COMMAND_SECONDS, check=False
+        [program(), *arguments], capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     if done.returncode != 0:
         raise CommandFailed(f"ip {' '.join(arguments)}: {done.stderr.strip()}")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import socket
-import time
 
 import pytest
 
-from tests.system.netns.browser import SECONDS, TURNS
+from tests.support.clocks import until
+from tests.system.netns.browser import FRAMES_PER_SECOND, SECONDS, TURNS
 from tests.system.netns.counters import udp_traces
 from tests.system.netns.evidence import Evidence
 from tests.system.netns.host import sysctl
@@ -26,14 +26,11 @@ from tests.system.netns.world import (
     World,
 )
 
-# Frames and packets of 20 ms: fifty in a second. Half of them must come in every single second, and nine
-# of ten over all, so that a busy machine may hiccup and a stream that stops may not.
-PER_SECOND = 50
-ENOUGH = SECONDS * PER_SECOND * 9 // 10
+# Nine of ten packets must come, so that a busy machine may hiccup and a stream that stops may not.
+ENOUGH = SECONDS * FRAMES_PER_SECOND * 9 // 10
 # Asking for the neighbour's link address is no IP: a question, an answer, and a few renewals on each cable.
 ARP_FRAMES_PER_CABLE = 10
 DISCARD_PORT = 9
-ARRIVAL_SECONDS = 5.0
 
 
 def test_replicas_and_store_have_no_route_for_udp_and_none_to_a_media_address(world: World) -> None:
@@ -78,17 +75,14 @@ def test_the_call_was_minted_on_a_and_relayed_on_b(evidence: Evidence) -> None:
     assert call["connection_state"] == evidence.browser["state"] == "connected"
 
 
-def test_the_browser_hears_the_provider_for_ten_seconds(evidence: Evidence) -> None:
-    heard = evidence.browser["frames_per_second"]
-    assert len(heard) == SECONDS
-    assert min(heard) >= PER_SECOND // 2, heard
-    assert sum(heard) >= ENOUGH, heard
+def test_the_browser_hears_ten_seconds_of_the_provider(evidence: Evidence) -> None:
+    assert evidence.browser["frames"] >= SECONDS * FRAMES_PER_SECOND
     assert evidence.browser["packets_received"] >= ENOUGH
     # Half a second of it at least is a voice at its loudest, and not the hiss of an open line.
-    assert evidence.browser["loud_frames"] >= PER_SECOND // 2
+    assert evidence.browser["loud_frames"] >= FRAMES_PER_SECOND // 2
 
 
-def test_the_provider_hears_the_browser_for_ten_seconds(evidence: Evidence) -> None:
+def test_the_provider_hears_ten_seconds_of_the_browser(evidence: Evidence) -> None:
     turns = evidence.browser["turns_heard_by_provider"]
     assert len(turns) == TURNS
     assert all(start < end for start, end in turns)
@@ -142,10 +136,10 @@ def test_one_udp_packet_is_enough_to_be_noticed(
     before = world.counters()[receiver]
     world[sender].inside(lambda: _send_one(CONTROL[receiver]))
     # Sent is not arrived: the kernel hands a packet over in its own time, after asking for the neighbour.
-    deadline = time.monotonic() + ARRIVAL_SECONDS
-    while (found := udp_traces(before, world.counters()[receiver])) != traces:
-        assert time.monotonic() < deadline, found
-        time.sleep(0.01)
+    until(
+        lambda: udp_traces(before, world.counters()[receiver]) == traces,
+        lambda: udp_traces(before, world.counters()[receiver]),
+    )
 
 
 @pytest.mark.usefixtures("evidence")

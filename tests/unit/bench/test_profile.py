@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from tests.bench import callgrind, pyspy, tools
 from tests.bench.fill import CLIENTS, LEAVER
 from tests.bench.program import Program
 from tests.bench.tools import BenchError
+from tests.support.clocks import PATIENCE, until
 
 # A function of 10 + 7 instructions of its own that calls another one twice, which costs 40 in all.
 CALLGRIND = """\
@@ -67,19 +67,16 @@ def test_a_program_that_ends_at_once_is_an_error_with_its_last_words() -> None:
         ) as program,
         pytest.raises(BenchError, match=r"broken is not ready; it said:\nno such option"),
     ):
-        program.wait_for_event("ready", seconds=5)
+        program.wait_for_event("ready", seconds=PATIENCE)
 
 
 def test_a_stopped_program_leaves_no_child_behind() -> None:
     script = 'sleep 60 & echo "{\\"event\\": \\"ready\\", \\"child\\": $!}"; wait'
     with Program("parent", ["/bin/sh", "-c", script], {}, cpus=os.sched_getaffinity(0)) as program:
-        child = program.wait_for_event("ready", seconds=5)["child"]
+        child = program.wait_for_event("ready", seconds=PATIENCE)["child"]
         assert Path(f"/proc/{child}").exists()
 
-    deadline = time.monotonic() + 5
-    while _runs(child) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not _runs(child)
+    until(lambda: not _runs(child))
 
 
 def _runs(pid: int) -> bool:

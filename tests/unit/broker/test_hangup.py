@@ -27,6 +27,7 @@ from app.providers.base import UpstreamRequest, UpstreamResponse
 from app.providers.registry import PROVIDERS
 from app.telemetry.timings import Timings
 from tests.samples import load
+from tests.support.clocks import PATIENCE
 from tests.unit.values import NOW, deployment
 
 CALL = CallRecord(
@@ -151,8 +152,7 @@ async def test_a_store_that_fails_after_the_end_changes_nothing_for_the_caller_a
     calls = Calls([ENDED], failing_notes=2)
     assert await hangup(calls).hang_up(CALL, Timings()) == "ended"
     assert calls.notes == []
-    async with asyncio.timeout(10):
-        await calls.noted.wait()
+    await asyncio.wait_for(calls.noted.wait(), PATIENCE)
     assert calls.steps == ["ask", "note", "note", "note"]
 
 

@@ -10,6 +10,7 @@ import pytest
 from app.broker import settlement
 from app.broker.settlement import Settlement
 from app.errors import StoreUnavailable
+from tests.support.clocks import PATIENCE
 
 
 class Store:
@@ -51,7 +52,7 @@ async def test_a_write_whose_caller_was_cancelled_is_brought_to_its_end() -> Non
         await caller
     assert (store.done, writes.pending) == (0, 1)
     store.may_end.set()
-    await writes.close(grace=5)
+    await writes.close(grace=PATIENCE)
     assert (store.done, writes.pending) == (1, 0)
 
 
@@ -65,7 +66,7 @@ async def test_a_write_that_the_store_did_not_take_is_repeated_until_it_does(can
         await asyncio.sleep(0)
     store.may_end.set()
     await asyncio.wait([caller])
-    await writes.close(grace=5)
+    await writes.close(grace=PATIENCE)
     assert (store.done, writes.given_up) == (1, 0)
 
 
@@ -76,5 +77,5 @@ async def test_a_write_that_the_store_never_takes_is_given_up_and_counted(
     store, writes = Store(failures=10**6), Settlement(time.monotonic)
     store.may_end.set()
     await writes.write("settle", store.write)
-    await writes.close(grace=5)
+    await writes.close(grace=PATIENCE)
     assert (store.done, writes.given_up) == (0, 1)

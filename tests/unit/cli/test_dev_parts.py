@@ -10,7 +10,6 @@ import shlex
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from app.cli.dev.readiness import first_sign, is_ready
 from app.cli.dev.recipe import recipe
 from app.cli.dev.screen import Screen
 from app.cli.failure import CliFailure
+from tests.support.clocks import PATIENCE
 
 
 @pytest.fixture
@@ -133,10 +133,12 @@ async def test_a_second_wish_to_stop_cuts_the_grace_short() -> None:
     child = await Child.start("child", python(script), os.environ, sink)
     await sink.arrived.wait()
     kill = asyncio.Event()
-    asyncio.get_running_loop().call_later(0.1, kill.set)
-    began = time.monotonic()
-    await child.stop(30, kill)
-    assert time.monotonic() - began < 3
+    stopping = asyncio.create_task(child.stop(PATIENCE, kill))
+    await asyncio.sleep(0.1)
+    assert child.running
+    kill.set()
+    assert await stopping is False
+    assert not child.running
 
 
 async def test_a_child_that_ends_early_is_told_with_its_last_lines() -> None:
@@ -145,7 +147,7 @@ async def test_a_child_that_ends_early_is_told_with_its_last_lines() -> None:
     )
     never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     with pytest.raises(CliFailure, match=r"(?s)replica-x ended with status 3.*  bad news"):
-        await first_sign(child, never, 10)
+        await first_sign(child, never, PATIENCE)
 
 
 async def test_a_child_that_never_gets_ready_is_told_too() -> None:
@@ -153,7 +155,7 @@ async def test_a_child_that_never_gets_ready_is_told_too() -> None:
     never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     with pytest.raises(CliFailure, match=r"not ready after 0.1 s"):
         await first_sign(child, never, 0.1)
-    await child.stop(5, asyncio.Event())
+    await child.stop(PATIENCE, asyncio.Event())
 
 
 async def test_our_package_is_found_and_not_one_of_that_name_in_the_working_directory(
@@ -179,7 +181,7 @@ async def test_the_provider_in_a_box_says_where_it_listens_and_answers_there(web
     writer.write(b"POST /v1/realtime/client_secrets HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
     assert (await reader.readline()).startswith(b"HTTP/1.1 401")  # no key: it is the strict provider
     writer.close()
-    assert await child.stop(5, asyncio.Event())
+    assert await child.stop(PATIENCE, asyncio.Event())
     assert ready_url('{"event": "other"}') is ready_url("[]") is ready_url("Traceback") is None
 
 

@@ -8,7 +8,6 @@ import logging
 import os
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +17,7 @@ import structlog
 from app.cli.doctor.threads import AbandonableThreads
 from app.cli.root import run
 from app.telemetry.logs import without_logs
+from tests.support.clocks import kept_deadline
 from tests.unit.settings.environments import GOOD, PLANTED
 
 
@@ -120,9 +120,9 @@ def test_a_name_server_that_hangs_cannot_hold_up_the_end(
 ) -> None:
     environment.setenv("OPENAI_BASE_URL", f"http://{hung_lookup}/v1")
     environment.setenv("CLOAKROOM_REDIS_URL", f"redis://{hung_lookup}:6379/0")
-    started = time.monotonic()
-    assert run(["doctor", "--mint", "--timeout", "0.6"]) == 1
-    assert time.monotonic() - started < 10
+    # The look-up itself hangs for a minute.
+    with kept_deadline(3):
+        assert run(["doctor", "--mint", "--timeout", "0.6"]) == 1
     failed = {
         tuple(line.split("  ")[1:3])
         for line in capsys.readouterr().out.splitlines()

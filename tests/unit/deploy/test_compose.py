@@ -7,7 +7,6 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from app.cli.keys_new import new
 from app.sandbox.config import SandboxConfig
 from app.settings import Settings, SettingsError, known_environment_names, load_settings
 from app.store.embedded.engine import find_engine
+from tests.support.clocks import PATIENCE, until
 from tests.support.store_server import wheels_server
 from tests.unit.deploy.compose import (
     REPLICAS,
@@ -237,22 +237,15 @@ def test_the_stores_command_starts_a_server_with_the_users_of_the_acl_file(
     finally:
         server.terminate()
     # The shell gave its place to the server, so the container's stop signal reaches it.
-    assert server.wait(5) == 0
+    assert server.wait(PATIENCE) == 0
 
 
 def _say(address: Path, *commands: str) -> bytes:
     """Send inline commands to the server and return what it says to all of them."""
-    deadline = time.monotonic() + 10
-    while True:
-        with socket.socket(socket.AF_UNIX) as line:
-            try:
-                line.connect(str(address))
-            except OSError:
-                assert time.monotonic() < deadline, "the server did not start"
-                time.sleep(0.02)
-                continue
-            line.sendall("".join(f"{command}\r\n" for command in (*commands, "QUIT")).encode())
-            said = b""
-            while part := line.recv(4096):
-                said += part
-            return said.removesuffix(b"+OK\r\n")
+    with socket.socket(socket.AF_UNIX) as line:
+        until(lambda: line.connect_ex(str(address)) == 0, "the server did not start")
+        line.sendall("".join(f"{command}\r\n" for command in (*commands, "QUIT")).encode())
+        said = b""
+        while part := line.recv(4096):
+            said += part
+        return said.removesuffix(b"+OK\r\n")

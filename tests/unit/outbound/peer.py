@@ -16,6 +16,7 @@ class Peer:
     def __init__(self, reply: Reply) -> None:
         self.requests: list[bytes] = []
         self.connections = 0
+        self.ended = 0
         self._reply = reply
         self._server: asyncio.Server | None = None
 
@@ -40,6 +41,7 @@ class Peer:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
+            self.ended += 1
             writer.close()
 
 

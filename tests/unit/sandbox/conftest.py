@@ -20,6 +20,7 @@ from pytest_aiohttp import AiohttpClient
 
 import app.sandbox
 from app.sandbox import SandboxConfig, create_sandbox
+from tests.support.clocks import PATIENCE, eventually
 
 OPENAI_KEY = "sk-test-0123456789abcdef"
 AZURE_KEY = "azure-test-0123456789abcdef"
@@ -98,19 +99,19 @@ class Browser:
         """Send one client event."""
         self.channel.send(json.dumps({"type": kind, **fields}))
 
-    async def event(self, kind: str, seconds: float = 5.0) -> dict[str, Any]:
+    async def event(self, kind: str) -> dict[str, Any]:
         """The first event of this kind, waiting for it."""
         first: dict[str, Any]
-        first, *_ = await self.until(lambda: [e for e in self.events if e["type"] == kind], seconds)
+        first, *_ = await self.until(lambda: [e for e in self.events if e["type"] == kind])
         return first
 
-    async def until(self, found: Callable[[], Any], seconds: float = 5.0) -> Any:
+    async def until(self, found: Callable[[], Any]) -> Any:
         """Wait until `found` returns something true, and return that."""
-        deadline = asyncio.get_running_loop().time() + seconds
-        while not (result := found()):
-            assert asyncio.get_running_loop().time() < deadline, [e["type"] for e in self.events]
-            await asyncio.sleep(0.01)
-        return result
+        return await eventually(found, lambda: self.kinds)
+
+    async def silence(self) -> None:
+        """Wait until no audio can come any more."""
+        await asyncio.wait_for(asyncio.gather(*self._tasks), PATIENCE)
 
     @property
     def kinds(self) -> list[str]:

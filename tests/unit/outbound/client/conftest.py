@@ -11,6 +11,7 @@ import uvloop
 from app.outbound.client import UpstreamClient
 from app.providers.base import UpstreamRequest, UpstreamResponse
 from app.telemetry.timings import Timings
+from tests.support.clocks import PATIENCE, VirtualTimeLoop
 from tests.unit.outbound.peer import OK, Peer, Reply
 
 HI = OK + b"\r\nhi"
@@ -18,8 +19,10 @@ StartPeer = Callable[[Reply], Awaitable[tuple[Peer, str]]]
 MakeClient = Callable[..., UpstreamClient]
 
 
-def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """The service runs on uvloop; asyncio's own loop is what it falls back to, and the stricter one."""
+    if item.get_closest_marker("virtual_time"):
+        return {"virtual time": VirtualTimeLoop}
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
@@ -28,7 +31,7 @@ async def make() -> AsyncIterator[MakeClient]:
     clients: list[UpstreamClient] = []
 
     def client(
-        *, connect_timeout: float = 2, connections: int = 100, keepalive: float = 20
+        *, connect_timeout: float = PATIENCE, connections: int = 100, keepalive: float = 20
     ) -> UpstreamClient:
         clients.append(
             UpstreamClient(connect_timeout=connect_timeout, connections=connections, keepalive=keepalive)
@@ -54,12 +57,6 @@ async def peer() -> AsyncIterator[StartPeer]:
 
 
 async def post(
-    client: UpstreamClient, url: str, body: bytes = b"v=0 offer", *, timeout: float = 5
+    client: UpstreamClient, url: str, body: bytes = b"v=0 offer", *, timeout: float = PATIENCE
 ) -> UpstreamResponse:
     return await client.post(UpstreamRequest(url, {}, body), timeout=timeout, timings=Timings())
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - what it waits for sets no event
-            await asyncio.sleep(0.005)

@@ -8,7 +8,8 @@ import contextlib
 import pytest
 
 from app.outbound.client import NoAnswer
-from tests.unit.outbound.client.conftest import HI, MakeClient, StartPeer, post, until
+from tests.support.clocks import eventually
+from tests.unit.outbound.client.conftest import HI, MakeClient, StartPeer, post
 from tests.unit.outbound.peer import OK, saying
 
 
@@ -54,9 +55,8 @@ async def test_a_connection_that_the_provider_closed_while_idle_is_not_used(
 
     client, (there, url) = make(), await peer(reply)
     await post(client, url)
-    writers[0].close()
-    await writers[0].wait_closed()
-    await asyncio.sleep(0.05)  # the end has to travel
+    writers[0].write_eof()
+    await eventually(lambda: there.ended == 1)
     assert (await post(client, url)).status == 200
     assert (len(there.requests), there.connections) == (2, 2)
 
@@ -74,7 +74,7 @@ async def test_bytes_that_nobody_asked_for_end_an_idle_connection(make: MakeClie
     client, (there, url) = make(), await peer(reply)
     await post(client, url)
     poison.set()
-    await asyncio.sleep(0.05)  # the bytes have to travel
+    await eventually(lambda: there.ended == 1)
     answer = await post(client, url)
     assert (answer.status, answer.body, there.connections) == (200, b"hi", 2)
 
@@ -156,7 +156,7 @@ async def test_a_caller_that_gives_up_takes_its_connection_along(make: MakeClien
 
     client, (there, url) = make(), await peer(reply)
     first = asyncio.create_task(post(client, url))
-    await until(lambda: there.requests)
+    await eventually(lambda: there.requests)
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
@@ -165,6 +165,7 @@ async def test_a_caller_that_gives_up_takes_its_connection_along(make: MakeClien
     assert there.connections == 2
 
 
+@pytest.mark.virtual_time
 async def test_an_answer_that_comes_too_late_is_not_taken_for_the_next_one(
     make: MakeClient, peer: StartPeer
 ) -> None:
@@ -186,18 +187,19 @@ async def test_an_answer_that_comes_too_late_is_not_taken_for_the_next_one(
     assert there.connections == 2
 
 
+@pytest.mark.virtual_time
 async def test_every_request_under_way_has_its_own_deadline(make: MakeClient, peer: StartPeer) -> None:
     """They share one timer, so one that ends sooner than those before it must not wait for them."""
     client, (there, url) = make(), await peer(saying())
     patient = asyncio.create_task(post(client, url, timeout=60))
-    await until(lambda: there.requests)
+    await eventually(lambda: there.requests)
     hasty = [asyncio.create_task(post(client, url, timeout=seconds)) for seconds in (0.6, 0.2, 0.4)]
     ended: list[int] = []
     for number, task in enumerate(hasty):
         task.add_done_callback(lambda _, number=number: ended.append(number))  # type: ignore[misc]  # a default
     failures = await asyncio.gather(*hasty, return_exceptions=True)
     assert [isinstance(one, NoAnswer) and one.timed_out for one in failures] == [True] * 3
-    await until(lambda: len(ended) == 3)
+    await eventually(lambda: len(ended) == 3)
     assert ended == [1, 2, 0]
     assert not patient.done()
     patient.cancel()

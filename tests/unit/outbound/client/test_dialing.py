@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from app.outbound.client import NotConnected
+from tests.support.clocks import PATIENCE, eventually
 from tests.unit.outbound.client.conftest import HI, MakeClient, StartPeer, post
 from tests.unit.outbound.peer import OK, saying
 
@@ -73,11 +74,11 @@ async def test_an_address_that_takes_no_connection_is_passed_over(
 async def test_an_address_that_is_silent_does_not_hold_up_the_next_one(
     names: Names, make: MakeClient, peer: StartPeer
 ) -> None:
-    client, (there, url) = make(connect_timeout=10), await peer(saying(HI))
+    client, (there, url) = make(connect_timeout=PATIENCE), await peer(saying(HI))
     port = int(url.split(":")[2].split("/")[0])
     with full_listener("127.0.0.2", port):
         names.addresses = ["127.0.0.2", "127.0.0.1"]
-        assert (await post(client, under("provider.test", url), timeout=20)).body == b"hi"
+        assert (await post(client, under("provider.test", url), timeout=PATIENCE)).body == b"hi"
     assert len(there.requests) == 1
 
 
@@ -112,7 +113,7 @@ async def test_a_caller_that_gives_up_leaves_the_question_to_the_others(
     names.slow.clear()
     client, (_, url) = make(), await peer(saying(HI))
     first, second = (asyncio.create_task(post(client, under("provider.test", url))) for _ in range(2))
-    await asyncio.sleep(0.01)
+    await eventually(lambda: names.asked)
     first.cancel()
     await asyncio.sleep(0)
     names.slow.set()

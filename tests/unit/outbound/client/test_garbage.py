@@ -13,6 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from app.outbound.client import NoAnswer, UpstreamClient
+from tests.support.clocks import PATIENCE
 from tests.unit.outbound.client.conftest import post
 from tests.unit.outbound.peer import OK, Peer, saying
 
@@ -40,7 +41,7 @@ Run = Callable[[Coroutine[Any, Any, None]], None]
 
 async def _outcome(client: UpstreamClient, url: str) -> object:
     try:
-        answer = await post(client, url, timeout=30)
+        answer = await post(client, url, timeout=PATIENCE)
     except NoAnswer as failure:
         return "late" if failure.timed_out else "lost"
     return answer.status, dict(answer.headers), answer.body
@@ -49,7 +50,7 @@ async def _outcome(client: UpstreamClient, url: str) -> object:
 async def _ask(pieces: list[bytes]) -> None:
     peer = Peer(saying(*pieces, then_close=True))
     url = await peer.start()
-    client = UpstreamClient(connect_timeout=5)
+    client = UpstreamClient(connect_timeout=PATIENCE)
     outcomes: list[object] = []
     try:
         for _ in range(2):

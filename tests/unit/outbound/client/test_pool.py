@@ -8,7 +8,8 @@ import contextlib
 import pytest
 
 from app.outbound.client import NoAnswer, NotConnected
-from tests.unit.outbound.client.conftest import HI, MakeClient, StartPeer, post, until
+from tests.support.clocks import PATIENCE, eventually
+from tests.unit.outbound.client.conftest import HI, MakeClient, StartPeer, post
 from tests.unit.outbound.peer import saying
 
 
@@ -19,10 +20,11 @@ async def test_beyond_the_limit_one_waits_for_a_connection(make: MakeClient, pee
     assert there.connections <= 3
 
 
+@pytest.mark.virtual_time
 async def test_whoever_waits_in_vain_has_sent_nothing(make: MakeClient, peer: StartPeer) -> None:
     client, (there, url) = make(connections=1, connect_timeout=0.2), await peer(saying())
     busy = asyncio.create_task(post(client, url))
-    await until(lambda: there.requests)
+    await eventually(lambda: there.requests)
     with pytest.raises(NotConnected):
         await post(client, url)
     assert (len(there.requests), there.connections) == (1, 1)
@@ -44,7 +46,7 @@ async def test_a_turn_that_nobody_takes_goes_to_the_next(make: MakeClient, peer:
 
     client, (there, url) = make(connections=1), await peer(reply)
     busy = asyncio.create_task(post(client, url))
-    await until(lambda: there.requests)
+    await eventually(lambda: there.requests)
     waiting = [asyncio.create_task(post(client, url)) for _ in range(5)]
     await asyncio.sleep(0)
     for task in waiting[:4]:
@@ -86,8 +88,7 @@ async def test_an_idle_connection_ends_after_a_while_by_itself(make: MakeClient)
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     client = make(keepalive=0.05)
     await post(client, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", b"")
-    async with asyncio.timeout(10):
-        await ended.wait()
+    await asyncio.wait_for(ended.wait(), PATIENCE)
     server.close()
 
 
@@ -97,7 +98,7 @@ async def test_closing_ends_what_is_idle_what_is_under_way_and_what_waits(
     client, (silent, deaf), (_, url) = make(connections=2), await peer(saying()), await peer(saying(HI))
     await post(client, url)
     under_way = [asyncio.create_task(post(client, deaf)) for _ in range(2)]
-    await until(lambda: len(silent.requests) == 2)
+    await eventually(lambda: len(silent.requests) == 2)
     waiting = asyncio.create_task(post(client, deaf))
     await asyncio.sleep(0)
     await client.close()
