@@ -27,22 +27,21 @@ from app.outbound.client import UpstreamClient
 from app.providers.registry import PROVIDERS
 from app.settings import Settings
 from app.store.calls import CallStore
-from app.store.census import alive
 from app.store.directory import HandleDirectory
 from app.store.events import EventFeed
 from app.store.handles import HandleStore
+from app.telemetry.census import Census
 from app.telemetry.metrics import Metrics
-from app.telemetry.metrics_census import Census
-from app.telemetry.metrics_collector import Collector, State
 from app.telemetry.request_log import RequestLog
+from app.telemetry.scrape import State, expose
 from app.telemetry.tracing import PassingOn, Tracing
 from app.web.appkeys import (
     CLIENTS,
-    COLLECTOR,
     DESK,
     HANDLES,
     HANGUP,
     LIFECYCLE,
+    METRICS,
     MINTER,
     RELAY,
     SETTINGS,
@@ -98,6 +97,7 @@ def create_app(
         parse_signing_ring(reveal(settings.signing_keys)), prefix=settings.handle_prefix, clock=clock
     )
     app[STORE] = store
+    app[METRICS] = metrics
     app[DESK] = Desk(
         handles=HandleDirectory(store),
         calls=CallStore(store, retention=settings.call_retention_seconds),
@@ -109,7 +109,7 @@ def create_app(
 
     async def parts(app: web.Application) -> AsyncIterator[None]:
         handle_store = HandleStore(store, replica=settings.replica)
-        directory, call_store = app[DESK].handles, app[DESK].calls
+        call_store = app[DESK].calls
         settlement = Settlement(monotonic)
         sealer = Sealer(parse_sealing_ring(reveal(settings.sealing_keys)))
         keepers = token_keepers(catalog.deployments)
@@ -162,9 +162,9 @@ def create_app(
             clock=clock,
             monotonic=monotonic,
         )
-        census = Census(lambda: alive(directory, call_store, now=clock()), monotonic=monotonic)
-        app[COLLECTOR] = Collector(
-            metrics,
+        census = Census(app[DESK].alive, monotonic=monotonic)
+        expose(
+            metrics.registry,
             State(
                 store_up=lambda: store.up,
                 cooling=attempts.cooling,

@@ -25,8 +25,7 @@ from aiohttp.typedefs import Middleware
 
 from app.errors import CloakroomError, Overloaded
 from app.store.events import EventFeed
-from app.telemetry.metrics import Metrics
-from app.telemetry.metrics_labels import code_of
+from app.telemetry.metrics import Metrics, code_of
 from app.telemetry.redaction import redact
 from app.telemetry.request_log import RequestLog
 from app.telemetry.timings import Timings
