@@ -31,8 +31,8 @@ from app.store.directory import HandleDirectory
 from app.store.events import EventFeed
 from app.store.handles import HandleStore
 from app.telemetry.census import Census
+from app.telemetry.logs import RequestLog
 from app.telemetry.metrics import Metrics
-from app.telemetry.request_log import RequestLog
 from app.telemetry.scrape import State, expose
 from app.telemetry.tracing import PassingOn, Tracing
 from app.web.appkeys import (

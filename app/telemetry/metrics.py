@@ -203,8 +203,10 @@ class Metrics:
         self._provider = self._histograms(PROVIDER, PROVIDER_BUCKETS)
         self._store = self._histograms(STORE, NEAR_BUCKETS, ((step,) for step in _STORE_STEPS))
         self._tries = self._counters(TRIES)
-        up = DEPLOYMENT_UP
-        self._deployment_up = _Series(Gauge(up.name, up.meaning, up.labels, registry=self.registry))
+        self._deployment_up = Gauge(
+            DEPLOYMENT_UP.name, DEPLOYMENT_UP.meaning, DEPLOYMENT_UP.labels, registry=self.registry
+        )
+        self._up: dict[str, bool] = {}
 
     def answered(
         self,
@@ -251,7 +253,10 @@ class Metrics:
             deployment, result = self._deployments.get(attempt.deployment, OTHER), result_of(attempt)
             self._tries[operation, deployment, result].inc()
             self._provider[operation, deployment].observe(attempt.seconds, exemplar)
-            self._deployment_up[deployment,].set(result in _ANSWERS)
+            up = result in _ANSWERS
+            if self._up.get(deployment) is not up:
+                self._up[deployment] = up
+                self._deployment_up.labels(deployment).set(up)
         for step, started, ended in timings.store_steps:
             self._store[step,].observe(ended - started, exemplar)
 
