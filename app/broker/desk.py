@@ -13,9 +13,10 @@ from typing import Any
 from app.broker.clients import ClientRegistry
 from app.models import CallRecord
 from app.store.calls import CallStore
+from app.store.census import alive
 from app.store.directory import HandleDirectory
 from app.store.events import EventFeed
-from app.store.views import Alive, HandleFilter, HandleView, RelayNote
+from app.store.views import Alive, HandleView, RelayNote
 
 Document = dict[str, Any]
 
@@ -46,16 +47,12 @@ class Desk:
         return view, await self.calls.get_many([note.call_id for note in view.relays if note.call_id])
 
     async def alive(self) -> Alive:
-        """How many handles and calls are alive, from the lengths of the index lists: cheap at any size.
+        """How many handles and calls there are.
 
         Raises:
             StoreUnavailable: the store does not answer.
         """
-        now = self.clock()
-        return Alive(
-            handles=await self.handles.count(HandleFilter(), now=now),
-            calls=await self.calls.count_open(now=now),
-        )
+        return await alive(self.handles, self.calls, now=self.clock())
 
 
 def handle_document(view: HandleView) -> Document:

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from app.store.calls import CallStore
+from app.store.census import alive
 from app.store.directory import HandleDirectory
 from app.store.events import EventFeed
 from app.store.views import CallFilter, HandleFilter
-from app.web.appkeys import DESK, STORE
+from app.web.appkeys import STORE
 from tests.support import api
 from tests.support.handles import claims_of
 from tests.support.offers import fresh_offer
@@ -78,7 +79,7 @@ async def _as_operators_do(service: Service, call_id: str) -> None:
     assert (await directory.revoke_page(everything, by="test", now=now)).revoked
     assert (await service.relay(handle)).code == "handle_revoked"
     assert [call.id for call in (await calls.page(CallFilter(), now=now)).items] == [call_id]
-    assert (await service.server.app[DESK].alive()).calls == 0
+    assert (await alive(directory, calls, now=now)).calls == 0
     assert await connection.probe()
     feed = EventFeed(connection, replica="test")
     async with feed.watch() as watch:
