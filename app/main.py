@@ -30,22 +30,21 @@ from app.outbound.client import UpstreamClient
 from app.providers.registry import PROVIDERS
 from app.settings import Settings
 from app.store.calls import CallStore
-from app.store.census import alive
 from app.store.directory import HandleDirectory
 from app.store.events import EventFeed
 from app.store.handles import HandleStore
+from app.telemetry.census import Census
+from app.telemetry.logs import RequestLog
 from app.telemetry.metrics import Metrics
-from app.telemetry.metrics_census import Census
-from app.telemetry.metrics_collector import Collector, State
-from app.telemetry.request_log import RequestLog
+from app.telemetry.scrape import State, expose
 from app.telemetry.tracing import PassingOn, Tracing
 from app.web.appkeys import (
     CLIENTS,
-    COLLECTOR,
     DESK,
     HANDLES,
     HANGUP,
     LIFECYCLE,
+    METRICS,
     MINTER,
     RELAY,
     SETTINGS,
@@ -101,6 +100,7 @@ def create_app(
         parse_signing_ring(reveal(settings.signing_keys)), prefix=settings.handle_prefix, clock=clock
     )
     app[STORE] = store
+    app[METRICS] = metrics
     app[DESK] = Desk(
         handles=HandleDirectory(store),
         calls=CallStore(store, retention=settings.call_retention_seconds),
@@ -116,10 +116,9 @@ def create_app(
         upstream = UpstreamClient(connect_timeout=settings.connect_timeout_seconds)
         broker = _Broker(app, catalog, upstream, settlement, Clocks(clock, monotonic))
         app[MINTER], app[RELAY], app[HANGUP] = broker.minter(), broker.relay(), broker.hangup()
-        desk = app[DESK]
-        census = Census(lambda: alive(desk.handles, desk.calls, now=clock()), monotonic=monotonic)
-        app[COLLECTOR] = Collector(
-            metrics,
+        census = Census(app[DESK].alive, monotonic=monotonic)
+        expose(
+            metrics.registry,
             State(
                 store_up=lambda: store.up,
                 cooling=app[MINTER].attempts.cooling,

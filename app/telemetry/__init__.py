@@ -1,4 +1,4 @@
 """What operators read of a running replica: logs, metrics, traces, timings, and the masking of secrets.
 
-It is told what happened and never decides anything. What an operator may do belongs in ``app.broker.desk``.
+It records what happened and decides nothing. What an operator can do belongs in ``app.broker.desk``.
 """

@@ -1,7 +1,7 @@
-"""Masks whatever looks like a credential in text that was not written by us. A leaf module.
+"""Masks everything that looks like a credential in foreign text.
 
-Used on the paths where foreign text can reach an answer or a log line: a provider's error message, a
-library's exception, a line of the standard library's logging. Our own lines never hold a secret at all.
+It is used where such text can reach an answer or a log line: a provider's error message, a library's
+exception, a line of the standard library's logging. Our own lines hold no secret.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ MASK: Final = "[redacted]"
 
 _CREDENTIAL = re.compile(
     r"""
-    (?: \b(?:sk|ek|rk|pk|ck|ak|sess)[-_][^\s"',;&<>]{6,}           # OpenAI's keys, and ours, also half masked
+    (?: \b(?:sk|ek|rk|pk|ck|ak|sess)[-_][^\s"',;&<>]{6,}           # keys of OpenAI and ours, also half masked
       | \beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){1,2}      # a JWT
       | \b[0-9a-fA-F]{32,}\b                                 # Azure's older keys
-      | \b[A-Za-z0-9_-]{64,}\b                               # Azure's newer keys, and any other long token
-      | (?<=://)[^/\s]+(?=@)                                 # user and password of a URL, to the last @
+      | \b[A-Za-z0-9_-]{64,}\b                               # Azure's newer keys, any other long token
+      | (?<=://)[^/\s]+(?=@)                                 # user and password in a URL, to the last @
       | (?i:(?<=bearer\ ))[^\s"',;]+
     )
     """,
     re.VERBOSE,
 )
 _LONG_LABEL = re.compile(r"'[^'\s]{20,}'")
-# Line breaks and other control characters, which could forge a log line or a header.
+# Line breaks and other control characters could forge a log line or a header.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
@@ -34,10 +34,10 @@ def redact(text: str) -> str:
 
 
 def redact_labels(text: str) -> str:
-    """``redact``, for a message that quotes the label of a secret.
+    """Redact a message that quotes the label of a secret.
 
-    Our own labels have ten characters; what is long in quotes may be a secret that was written where its
-    label belongs (``key:name`` instead of ``name:key``).
+    Our own labels have ten characters. A longer quoted text may be a secret that was put in the place of its
+    label (``key:name`` instead of ``name:key``).
     """
     return _LONG_LABEL.sub("'...'", redact(text))
 

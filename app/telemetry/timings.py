@@ -1,6 +1,6 @@
-"""What one request waited for, and at whom it asked: its log line, metrics and spans are made of this.
+"""How long one request waited, and for what. Its log line, metrics and spans are made from this.
 
-A leaf module. Times are seconds on the monotonic clock of the process (``time.perf_counter``).
+Times are seconds on the monotonic clock of the process (``time.perf_counter``).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
-# How a try ended. ``answered`` says nothing of the status; the others have none.
+# How a try ended. Only ``answered`` has a status, which may be any.
 TryOutcome = Literal["answered", "unreachable", "timeout", "cut_off"]
 StoreStep = Literal["limit", "save", "claim", "settle", "release", "find", "note"]
 
@@ -19,10 +19,10 @@ class OutgoingSpan(Protocol):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """What is sent along so that the provider's trace joins this one."""
+        """Return the headers by which the provider's trace joins this one."""
 
     def end(self, outcome: TryOutcome, status: int | None) -> None:
-        """The request is over."""
+        """The request to the provider is over."""
 
 
 class Trace(Protocol):
@@ -30,18 +30,18 @@ class Trace(Protocol):
 
     @property
     def trace_id(self) -> str:
-        """32 hexadecimal digits."""
+        """Return 32 hexadecimal digits."""
 
     @property
     def sampled(self) -> bool:
-        """Whether somebody keeps it: a pointer to any other leads nowhere."""
+        """Return whether the trace is recorded. Only then can a reader look it up."""
 
     def ask(self, deployment: str | None) -> OutgoingSpan:
-        """Begin a request to this deployment's provider."""
+        """Begin the span of a request to this deployment's provider."""
 
 
 class Try(NamedTuple):
-    """One request to a provider. ``status`` is its answer's, None without one."""
+    """One request to a provider. ``status`` is None where no answer came."""
 
     deployment: str | None
     seconds: float
@@ -53,9 +53,9 @@ class Try(NamedTuple):
 class Timings:
     """Where a request's time went, in seconds; the log line shows them in milliseconds.
 
-    ``provider`` counts tries and the pauses between them; ``idle`` is what nobody worked in: the caller's
-    body on its way, or another relay of the same offer. ``store_steps`` are (name, start, end).
-    ``model`` and ``deployment`` are those of the handle or of the last try, None before they are known.
+    ``provider`` includes the pauses between tries. ``idle`` is the wait for the caller's body, or for another
+    relay of the same offer. ``store_steps`` are (name, start, end). ``model`` and ``deployment`` are those of
+    the handle or of the last try; they are None until they are known.
     """
 
     provider: float = 0.0
@@ -68,6 +68,6 @@ class Timings:
     store_steps: list[tuple[StoreStep, float, float]] = field(default_factory=list)
 
     def store_took(self, step: StoreStep, started: float, ended: float) -> None:
-        """Count a wait for the store, whatever came of it."""
+        """Add a step at the store, whether it succeeded or failed."""
         self.store += ended - started
         self.store_steps.append((step, started, ended))

@@ -1,4 +1,4 @@
-"""Whether spans are sent, by OpenTelemetry's usual variables. Tracing never keeps a service from starting."""
+"""Whether spans are exported, by OpenTelemetry's usual variables. The service starts without them, too."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 if TYPE_CHECKING:
-    from app.telemetry.tracing_otel import OtelTracing
+    from app.telemetry.otel import OtelTracing
 
 log = structlog.get_logger("cloakroom.tracing")
 
@@ -20,8 +20,9 @@ _NEEDED: Final = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 
 
 def wanted(environ: Mapping[str, str]) -> bool:
-    """Whether the variables ask for spans: an endpoint, or the exporter by its name; ``none`` and
-    ``OTEL_SDK_DISABLED`` win.
+    """Return whether OpenTelemetry's variables ask for spans: by an endpoint, or by the exporter's name.
+
+    ``OTEL_TRACES_EXPORTER=none`` and ``OTEL_SDK_DISABLED=true`` win.
     """
     exporter = environ.get("OTEL_TRACES_EXPORTER", "").strip().lower()
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" or exporter == "none":
@@ -30,7 +31,7 @@ def wanted(environ: Mapping[str, str]) -> bool:
 
 
 def obstacle(environ: Mapping[str, str]) -> str | None:
-    """Why spans that are wanted cannot be sent, and what to do; None when they can."""
+    """Return why the spans that are asked for cannot be exported, and what to do; None when they can."""
     exporter = environ.get("OTEL_TRACES_EXPORTER", "").strip().lower()
     if exporter not in ("", "otlp"):
         return "OTEL_TRACES_EXPORTER names an exporter that is not here; set it to otlp or none"
@@ -46,10 +47,10 @@ def obstacle(environ: Mapping[str, str]) -> str | None:
 
 
 def tracing_from_environment(environ: Mapping[str, str], *, replica: str) -> OtelTracing | None:
-    """The tracing that the variables ask for; None where they ask for none, or where it cannot be had.
+    """Return the tracing that the variables ask for; None when they ask for none, or when it is impossible.
 
-    The SDK reads the rest of them itself, from the environment of the process: sampler, resource, limits, the
-    exporter's headers and timeouts.
+    The service starts even then, and logs why. The SDK reads the other variables itself, from the environment
+    of the process: sampler, resource, limits, the exporter's headers and timeouts.
     """
     if not wanted(environ):
         return None
@@ -57,8 +58,8 @@ def tracing_from_environment(environ: Mapping[str, str], *, replica: str) -> Ote
     if reason is not None:
         log.warning("tracing_off", reason=reason)
         return None
-    # Here and not above: the libraries take 75 ms and 20 MB, which only those pay who trace.
-    from app.telemetry.tracing_export import exporting
+    # Imported here because the libraries take 75 ms and 20 MB, which a service without spans need not pay.
+    from app.telemetry.otel import exporting
 
     log.info("tracing_on", protocol=_PROTOCOL)
     return exporting(environ, replica=replica)

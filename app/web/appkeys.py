@@ -15,7 +15,7 @@ from app.broker.relay import Relay
 from app.handles.tokens import HandleIssuer
 from app.settings import Settings
 from app.store.connection import StoreConnection
-from app.telemetry.metrics_collector import Collector
+from app.telemetry.metrics import Metrics
 from app.telemetry.timings import Timings
 
 
@@ -43,7 +43,7 @@ MINTER: Final = web.AppKey("minter", Minter)
 RELAY: Final = web.AppKey("relay", Relay)
 HANGUP: Final = web.AppKey("hangup", Hangup)
 STORE: Final = web.AppKey("store", StoreConnection)
-COLLECTOR: Final = web.AppKey("collector", Collector)
+METRICS: Final = web.AppKey("metrics", Metrics)
 DESK: Final = web.AppKey("desk", Desk)
 LIFECYCLE: Final = web.AppKey("lifecycle", Lifecycle)
 

@@ -25,13 +25,11 @@ from aiohttp.typedefs import Middleware
 
 from app.errors import CloakroomError, Overloaded
 from app.store.events import EventFeed
-from app.telemetry.metrics import Metrics
-from app.telemetry.metrics_labels import code_of
+from app.telemetry.logs import RequestLog
+from app.telemetry.metrics import Metrics, code_of
 from app.telemetry.redaction import redact
-from app.telemetry.request_log import RequestLog
 from app.telemetry.timings import Timings
-from app.telemetry.trace_context import TRACEPARENT, TRACESTATE, read_trace_context
-from app.telemetry.tracing import Ending, RequestTrace, Tracing
+from app.telemetry.tracing import TRACEPARENT, TRACESTATE, Ending, RequestTrace, Tracing, read_trace_context
 from app.web.appkeys import LIFECYCLE, LOG_LINE, REQUEST_ID, TIMINGS, Lifecycle, LogLine
 from app.web.cors import ALLOW_METHODS, EXPOSE_HEADERS, MAX_AGE_SECONDS, CorsPolicy, allow_headers
 from app.web.errors import error_response, from_http_exception, internal_error, origin_refused

@@ -33,7 +33,7 @@ APART: Final = frozenset({"app.sandbox"})
 PURE: Final = frozenset(
     {"app.errors", "app.models", "app.handles", "app.providers", "app.store.keys", "app.store.address"}
     | {"app.broker.catalog", "app.broker.clients", "app.broker.session_policy"}
-    | {"app.telemetry.redaction", "app.telemetry.timings", "app.telemetry.trace_context"}
+    | {"app.telemetry.redaction", "app.telemetry.timings", "app.telemetry.tracing"}
     | {"app.outbound.http1_answer", "app.outbound.http1_fields", "app.outbound.http1_request"}
     | {"app.web.cors", "app.web.schemas", "app.web.beta", "app.web.multipart"}
 )

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import hdrs
 
 from app.store.events import FIELDS
-from app.telemetry.request_log import RequestLog
+from app.telemetry.logs import RequestLog
 from app.web.admin import events_view
 from app.web.appkeys import DESK
 from tests.conftest import ServiceFactory

@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from app.sandbox import SandboxConfig
 from app.store.embedded.engine import LocalEngine
-from app.telemetry.tracing_otel import OtelTracing
+from app.telemetry.otel import OtelTracing
 from tests.support.offers import fresh_offer
 from tests.support.planted import Planted
 from tests.support.scrape import OPEN_METRICS, scrape

@@ -7,7 +7,7 @@ from typing import Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.telemetry.metrics_labels import CLAIM_REFUSALS, CODES, HANDLERS, NONE, OPERATIONS, STATUSES
+from app.telemetry.metrics import CLAIM_REFUSALS, CODES, HANDLERS, NONE, OPERATIONS, STATUSES
 from tests.support.service import Service
 
 # What Prometheus adds to each series that it scrapes.

@@ -6,11 +6,10 @@ import re
 from pathlib import Path
 
 from app.errors import StoreUnavailable
-from app.telemetry.metrics import Metrics
-from app.telemetry.metrics_census import Alive, Census
-from app.telemetry.metrics_collector import Collector, State
-from app.telemetry.metrics_families import FAMILIES
-from app.telemetry.metrics_labels import CLAIM_REFUSALS, CODES, HANDLERS
+from app.telemetry.census import Alive, Census
+from app.telemetry.metrics import CLAIM_REFUSALS, CODES, HANDLERS, Metrics
+from app.telemetry.scrape import State, expose
+from tests.support.families import FAMILIES
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text(encoding="utf-8")
 _ROW = re.compile(r"\| `(cloakroom_\w+)` \| (\w+) \| (.*?) ?\| (.+) \|")
@@ -40,10 +39,11 @@ async def test_every_family_is_exposed_and_nothing_else_of_ours() -> None:
         settlements_given_up=lambda: 0,
         census=Census(nobody, monotonic=lambda: 0.0),
     )
-    collected = Collector(Metrics(models=(), deployments=()), state).collect()
+    registry = Metrics(models=(), deployments=()).registry
+    expose(registry, state)
     exposed = {
         (family.name + ("_total" if family.type == "counter" else ""), family.type, family.documentation)
-        for family in collected
+        for family in registry.collect()
         if family.name.startswith("cloakroom_")
     }
     assert exposed == {(family.name, family.kind, family.meaning) for family in FAMILIES}

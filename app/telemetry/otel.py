@@ -1,8 +1,9 @@
-"""Spans of our own, with OpenTelemetry's SDK: the extra ``otel``. Nothing else imports it.
+"""Spans of our own, made and exported with OpenTelemetry's SDK. Only this module imports OpenTelemetry.
 
-A request has a server span; each request to the provider is a client span that the provider's trace joins,
-and each step at the store is another, made afterwards from its times. An attribute is a status, a word of
-ours, or a random id: no header, no body, no address of a caller, no exception's text.
+The extra ``otel`` installs it, so ``app.telemetry.tracing_setup`` imports this module only where spans are
+asked for. A request has a server span. Each request to the provider is a client span, which the provider's
+trace joins. Each step at the store is another client span, made afterwards from its times. An attribute is a
+status, a word of ours or a random id: no header, body, caller's address or exception's text.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import (
     NonRecordingSpan,
     Span,
@@ -28,10 +32,9 @@ from opentelemetry.trace import (
 
 from app import __version__
 from app.telemetry.timings import OutgoingSpan, Timings, TryOutcome
-from app.telemetry.trace_context import TraceContext, outgoing
-from app.telemetry.tracing import Ending, RequestTrace
+from app.telemetry.tracing import Ending, RequestTrace, TraceContext, outgoing
 
-# Of a log line's fields, those that a span has, too, and under which name.
+# The fields of a log line that a span also has, with the names of their attributes.
 _FIELDS: Final = {
     "family": "cloakroom.family",
     "handle": "cloakroom.handle.id",
@@ -43,10 +46,10 @@ _FIELDS: Final = {
 
 
 class OtelTracing:
-    """Begins a trace for each request, or joins the one that came in.
+    """Begins a trace for each request, or joins the incoming one.
 
     Args:
-        provider: its sampler, processors and resource are the caller's choice.
+        provider: brings its sampler, processors and resource.
     """
 
     def __init__(self, provider: TracerProvider) -> None:
@@ -57,21 +60,33 @@ class OtelTracing:
         return _Request(self._tracer, incoming)
 
     def close(self, *, wait: float) -> None:
-        """Send what is left; blocks for ``wait`` seconds at most, then what is left is lost."""
-        # The SDK would wait for a collector that hangs for as long as its own timeouts and retries add up to.
+        """Export the last spans. Blocks for ``wait`` seconds at most; what is not sent by then is lost."""
+        # The SDK waits for a hanging collector as long as all its timeouts and retries take.
         ending = threading.Thread(target=self._provider.shutdown, name="traces-ending", daemon=True)
         ending.start()
         ending.join(wait)
+
+
+def exporting(environ: Mapping[str, str], *, replica: str) -> OtelTracing:
+    """Return tracing that sends its spans over OTLP/HTTP, in batches, from a thread of the SDK."""
+    ours = {"service.version": __version__, "service.instance.id": replica}
+    # The SDK's default is "unknown_service:python". A name in the variables wins.
+    named = environ.get("OTEL_SERVICE_NAME") or "service.name=" in environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    if not named:
+        ours["service.name"] = "cloakroom"
+    provider = TracerProvider(resource=Resource.create(ours), shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    return OtelTracing(provider)
 
 
 class _Request:
     __slots__ = ("_context", "_epoch_ns", "_span", "_state", "_tracer", "sampled", "trace_id")
 
     def __init__(self, tracer: Tracer, incoming: TraceContext | None) -> None:
-        # All spans of a request are on one clock: the system's may step meanwhile.
+        # All spans of a request use one clock: the system's clock may step meanwhile.
         self._epoch_ns = time.time_ns() - time.perf_counter_ns()
         self._tracer = tracer
-        # A caller may have written anything into tracestate: it goes on, and into no span.
+        # A caller can write anything into tracestate, so it is passed on and put into no span.
         self._state = incoming.state if incoming is not None else ""
         parent = Context() if incoming is None else _remote(incoming)
         self._span = tracer.start_span(
@@ -109,7 +124,7 @@ class _Request:
         self._span.end(self._now())
 
     def _ns(self, seconds: float) -> int:
-        """A time of ``perf_counter`` in nanoseconds of the epoch."""
+        """Return a time of ``perf_counter`` (seconds) as epoch nanoseconds."""
         return int(seconds * 1e9) + self._epoch_ns
 
     def _now(self) -> int:
@@ -123,7 +138,7 @@ class _Asking:
         self._span = span
         self._now = now
         context = span.get_span_context()
-        # Of the flags, only "sampled" is known here (section 3.2.2.5 of the standard).
+        # Only the flag "sampled" is known here (section 3.2.2.5 of the standard).
         sampled = int(context.trace_flags.sampled)
         parent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{sampled:02x}"
         self.headers: Mapping[str, str] = outgoing(parent, state)

@@ -10,17 +10,17 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 
 from app.errors import StoreUnavailable
-from app.telemetry import metrics_text
+from app.telemetry import scrape as scraping
+from app.telemetry.census import Alive, Census
 from app.telemetry.metrics import Metrics
-from app.telemetry.metrics_census import Alive, Census
-from app.telemetry.metrics_collector import Collector, State
+from app.telemetry.scrape import State, expose, scrape
 from app.telemetry.timings import Timings, Try
 
 NAMES = [f"name-{number}" for number in range(40)]
 ACCEPTED = ["*/*", "application/openmetrics-text;version=1.0.0"]
 
 
-class Frozen(Collector):
+class Frozen:
     """The same families each time: what the process itself tells would change meanwhile."""
 
     def __init__(self) -> None:
@@ -32,8 +32,8 @@ class Frozen(Collector):
         async def nobody() -> Alive:
             raise StoreUnavailable("Away.")
 
-        super().__init__(
-            metrics,
+        expose(
+            metrics.registry,
             State(
                 store_up=lambda: True,
                 cooling=list,
@@ -46,7 +46,7 @@ class Frozen(Collector):
                 census=Census(nobody, monotonic=lambda: 0.0),
             ),
         )
-        self.families = list(super().collect())
+        self.families = list(metrics.registry.collect())
 
     def collect(self) -> Iterator[Metric]:
         return iter(self.families)
@@ -55,8 +55,8 @@ class Frozen(Collector):
 @pytest.mark.parametrize("accept", ACCEPTED)
 async def test_a_text_in_parts_is_the_whole_text(accept: str) -> None:
     collector = Frozen()
-    assert max(len(family.samples) for family in collector.families) > 2 * metrics_text._SAMPLES_AT_ONCE
-    text, content_type = await metrics_text.scrape(collector, accept)
+    assert max(len(family.samples) for family in collector.families) > 2 * scraping._SAMPLES_AT_ONCE
+    text, content_type = await scrape(collector, accept)
     encode, expected_type = choose_encoder(accept)
     assert text == encode(collector)
     assert content_type == expected_type
@@ -72,7 +72,7 @@ async def test_the_loop_turns_while_a_scrape_is_written() -> None:
             turns += 1
 
     turning = asyncio.create_task(turn())
-    await metrics_text.scrape(collector, "*/*")
+    await scrape(collector, "*/*")
     turning.cancel()
-    parts = sum(1 + len(family.samples) // metrics_text._SAMPLES_AT_ONCE for family in collector.families)
+    parts = sum(1 + len(family.samples) // scraping._SAMPLES_AT_ONCE for family in collector.families)
     assert turns >= parts // 2

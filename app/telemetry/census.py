@@ -1,4 +1,4 @@
-"""How many handles and calls are alive: counted in the background, only while somebody asks."""
+"""How many handles and calls are alive: counted in the background, and only while a scraper asks."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Final, Protocol
 
 from app.errors import StoreUnavailable
 
-# A count is this fresh at best, in seconds; scrapers come every 15 to 60.
+# At most one count in this time, in seconds. Scrapers come every 15 to 60 seconds.
 COUNT_EVERY_SECONDS: Final = 10.0
 
 
 class Alive(Protocol):
-    """Handles and calls of all replicas together."""
+    """The number of handles and of calls, of all replicas together."""
 
     @property
     def handles(self) -> int: ...
@@ -27,7 +27,7 @@ class Census:
     """Keeps the last count.
 
     Args:
-        count: asks the store; raises ``StoreUnavailable``.
+        count: counts in the store; raises ``StoreUnavailable``.
         monotonic: returns seconds.
     """
 
@@ -39,7 +39,10 @@ class Census:
         self._task: asyncio.Task[None] | None = None
 
     def latest(self) -> Alive | None:
-        """The last count at once, None before the first and after one that failed; begins the next if due."""
+        """Return the last count, and begin the next one if it is due.
+
+        The first call, and one after a failed count, gets None.
+        """
         now = self._monotonic()
         due = self._counted is None or now - self._counted >= COUNT_EVERY_SECONDS
         if due and (self._task is None or self._task.done()):
@@ -48,7 +51,7 @@ class Census:
         return self._last
 
     async def close(self) -> None:
-        """End a count that is under way."""
+        """Cancel a running count."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -58,5 +61,5 @@ class Census:
         try:
             self._last = await self._count()
         except StoreUnavailable:
-            # An old number beside a store that is down would look like a live one.
+            # While the store is down, an old number would look like a new one.
             self._last = None

@@ -1,0 +1,139 @@
+"""A scrape: the metrics that are read when a scraper asks, and the text of all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from app import __version__
+from app.telemetry.census import Census
+from app.telemetry.metrics import Family
+
+STORE_UP: Final = Family(
+    "cloakroom_store_up",
+    "gauge",
+    (),
+    "1 while the store is thought to be there, 0 while its breaker is open.",
+)
+DEPLOYMENT_COOLING: Final = Family(
+    "cloakroom_deployment_cooling",
+    "gauge",
+    ("deployment",),
+    "1 while mints try the deployment after its alternatives, since it just failed.",
+)
+IN_FLIGHT: Final = Family(
+    "cloakroom_requests_in_flight", "gauge", (), "HTTP requests that are being answered, this one included."
+)
+IN_FLIGHT_LIMIT: Final = Family(
+    "cloakroom_requests_in_flight_limit", "gauge", (), "How many there may be; one more is refused."
+)
+DRAINING: Final = Family("cloakroom_draining", "gauge", (), "1 once the replica is shutting down.")
+HANDLES_ALIVE: Final = Family(
+    "cloakroom_handles_alive", "gauge", (), "Handles that live in the store, of all replicas together."
+)
+CALLS_ALIVE: Final = Family(
+    "cloakroom_calls_alive", "gauge", (), "Calls that may still go on, of all replicas together."
+)
+SETTLEMENTS_PENDING: Final = Family(
+    "cloakroom_settlements_pending",
+    "gauge",
+    (),
+    "Writes that follow an answer of a provider and are not stored yet.",
+)
+SETTLEMENTS_GIVEN_UP: Final = Family(
+    "cloakroom_settlements_given_up_total",
+    "counter",
+    (),
+    "Such writes that the store did not take for a minute.",
+)
+BUILD: Final = Family("cloakroom_build_info", "gauge", ("version", "python"), "Always 1; what runs here.")
+
+_END: Final = b"# EOF\n"
+# About half a millisecond's worth.
+_SAMPLES_AT_ONCE: Final = 60
+
+
+# By identity: a registry keeps it in a dictionary, and a sequence has no hash.
+@dataclass(frozen=True, slots=True, eq=False)
+class State:
+    """What is read at each scrape. Every function returns at once."""
+
+    store_up: Callable[[], bool]
+    cooling: Callable[[], Iterable[str]]
+    deployments: Sequence[str]
+    in_flight: Callable[[], int]
+    in_flight_limit: int
+    draining: Callable[[], bool]
+    settlements_pending: Callable[[], int]
+    settlements_given_up: Callable[[], int]
+    census: Census
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield each family with its values of now."""
+        alive, cooling = self.census.latest(), frozenset(self.cooling())
+        yield _read(STORE_UP, {(): self.store_up()})
+        yield _read(DEPLOYMENT_COOLING, {(name,): name in cooling for name in self.deployments})
+        yield _read(IN_FLIGHT, {(): self.in_flight()})
+        yield _read(IN_FLIGHT_LIMIT, {(): self.in_flight_limit})
+        yield _read(DRAINING, {(): self.draining()})
+        yield _read(HANDLES_ALIVE, {} if alive is None else {(): alive.handles})
+        yield _read(CALLS_ALIVE, {} if alive is None else {(): alive.calls})
+        yield _read(SETTLEMENTS_PENDING, {(): self.settlements_pending()})
+        yield _read(SETTLEMENTS_GIVEN_UP, {(): self.settlements_given_up()})
+        yield _read(BUILD, {(__version__, platform.python_version()): 1})
+
+
+def _read(family: Family, values: Mapping[tuple[str, ...], float]) -> Metric:
+    make = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
+    metric = make(family.name, family.meaning, labels=family.labels)
+    for labels, value in values.items():
+        metric.add_metric(labels, value)
+    return metric
+
+
+def expose(registry: CollectorRegistry, state: State) -> None:
+    """Let a scrape of ``registry`` also tell the state of the service and of its process."""
+    registry.register(state)
+    ProcessCollector(registry=registry)
+    GCCollector(registry=registry)
+
+
+class _Part(Metric):
+    """Some samples of a family, as a collector."""
+
+    def collect(self) -> list[Metric]:
+        return [self]
+
+
+async def scrape(collector: Collector, accept: str) -> tuple[bytes, str]:
+    """Return the text of a scrape and its content type. ``accept`` is the scraper's ``Accept`` header.
+
+    A family is read at once, so that its numbers agree. It is written in parts, and the event loop turns
+    after each of them: no request waits for longer than one part takes.
+    """
+    encode, content_type = choose_encoder(accept)
+    parts: list[bytes] = []
+    end = b""
+    for family in collector.collect():
+        for start in range(0, max(len(family.samples), 1), _SAMPLES_AT_ONCE):
+            part = _Part(family.name, family.documentation, family.type)
+            part.samples = family.samples[start : start + _SAMPLES_AT_ONCE]
+            text = encode(part)
+            if text.endswith(_END):
+                text, end = text.removesuffix(_END), _END
+            parts.append(text if start == 0 else _without_head(text))
+            await asyncio.sleep(0)
+    return b"".join([*parts, end]), content_type
+
+
+def _without_head(text: bytes) -> bytes:
+    """The samples alone: HELP and TYPE are written before the first part of a family."""
+    return b"".join(line for line in text.splitlines(keepends=True) if not line.startswith(b"#"))

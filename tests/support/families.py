@@ -1,0 +1,12 @@
+"""Every metric that the service defines."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from app.telemetry import metrics, scrape
+from app.telemetry.metrics import Family
+
+FAMILIES: Final = tuple(
+    value for module in (metrics, scrape) for value in vars(module).values() if isinstance(value, Family)
+)
