@@ -27,8 +27,7 @@ from app.outbound.client import UpstreamClient
 from app.providers.registry import PROVIDERS
 from app.settings import Settings
 from app.store.calls import CallStore
-from app.store.census import alive
-from app.store.directory import HandleDirectory
+from app.store.directory import HandleDirectory, alive
 from app.store.events import EventFeed
 from app.store.handles import HandleStore
 from app.telemetry.metrics import Metrics

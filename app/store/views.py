@@ -79,16 +79,7 @@ class HandleFilter:
     state: HandleState | None = None
 
     def matches(self, view: HandleView) -> bool:
-        return all(
-            wanted is None or wanted == found
-            for wanted, found in (
-                (self.client, view.client),
-                (self.subject, view.subject),
-                (self.model, view.model),
-                (self.deployment, view.deployment),
-                (self.state, view.state),
-            )
-        )
+        return _fits(self, view, view.state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +94,14 @@ class CallFilter:
 
     def matches(self, call: CallRecord) -> bool:
         state: CallState = "ended" if call.ended_at is not None else "open"
-        return all(
-            wanted is None or wanted == found
-            for wanted, found in (
-                (self.client, call.client),
-                (self.subject, call.subject),
-                (self.model, call.model),
-                (self.deployment, call.deployment),
-                (self.state, state),
-            )
-        )
+        return _fits(self, call, state)
+
+
+def _fits(wanted: HandleFilter | CallFilter, found: HandleView | CallRecord, state: str) -> bool:
+    return wanted.state in (None, state) and all(
+        getattr(wanted, name) in (None, getattr(found, name))
+        for name in ("client", "subject", "model", "deployment")
+    )
 
 
 Item = TypeVar("Item")

@@ -12,9 +12,8 @@ from app.errors import InvalidRequest
 from app.models import CallRecord, Family, HandleRecord
 from app.store import keys
 from app.store.calls import CallStore
-from app.store.census import alive
 from app.store.connection import StoreConnection
-from app.store.directory import HandleDirectory
+from app.store.directory import HandleDirectory, alive
 from app.store.handles import HandleStore, Revoked, Won
 from app.store.views import CallFilter, HandleFilter, HandleView, RelayNote
 
