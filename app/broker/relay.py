@@ -38,6 +38,7 @@ from app.providers.base import Provider, UpstreamRequest, UpstreamResponse
 from app.providers.standard_call import standard_call_request
 from app.store.handles import (
     Answered,
+    Attempt,
     Gone,
     HandleStore,
     OtherFamily,
@@ -146,9 +147,7 @@ class Relay:
             started = self._monotonic()
             try:
                 claim = await self._store.claim(
-                    handle.id,
-                    offer.sha256,
-                    nonce,
+                    Attempt(handle.id, offer.sha256, nonce),
                     families=offer.families,
                     pending=pending,
                     now=self._clock(),
@@ -276,7 +275,8 @@ class Relay:
 
         async def mark_unknown() -> None:
             window = self._policy.replay_window
-            await self._store.mark_unknown(handle.id, offer.sha256, nonce, window=window, code=code, now=now)
+            attempt = Attempt(handle.id, offer.sha256, nonce)
+            await self._store.mark_unknown(attempt, window=window, code=code, now=now)
 
         return "mark_unknown", mark_unknown
 
@@ -299,9 +299,7 @@ class Relay:
 
         async def settle() -> None:
             await self._store.settle(
-                handle.id,
-                offer.sha256,
-                nonce,
+                Attempt(handle.id, offer.sha256, nonce),
                 sealed,
                 call if call_id else None,
                 window=self._policy.replay_window,
@@ -318,6 +316,7 @@ class Relay:
         now = self._clock()
 
         async def release() -> None:
-            await self._store.release(handle.id, offer.sha256, nonce, give_back=give_back, code=code, now=now)
+            attempt = Attempt(handle.id, offer.sha256, nonce)
+            await self._store.release(attempt, give_back=give_back, code=code, now=now)
 
         return release
