@@ -16,8 +16,8 @@ ROOT: Final = Path(app.__file__).parent
 # Documented as public in spite of their names.
 DOCUMENTED: Final = frozenset({"_exit", "_replace", "_asdict", "_fields", "_make"})
 BY_NAME: Final = frozenset({"getattr", "setattr", "hasattr", "delattr", "attrgetter", "methodcaller"})
-# What the owner of a room still has to clear, as ``<path below app>: <use>``. Remove a line with its cause: the
-# test fails on a line that fits nothing.
+# What the owner of a room still has to clear, as ``<path below app>: <use>``. Remove a line with its cause:
+# the test fails on a line that fits nothing.
 LEFT: Final[frozenset[str]] = frozenset()
 
 
