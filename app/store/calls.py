@@ -41,7 +41,7 @@ class CallStore:
         self._retention = retention
 
     async def get(self, call_id: str) -> CallRecord | None:
-        """The record of this call; None when it was never relayed here, or when its retention is over."""
+        """The record of this call; None when it was never relayed, or when its retention is over."""
         (found,) = await self._read([call_id])
         return found
 
@@ -73,7 +73,7 @@ class CallStore:
         return await walk.page(self._read, matches=wanted.matches, cursor=cursor, limit=limit)
 
     async def count_open(self, *, now: float) -> int:
-        """How many calls may still go on: relayed within an hour, and not hung up through us."""
+        """How many calls may still be open: relayed within an hour, and not hung up through us."""
         minute = int(now) // keys.MINUTE_SECONDS
         relayed = Walk(
             self._connection, keys.calls, minute, minute - LONGEST_CALL_SECONDS // keys.MINUTE_SECONDS
@@ -82,7 +82,7 @@ class CallStore:
         return max(await relayed.count() - await ended.count(), 0)
 
     async def mark_ended(self, call: CallRecord, *, ended_at: int, ended_by: str) -> None:
-        """Note that the call is over; its record keeps its expiry, and one that is gone stays gone.
+        """Note that the call is over. Its record keeps its expiry; a record that is gone stays gone.
 
         Safe to repeat: the first note stays. ``ended_at`` is epoch seconds, ``ended_by`` a replica's name.
         """
@@ -108,7 +108,7 @@ def _lists_for(wanted: CallFilter) -> Callable[[int], str]:
 
 def _record(call_id: str, values: Sequence[Any]) -> CallRecord | None:
     found = dict(zip(_FIELDS, values, strict=True))
-    # Written with every record; without it this is only what an operator's own HSET left.
+    # Every record has both. A hash without them is what an operator's HSET left.
     if found["handle"] is None or found["relayed_at"] is None:
         return None
     ended_at = found["ended_at"]

@@ -1,7 +1,7 @@
 """Handles for operators: list, show, count, revoke. Each call does a bounded piece of work.
 
-Nothing here is on the request path, and no command blocks the server: pages of the index, then the records
-that it names, some hundreds at once.
+Nothing here is on the request path, and no command blocks the server: a page of the index is read, then the
+records that it names, some hundreds at once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_PAGE: Final = 1000
 # Handles that one call of the script revokes: a fraction of a millisecond of the server's time.
 _REVOKED_AT_ONCE: Final = 100
 _RELAYS_KEPT: Final = 20
-# Replicas whose clocks differ by more than this refuse each other's handles anyway.
+# Replicas with a larger difference between their clocks refuse each other's handles.
 _CLOCK_MARGIN_MINUTES: Final = 5
 
 _FIELDS: Final = (
@@ -61,7 +61,7 @@ class HandleDirectory:
         self._connection = connection
 
     async def get(self, handle_id: str) -> HandleView | None:
-        """A handle with the story of its relays; None when it expired, or never was."""
+        """A handle with the outcomes of its relays; None when it expired, or never existed."""
         values, life = await self._connection.run_together(
             ("HMGET", keys.handle(handle_id), *_FIELDS, *_STORY), ("PTTL", keys.handle(handle_id))
         )
@@ -70,7 +70,7 @@ class HandleDirectory:
     async def page(
         self, wanted: HandleFilter, *, now: float, cursor: str | None = None, limit: int = 100
     ) -> Page[HandleView]:
-        """The next handles that match, latest expiry first, without their stories.
+        """The next handles that match, latest expiry first, without the outcomes of their relays.
 
         Args:
             now: epoch seconds.
@@ -86,14 +86,14 @@ class HandleDirectory:
     async def count(self, wanted: HandleFilter, *, now: float) -> int:
         """How many handles the index names for this client, model or subject (the narrowest that is given).
 
-        A figure to the minute: handles that expired within this minute, and revoked ones, are counted. Of a
-        subject it is an upper bound, since subjects share lists.
+        Exact to the minute: handles that expired within this minute are counted, and so are revoked ones. For
+        a subject it is an upper bound, since subjects share lists.
         """
         walk = self._walk(wanted, now)
         return await replace(walk, oldest=int(now) // keys.MINUTE_SECONDS).count()
 
     async def revoke(self, handle_id: str, *, by: str, now: float) -> Revocation:
-        """Revoke one handle: from now on no replica relays with it."""
+        """Revoke one handle: from now on no replica relays an offer with it."""
         names = (keys.handle(handle_id),)
         revoked, already, _ = await self._connection.run_script(REVOKE, names, int(now), by)
         return "revoked" if revoked else "already" if already else "gone"
@@ -178,7 +178,7 @@ def _conditions(wanted: HandleFilter) -> list[str]:
 
 def _read(handle_id: str, values: Sequence[Any], life_ms: int) -> HandleView | None:
     found = dict(zip((*_FIELDS, *_STORY), values, strict=False))
-    # Written with every record; without them this is only what somebody's own HSET left.
+    # Every record has both. A hash without them is what an operator's HSET left.
     if found["minted_at"] is None or found["expires_at"] is None:
         return None
     relays = int(found["relays"] or 0)
