@@ -29,6 +29,7 @@ from app.handles.sealing import Sealer, UnsealError
 from app.models import Answer, CallRecord, Clocks, HandleClaims, Offer
 from app.store.handles import (
     Answered,
+    Attempt,
     Gone,
     HandleStore,
     OtherFamily,
@@ -66,10 +67,12 @@ class RelayPolicy:
 class Claim:
     """A use that was won for one offer. It must be settled, in one of the ways of ``Claims``."""
 
-    handle_id: str
-    offer_sha256: str
-    nonce: str
+    attempt: Attempt
     won: Won
+
+    @property
+    def handle_id(self) -> str:
+        return self.attempt.handle_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,22 +96,21 @@ class Claims:
             StoreUnavailable: the claim could not be made.
         """
         self.store.require_up()
-        nonce, monotonic = secrets.token_urlsafe(9), self.clocks.monotonic
+        attempt = Attempt(handle.id, offer.sha256, secrets.token_urlsafe(9))
+        monotonic = self.clocks.monotonic
         deadline = monotonic() + self.policy.timeout
         while True:
             started = monotonic()
             try:
                 result = await self.store.claim(
-                    handle.id,
-                    offer.sha256,
-                    nonce,
+                    attempt,
                     families=offer.families,
                     pending=self.policy.timeout + _PENDING_MARGIN_SECONDS,
                     now=self.clocks.now(),
                 )
             except StoreUnavailable as error:
                 # The claim may have been recorded and only its reply lost; nothing was sent on it.
-                release = self._releasing(handle.id, offer.sha256, nonce, give_back=True, code=error.code)
+                release = self._releasing(attempt, give_back=True, code=error.code)
                 self.settlement.write_later("release", release, handle=handle.id)
                 raise
             finally:
@@ -121,9 +123,9 @@ class Claims:
             timings.idle += _POLL_SECONDS
         match result:
             case Won():
-                return Claim(handle.id, offer.sha256, nonce, result)
+                return Claim(attempt, result)
             case Answered():
-                return self._first_answer(handle.id, offer.sha256, result)
+                return self._first_answer(attempt, result)
             case Gone():
                 raise HandleExpired("This handle has expired. Mint a new one.")
             case Revoked():
@@ -137,7 +139,7 @@ class Claims:
 
     async def give_back(self, claim: Claim, *, code: str) -> None:
         """The offer was never sent, so the use is not spent. ``code`` goes on the record."""
-        release = self._releasing(claim.handle_id, claim.offer_sha256, claim.nonce, give_back=True, code=code)
+        release = self._releasing(claim.attempt, give_back=True, code=code)
         await self.settlement.write("release", release, handle=claim.handle_id)
 
     async def failed(self, claim: Claim, error: CloakroomError) -> None:
@@ -149,15 +151,15 @@ class Claims:
             await self.give_back(claim, code=error.answer_code)
             return
         # The provider saw the offer and refused it: the use is spent.
-        release = self._releasing(
-            claim.handle_id, claim.offer_sha256, claim.nonce, give_back=False, code=error.answer_code
-        )
+        release = self._releasing(claim.attempt, give_back=False, code=error.answer_code)
         await self.settlement.write("release", release, handle=claim.handle_id)
 
     async def answered(self, claim: Claim, answer: Answer) -> None:
         """Keep the answer for a repeated offer, and register the call that the provider named."""
         now, won, call_id = self.clocks.now(), claim.won, answer.call_id or ""
-        sealed = self.sealer.seal(answer.sdp, ANSWER_PURPOSE, claim.handle_id, claim.offer_sha256, call_id)
+        sealed = self.sealer.seal(
+            answer.sdp, ANSWER_PURPOSE, claim.handle_id, claim.attempt.offer_sha256, call_id
+        )
         call = CallRecord(
             id=call_id,
             handle=claim.handle_id,
@@ -171,9 +173,7 @@ class Claims:
 
         async def settle() -> None:
             await self.store.settle(
-                claim.handle_id,
-                claim.offer_sha256,
-                claim.nonce,
+                claim.attempt,
                 sealed,
                 call if call_id else None,
                 window=self.policy.replay_window,
@@ -184,22 +184,20 @@ class Claims:
         # Should the store fail now, the browser still gets its answer: the call exists.
         await self.settlement.write("settle", settle, handle=claim.handle_id, call_id=call_id)
 
-    def _first_answer(self, handle_id: str, offer_sha256: str, kept: Answered) -> Answer:
-        context = (ANSWER_PURPOSE, handle_id, offer_sha256, kept.call_id)
+    def _first_answer(self, attempt: Attempt, kept: Answered) -> Answer:
+        context = (ANSWER_PURPOSE, attempt.handle_id, attempt.offer_sha256, kept.call_id)
         try:
             sdp = self.sealer.unseal(kept.sealed_answer, *context)
         except UnsealError:
-            log.error("answer_not_unsealed", handle=handle_id)
+            log.error("answer_not_unsealed", handle=attempt.handle_id)
             raise OutcomeUnknown(UNKNOWN_MESSAGE) from None
         return Answer(sdp=sdp, call_id=kept.call_id or None)
 
-    def _releasing(
-        self, handle_id: str, offer_sha256: str, nonce: str, *, give_back: bool, code: str
-    ) -> Write:
+    def _releasing(self, attempt: Attempt, *, give_back: bool, code: str) -> Write:
         now = self.clocks.now()
 
         async def release() -> None:
-            await self.store.release(handle_id, offer_sha256, nonce, give_back=give_back, code=code, now=now)
+            await self.store.release(attempt, give_back=give_back, code=code, now=now)
 
         return release
 
@@ -207,8 +205,6 @@ class Claims:
         now, window, code = self.clocks.now(), self.policy.replay_window, error.code
 
         async def mark_unknown() -> None:
-            await self.store.mark_unknown(
-                claim.handle_id, claim.offer_sha256, claim.nonce, window=window, code=code, now=now
-            )
+            await self.store.mark_unknown(claim.attempt, window=window, code=code, now=now)
 
         return mark_unknown

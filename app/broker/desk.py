@@ -13,8 +13,7 @@ from typing import Any
 from app.broker.clients import ClientRegistry
 from app.models import CallRecord
 from app.store.calls import CallStore
-from app.store.census import alive
-from app.store.directory import HandleDirectory
+from app.store.directory import HandleDirectory, alive
 from app.store.events import EventFeed
 from app.store.views import Alive, HandleView, RelayNote
 

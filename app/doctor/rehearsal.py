@@ -18,7 +18,7 @@ from app.store.directory import HandleDirectory
 from app.store.driver import Client
 from app.store.events import EventFeed
 from app.store.faults import StoreFault, fault_of
-from app.store.handles import HandleStore
+from app.store.handles import Attempt, HandleStore
 from app.store.scripts import ENDED
 from app.store.views import HandleFilter
 
@@ -54,28 +54,25 @@ async def rehearse(client: Client, *, now: float, seconds: float) -> list[tuple[
 
 def _of_requests(handle_id: str, now: float) -> list[Step]:
     nonce = secrets.token_hex(8)
-    first, second = _OFFERS
+    first, second = (Attempt(handle_id, offer, nonce) for offer in _OFFERS)
     call = CallRecord(_call_id(handle_id), handle_id, "", "", _NAME, "", int(now), _NAME)
 
     def store(connection: StoreConnection) -> HandleStore:
         return HandleStore(connection, replica=_NAME)
 
-    def claim(connection: StoreConnection, offer: str) -> Awaitable[object]:
-        families = tuple(Family)
-        return store(connection).claim(
-            handle_id, offer, nonce, families=families, pending=_LIFE_SECONDS, now=now
-        )
+    def claim(connection: StoreConnection, attempt: Attempt) -> Awaitable[object]:
+        return store(connection).claim(attempt, families=tuple(Family), pending=_LIFE_SECONDS, now=now)
 
     def give_back(connection: StoreConnection) -> Awaitable[object]:
-        return store(connection).release(handle_id, first, nonce, give_back=True, code="doctor", now=now)
+        return store(connection).release(first, give_back=True, code="doctor", now=now)
 
     def settle(connection: StoreConnection) -> Awaitable[object]:
         ends = {"window": _LIFE_SECONDS, "retention": _LIFE_SECONDS}
-        return store(connection).settle(handle_id, second, nonce, "doctor", call, **ends, now=now)
+        return store(connection).settle(second, "doctor", call, **ends, now=now)
 
     def forget(connection: StoreConnection) -> Awaitable[object]:
         window = _LIFE_SECONDS
-        return store(connection).mark_unknown(handle_id, first, nonce, window=window, code="doctor", now=now)
+        return store(connection).mark_unknown(first, window=window, code="doctor", now=now)
 
     return [
         (

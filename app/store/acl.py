@@ -13,7 +13,7 @@ from typing import Final
 
 from app.store.keys import PREFIX, events
 
-# The SHA-256 of no password that anybody could find.
+# No known password has this SHA-256.
 _NO_PASSWORD: Final = "0" * 64
 # The connection's name in CLIENT LIST, and a database other than 0.
 _CONNECTION: Final = ("client|setname", "select")
@@ -33,7 +33,7 @@ _IN_SCRIPTS: Final = (
 )
 # Asked by ``cloakroom doctor`` alone, for its row "reach".
 _DOCTOR: Final = ("ping",)
-# The live events, published and read only while somebody watches: one channel.
+# The live events, published and read only while there is a watcher: one channel.
 _EVENTS: Final = ("publish", "subscribe")
 # The client finds the node of a key by these; a single server is never asked.
 CLUSTER: Final = ("cluster|slots", "command", "asking")
@@ -79,7 +79,7 @@ def users_file(password_sha256: str = _NO_PASSWORD, operator_sha256: str = _NO_P
     """The text of an ACL file with the service's user, an operator's, and the default one off.
 
     Args:
-        password_sha256, operator_sha256: in hexadecimal; as they are, nobody can sign on.
+        password_sha256, operator_sha256: in hexadecimal. With the default, no one can sign on.
     """
     users = (("cloakroom", password_sha256, tokens()), ("operator", operator_sha256, operator_tokens()))
     lines = [f"user {name} on #{digest} {' '.join(granted)}" for name, digest, granted in users]

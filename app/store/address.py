@@ -43,7 +43,7 @@ def parse_address(url: str) -> StoreAddress:
     try:
         parts = urlsplit(url)
     except ValueError:
-        # Its own message quotes what stands before the host.
+        # The original message quotes user and password.
         raise ValueError("the store URL cannot be read; percent-encode user and password") from None
     if parts.scheme not in _KINDS:
         raise ValueError(f"a store URL cannot begin with {parts.scheme or 'nothing'}://")

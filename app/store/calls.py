@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from app.models import CallRecord
 from app.store import keys
 from app.store.connection import StoreConnection
-from app.store.index import (
-    Entry,
-    NameOfList,
-    Position,
-    Span,
-    count_entries,
-    read_entries,
-    read_page,
-)
+from app.store.index import Walk
 from app.store.scripts import ENDED, INDEX
 from app.store.views import CallFilter, Page
 
@@ -48,7 +41,7 @@ class CallStore:
         self._retention = retention
 
     async def get(self, call_id: str) -> CallRecord | None:
-        """The record of this call; None when it was never relayed here, or when its retention is over."""
+        """The record of this call; None when it was never relayed, or when its retention is over."""
         (found,) = await self._read([call_id])
         return found
 
@@ -69,23 +62,27 @@ class CallStore:
         Raises:
             InvalidRequest: the cursor is none of ours.
         """
-        span, name_of = self._span(now), _lists_for(wanted)
-
-        async def entries_from(position: Position, count: int) -> list[Entry]:
-            return await read_entries(self._connection, name_of, span, position, count)
-
-        start = span.start(cursor)
-        return await read_page(entries_from, self._read, matches=wanted.matches, start=start, limit=limit)
+        minute = int(now) // keys.MINUTE_SECONDS
+        kept = self._retention // keys.MINUTE_SECONDS
+        walk = Walk(
+            self._connection,
+            _lists_for(wanted),
+            newest=minute + _CLOCK_MARGIN_MINUTES,
+            oldest=minute - kept - _CLOCK_MARGIN_MINUTES,
+        )
+        return await walk.page(self._read, matches=wanted.matches, cursor=cursor, limit=limit)
 
     async def count_open(self, *, now: float) -> int:
-        """How many calls may still go on: relayed within an hour, and not hung up through us."""
+        """How many calls may still be open: relayed within an hour, and not hung up through us."""
         minute = int(now) // keys.MINUTE_SECONDS
-        recent = Span(minute, minute - LONGEST_CALL_SECONDS // keys.MINUTE_SECONDS)
-        relayed = await count_entries(self._connection, keys.calls, recent)
-        return max(relayed - await count_entries(self._connection, keys.ended_calls, recent), 0)
+        relayed = Walk(
+            self._connection, keys.calls, minute, minute - LONGEST_CALL_SECONDS // keys.MINUTE_SECONDS
+        )
+        ended = replace(relayed, name_of=keys.ended_calls)
+        return max(await relayed.count() - await ended.count(), 0)
 
     async def mark_ended(self, call: CallRecord, *, ended_at: int, ended_by: str) -> None:
-        """Note that the call is over; its record keeps its expiry, and one that is gone stays gone.
+        """Note that the call is over. Its record keeps its expiry; a record that is gone stays gone.
 
         Safe to repeat: the first note stays. ``ended_at`` is epoch seconds, ``ended_by`` a replica's name.
         """
@@ -101,13 +98,8 @@ class CallStore:
         )
         return [_record(call_id, values) for call_id, values in zip(call_ids, replies, strict=True)]
 
-    def _span(self, now: float) -> Span:
-        minute = int(now) // keys.MINUTE_SECONDS
-        kept = self._retention // keys.MINUTE_SECONDS
-        return Span(minute + _CLOCK_MARGIN_MINUTES, minute - kept - _CLOCK_MARGIN_MINUTES)
 
-
-def _lists_for(wanted: CallFilter) -> NameOfList:
+def _lists_for(wanted: CallFilter) -> Callable[[int], str]:
     if wanted.client is None:
         return keys.calls
     client = wanted.client
@@ -116,7 +108,7 @@ def _lists_for(wanted: CallFilter) -> NameOfList:
 
 def _record(call_id: str, values: Sequence[Any]) -> CallRecord | None:
     found = dict(zip(_FIELDS, values, strict=True))
-    # Written with every record; without it this is only what an operator's own HSET left.
+    # Every record has both. A hash without them is what an operator's HSET left.
     if found["handle"] is None or found["relayed_at"] is None:
         return None
     ended_at = found["ended_at"]

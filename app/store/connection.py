@@ -1,8 +1,8 @@
-"""The one connection to the store: its deadline, its breaker, and the edge where driver errors end.
+"""The connection to the store: its deadline, its breaker, and the edge where driver errors end.
 
-Nothing above ``app.store`` imports redis or sees one of its exceptions: whatever can go wrong with the
-store is ``StoreUnavailable``. Once one operation has failed, the store is *known to be down*: further
-ones fail at once, without waiting, until the watcher's probe has written to it again.
+Nothing above ``app.store`` imports redis or sees its exceptions: every failure of the store is
+``StoreUnavailable``. After one failed operation the store is *known to be down*: further operations fail at
+once, until the watcher's probe has written to the store again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ log = structlog.get_logger("cloakroom.store")
 # A script, its KEYS and its ARGV.
 ScriptCall = tuple[Script, Sequence[str], Sequence[str | int]]
 
-# How often the watcher looks, in seconds: seldom while all is well, often while callers get 503s.
+# Seconds between two probes: more while the store is up, fewer while callers get 503s.
 WATCH_UP_SECONDS: Final = 2.0
 WATCH_DOWN_SECONDS: Final = 0.25
 RETRY_AFTER_SECONDS: Final = 1
@@ -40,12 +40,12 @@ _DOWN_MESSAGE: Final = "The token store cannot be reached just now. Try again sh
 
 
 class StoreConnection:
-    """Runs store operations under one deadline and knows whether the store is there.
+    """Runs store operations, each under one deadline, and knows whether the store is up.
 
     Args:
         client: the driver's client, from ``driver.connect``.
         replica: this replica's name, part of the probe's key.
-        timeout: deadline of one operation in seconds, the wait for a connection and the retry included.
+        timeout: deadline of one operation in seconds, with the wait for a connection and the retry.
         max_connections: operations at once; the size of the driver's pool.
     """
 
@@ -55,7 +55,7 @@ class StoreConnection:
         self._clustered = isinstance(client, RedisCluster)
         self._timeout = timeout
         self._probe_key = keys.probe(replica)
-        # Whether somebody watches the events, anywhere, as of the last probe.
+        # Whether the events have a watcher, at any replica, as of the last probe.
         self.watched = False
         self._down = False
         self._replied = 0.0
@@ -67,7 +67,7 @@ class StoreConnection:
         return not self._down
 
     def require_up(self) -> None:
-        """Do nothing while the store is thought to be there.
+        """Do nothing unless the store is known to be down.
 
         Raises:
             StoreUnavailable: it is known to be down; raised at once.
@@ -107,7 +107,7 @@ class StoreConnection:
         return await self._run(commands, ())
 
     async def tell(self, *commands: Command) -> bool:
-        """Send commands that nothing depends on: whatever becomes of them, it says nothing of the store.
+        """Send commands that nothing depends on. Their failure does not mark the store as down.
 
         Returns whether all of them were taken.
         """
@@ -120,11 +120,11 @@ class StoreConnection:
         return not any(isinstance(reply, Exception) for reply in replies)
 
     def subscription(self) -> Any:
-        """A pub/sub client of the driver, on a connection of its own; the caller closes it."""
+        """A pub/sub client of the driver, on a separate connection. The caller closes it."""
         return subscription(self._client)
 
     async def probe(self) -> bool:
-        """Write to the store and return whether it took it. A ping would pass a full or read-only server."""
+        """Write to the store and return whether that worked. A full or read-only server answers a ping."""
         try:
             write = ("SET", self._probe_key, "1", "PX", _PROBE_LIFE_MS)
             look = ("EXISTS", keys.watch())
@@ -154,12 +154,12 @@ class StoreConnection:
             await close(self._client)
 
     async def release(self) -> None:
-        """Give back the connections that are held here; the client stays open, for others that use it."""
+        """Close the connections that this object holds. The client stays open for its other users."""
         with contextlib.suppress(*DRIVER_ERRORS):
             await self._executor.close()
 
     async def _run(self, commands: Sequence[Command], calls: Sequence[ScriptCall]) -> list[Any]:
-        """``calls`` are the scripts that the commands name, to be sent whole where the server forgot one."""
+        """Run commands. ``calls`` are the scripts that they name, sent whole where the server forgot one."""
         if not commands:
             return []
         self.require_up()
@@ -191,11 +191,11 @@ class StoreConnection:
             await self.probe()
 
     def _failed(self, error: Exception, started: float) -> StoreUnavailable:
-        # A plain error reply concerns one key or one script. It says nothing against the server, and one
-        # broken record must not shut everybody out; the watcher's own write finds what is general.
+        # A plain error reply concerns one key or one script, and one broken record must not stop every
+        # caller. The watcher's write finds a failure of the whole server.
         if type(error) is ResponseError:
             log.error("store_error_reply", error=_describe(error))
-        # A hung server answers nobody. Where others were answered meanwhile, it is we who were slow.
+        # A hung server answers no caller. If others got answers meanwhile, this process was slow.
         elif type(error) is TimeoutError and self._replied > started:
             log.warning("store_slow")
         else:

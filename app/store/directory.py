@@ -1,35 +1,28 @@
 """Handles for operators: list, show, count, revoke. Each call does a bounded piece of work.
 
-Nothing here is on the request path, and no command blocks the server: pages of the index, then the records
-that it names, some hundreds at once.
+Nothing here is on the request path, and no command blocks the server: a page of the index is read, then the
+records that it names, some hundreds at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final, Literal
 
 from app.models import MAX_KEY_SECONDS
 from app.store import keys
+from app.store.calls import CallStore
 from app.store.connection import StoreConnection
-from app.store.index import (
-    EXAMINED_AT_MOST,
-    Entry,
-    NameOfList,
-    Position,
-    Span,
-    count_entries,
-    read_entries,
-    read_page,
-)
+from app.store.index import EXAMINED_AT_MOST, Walk
 from app.store.scripts import REVOKE
-from app.store.views import HandleFilter, HandleView, Page, RelayNote, Revoked
+from app.store.views import Alive, HandleFilter, HandleView, Page, RelayNote, Revoked
 
 MAX_PAGE: Final = 1000
 # Handles that one call of the script revokes: a fraction of a millisecond of the server's time.
 _REVOKED_AT_ONCE: Final = 100
 _RELAYS_KEPT: Final = 20
-# Replicas whose clocks differ by more than this refuse each other's handles anyway.
+# Replicas with a larger difference between their clocks refuse each other's handles.
 _CLOCK_MARGIN_MINUTES: Final = 5
 
 _FIELDS: Final = (
@@ -68,7 +61,7 @@ class HandleDirectory:
         self._connection = connection
 
     async def get(self, handle_id: str) -> HandleView | None:
-        """A handle with the story of its relays; None when it expired, or never was."""
+        """A handle with the outcomes of its relays; None when it expired, or never existed."""
         values, life = await self._connection.run_together(
             ("HMGET", keys.handle(handle_id), *_FIELDS, *_STORY), ("PTTL", keys.handle(handle_id))
         )
@@ -77,7 +70,7 @@ class HandleDirectory:
     async def page(
         self, wanted: HandleFilter, *, now: float, cursor: str | None = None, limit: int = 100
     ) -> Page[HandleView]:
-        """The next handles that match, latest expiry first, without their stories.
+        """The next handles that match, latest expiry first, without the outcomes of their relays.
 
         Args:
             now: epoch seconds.
@@ -87,25 +80,20 @@ class HandleDirectory:
         Raises:
             InvalidRequest: the cursor is none of ours.
         """
-        span, name_of = _span(now), _lists_for(wanted)
-
-        async def entries_from(position: Position, count: int) -> list[Entry]:
-            return await read_entries(self._connection, name_of, span, position, count)
-
-        start = span.start(cursor)
-        return await read_page(entries_from, self._read, matches=wanted.matches, start=start, limit=limit)
+        walk = self._walk(wanted, now)
+        return await walk.page(self._read, matches=wanted.matches, cursor=cursor, limit=limit)
 
     async def count(self, wanted: HandleFilter, *, now: float) -> int:
         """How many handles the index names for this client, model or subject (the narrowest that is given).
 
-        A figure to the minute: handles that expired within this minute, and revoked ones, are counted. Of a
-        subject it is an upper bound, since subjects share lists.
+        Exact to the minute: handles that expired within this minute are counted, and so are revoked ones. For
+        a subject it is an upper bound, since subjects share lists.
         """
-        alive = Span(_span(now).newest, int(now) // keys.MINUTE_SECONDS)
-        return await count_entries(self._connection, _lists_for(wanted), alive)
+        walk = self._walk(wanted, now)
+        return await replace(walk, oldest=int(now) // keys.MINUTE_SECONDS).count()
 
     async def revoke(self, handle_id: str, *, by: str, now: float) -> Revocation:
-        """Revoke one handle: from now on no replica relays with it."""
+        """Revoke one handle: from now on no replica relays an offer with it."""
         names = (keys.handle(handle_id),)
         revoked, already, _ = await self._connection.run_script(REVOKE, names, int(now), by)
         return "revoked" if revoked else "already" if already else "gone"
@@ -117,9 +105,8 @@ class HandleDirectory:
 
         ``wanted.state`` is not looked at: a handle that was revoked before keeps its first revocation.
         """
-        span, name_of = _span(now), _lists_for(wanted)
-        position = span.start(cursor)
-        entries = await read_entries(self._connection, name_of, span, position, EXAMINED_AT_MOST)
+        walk = self._walk(wanted, now)
+        entries = await walk.entries(walk.start(cursor), EXAMINED_AT_MOST)
         names = [keys.handle(handle_id) for handle_id in dict.fromkeys(entry.id for entry in entries)]
         args: list[str | int] = [int(now), by, *_conditions(wanted)]
         groups = [
@@ -135,6 +122,16 @@ class HandleDirectory:
             next_cursor=str(entries[-1].after) if len(entries) == EXAMINED_AT_MOST else None,
         )
 
+    def _walk(self, wanted: HandleFilter, now: float) -> Walk:
+        minute = int(now) // keys.MINUTE_SECONDS
+        longest = MAX_KEY_SECONDS // keys.MINUTE_SECONDS
+        return Walk(
+            self._connection,
+            _lists_for(wanted),
+            newest=minute + longest + _CLOCK_MARGIN_MINUTES,
+            oldest=minute - _CLOCK_MARGIN_MINUTES,
+        )
+
     async def _read(self, handle_ids: Sequence[str]) -> list[HandleView | None]:
         names = [keys.handle(handle_id) for handle_id in handle_ids]
         replies = await self._connection.run_together(
@@ -146,13 +143,21 @@ class HandleDirectory:
         ]
 
 
-def _span(now: float) -> Span:
-    minute = int(now) // keys.MINUTE_SECONDS
-    longest = MAX_KEY_SECONDS // keys.MINUTE_SECONDS
-    return Span(minute + longest + _CLOCK_MARGIN_MINUTES, minute - _CLOCK_MARGIN_MINUTES)
+async def alive(handles: HandleDirectory, calls: CallStore, *, now: float) -> Alive:
+    """Count the handles and calls that are alive, from the lengths of index lists: cheap at any size.
+
+    ``now`` is epoch seconds.
+
+    Raises:
+        StoreUnavailable: the store does not answer.
+    """
+    return Alive(
+        handles=await handles.count(HandleFilter(), now=now),
+        calls=await calls.count_open(now=now),
+    )
 
 
-def _lists_for(wanted: HandleFilter) -> NameOfList:
+def _lists_for(wanted: HandleFilter) -> Callable[[int], str]:
     """The narrowest lists that name every handle that matches."""
     if wanted.subject:
         subject = wanted.subject
@@ -167,18 +172,13 @@ def _lists_for(wanted: HandleFilter) -> NameOfList:
 
 
 def _conditions(wanted: HandleFilter) -> list[str]:
-    pairs = (
-        ("client", wanted.client),
-        ("subject", wanted.subject),
-        ("model", wanted.model),
-        ("deployment", wanted.deployment),
-    )
+    pairs = [(name, getattr(wanted, name)) for name in ("client", "subject", "model", "deployment")]
     return [part for name, value in pairs if value is not None for part in (name, value)]
 
 
 def _read(handle_id: str, values: Sequence[Any], life_ms: int) -> HandleView | None:
     found = dict(zip((*_FIELDS, *_STORY), values, strict=False))
-    # Written with every record; without them this is only what somebody's own HSET left.
+    # Every record has both. A hash without them is what an operator's HSET left.
     if found["minted_at"] is None or found["expires_at"] is None:
         return None
     relays = int(found["relays"] or 0)

@@ -1,7 +1,7 @@
 """Makes the driver's client for a store address: single server, Sentinel, Cluster, or memory.
 
-redis-py's own defaults are unfit for a request path (no retries from a URL, and a hung server holds a
-caller for most of a minute), so every timeout, the retry and the pool's size are set here.
+redis-py's defaults do not suit a request path: no retries from a URL, and a hung server holds a caller for
+most of a minute. So every timeout, the retry and the pool's size are set here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from app.store.address import StoreAddress
 
 Client = redis.Redis | RedisCluster
 
-# One retry, at once: it is there for a pooled connection that the server closed in the meantime.
+# One retry, at once, for a pooled connection that the server closed in the meantime.
 _RETRIES: Final = 1
 _BACKOFF = ExponentialWithJitterBackoff(base=0.01, cap=0.05)
 # What the driver would send on each connection besides signing on, and which only some servers know: the
@@ -40,7 +40,7 @@ def connect(address: StoreAddress, *, replica: str, timeout: float, max_connecti
         address: from ``parse_address``.
         replica: shown in the server's ``CLIENT LIST``.
         timeout: seconds until a connection that is not made counts as failed.
-        max_connections: of this process, to one server; callers keep to it themselves.
+        max_connections: of this process, to one server. Callers must not open more.
 
     Raises:
         ValueError: ``memory://`` without fakeredis installed.
@@ -49,8 +49,8 @@ def connect(address: StoreAddress, *, replica: str, timeout: float, max_connecti
         "username": address.username,
         "password": address.password,
         "decode_responses": True,
-        # No timer of the driver's own on each reply: StoreConnection's deadline covers the whole operation,
-        # and a second timer inside it cost 6 % of a relay's CPU.
+        # No timer of the driver on each reply: StoreConnection's deadline covers the whole operation, and a
+        # second timer inside it cost 6 % of a relay's CPU.
         "socket_timeout": None,
         "socket_connect_timeout": timeout,
         "socket_keepalive": True,
@@ -63,7 +63,7 @@ def connect(address: StoreAddress, *, replica: str, timeout: float, max_connecti
     if address.kind == "memory":
         return _memory()
     if address.kind == "cluster":
-        # What goes the driver's way is seldom, and a silent node must not keep it from asking the next.
+        # Few commands go through the driver's pool, and a silent node must not stop it from asking the next.
         options["socket_timeout"] = timeout
         nodes = [ClusterNode(host, port) for host, port in address.hosts]
         return RedisCluster(startup_nodes=nodes, ssl=address.tls, max_connections=max_connections, **options)
@@ -96,13 +96,13 @@ def connect(address: StoreAddress, *, replica: str, timeout: float, max_connecti
 def subscription(client: Client) -> Any:
     """A pub/sub client, which takes a connection from the pool and keeps it.
 
-    In a Cluster any node would do: they pass messages on to one another.
+    In a Cluster any node serves: nodes pass messages on to each other.
     """
     return client.pubsub()
 
 
 async def close(client: Client) -> None:
-    """Close every connection, those to the Sentinels included, which the client itself leaves open."""
+    """Close every connection, also those to the Sentinels, which the client leaves open."""
     await client.aclose()
     manager = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
     for sentinel in manager.sentinels if manager is not None else ():

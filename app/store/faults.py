@@ -1,7 +1,7 @@
 """Why a store refuses, for people: the kind of trouble, and a line that is safe to show.
 
-Like ``connection`` this is an edge where driver errors end; here they are told apart, which the request path
-has no use for: to a caller each of them is ``StoreUnavailable``.
+Driver errors end here, as in ``connection``. People need to know which one it was; to a request each of them
+is ``StoreUnavailable``.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Trouble = Literal[
 # while it rebuilds its topology.
 DRIVER_ERRORS: Final = (RedisError, RedisClusterException, OSError, AttributeError)
 _IN_A_PIPELINE: Final = "of pipeline caused error: "
-# redis-py wraps the system's errors in texts; these words of theirs tell them apart.
+# redis-py puts the system's errors into texts. These words in them say which error it was.
 _WORDS: Final[Mapping[str, Trouble]] = {
     "name or service not known": "name",
     "nodename nor servname": "name",
@@ -68,7 +68,7 @@ _WORDS: Final[Mapping[str, Trouble]] = {
 
 
 class StoreFault(Exception):
-    """An inspection's step failed. ``text`` is one line that is safe to show."""
+    """A step of an inspection failed. ``text`` is one line that is safe to show."""
 
     def __init__(self, trouble: Trouble, text: str) -> None:
         super().__init__(text)
@@ -97,7 +97,7 @@ def fault_of(error: BaseException) -> StoreFault:
     return StoreFault(trouble, _TEXTS.get(trouble) or f"{type(error).__name__}: {_shown(text)}")
 
 
-# The driver's own texts name addresses, and Sentinel's prints a connection pool.
+# Shown in place of the driver's texts: those name addresses, and Sentinel's prints a connection pool.
 _TEXTS: Final[Mapping[Trouble, str]] = {
     "name": "the host's name is not known",
     "refused": "nothing accepts connections there",

@@ -1,6 +1,6 @@
 """Handle records: save one at mint, claim a use of one at relay, end the claim.
 
-One round trip each. Exactness lies in the scripts; this file gives their replies names.
+One round trip each. The scripts make each step atomic; this file gives their replies names.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from app.store.scripts import CALL, CLAIM, INDEX, LIMIT, RECORD, SETTLE
 
 # The client's counter outlives its minute a little, for replicas whose clocks differ.
 _LIMIT_LIFE_MS: Final = 120_000
-# A list of the index names what expires within its minute; it outlives them a little, for the same reason.
+# A list of the index outlives the last record that it names a little, for the same reason.
 _INDEX_MARGIN_MS: Final = 120_000
 
 
@@ -48,7 +48,7 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """The same offer was sent and nobody knows what became of it."""
+    """The same offer was sent, and it is not known what became of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,20 @@ Claim = Won | Answered | Pending | Unknown | Spent | Revoked | Gone | OtherFamil
 _PENDING, _UNKNOWN, _REVOKED, _GONE = Pending(), Unknown(), Revoked(), Gone()
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of one relay to send one offer with one handle; ``nonce`` tells it from every other try."""
+
+    handle_id: str
+    offer_sha256: str
+    nonce: str
+
+    @property
+    def keys(self) -> tuple[str, str]:
+        """The handle's record, and the claim on this offer."""
+        return keys.handle(self.handle_id), keys.claim(self.handle_id, self.offer_sha256)
+
+
 class HandleStore:
     """The handles in Redis. Every method raises ``StoreUnavailable`` when the store does not answer."""
 
@@ -97,7 +111,7 @@ class HandleStore:
         return int(await self._connection.run_script(LIMIT, (key,), _LIMIT_LIFE_MS))
 
     async def save(self, record: HandleRecord, *, life: float) -> None:
-        """Store a new handle; it expires after ``life`` seconds, whatever anybody's clock says."""
+        """Store a new handle. It expires after ``life`` seconds on the store's clock."""
         life_ms, key = int(life * 1000), keys.handle(record.id)
         fields = (
             record.model,
@@ -118,59 +132,31 @@ class HandleStore:
         )
 
     async def claim(
-        self,
-        handle_id: str,
-        offer_sha256: str,
-        nonce: str,
-        *,
-        families: Sequence[Family],
-        pending: float,
-        now: float,
+        self, attempt: Attempt, *, families: Sequence[Family], pending: float, now: float
     ) -> Claim:
         """Claim one use for this offer. The same nonce wins again, so a lost reply may be repeated.
 
-        ``pending`` is how long the claim may stay open, in seconds; longer than any relay takes.
+        ``pending`` is how long the claim may stay open, in seconds: longer than any relay takes.
         """
-        reply = await self._connection.run_script(
-            CLAIM,
-            (keys.handle(handle_id), keys.claim(handle_id, offer_sha256)),
-            nonce,
-            int(pending * 1000),
-            int(now),
-            self._replica,
-            ",".join(families),
-        )
-        return _read_claim(reply)
+        args = (attempt.nonce, int(pending * 1000), int(now), self._replica, ",".join(families))
+        return _read_claim(await self._connection.run_script(CLAIM, attempt.keys, *args))
 
-    async def release(
-        self,
-        handle_id: str,
-        offer_sha256: str,
-        nonce: str,
-        *,
-        give_back: bool,
-        code: str,
-        now: float,
-    ) -> None:
+    async def release(self, attempt: Attempt, *, give_back: bool, code: str, now: float) -> None:
         """End a claim without an answer. ``give_back`` only when the offer never reached the provider.
 
-        ``code`` is the error's, told on the record; as with all settlements, safe to repeat.
+        ``code`` is the error's; the record keeps it. As all settlements, this is safe to repeat.
         """
-        args = (nonce, "", 0, int(give_back), int(now), code)
-        await self._connection.run_scripts(_settling(handle_id, offer_sha256, args))
+        args = (attempt.nonce, "", 0, int(give_back), int(now), code)
+        await self._connection.run_scripts((SETTLE, attempt.keys, args))
 
-    async def mark_unknown(
-        self, handle_id: str, offer_sha256: str, nonce: str, *, window: float, code: str, now: float
-    ) -> None:
-        """Remember for ``window`` seconds that nobody knows what became of this offer."""
-        args = (nonce, "unknown", int(window * 1000), 0, int(now), code)
-        await self._connection.run_scripts(_settling(handle_id, offer_sha256, args))
+    async def mark_unknown(self, attempt: Attempt, *, window: float, code: str, now: float) -> None:
+        """Remember for ``window`` seconds that it is not known what became of this offer."""
+        args = (attempt.nonce, "unknown", int(window * 1000), 0, int(now), code)
+        await self._connection.run_scripts((SETTLE, attempt.keys, args))
 
     async def settle(
         self,
-        handle_id: str,
-        offer_sha256: str,
-        nonce: str,
+        attempt: Attempt,
         sealed_answer: str,
         call: CallRecord | None,
         *,
@@ -184,18 +170,16 @@ class HandleStore:
         """
         call_id = call.id if call is not None else ""
         value = f"answered:{call_id}:{sealed_answer}"
-        args = (nonce, value, int(window * 1000), 0, int(now), f"answered {call_id}".rstrip())
-        settling = _settling(handle_id, offer_sha256, args)
-        if call is None:
-            await self._connection.run_scripts(settling)
-            return
-        retention_ms, minute = int(retention * 1000), call.relayed_at // keys.MINUTE_SECONDS
-        lists = (keys.calls(minute), keys.client_calls(call.client, minute))
-        await self._connection.run_scripts(
-            settling,
-            (CALL, (keys.call(call.id),), (retention_ms, *_call_fields(call))),
-            *self._indexing(lists, call.id, retention_ms),
-        )
+        args = (attempt.nonce, value, int(window * 1000), 0, int(now), f"answered {call_id}".rstrip())
+        calls: list[ScriptCall] = [(SETTLE, attempt.keys, args)]
+        if call is not None:
+            retention_ms, minute = int(retention * 1000), call.relayed_at // keys.MINUTE_SECONDS
+            lists = (keys.calls(minute), keys.client_calls(call.client, minute))
+            calls += [
+                (CALL, (keys.call(call.id),), (retention_ms, *_call_fields(call))),
+                *self._indexing(lists, call.id, retention_ms),
+            ]
+        await self._connection.run_scripts(*calls)
 
     def _indexing(self, lists: Sequence[str], entry: str, life_ms: int) -> list[ScriptCall]:
         args = (entry, life_ms + _INDEX_MARGIN_MS)
@@ -210,10 +194,6 @@ def _lists_of(record: HandleRecord) -> tuple[str, ...]:
         keys.model_handles(record.model, minute),
     )
     return (*lists, keys.subject_handles(record.subject, minute)) if record.subject else lists
-
-
-def _settling(handle_id: str, offer_sha256: str, args: Sequence[str | int]) -> ScriptCall:
-    return (SETTLE, (keys.handle(handle_id), keys.claim(handle_id, offer_sha256)), args)
 
 
 def _call_fields(call: CallRecord) -> tuple[str | int, ...]:

@@ -1,14 +1,14 @@
-"""Walking the index lists: latest minute first, in bounded steps, with a cursor that new entries leave true.
+"""Walks through the index lists: latest minute first, in bounded steps, with a cursor that stays valid.
 
-An id stands in one list for each thing that it can be found by, the minute in the list's name. Lists only
-grow at their end and go away as a whole, so a position, ``<minute>-<how many entries are left below>``, stays
-true between two pages. An id may stand twice, since a write whose reply was lost is repeated.
+An id stands in one list for each thing that it can be found by; the minute is in the list's name. A list
+only grows at its end and ends as a whole. So a position, ``<minute>-<how many entries are left below>``,
+stays true between two pages. An id may stand twice, since a write whose reply was lost is repeated.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -16,14 +16,13 @@ from app.errors import InvalidRequest
 from app.store.connection import StoreConnection
 from app.store.views import Page
 
-# Records that one page looks at most, however few of them match.
+# How many records one page reads at most, however few of them match.
 EXAMINED_AT_MOST: Final = 2000
 _BLOCK: Final = 250
 _CURSOR = re.compile(r"([0-9]{1,12})-([0-9]{1,12})\Z")
-# Lengths are asked for so many minutes at once: all that a handle's life can span, in one round trip.
+# Lengths are asked for so many minutes at once: the longest life of a handle in one round trip.
 _MINUTES_AT_ONCE: Final = 144
 
-NameOfList = Callable[[int], str]
 Item = TypeVar("Item")
 
 
@@ -47,14 +46,21 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """The minutes that a walk goes through, both included."""
+class Walk:
+    """The lists of some minutes. Its methods raise ``StoreUnavailable`` when the store does not answer.
 
+    Args:
+        name_of: the key of a minute's list.
+        newest, oldest: the first and the last minute of the walk, both included.
+    """
+
+    connection: StoreConnection
+    name_of: Callable[[int], str]
     newest: int
     oldest: int
 
     def start(self, cursor: str | None) -> Position:
-        """Where the walk goes on.
+        """Where the walk begins, or goes on.
 
         Raises:
             InvalidRequest: the cursor is none of ours.
@@ -64,77 +70,70 @@ class Span:
         found = _CURSOR.match(cursor)
         if found is None:
             raise InvalidRequest("'cursor' must be the 'next_cursor' of an earlier page.", param="cursor")
-        minute, left = int(found[1]), int(found[2])
-        return Position(min(minute, self.newest), left)
+        return Position(min(int(found[1]), self.newest), int(found[2]))
 
+    async def entries(self, start: Position, count: int) -> list[Entry]:
+        """Up to ``count`` entries from ``start`` on; fewer only at the end of the walk."""
+        if start.left is not None and start.left >= count:
+            return await self._tail(start.minute, end=start.left, count=count)
+        entries: list[Entry] = []
+        for minutes in self._steps(start.minute):
+            for minute, length in zip(minutes, await self._lengths(minutes), strict=True):
+                first = start.left is not None and minute == start.minute
+                end = min(start.left or 0, length) if first else length
+                wanted = count - len(entries)
+                if end and wanted:
+                    entries += await self._tail(minute, end=end, count=wanted)
+            if len(entries) == count:
+                break
+        return entries
 
-async def read_entries(
-    connection: StoreConnection, name_of: NameOfList, span: Span, start: Position, count: int
-) -> list[Entry]:
-    """Up to ``count`` entries from ``start`` on; fewer only at the end of the walk.
+    async def count(self) -> int:
+        """How many ids the lists name."""
+        return sum([sum(await self._lengths(minutes)) for minutes in self._steps(self.newest)])
 
-    Raises:
-        StoreUnavailable: the store does not answer.
-    """
-    minute, left = start.minute, start.left
-    if left is not None and left >= count:
-        return await _tail(connection, name_of, minute, end=left, count=count)
-    entries: list[Entry] = []
-    while minute >= span.oldest and len(entries) < count:
-        minutes = range(minute, max(minute - _MINUTES_AT_ONCE, span.oldest - 1), -1)
-        lengths = await connection.run_together(*[("LLEN", name_of(each)) for each in minutes])
-        for each, length in zip(minutes, lengths, strict=True):
-            end = length if left is None or each != start.minute else min(left, length)
-            wanted = count - len(entries)
-            if end and wanted:
-                entries += await _tail(connection, name_of, each, end=end, count=wanted)
-        minute = minutes[-1] - 1
-    return entries
+    async def page(
+        self,
+        records_of: Callable[[Sequence[str]], Awaitable[Sequence[Item | None]]],
+        *,
+        matches: Callable[[Item], bool],
+        cursor: str | None,
+        limit: int,
+    ) -> Page[Item]:
+        """Walk until ``limit`` records match, ``EXAMINED_AT_MOST`` were read, or there are no more.
 
+        Args:
+            records_of: reads the records of ids, None for one that is gone.
 
-async def read_page(
-    entries_from: Callable[[Position, int], Awaitable[list[Entry]]],
-    records_of: Callable[[Sequence[str]], Awaitable[Sequence[Item | None]]],
-    *,
-    matches: Callable[[Item], bool],
-    start: Position,
-    limit: int,
-) -> Page[Item]:
-    """Walk until ``limit`` records match, ``EXAMINED_AT_MOST`` were looked at, or there are no more.
+        Raises:
+            InvalidRequest: the cursor is none of ours.
+        """
+        position, found, examined = self.start(cursor), dict[str, Item](), 0
+        while examined < EXAMINED_AT_MOST:
+            entries = await self.entries(position, _BLOCK)
+            records = await records_of([entry.id for entry in entries])
+            for entry, record in zip(entries, records, strict=True):
+                examined, position = examined + 1, entry.after
+                if record is not None and matches(record):
+                    found[entry.id] = record
+                    if len(found) == limit:
+                        return Page(tuple(found.values()), str(position), examined)
+            if len(entries) < _BLOCK:
+                return Page(tuple(found.values()), None, examined)
+        return Page(tuple(found.values()), str(position), examined)
 
-    Args:
-        entries_from: reads so many entries from a position on; fewer at the end.
-        records_of: reads the records of ids, None for one that is gone.
-    """
-    position, found, examined = start, dict[str, Item](), 0
-    while examined < EXAMINED_AT_MOST:
-        entries = await entries_from(position, _BLOCK)
-        records = await records_of([entry.id for entry in entries])
-        for entry, record in zip(entries, records, strict=True):
-            examined, position = examined + 1, entry.after
-            if record is not None and matches(record):
-                found[entry.id] = record
-                if len(found) == limit:
-                    return Page(tuple(found.values()), str(position), examined)
-        if len(entries) < _BLOCK:
-            return Page(tuple(found.values()), None, examined)
-    return Page(tuple(found.values()), str(position), examined)
+    def _steps(self, minute: int) -> Iterator[range]:
+        """The minutes from this one down to the oldest, as many at once as one round trip asks for."""
+        while minute >= self.oldest:
+            yield range(minute, max(minute - _MINUTES_AT_ONCE, self.oldest - 1), -1)
+            minute -= _MINUTES_AT_ONCE
 
+    async def _lengths(self, minutes: range) -> list[int]:
+        commands = [("LLEN", self.name_of(minute)) for minute in minutes]
+        return await self.connection.run_together(*commands)
 
-async def count_entries(connection: StoreConnection, name_of: NameOfList, span: Span) -> int:
-    """How many ids the lists of these minutes name, in one round trip for each two hours or so."""
-    total, minute = 0, span.newest
-    while minute >= span.oldest:
-        minutes = range(minute, max(minute - _MINUTES_AT_ONCE, span.oldest - 1), -1)
-        total += sum(await connection.run_together(*[("LLEN", name_of(each)) for each in minutes]))
-        minute = minutes[-1] - 1
-    return total
-
-
-async def _tail(
-    connection: StoreConnection, name_of: NameOfList, minute: int, *, end: int, count: int
-) -> list[Entry]:
-    """The last ``count`` of a list's first ``end`` entries, the last of them first."""
-    first = max(end - count, 0)
-    (ids,) = await connection.run_together(("LRANGE", name_of(minute), first, end - 1))
-    return [Entry(found, Position(minute, first + place)) for place, found in reversed([*enumerate(ids)])]
+    async def _tail(self, minute: int, *, end: int, count: int) -> list[Entry]:
+        """The last ``count`` of a list's first ``end`` entries, the last of them first."""
+        first = max(end - count, 0)
+        (ids,) = await self.connection.run_together(("LRANGE", self.name_of(minute), first, end - 1))
+        return [Entry(found, Position(minute, first + place)) for place, found in reversed([*enumerate(ids)])]

@@ -1,6 +1,6 @@
 """Looks at a store for people: which server it is, how it is set up, and why it refuses.
 
-Not on the request path. Whatever goes wrong is a ``StoreFault``.
+Not on the request path. Every failure is a ``StoreFault``.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class NodeFacts:
 
 
 class StoreInspector:
-    """Asks a store about itself. The caller sets deadlines; nothing here has one of its own.
+    """Asks a store about itself. The caller sets the deadlines.
 
     Args:
         address: from ``parse_address``.
-        connect_seconds: until a connection that is not made counts as failed.
+        connect_seconds: until an attempt to connect counts as failed.
 
     Raises:
         ValueError: as ``driver.connect``.
@@ -48,7 +48,7 @@ class StoreInspector:
 
     @property
     def client(self) -> Client:
-        """The driver's client, for a ``StoreConnection`` of the doctor's own."""
+        """The driver's client, for the doctor's ``StoreConnection``."""
         return self._client
 
     async def ping(self) -> float:
@@ -58,7 +58,7 @@ class StoreInspector:
         return time.perf_counter() - started
 
     async def write(self) -> None:
-        """Write what the service's own health check writes."""
+        """Write what the service's health check writes."""
         try:
             await self._client.set(keys.probe("doctor"), "1", px=_PROBE_LIFE_MS)
         except DRIVER_ERRORS as error:
@@ -84,7 +84,7 @@ class StoreInspector:
         return found
 
     async def config(self, name: str) -> str:
-        """One setting of the server; hosted services often refuse to tell."""
+        """One setting of the server; hosted services often refuse this."""
         found: Mapping[str, str] = await self._run("CONFIG GET", name)
         return found.get(name, "")
 
@@ -102,7 +102,7 @@ class StoreInspector:
         try:
             await close(self._client)
         except DRIVER_ERRORS:
-            # It never came up, or it is gone already.
+            # It was never connected, or it is gone already.
             return
 
     async def _run(self, *command: str) -> Any:

@@ -1,8 +1,8 @@
-"""Every Redis key that the service uses. Tests and scripts of operators import these, nobody writes one out.
+"""Every Redis key that the service uses. Tests import these; no other module spells a key.
 
 The braces are Redis Cluster's hash tag: all keys of one handle lie in one slot, so one script may touch them.
-The index lists have none: each minute of each list lies where it falls, so that no client and no model
-makes one node of a Cluster hot.
+The index lists have none: the minutes of a list spread over the slots, so that no client and no model makes
+one node of a Cluster hot.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Final
 
 PREFIX: Final = "cloakroom"
 _OFFER_DIGITS: Final = 32  # half of a SHA-256 in hexadecimal: 128 bits
-# Each handle may have a subject of its own, and a list for each would cost more than the handle. Subjects
-# share 256 lists a minute; whoever looks one up leaves the others out.
+# A list for each subject would cost more memory than its handle. So subjects share 256 lists a minute, and a
+# lookup skips the handles of other subjects.
 _SUBJECT_DIGITS: Final = 2
 
 MINUTE_SECONDS: Final = 60
@@ -40,21 +40,21 @@ def mint_limit(client: str, minute: int) -> str:
 
 
 def probe(replica: str) -> str:
-    """String: written by the health check, to see that the store takes writes."""
+    """String: the health check writes it, to see that the store accepts writes."""
     return f"{PREFIX}:probe:{{{replica}}}"
 
 
 def watch() -> str:
-    """String: there while somebody watches the events, wherever; see ``app.store.events``."""
+    """String: exists while the events have a watcher at any replica; see ``app.store.events``."""
     return f"{PREFIX}:watch"
 
 
 def events() -> str:
-    """Pub/sub channel: what the replicas did, while somebody watches."""
+    """Pub/sub channel: what the replicas did, while there is a watcher."""
     return f"{PREFIX}:events"
 
 
-# --- the index: lists of ids, one a minute, which end by themselves -------------------------------
+# --- the index: lists of ids, one a minute, each with an expiry -----------------------------------
 
 
 def handles(minute: int) -> str:

@@ -1,4 +1,4 @@
-"""What an operator sees of handles and calls: everything that the store keeps, but for the sealed key."""
+"""What an operator sees of handles and calls: everything that the store keeps except the sealed key."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class RelayNote:
 class HandleView:
     """A handle that is still on record. Times are epoch seconds on the clock of the replica that wrote them.
 
-    ``life`` is the seconds left by the store's own clock. ``max_calls`` 0: as often as the provider allows
+    ``life`` is the seconds left on the store's clock. ``max_calls`` 0: as often as the provider allows
     until expiry. ``relays_count`` counts all outcomes, ``relays`` has the last twenty of them, oldest first.
     ``refusals`` counts claims that were refused, ``last_refusal`` is the last one of them.
     """
@@ -57,7 +57,7 @@ class HandleView:
 
     @property
     def state(self) -> HandleState:
-        """Revoked beats spent: a revoked handle never lives again, a spent one may get its use back."""
+        """Revoked comes before spent: a revocation is final, but a spent handle may get its use back."""
         if self.revoked_at is not None:
             return "revoked"
         return "spent" if self.max_calls and self.calls >= self.max_calls else "live"
@@ -79,21 +79,12 @@ class HandleFilter:
     state: HandleState | None = None
 
     def matches(self, view: HandleView) -> bool:
-        return all(
-            wanted is None or wanted == found
-            for wanted, found in (
-                (self.client, view.client),
-                (self.subject, view.subject),
-                (self.model, view.model),
-                (self.deployment, view.deployment),
-                (self.state, view.state),
-            )
-        )
+        return _fits(self, view, view.state)
 
 
 @dataclass(frozen=True, slots=True)
 class CallFilter:
-    """Which calls are meant; None matches all. ``open``: nobody hung up; it may have ended itself."""
+    """Which calls are meant; None matches all. ``open``: not hung up through us."""
 
     client: str | None = None
     subject: str | None = None
@@ -103,16 +94,14 @@ class CallFilter:
 
     def matches(self, call: CallRecord) -> bool:
         state: CallState = "ended" if call.ended_at is not None else "open"
-        return all(
-            wanted is None or wanted == found
-            for wanted, found in (
-                (self.client, call.client),
-                (self.subject, call.subject),
-                (self.model, call.model),
-                (self.deployment, call.deployment),
-                (self.state, state),
-            )
-        )
+        return _fits(self, call, state)
+
+
+def _fits(wanted: HandleFilter | CallFilter, found: HandleView | CallRecord, state: str) -> bool:
+    return wanted.state in (None, state) and all(
+        getattr(wanted, name) in (None, getattr(found, name))
+        for name in ("client", "subject", "model", "deployment")
+    )
 
 
 Item = TypeVar("Item")
@@ -122,8 +111,8 @@ Item = TypeVar("Item")
 class Page(Generic[Item]):
     """One page of a listing. ``next_cursor`` is None at the end.
 
-    A page may be short, or empty, and yet not the last: the work of one is bounded by the records that it
-    examines, ``examined``, not by those that match.
+    A page may be short, or empty, without being the last: what limits a page is the number of records that it
+    reads, ``examined``, not the number that match.
     """
 
     items: tuple[Item, ...]
@@ -133,7 +122,7 @@ class Page(Generic[Item]):
 
 @dataclass(frozen=True, slots=True)
 class Revoked:
-    """What one page of a revocation did: revoked now, found revoked before, and where it goes on."""
+    """What one page of a revocation did: revoked now, revoked before, records read, and the next page."""
 
     revoked: int
     already: int
@@ -143,10 +132,10 @@ class Revoked:
 
 @dataclass(frozen=True, slots=True)
 class Alive:
-    """How many handles have not expired, to the minute, and how many calls may still go on.
+    """How many handles have not expired, to the minute, and how many calls may still be open.
 
     ``calls`` are those relayed within an hour, the longest that a provider lets one last, and not hung up
-    through us; a call that ended by itself is not known to have ended.
+    through us. A call that ended by itself counts until its hour is over.
     """
 
     handles: int

@@ -12,7 +12,7 @@ from app.models import CallRecord
 from app.store import keys
 from app.store.calls import CallStore
 from app.store.connection import StoreConnection
-from app.store.handles import HandleStore
+from app.store.handles import Attempt, HandleStore
 
 OFFER = "ab" * 32
 RETENTION = 7200
@@ -33,9 +33,8 @@ def call(handle_id: str) -> CallRecord:
 async def register(connection: StoreConnection, call: CallRecord) -> None:
     """What a relay does."""
     store = HandleStore(connection, replica="replica-b")
-    await store.settle(
-        call.handle, OFFER, "n1", "seal1.BBBB", call, window=30, retention=RETENTION, now=call.relayed_at
-    )
+    attempt = Attempt(call.handle, OFFER, "n1")
+    await store.settle(attempt, "seal1.BBBB", call, window=30, retention=RETENTION, now=call.relayed_at)
 
 
 def raw(connection: StoreConnection) -> Any:

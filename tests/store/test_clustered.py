@@ -17,8 +17,8 @@ from app.store.address import parse_address
 from app.store.connection import StoreConnection
 from app.store.driver import close, connect
 from app.store.execution import Command, executor_for
-from app.store.execution.clustered import Clustered
-from app.store.execution.through import Through
+from app.store.execution.cluster import Cluster
+from app.store.execution.executors import Pooled
 from tests.support.clocks import PATIENCE, eventually, until
 from tests.support.cluster import RealCluster, command, real_cluster
 
@@ -39,8 +39,8 @@ class Ways:
             parse_address(url), replica="straight", timeout=PATIENCE, max_connections=8
         )
         self.detours: list[Command] = []
-        self.executor = cast(Clustered, executor_for(self.client, max_connections=8))
-        self._driver = Through(self.client, max_connections=8)
+        self.executor = cast(Cluster, executor_for(self.client, max_connections=8))
+        self._driver = Pooled(self.client, max_connections=8)
         self.executor._otherwise = self
 
     async def run(self, commands: Sequence[Command], *, timeout: float) -> list[Any]:

@@ -12,10 +12,9 @@ from app.errors import InvalidRequest
 from app.models import CallRecord, Family, HandleRecord
 from app.store import keys
 from app.store.calls import CallStore
-from app.store.census import alive
 from app.store.connection import StoreConnection
-from app.store.directory import HandleDirectory
-from app.store.handles import HandleStore, Revoked, Won
+from app.store.directory import HandleDirectory, alive
+from app.store.handles import Attempt, HandleStore, Revoked, Won
 from app.store.views import CallFilter, HandleFilter, HandleView, RelayNote
 
 OFFER = "ab" * 32
@@ -53,7 +52,9 @@ def record(handle_id: str) -> HandleRecord:
 
 
 async def claim(store: HandleStore, handle_id: str, offer: str = OFFER, nonce: str = "n1") -> object:
-    return await store.claim(handle_id, offer, nonce, families=(Family.REALTIME,), pending=30, now=NOW + 1)
+    return await store.claim(
+        Attempt(handle_id, offer, nonce), families=(Family.REALTIME,), pending=30, now=NOW + 1
+    )
 
 
 async def save_many(store: HandleStore, record: HandleRecord, count: int) -> list[str]:
@@ -113,18 +114,20 @@ async def test_the_story_tells_each_relay_and_the_last_refusal(
     await store.save(record, life=600)
     offers = [f"{number:032x}" * 2 for number in range(4)]
     assert isinstance(await claim(store, record.id, offers[0], "n0"), Won)
-    release = (record.id, offers[0], "n0")
+    first = Attempt(record.id, offers[0], "n0")
     for _ in range(2):  # a repeat tells nothing twice
-        await store.release(*release, give_back=True, code="upstream_unreachable", now=NOW + 2)
+        await store.release(first, give_back=True, code="upstream_unreachable", now=NOW + 2)
     assert isinstance(await claim(store, record.id, offers[1], "n1"), Won)
     call = CallRecord("rtc_1", record.id, "sweden", record.model, record.client, "", int(NOW), "replica-b")
     for _ in range(2):
         await store.settle(
-            record.id, offers[1], "n1", "seal1.B", call, window=30, retention=7200, now=NOW + 3
+            Attempt(record.id, offers[1], "n1"), "seal1.B", call, window=30, retention=7200, now=NOW + 3
         )
     assert isinstance(await claim(store, record.id, offers[2], "n2"), Won)
     for _ in range(2):
-        await store.mark_unknown(record.id, offers[2], "n2", window=30, code="upstream_timeout", now=NOW + 4)
+        await store.mark_unknown(
+            Attempt(record.id, offers[2], "n2"), window=30, code="upstream_timeout", now=NOW + 4
+        )
     for _ in range(3):
         await claim(store, record.id, offers[3], "n3")
     view = await directory.get(record.id)
@@ -146,7 +149,9 @@ async def test_the_story_keeps_the_last_twenty_relays_and_grows_no_further(
     for number in range(45):
         offer = f"{number:032x}" * 2
         await claim(store, record.id, offer, "n")
-        await store.release(record.id, offer, "n", give_back=False, code=f"code_{number}", now=NOW + number)
+        await store.release(
+            Attempt(record.id, offer, "n"), give_back=False, code=f"code_{number}", now=NOW + number
+        )
     view = await directory.get(record.id)
     assert view is not None
     assert view.relays_count == 45
@@ -158,9 +163,9 @@ async def test_the_story_keeps_the_last_twenty_relays_and_grows_no_further(
 async def test_a_settlement_after_the_handle_has_expired_leaves_no_record(
     store: HandleStore, connection: StoreConnection, record: HandleRecord
 ) -> None:
-    await store.release(record.id, OFFER, "n1", give_back=True, code="x", now=NOW)
-    await store.mark_unknown(record.id, OFFER, "n1", window=30, code="x", now=NOW)
-    await store.settle(record.id, OFFER, "n1", "seal1.B", None, window=30, retention=60, now=NOW)
+    await store.release(Attempt(record.id, OFFER, "n1"), give_back=True, code="x", now=NOW)
+    await store.mark_unknown(Attempt(record.id, OFFER, "n1"), window=30, code="x", now=NOW)
+    await store.settle(Attempt(record.id, OFFER, "n1"), "seal1.B", None, window=30, retention=60, now=NOW)
     assert await connection._client.exists(keys.handle(record.id)) == 0
 
 
@@ -312,7 +317,7 @@ async def test_calls_are_listed_latest_first_by_each_filter_and_counted_until_hu
         )
         made.append(call)
         await store.settle(
-            record.id, f"{number:032x}" * 2, "n", "seal1.B", call, window=30, retention=7200, now=NOW
+            Attempt(record.id, f"{number:032x}" * 2, "n"), "seal1.B", call, window=30, retention=7200, now=NOW
         )
     wanted = CallFilter(client=record.client)
     listed: list[CallRecord] = []

@@ -14,8 +14,7 @@ from app.store.address import parse_address
 from app.store.connection import StoreConnection
 from app.store.driver import connect
 from app.store.embedded.engine import LocalEngine
-from app.store.events import FIELDS, QUEUE, EventFeed
-from app.store.watch import BACKLOG, Event, Watch
+from app.store.events import BACKLOG, FIELDS, QUEUE, Event, EventFeed, Watch
 from tests.support.clocks import PATIENCE
 
 

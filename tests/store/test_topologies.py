@@ -10,7 +10,7 @@ from app.store.address import parse_address
 from app.store.connection import StoreConnection
 from app.store.driver import connect
 from app.store.embedded.engine import LocalEngine
-from app.store.handles import Answered, Gone, HandleStore, OtherFamily, Pending, Spent, Unknown, Won
+from app.store.handles import Answered, Attempt, Gone, HandleStore, OtherFamily, Pending, Spent, Unknown, Won
 from tests.support.clocks import PATIENCE
 
 OFFER = "ab" * 32
@@ -41,8 +41,9 @@ def record(handle_id: str, *, max_calls: int = 0) -> HandleRecord:
 
 
 async def claim(store: HandleStore, handle_id: str, offer: str = OFFER, nonce: str = "n1") -> object:
+    attempt = Attempt(handle_id, offer, nonce)
     return await store.claim(
-        handle_id, offer, nonce, families=(Family.REALTIME, Family.TRANSCRIPTION), pending=30, now=1_234.5
+        attempt, families=(Family.REALTIME, Family.TRANSCRIPTION), pending=30, now=1_234.5
     )
 
 
@@ -72,12 +73,16 @@ async def test_a_claim_wins_once_and_the_same_nonce_wins_again(store: HandleStor
 async def test_a_release_gives_the_use_back_only_to_its_owner(store: HandleStore, handle_id: str) -> None:
     await store.save(record(handle_id, max_calls=1), life=60)
     assert isinstance(await claim(store, handle_id), Won)
-    await store.release(handle_id, OFFER, "somebody-else", give_back=True, code="upstream_error", now=1_235.0)
+    await store.release(
+        Attempt(handle_id, OFFER, "somebody-else"), give_back=True, code="upstream_error", now=1_235.0
+    )
     assert isinstance(await claim(store, handle_id, OTHER_OFFER, "n2"), Spent)
-    await store.release(handle_id, OFFER, "n1", give_back=True, code="upstream_error", now=1_235.0)
-    await store.release(handle_id, OFFER, "n1", give_back=True, code="upstream_error", now=1_235.0)
+    await store.release(Attempt(handle_id, OFFER, "n1"), give_back=True, code="upstream_error", now=1_235.0)
+    await store.release(Attempt(handle_id, OFFER, "n1"), give_back=True, code="upstream_error", now=1_235.0)
     assert isinstance(await claim(store, handle_id, OTHER_OFFER, "n2"), Won)
-    await store.release(handle_id, OTHER_OFFER, "n2", give_back=False, code="upstream_error", now=1_235.0)
+    await store.release(
+        Attempt(handle_id, OTHER_OFFER, "n2"), give_back=False, code="upstream_error", now=1_235.0
+    )
     assert isinstance(await claim(store, handle_id, OFFER, "n3"), Spent)
 
 
@@ -88,7 +93,9 @@ async def test_a_settled_answer_is_replayed_and_its_call_registered_with_an_end(
     assert isinstance(await claim(store, handle_id), Won)
     call = CallRecord("rtc_" + handle_id, handle_id, "openai", "gpt-realtime", "shop", "", 1_234, "replica-b")
     for _ in range(2):
-        await store.settle(handle_id, OFFER, "n1", "seal1.BBBB", call, window=30, retention=7200, now=1_235.0)
+        await store.settle(
+            Attempt(handle_id, OFFER, "n1"), "seal1.BBBB", call, window=30, retention=7200, now=1_235.0
+        )
     assert await claim(store, handle_id, nonce="n2") == Answered(call.id, "seal1.BBBB")
     client = connection._client
     assert (await client.hgetall(keys.call(call.id)))["handle"] == handle_id
@@ -99,7 +106,7 @@ async def test_a_settled_answer_is_replayed_and_its_call_registered_with_an_end(
 async def test_an_unknown_outcome_stays_unknown(store: HandleStore, handle_id: str) -> None:
     await store.save(record(handle_id), life=60)
     await claim(store, handle_id)
-    await store.mark_unknown(handle_id, OFFER, "n1", window=30, code="upstream_timeout", now=1_235.0)
+    await store.mark_unknown(Attempt(handle_id, OFFER, "n1"), window=30, code="upstream_timeout", now=1_235.0)
     assert isinstance(await claim(store, handle_id, nonce="n2"), Unknown)
 
 

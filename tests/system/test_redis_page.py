@@ -141,7 +141,7 @@ def how_many(night: Night) -> None:
 
 
 def whose(night: Night) -> None:
-    assert night.run("Whose are they?") == ["3 shop", "1 kiosk"]
+    assert night.run("Which clients have handles?") == ["3 shop", "1 kiosk"]
 
 
 def of_a_client(night: Night) -> None:
@@ -156,7 +156,7 @@ def of_a_subject(night: Night) -> None:
 
 
 def story(night: Night) -> None:
-    fields = dict(line.split("\t", 1) for line in night.run("One handle's story"))
+    fields = dict(line.split("\t", 1) for line in night.run("What is on a handle's record?"))
     record = night.admin.hgetall(keys.handle(night.id))
     assert fields == {name: value for name, value in record.items() if not name.startswith("sealed_key")}
     assert fields["subject"] == "user-7"
@@ -165,20 +165,20 @@ def story(night: Night) -> None:
 
 
 def life_left(night: Night) -> None:
-    (left,) = night.run("How long does it live?")
+    (left,) = night.run("How long does a handle live?")
     assert 0 < int(left) <= 600_000
-    assert night.run("How long does it live?", ID="nobody") == ["-2"]
+    assert night.run("How long does a handle live?", ID="nobody") == ["-2"]
 
 
 def why(night: Night) -> None:
-    found = dict((line + " ").split(" ", 1) for line in night.run("Why is it refused?"))
+    found = dict((line + " ").split(" ", 1) for line in night.run("Why is a handle refused?"))
     assert found["last_refusal"].strip().endswith(" handle_spent")
     assert (found["refusals"], found["calls"], found["max_calls"]) == ("1 ", "2 ", "2 ")
     assert (found["revoked_at"].strip(), found["family"].strip()) == ("", "realtime")
 
 
 def offers(night: Night) -> None:
-    found = [line.split() for line in night.run("What became of its offers?")]
+    found = [line.split() for line in night.run("What was the outcome of a handle's offers?")]
     assert {state for _, state, *_ in found} == {f"answered:{night.call_id}", "unknown"}
     assert all(0 < int(left) <= 30_000 for _, _, left, *_ in found)
 
@@ -188,7 +188,9 @@ def open_calls(night: Night) -> None:
 
 
 def which_calls(night: Night) -> None:
-    found = {line.split()[0]: line.split()[1:] for line in night.run("Which calls, whose, and since when?")}
+    found = {
+        line.split()[0]: line.split()[1:] for line in night.run("Which calls were relayed in the last hour?")
+    }
     assert found.keys() == {night.call_id, night.ended_call_id}
     assert found[night.call_id][:2] == ["shop", "user-7"]
     assert found[night.call_id][-1] == "replica-b"  # nothing after it: open
@@ -199,8 +201,8 @@ def limit(night: Night) -> None:
     minute = int(time.time()) // 60
     night.admin.set(keys.mint_limit("kiosk", minute), 17, ex=180)
     night.admin.set(keys.mint_limit("kiosk", minute + 1), 17, ex=180)  # should the minute turn just now
-    assert night.run("How near is a client to its limit?", CLIENT="kiosk") == ["17"]
-    assert night.run("How near is a client to its limit?") == [""]
+    assert night.run("How much of its limit has a client used?", CLIENT="kiosk") == ["17"]
+    assert night.run("How much of its limit has a client used?") == [""]
 
 
 def memory(night: Night) -> None:
@@ -215,7 +217,7 @@ def replicas(night: Night) -> None:
 
 
 def watching(night: Night) -> None:
-    heading = "Is somebody watching?"
+    heading = "Do the live events have a watcher?"
     assert night.run(heading) == ["0", "cloakroom:events\t0"]
     events = urllib.request.Request(
         f"{night.stack.a.url}/admin/v1/events",
@@ -226,7 +228,7 @@ def watching(night: Night) -> None:
 
 
 def server(night: Night) -> None:
-    found = dict(line.split(":", 1) for line in night.run("Is the server well?"))
+    found = dict(line.split(":", 1) for line in night.run("How full is the server?"))
     assert found["maxmemory_policy"] == "noeviction"
     assert found["evicted_keys"] == "0"
     assert found.keys() >= {"used_memory_human", "rejected_connections"}
@@ -259,20 +261,20 @@ def revoke_a_client(night: Night) -> None:
 CHECKS: Final[dict[str, Callable[[Night], None]]] = {
     "Which handle is this?": which_handle,
     "How many handles are alive?": how_many,
-    "Whose are they?": whose,
+    "Which clients have handles?": whose,
     "The handles of a client": of_a_client,
     "The handles of a subject": of_a_subject,
-    "One handle's story": story,
-    "How long does it live?": life_left,
-    "Why is it refused?": why,
-    "What became of its offers?": offers,
+    "What is on a handle's record?": story,
+    "How long does a handle live?": life_left,
+    "Why is a handle refused?": why,
+    "What was the outcome of a handle's offers?": offers,
     "How many calls are open?": open_calls,
-    "Which calls, whose, and since when?": which_calls,
-    "How near is a client to its limit?": limit,
+    "Which calls were relayed in the last hour?": which_calls,
+    "How much of its limit has a client used?": limit,
     "What does a handle cost in memory?": memory,
     "Which replicas reach the store?": replicas,
-    "Is somebody watching?": watching,
-    "Is the server well?": server,
+    "Do the live events have a watcher?": watching,
+    "How full is the server?": server,
     "Revoke one handle": revoke_one,
     "Revoke all handles of a client": revoke_a_client,
 }

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from app.store.calls import CallStore
-from app.store.census import alive
-from app.store.directory import HandleDirectory
+from app.store.directory import HandleDirectory, alive
 from app.store.events import EventFeed
 from app.store.views import CallFilter, HandleFilter
 from app.web.appkeys import STORE

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from app.cli.handles.watching import failed
 from app.cli.output import printable
-from app.store.watch import Event
+from app.store.events import Event
 
 NAME_STYLES: Final[Mapping[str, str]] = {
     "mint": "green",

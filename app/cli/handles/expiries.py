@@ -5,8 +5,8 @@ from __future__ import annotations
 import heapq
 from typing import Final
 
+from app.store.events import Event
 from app.store.views import HandleView
-from app.store.watch import Event
 
 EXPIRY: Final = "expiry"
 # Handles that are kept in mind; what comes on top is not told, and counted.

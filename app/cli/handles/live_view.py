@@ -13,7 +13,7 @@ from rich.text import Text
 
 from app.cli.handles.event_lines import event_line
 from app.cli.handles.watching import failed
-from app.store.watch import Event
+from app.store.events import Event
 
 _HEAD_LINES: Final = 3
 _KEPT: Final = 500

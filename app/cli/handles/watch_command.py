@@ -18,7 +18,7 @@ from app.cli.named import checked_name
 from app.cli.output import for_people, json_line, tell, write
 from app.cli.running import operate
 from app.cli.target import NOWHERE_ELSE, Target, where_to
-from app.store.watch import Event
+from app.store.events import Event
 
 if TYPE_CHECKING:
     from app.cli.operator.base import Operator

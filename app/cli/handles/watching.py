@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 from app.cli.failure import CliFailure
 from app.cli.handles.expiries import EXPIRY, ExpiryBook
 from app.cli.pages import steps
+from app.store.events import Event
 from app.store.views import HandleFilter, HandleView, Page
-from app.store.watch import Event
 
 if TYPE_CHECKING:
     from app.cli.operator.base import Operator

@@ -36,8 +36,8 @@ from app.cli.operator.event_stream import (
 )
 from app.cli.operator.refusals import Refusal, failure_of, refusal_of
 from app.models import CallRecord, Secret
+from app.store.events import Event
 from app.store.views import CallFilter, HandleFilter, HandleView, Page, Revoked
-from app.store.watch import Event
 
 _LARGEST_ANSWER: Final = 32 * 1024 * 1024
 _SHAPE_ERRORS: Final = (KeyError, TypeError, ValueError, AttributeError)

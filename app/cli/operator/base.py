@@ -8,8 +8,8 @@ from typing import Literal, Protocol
 
 from app.broker.hangup import Outcome
 from app.models import CallRecord
+from app.store.events import Event
 from app.store.views import CallFilter, HandleFilter, HandleView, Page, Revoked
-from app.store.watch import Event
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,9 @@ from app.store.calls import CallStore
 from app.store.connection import StoreConnection
 from app.store.directory import HandleDirectory
 from app.store.driver import connect
-from app.store.events import EventFeed
+from app.store.events import Event, EventFeed, Watch
 from app.store.faults import fault_of
 from app.store.views import CallFilter, HandleFilter, HandleView, Page, Revoked
-from app.store.watch import Event, Watch
 
 # Shown in the server's CLIENT LIST.
 _CLIENT: Final = "cli"

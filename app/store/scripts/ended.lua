@@ -1,5 +1,5 @@
--- Note on a call's record that the call is over. The first note stays, so a repeat changes nothing; a record
--- that is gone stays gone, since a hash written anew would have no expiry.
+-- Note on a call's record that the call is over. The first note stays, so a repeat changes nothing. A record
+-- that is gone stays gone, since a new hash would have no expiry.
 --
 -- KEYS[1]  the call's hash
 -- ARGV[1]  when it ended, epoch seconds

@@ -1,6 +1,6 @@
--- Put an id at the end of index lists. A list ends by itself, a while after all that it names has ended.
+-- Put an id at the end of index lists. A list expires a while after the last record that it names.
 --
--- KEYS     the lists; in a Cluster one a call, since each lies in a slot of its own
+-- KEYS     the lists; in a Cluster one a call, since they lie in different slots
 -- ARGV[1]  the id
 -- ARGV[2]  how long the lists must last from now at least, milliseconds
 -- Returns  1

@@ -1,4 +1,4 @@
--- Write a handle's record and its expiry in one step, so that no crash leaves a record without an end.
+-- Write a handle's record and its expiry in one step, so that no crash leaves a record without an expiry.
 --
 -- A hash stays in its compact form while each value is at most 64 bytes long (hash-max-listpack-value), which
 -- halves the memory of a handle. The sealed key alone is longer, so it is cut into up to four fields; one that

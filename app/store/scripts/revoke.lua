@@ -1,5 +1,5 @@
--- Revoke handles: from now on no claim wins. Only those are touched whose fields are as asked for, since a
--- list of the index may name others beside them. The first revocation stays.
+-- Revoke handles: from now on no claim wins. Handles with other fields than the given ones stay untouched,
+-- since a list of the index may name them too. The first revocation stays.
 --
 -- KEYS     the handles' hashes; in a Cluster one a call
 -- ARGV[1]  now, epoch seconds

@@ -1,4 +1,4 @@
--- End a claim, and tell on the handle's record what came of it. Safe to repeat: what is settled stays.
+-- End a claim, and note its outcome on the handle's record. Safe to repeat: what is settled stays.
 --
 -- KEYS[1]  the handle's hash
 -- KEYS[2]  the claim on this offer, as claim.lua has it
@@ -8,7 +8,7 @@
 -- ARGV[4]  "1": the offer provably did not reach the provider, so the use is given back; "0": it did
 -- ARGV[5]  now, epoch seconds
 -- ARGV[6]  the outcome: "answered <call id>", or an error's code
--- Returns  1 when the claim was settled, 0 when it was already, or is somebody else's
+-- Returns  1 when the claim was settled, 0 when it was before, or when it has another nonce
 local claim = redis.call('GET', KEYS[2])
 local mine = claim == 'pending:' .. ARGV[1]
 if ARGV[2] == '' then
@@ -23,12 +23,12 @@ else
   end
   redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 end
--- A handle that expired meanwhile stays gone: a hash written anew would have no end.
+-- A handle that expired meanwhile stays gone: a new hash would have no expiry.
 if redis.call('EXISTS', KEYS[1]) == 1 then
   if ARGV[4] == '1' then
     redis.call('HINCRBY', KEYS[1], 'calls', -1)
   end
-  -- The last twenty outcomes, in fields that are used in turn, so that a record cannot grow without end.
+  -- The last twenty outcomes, in fields that are used in turn, so that a record cannot grow without limit.
   local number = redis.call('HINCRBY', KEYS[1], 'relays', 1)
   redis.call('HSET', KEYS[1], 'relay_' .. ((number - 1) % 20 + 1), ARGV[5] .. ' ' .. ARGV[6])
 end

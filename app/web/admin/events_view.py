@@ -12,7 +12,7 @@ import orjson
 from aiohttp import hdrs, web
 
 from app.errors import Draining, InvalidRequest, RateLimited
-from app.store.watch import Event, Watch
+from app.store.events import Event, Watch
 from app.web.admin.guard import Act
 from app.web.admin.query import read_query
 from app.web.appkeys import DESK, LIFECYCLE, REQUEST_ID

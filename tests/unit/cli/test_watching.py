@@ -14,8 +14,8 @@ from app.cli.handles.live_view import Screen
 from app.cli.handles.watching import Wanted, Watching, failed
 from app.cli.operator.base import HandleStory
 from app.cli.operator.event_stream import EventReader
+from app.store.events import Event
 from app.store.views import HandleFilter, HandleView, Page
-from app.store.watch import Event
 from tests.unit.cli.values import NOW, view
 
 REFUSED = Event("relay", {"status": 409, "code": "handle_spent", "handle": "h1", "client": None, "at": NOW})

@@ -1,9 +1,8 @@
 """Commands straight to the primaries of a Cluster, over one connection to each.
 
-The driver looks a node up, takes a connection and sets a timer for each command, which costs a request as
-much as all else that it does. Here the driver keeps what it is good at: it learns the topology, and it is
-asked again whenever a node is gone or sends us elsewhere, which brings its map up to date; ours is a view
-of it.
+For each command the driver looks a node up, takes a connection and sets a timer, which costs a request as
+much as everything else that it does. So the driver only keeps the map of the topology, which is read here. A
+command goes to the driver when a node is gone or redirects us, and that updates the map.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.cluster import NodesManager
 from redis.crc import key_slot
 from redis.exceptions import (
     AskError,
@@ -27,12 +26,13 @@ from redis.exceptions import (
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from app.store.execution.base import SHORT, Command, Executor, packed
-from app.store.execution.lane import Lane
+from app.store.execution.executors import SHORT, Executor
+from app.store.execution.multiplexed import Command, packed
+from app.store.execution.reconnecting import Address, ReconnectingConnection, SignOn
 from app.store.faults import DRIVER_ERRORS
 
-# Where each command has its first key. Of several, all lie in one slot, or the server refuses it. Commands
-# that are not here go the driver's way.
+# Where each command has its first key. Where it has several, all lie in one slot, or the server refuses it.
+# Other commands go through the driver's pool.
 _KEY_AT: Final = {
     "EVALSHA": 3,
     "EVAL": 3,
@@ -43,10 +43,10 @@ _KEY_AT: Final = {
     "LLEN": 1,
     "LRANGE": 1,
 }
-# The node was the wrong one to ask, or cannot say just now: the driver knows what to do.
+# The node was the wrong one to ask, or cannot answer now: the driver knows what to do.
 _ELSEWHERE: Final = (MovedError, AskError, TryAgainError, ClusterDownError, MasterDownError, ClusterError)
 
-# How often the topology is asked for at the most, in seconds, while a node is silent.
+# While a node is silent, the topology is asked for at most this often, in seconds.
 _RENEWAL_SECONDS: Final = 1.0
 # In the place of a reply that the node could not give.
 _UNANSWERED: Final = object()
@@ -54,18 +54,19 @@ _UNANSWERED: Final = object()
 Replies = asyncio.Future[list[Any]]
 
 
-class Clustered:
+class Cluster:
     """The ``Executor`` of a Cluster.
 
     Args:
-        client: knows the topology, once something went through it.
-        otherwise: the driver's own way, for what cannot go straight. Every command may be repeated there.
+        topology: is filled by the first command that goes through ``otherwise``.
+        otherwise: the driver's pool, for what cannot go straight. Every command may be repeated there.
     """
 
-    def __init__(self, client: RedisCluster, *, otherwise: Executor) -> None:
-        self._topology = client.nodes_manager
+    def __init__(self, topology: NodesManager, sign_on: SignOn, *, otherwise: Executor) -> None:
+        self._topology = topology
+        self._sign_on = sign_on
         self._otherwise = otherwise
-        self._lanes: dict[str, Lane] = {}
+        self._connections: dict[str, ReconnectingConnection] = {}
         self._renewal: asyncio.Task[None] | None = None
         self._renewed = -math.inf
 
@@ -90,14 +91,14 @@ class Clustered:
         if self._renewal is not None:
             self._renewal.cancel()
             await asyncio.wait([self._renewal])
-        lanes, self._lanes = self._lanes, {}
-        for lane in lanes.values():
-            await lane.close()
+        for connection in self._connections.values():
+            connection.close()
+        self._connections.clear()
 
     def _by_node(self, commands: Sequence[Command]) -> dict[str, list[int]] | None:
         """The places of the commands, by the name of their node.
 
-        None where a command has no key that is known here, or its slot no primary that is known yet.
+        None where no key of a command is known here, or no primary of its slot is known yet.
         """
         groups: dict[str, list[int]] = {}
         for at, command in enumerate(commands):
@@ -113,7 +114,7 @@ class Clustered:
     async def _ask(
         self, groups: dict[str, list[int]], commands: Sequence[Command], deadline: float
     ) -> list[Any]:
-        """Every reply in its place; what a node did not answer is marked.
+        """Return every reply in its place; one that a node did not give is marked.
 
         Raises:
             TimeoutError: a node is silent.
@@ -122,7 +123,7 @@ class Clustered:
         sent: dict[str, Replies] = {}
         name = ""
         try:
-            # Everything is on its way before anything is waited for: that is the one round trip.
+            # Send to every node before waiting for any of them: this makes it one round trip.
             for name, places in groups.items():
                 future = await self._send(name, [commands[at] for at in places], deadline)
                 if future is not None:
@@ -143,35 +144,40 @@ class Clustered:
 
     async def _send(self, name: str, commands: Sequence[Command], deadline: float) -> Replies | None:
         """Send to a node; None where it cannot be reached."""
-        lane = self._lanes.get(name)
-        wire = lane.wire if lane is not None else None
-        if wire is None or wire.closed:
+        way = self._connections.get(name)
+        connection = way.current if way is not None else None
+        if connection is None or connection.closed:
             try:
-                lane = lane or await self._new_lane(name)
-                wire = await lane.connect(deadline)
+                way = way or self._way_to(name)
+                connection = await way.connect(deadline)
             except TimeoutError:
                 raise
             except (RedisError, OSError, KeyError):
                 return None
-        return wire.send(packed(commands), len(commands), deadline=deadline)
+        return connection.send(packed(commands), len(commands), deadline=deadline)
 
-    async def _new_lane(self, name: str) -> Lane:
-        """Make a lane to a node, and end those to nodes that are gone.
+    def _way_to(self, name: str) -> ReconnectingConnection:
+        """Prepare a connection to a node, and end those to nodes that are gone.
 
         Raises:
-            KeyError: it has gone in the meantime.
+            KeyError: the node has gone in the meantime.
         """
         nodes = self._topology.nodes_cache
-        made = self._lanes[name] = Lane(_Node(nodes[name]))
-        for gone in [other for other in self._lanes if other not in nodes]:
-            await self._lanes.pop(gone).close()
+        address: Address = (nodes[name].host, int(nodes[name].port))
+
+        async def find() -> Address:
+            return address
+
+        made = self._connections[name] = ReconnectingConnection(find, self._sign_on)
+        for gone in [other for other in self._connections if other not in nodes]:
+            self._connections.pop(gone).close()
         return made
 
     def _renew(self, *, silent: str) -> None:
-        """Ask the other nodes, in the background, who has the silent one's slots by now.
+        """Ask the other nodes, in the background, which node has the silent one's slots now.
 
-        The driver does so where a connection is refused or lost. A machine that is gone refuses nothing, and
-        a request's deadline leaves no time to ask.
+        The driver asks when a connection is refused or lost. A machine that is gone refuses nothing, and a
+        request's deadline leaves no time to ask.
         """
         now = asyncio.get_running_loop().time()
         if (self._renewal is None or self._renewal.done()) and now - self._renewed >= _RENEWAL_SECONDS:
@@ -183,23 +189,8 @@ class Clustered:
             await self._topology.initialize(last_failed_node_name=silent)
 
 
-class _Node:
-    """Makes connections to one node as the driver would, apart from the driver's own."""
-
-    def __init__(self, node: ClusterNode) -> None:
-        self._node = node
-
-    async def get_connection(self) -> Any:
-        connection: Any = self._node.connection_class(**self._node.connection_kwargs)
-        await connection.connect()
-        return connection
-
-    async def release(self, connection: Any) -> None:
-        del connection  # nobody counts them
-
-
 def _forget(futures: Iterable[Replies]) -> None:
-    """Nobody will look at these any more, whatever becomes of them."""
+    """Give up replies that no caller will read."""
     for future in futures:
         if not future.cancel() and not future.cancelled():
             future.exception()

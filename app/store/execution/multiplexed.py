@@ -1,8 +1,7 @@
-"""One connection to one server, shared by all requests: commands go out as they come, replies come in order.
+"""One connection that many requests share: commands go out as they come, replies come back in the same order.
 
-The driver connects, signs on, speaks TLS and follows Sentinel; from then on the connection is read and
-written here. A connection of its own for each command in flight costs a request more than its own work does
-(a pool, a stream reader, a task's timer), while Redis answers one command after another in any case.
+A connection for each command in flight costs a request more than its own work does (a pool, a stream reader,
+a timer for each task), and Redis runs one command after another anyway.
 """
 
 from __future__ import annotations
@@ -10,20 +9,39 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import hiredis
-from redis._parsers.base import BaseParser
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ReadOnlyError
+from redis import exceptions
+
+Command = tuple[str | int, ...]
 
 _NOTHING_YET: Final = object()
-# What lies in the socket when a deadline has passed is read first: a busy process is not a silent server.
+# After a deadline, what lies in the socket is read first: a busy process is not a silent server.
 _GRACE_SECONDS: Final = 0.005
+
+# The driver's exception for the first word of an error reply; ``ResponseError`` for every other word.
+_ERRORS: Final[Mapping[str, type[exceptions.RedisError]]] = {
+    "ERR": exceptions.ResponseError,
+    "ASK": exceptions.AskError,
+    "CLUSTERDOWN": exceptions.ClusterDownError,
+    "CROSSSLOT": exceptions.ClusterCrossSlotError,
+    "LOADING": exceptions.BusyLoadingError,
+    "MASTERDOWN": exceptions.MasterDownError,
+    "MOVED": exceptions.MovedError,
+    "NOAUTH": exceptions.AuthenticationError,
+    "NOPERM": exceptions.NoPermissionError,
+    "NOSCRIPT": exceptions.NoScriptError,
+    "OOM": exceptions.OutOfMemoryError,
+    "READONLY": exceptions.ReadOnlyError,
+    "TRYAGAIN": exceptions.TryAgainError,
+    "WRONGPASS": exceptions.AuthenticationError,
+}
 
 
 class _Waiting:
-    """Somebody who waits for ``count`` replies; times are the loop's clock, in seconds."""
+    """A caller that waits for ``count`` replies. Times are the loop's clock, in seconds."""
 
     __slots__ = ("count", "deadline", "future", "replies", "sent")
 
@@ -35,44 +53,40 @@ class _Waiting:
         self.replies: list[Any] = []
 
 
-class Wire(asyncio.Protocol):
-    """Takes over a connection that the driver has made.
+class MultiplexedConnection(asyncio.Protocol):
+    """The protocol of one connection to one server. ``reconnecting`` opens it."""
 
-    Args:
-        connection: the driver's, connected and signed on; this object reads it from now on.
-    """
-
-    def __init__(self, connection: Any) -> None:
+    def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._transport: Any = connection._writer.transport
-        # It still wants to hear of the connection's end: the driver waits for that when it closes.
-        self._before: Any = self._transport.get_protocol()
-        self._reader = _new_reader()
+        self._transport: Any = None
+        self._reader = hiredis.Reader(replyError=_error_reply, encoding="utf-8", notEnoughData=_NOTHING_YET)
         self._waiting: deque[_Waiting] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._next_look = math.inf
         self._heard = self._loop.time()
         self.closed = False
-        self._transport.set_protocol(self)
 
-    def send(self, packed: bytes, count: int, *, deadline: float) -> asyncio.Future[list[Any]]:
-        """Send packed commands; the future gets their replies, a refused command's error in its place.
+    def send(self, data: bytes, count: int, *, deadline: float) -> asyncio.Future[list[Any]]:
+        """Send ``count`` packed commands. The future gets their replies; a refused command's is its error.
 
-        It fails with ``TimeoutError`` at the deadline (the loop's clock), and with the driver's
-        ``ConnectionError`` when the connection ends before.
+        The future fails with ``TimeoutError`` at the deadline (the loop's clock, in seconds), and with the
+        driver's ``ConnectionError`` when the connection ends first.
         """
         future: asyncio.Future[list[Any]] = self._loop.create_future()
         self._waiting.append(_Waiting(future, count, self._loop.time(), deadline))
-        self._transport.write(packed)
+        self._transport.write(data)
         if deadline < self._next_look:
             self._look_at(deadline)
         return future
 
     def close(self, why: str = "closed") -> None:
-        """End the connection at once; whoever still waits gets the driver's ``ConnectionError``."""
+        """End the connection at once. Callers that still wait get the driver's ``ConnectionError``."""
         if not self.closed:
             self._transport.abort()
-            self._fail(RedisConnectionError(why))
+            self._fail(exceptions.ConnectionError(why))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
 
     def data_received(self, data: bytes) -> None:
         self._heard = self._loop.time()
@@ -87,15 +101,11 @@ class Wire(asyncio.Protocol):
             self.close("the server does not speak Redis' protocol")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._fail(RedisConnectionError("the connection was lost"))
-        self._before.connection_lost(exc)
-
-    def eof_received(self) -> bool:
-        return False
+        self._fail(exceptions.ConnectionError("the connection was lost"))
 
     def _take(self, reply: Any) -> None:
         if isinstance(reply, hiredis.PushNotification):
-            return  # news of the server's, asked for by nobody here
+            return  # not a reply: news that the server sends by itself
         if not self._waiting:
             self.close("a reply to nothing")
             return
@@ -103,15 +113,15 @@ class Wire(asyncio.Protocol):
         first.replies.append(reply)
         if len(first.replies) == first.count:
             self._waiting.popleft()
-            # Who was cancelled, or had waited long enough, has no use for it.
+            # The caller may have been cancelled, or its deadline has passed.
             if not first.future.done():
                 first.future.set_result(first.replies)
-        if isinstance(reply, ReadOnlyError):
-            # A primary that was demoted: the next connection finds its successor.
+        if isinstance(reply, exceptions.ReadOnlyError):
+            # A primary that became a replica: the next connection goes to the new primary.
             self._loop.call_soon(self.close)
 
     def _look_at_deadlines(self) -> None:
-        """One timer for all who wait. It is not stopped when a reply comes, only looks in vain then."""
+        """One timer serves all callers. A reply does not stop it; it then finds nothing to do."""
         if self._next_deadline() <= self._loop.time():
             self._timer = self._loop.call_later(_GRACE_SECONDS, self._end_the_overdue)
         else:
@@ -124,7 +134,7 @@ class Wire(asyncio.Protocol):
             if not waiting.future.done():
                 waiting.future.set_exception(TimeoutError())
         if overdue and self._heard < overdue[0].sent:
-            # Not a word since: whatever is sent on this connection stands behind a silent server.
+            # The server has sent nothing since: every further command would wait behind this one.
             self.close("no reply in time")
         else:
             self._look_at(self._next_deadline())
@@ -149,5 +159,15 @@ class Wire(asyncio.Protocol):
                 waiting.future.set_exception(error)
 
 
-def _new_reader() -> hiredis.Reader:
-    return hiredis.Reader(replyError=BaseParser.parse_error, encoding="utf-8", notEnoughData=_NOTHING_YET)
+def packed(commands: Sequence[Command]) -> bytes:
+    """The commands as bytes for the connection."""
+    pack: Any = hiredis.pack_command  # its stub asks for a tuple with one item
+    return b"".join([pack(command) for command in commands])
+
+
+def _error_reply(text: str) -> exceptions.RedisError:
+    code, _, message = text.partition(" ")
+    if message == "max number of clients reached":
+        return exceptions.ConnectionError(message)
+    known = _ERRORS.get(code)
+    return known(message) if known is not None else exceptions.ResponseError(text)

@@ -1,0 +1,93 @@
+"""Runs commands at one server over connections of our own, and at any store through the driver's pool."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
+
+import redis.asyncio as redis
+from redis.asyncio.cluster import RedisCluster
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+
+from app.store.execution.multiplexed import Command, packed
+from app.store.execution.reconnecting import FindAddress, ReconnectingConnection, SignOn
+
+# Longer batches are an operator's. They must not hold up requests.
+SHORT: Final = 8
+# One retry, at once, for a connection that the server closed in the meantime. Every command of the request
+# path may be repeated.
+_TRIES: Final = 2
+
+
+class Executor(Protocol):
+    """Runs commands in one round trip."""
+
+    async def run(self, commands: Sequence[Command], *, timeout: float) -> list[Any]:
+        """Run each command for itself and return their replies in order.
+
+        A command that the server refused has its error in the reply's place, so that the others' replies are
+        not lost.
+
+        Raises:
+            TimeoutError: no reply within ``timeout`` seconds, connecting included.
+            RedisError, OSError: the driver's, where there is no connection.
+        """
+
+    async def close(self) -> None:
+        """End the executor's connections."""
+
+
+class SingleServer:
+    """All requests share one connection. Long batches have a second one."""
+
+    def __init__(self, find: FindAddress, sign_on: SignOn) -> None:
+        self._requests = ReconnectingConnection(find, sign_on)
+        self._batches = ReconnectingConnection(find, sign_on)
+
+    async def run(self, commands: Sequence[Command], *, timeout: float) -> list[Any]:
+        data = packed(commands)
+        way = self._requests if len(commands) <= SHORT else self._batches
+        deadline = asyncio.get_running_loop().time() + timeout
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                connection = way.current
+                if connection is None or connection.closed:
+                    connection = await way.connect(deadline)
+                return await connection.send(data, len(commands), deadline=deadline)
+            except RedisConnectionError:
+                if not tries_left:
+                    raise
+        raise AssertionError("the loop returns or raises")
+
+    async def close(self) -> None:
+        self._requests.close()
+        self._batches.close()
+
+
+class Pooled:
+    """Each call takes a connection of the driver's pool.
+
+    Callers wait for a free connection here: the driver's pools raise where none is free.
+    """
+
+    def __init__(self, client: redis.Redis | RedisCluster, *, max_connections: int) -> None:
+        self._client = client
+        self._slots = asyncio.Semaphore(max_connections)
+
+    async def run(self, commands: Sequence[Command], *, timeout: float) -> list[Any]:
+        async with asyncio.timeout(timeout), self._slots:
+            if len(commands) == 1:
+                try:
+                    return [await self._client.execute_command(*commands[0])]
+                except ResponseError as error:
+                    return [error]
+            pipeline = self._client.pipeline(transaction=False)
+            for command in commands:
+                pipeline.execute_command(*command)
+            replies: list[Any] = await pipeline.execute(raise_on_error=False)
+            return replies
+
+    async def close(self) -> None:
+        """End nothing: the connections are the client's."""
