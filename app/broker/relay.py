@@ -33,7 +33,7 @@ from app.errors import (
 from app.handles.grants import Grant, open_grant
 from app.handles.sealing import Sealer, UnsealError
 from app.models import Answer, CallRecord, Deployment, HandleClaims, Offer, Secret
-from app.outbound.client import NoAnswer, NotConnected, UpstreamClient
+from app.outbound.upstream import NoAnswer, NotConnected, Upstream
 from app.providers.base import Provider, UpstreamRequest, UpstreamResponse
 from app.providers.standard_call import standard_call_request
 from app.store.handles import (
@@ -93,7 +93,7 @@ class Relay:
         *,
         catalog: Catalog,
         providers: Mapping[str, Provider],
-        upstream: UpstreamClient,
+        upstream: Upstream,
         sealer: Sealer,
         store: HandleStore,
         settlement: Settlement,

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from app.models import Secret
+from app.outbound.egress import Certificates, Egress
 from app.outbound.entra import EntraIdentity, MissingExtra, entra_fetch
 from app.outbound.tokens import FreshToken, TokenFault
 from tests.support.entra import FakeEntra, RunningEntra, start_entra
@@ -46,8 +47,12 @@ def identity(running: RunningEntra, **changes: Any) -> EntraIdentity:
     return EntraIdentity(place=PLACE, **{**values, **changes})
 
 
+def trusting(running: RunningEntra, **changes: Any) -> Egress:
+    return Egress(certificates=Certificates(ca_file=str(running.trusted)), **changes)
+
+
 async def fetched(running: RunningEntra, who: EntraIdentity) -> FreshToken:
-    return await entra_fetch(who, clock=time.time, trusted=str(running.trusted))()
+    return await entra_fetch(who, clock=time.time, egress=trusting(running))()
 
 
 async def fault(running: RunningEntra, who: EntraIdentity) -> str:
@@ -85,7 +90,7 @@ async def test_a_short_life_is_renewed_at_its_half(entra: RunningEntra) -> None:
 
 async def test_every_fetch_asks_entra_and_no_cache_hides_it(entra: RunningEntra) -> None:
     entra.entra.tokens = [TOKEN, TOKEN + "2"]
-    fetch = entra_fetch(identity(entra), clock=time.time, trusted=str(entra.trusted))
+    fetch = entra_fetch(identity(entra), clock=time.time, egress=trusting(entra))
     assert [(await fetch()).value.reveal() for _ in range(2)] == [TOKEN, TOKEN + "2"]
     assert len(entra.entra.requests) == 2
 

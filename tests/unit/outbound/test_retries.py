@@ -10,7 +10,7 @@ import pytest
 
 from app.errors import CloakroomError, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from app.outbound.client import UpstreamClient
-from app.outbound.retries import MAX_TRIES, RETRY_STATUSES, send_until_answered
+from app.outbound.upstream import MAX_TRIES, RETRY_STATUSES, send_until_answered
 from app.providers.base import UpstreamRequest, UpstreamResponse, read_error
 from app.telemetry.timings import Timings
 from tests.unit.outbound.peer import OK, Peer, Reply, saying
