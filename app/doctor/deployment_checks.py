@@ -145,9 +145,8 @@ class DeploymentDoctor:
             source = self._look.egress.source
             return f"check host and port in {source}, and that the proxy lets this host connect to {place}"
         fix = f"check {place}, and that a firewall lets this host connect there"
-        unused = (
-            "HTTPS_PROXY is set, and the service uses no proxy until CLOAKROOM_TRUST_ENVIRONMENT_PROXY=true"
-        )
+        trust = "CLOAKROOM_TRUST_ENVIRONMENT_PROXY=true"
+        unused = f"HTTPS_PROXY is set, and the service uses no proxy without {trust}"
         return f"{fix}; {unused}" if self._look.proxied else fix
 
     async def _clock(self) -> Finding:

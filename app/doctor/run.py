@@ -95,9 +95,8 @@ async def examine(
         found = await _all(asked, tell)
     finally:
         await upstream.close()
-    findings = sorted(
-        [*source.findings, *written, way_out, *unknown, *found], key=lambda one: _ORDER.index(one.area)
-    )
+    rows = [*source.findings, *written, way_out, *unknown, *found]
+    findings = sorted(rows, key=lambda row: _ORDER.index(row.area))
     return Report(findings, time.monotonic() - started)
 
 

@@ -80,8 +80,8 @@ def _store_problems(settings: Settings) -> list[str]:
 def _egress_problems(settings: Settings) -> list[str]:
     if settings.provider_client_key_file is not None and settings.provider_client_cert_file is None:
         return [
-            "CLOAKROOM_PROVIDER_CLIENT_KEY_FILE is set without CLOAKROOM_PROVIDER_CLIENT_CERT_FILE, so it has "
-            "no effect; set that too"
+            "CLOAKROOM_PROVIDER_CLIENT_KEY_FILE is set without CLOAKROOM_PROVIDER_CLIENT_CERT_FILE, so it "
+            "has no effect; set that too"
         ]
     return []
 

@@ -118,7 +118,7 @@ class Settings(BaseSettings):
     )
     trust_environment_proxy: bool = Field(
         False,
-        description="take the proxy from HTTPS_PROXY, HTTP_PROXY and NO_PROXY, unless provider_proxy names one",
+        description="take the proxy from HTTPS_PROXY, HTTP_PROXY and NO_PROXY, unless provider_proxy is set",
     )
     provider_ca_file: str | None = Field(
         None, description="PEM file of a CA to trust at providers and proxies, besides the system's"
