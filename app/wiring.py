@@ -17,7 +17,7 @@ from app.models import BearerTokens, Client, Deployment, ModelPolicy, Secret
 from app.outbound.egress import BadFile, Certificates, Egress, environment_proxies, parse_proxy
 from app.outbound.entra import FETCH_SECONDS, EntraIdentity, MissingExtra, entra_fetch
 from app.outbound.tokens import TokenKeeper
-from app.providers.azure_preview import REGIONS, webrtc_url
+from app.providers.azure import REGIONS, webrtc_url
 from app.providers.registry import PROVIDERS
 from app.settings import DeploymentSettings, EntraSettings, Settings
 from app.settings.aliases import AnyModelSettings, ModelSettings, choices
@@ -132,7 +132,7 @@ def _deployment(
         api_key=Secret(configured.api_key.get_secret_value()) if configured.api_key is not None else None,
         upstream_model=configured.model,
         tokens=_tokens(name, configured.entra, egress, clock=clock) if configured.entra is not None else None,
-        webrtc_filter=configured.provider == "azure" and configured.webrtc_filter is not False,
+        webrtc_filter=provider.traits.takes_filter and configured.webrtc_filter is not False,
         call_key=configured.call_key,
         api_version=configured.api_version,
         webrtc_url=offers_to,

@@ -35,7 +35,6 @@ from app.handles.sealing import Sealer, UnsealError
 from app.models import Answer, CallRecord, Deployment, HandleClaims, Offer, Secret
 from app.outbound.upstream import NoAnswer, NotConnected, Upstream
 from app.providers.base import Provider, UpstreamRequest, UpstreamResponse
-from app.providers.standard_call import standard_call_request
 from app.store.handles import (
     Answered,
     Gone,
@@ -240,7 +239,7 @@ class Relay:
         A handle from before the setting's change has no session beside its key: its key serves.
         """
         if deployment.call_key == "standard" and grant.call is not None:
-            return standard_call_request(deployment, grant.call, offer), deployment.bearer()
+            return provider.standard_call_request(deployment, grant.call, offer), deployment.bearer()
         return provider.relay_request(deployment, grant.key, offer), grant.key
 
     async def _post(self, request: UpstreamRequest, timings: Timings) -> UpstreamResponse:

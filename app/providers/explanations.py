@@ -11,11 +11,12 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from app.models import Deployment, ProviderName
+from app.models import Deployment
 
 # ``relay`` presents an offer with the ephemeral key, ``call`` with the deployment's standard key.
 Operation = Literal["mint", "relay", "call", "hangup"]
 
+# Also every other provider that speaks OpenAI's contract: all but Azure's.
 _OPENAI: Final = frozenset({"openai"})
 _GA: Final = frozenset({"azure"})
 _PREVIEW: Final = frozenset({"azure-preview"})
@@ -216,9 +217,10 @@ def rule_for(
 ) -> Rule | None:
     """The first rule that fits."""
     credential = _credential(deployment, operation)
+    provider = deployment.provider if deployment.provider in _AZURE else "openai"
     for rule in RULES:
         fits = (
-            deployment.provider in rule.providers
+            provider in rule.providers
             and (not rule.statuses or status in rule.statuses)
             and (not rule.codes or code in rule.codes)
             and rule.operation in (None, operation)
@@ -236,7 +238,7 @@ def _credential(deployment: Deployment, operation: Operation) -> Literal["key", 
     return "key" if deployment.api_key is not None else "token"
 
 
-def setting_name(deployment: str, provider: ProviderName, field: str) -> str:
+def setting_name(deployment: str, provider: str, field: str) -> str:
     """The setting's name, and the variable that stands for it in a start with one provider."""
     usual = _USUAL_NAMES.get((deployment, field)) if deployment == provider else None
     place = f"deployments.{deployment}.{field}"
