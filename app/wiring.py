@@ -1,6 +1,6 @@
 """Makes the parts from the settings: the parts themselves get plain values.
 
-Apart from the composition root, because the doctor makes single parts without the service.
+It is apart from the composition root because the doctor makes single parts without the service.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def build_deployments(
 
 
 def token_keepers(deployments: Mapping[str, Deployment]) -> list[BearerTokens]:
-    """What must be started before the deployments are used, and closed after."""
+    """The tokens to start before the deployments are used, and to close afterwards."""
     return [deployment.tokens for deployment in deployments.values() if deployment.tokens is not None]
 
 

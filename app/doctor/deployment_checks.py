@@ -18,7 +18,6 @@ from app.doctor.mint_trial import MintTrials, Trial
 from app.errors import UpstreamError
 from app.models import Deployment
 from app.outbound.client import UpstreamClient
-from app.outbound.dialer import Stage
 from app.outbound.egress import Egress
 from app.outbound.reach import Reached, Unreachable, reach
 from app.outbound.upstream import NoAnswer, NotConnected
@@ -128,12 +127,15 @@ class DeploymentDoctor:
         try:
             found = await reach(url, seconds=self._look.seconds / 3, egress=self._look.egress)
         except Unreachable as failure:
-            return self._fail(name, f"{host}: {failure}", self._way_out(failure.stage, place))
+            return self._fail(name, f"{host}: {failure}", self._way_out(failure, place))
         return Finding("deployment", name, "ok", _times(host, found), subject=self._deployment.name)
 
-    def _way_out(self, stage: Stage, place: str) -> str:
+    def _way_out(self, failure: Unreachable, place: str) -> str:
+        stage = failure.stage
         if stage == "name":
             return f"check the host in {place}, and this machine's name resolution"
+        if stage == "tls" and "client certificate" in str(failure):
+            return f"set CLOAKROOM_PROVIDER_CLIENT_CERT_FILE to one that {place} accepts"
         if stage == "tls":
             return (
                 f"check the scheme in {place}, or trust the network's own CA on this host (SSL_CERT_FILE, or "
@@ -160,6 +162,9 @@ class DeploymentDoctor:
         except NoAnswer as failure:
             text = "no answer in time" if failure.timed_out else "what answers speaks no HTTP"
             fix = f"check that {self._place('base_url')} leads to the provider"
+            if url.startswith("https:") and not failure.timed_out:
+                # With TLS 1.3 a missing certificate looks like this.
+                fix += ", and CLOAKROOM_PROVIDER_CLIENT_CERT_FILE if it asks for a client certificate"
             return self._fail("clock", text, fix)
         ours = (before + self._look.clock()) / 2
         asked = f"GET {urlsplit(url).path or '/'} without a key"

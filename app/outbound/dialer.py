@@ -21,9 +21,6 @@ NAMES_SECONDS: Final = 60.0
 _HEAD_START: Final = 0.25
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([2-5][0-9]{2})(?: [^\r\n]*)?\r\n")
 
-# What a server says of a client certificate that is missing or not trusted (RFC 8446, section 6.2).
-_ABOUT_OUR_CERTIFICATE: Final = re.compile(r"ALERT_(?:CERTIFICATE_|BAD_CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)")
-
 # ``proxy``: it cannot be reached, or opens no tunnel; ``credentials``: it wants others (407).
 Stage = Literal["name", "connect", "proxy", "credentials", "tls"]
 _Addresses = list[aiohappyeyeballs.AddrInfoType]
@@ -40,7 +37,7 @@ class DialFailed(OSError):
 
 
 def _unwatched(stage: Stage) -> None:
-    """Nobody watches the stages."""
+    """For callers that do not watch the stages."""
 
 
 class Dialer:
@@ -231,6 +228,6 @@ def _connect_reason(error: Exception) -> str:
 def _tls_reason(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message or 'unknown reason'}"
-    if isinstance(error, ssl.SSLError) and _ABOUT_OUR_CERTIFICATE.search(error.reason or ""):
-        return "it wants a client certificate that it trusts"
+    if not isinstance(error, ssl.SSLError) or "ALERT" in (error.reason or ""):
+        return "it ended the TLS handshake, perhaps for want of a client certificate"
     return "what listens there does not speak TLS"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
 from app.models import Secret
-from app.outbound.egress import Egress
+from app.outbound.egress import Egress, Proxy
 from app.outbound.http1 import target_of
 from app.outbound.tokens import Fetch, FreshToken, TokenFault
 
@@ -106,7 +106,7 @@ def entra_fetch(
                 info = await credential.get_token_info(SCOPE)
         except Exception as error:
             # The library lets errors of its transports, files and subprocesses through; each means no token.
-            raise TokenFault(_meaning(identity, error)) from None
+            raise TokenFault(_meaning(identity, error, _proxy(egress or Egress()))) from None
         return _fresh(info, now=clock())
 
     return fetch
@@ -137,6 +137,12 @@ def _credential(
     return made
 
 
+def _proxy(egress: Egress) -> Proxy | None:
+    """The proxy on the way to the authority."""
+    authority = os.environ.get("AZURE_AUTHORITY_HOST") or "login.microsoftonline.com"
+    return egress.proxy_for(target_of(authority if "://" in authority else f"https://{authority}").origin)
+
+
 @asynccontextmanager
 async def _way_out(egress: Egress) -> AsyncIterator[dict[str, Any]]:
     """The library's options for our proxy and our CA; it must not read the environment's proxies itself."""
@@ -144,9 +150,7 @@ async def _way_out(egress: Egress) -> AsyncIterator[dict[str, Any]]:
     from azure.core.pipeline.transport import AioHttpTransport
 
     options: dict[str, Any] = {"use_env_settings": False, "retry_total": 1}
-    authority = os.environ.get("AZURE_AUTHORITY_HOST") or "login.microsoftonline.com"
-    origin = target_of(authority if "://" in authority else f"https://{authority}").origin
-    proxy = egress.proxy_for(origin)
+    proxy = _proxy(egress)
     if proxy is not None:
         # Only https: a managed identity is asked at an address of the machine, by http.
         options["proxies"] = {"https": proxy.url.reveal()}
@@ -170,7 +174,7 @@ def _fresh(info: _TokenInfo, *, now: float) -> FreshToken:
     return FreshToken(Secret(info.token), expires_at=expires_at, refresh_at=refresh_at)
 
 
-def _meaning(identity: EntraIdentity, error: Exception) -> str:
+def _meaning(identity: EntraIdentity, error: Exception, proxy: Proxy | None) -> str:
     """One clause that takes nothing of the error's text but its code: the text can quote what was sent."""
     from azure.core.exceptions import AzureError, ClientAuthenticationError
 
@@ -179,5 +183,6 @@ def _meaning(identity: EntraIdentity, error: Exception) -> str:
         meaning = _MEANINGS.get(found[0], "Entra refused to sign in, check {place}")
         return f"{meaning.format(place=identity.place)} ({found[0]})"
     if isinstance(error, AzureError) and not isinstance(error, ClientAuthenticationError):
-        return f"Entra cannot be reached or failed ({type(error).__name__}), check AZURE_AUTHORITY_HOST"
+        way = f" through the proxy {proxy}" if proxy is not None else ""
+        return f"Entra cannot be reached{way} or failed ({type(error).__name__}), check AZURE_AUTHORITY_HOST"
     return f"{_UNAVAILABLE[identity.kind].format(place=identity.place)} ({type(error).__name__})"

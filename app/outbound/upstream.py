@@ -42,7 +42,7 @@ class NoAnswer(Exception):
 
 
 class Upstream(Protocol):
-    """Sends one request, once. It never sends a request again; the use case decides about that."""
+    """Sends one request, once. Whether to send it again is the use case's decision."""
 
     async def post(self, request: UpstreamRequest, *, timeout: float, timings: Timings) -> UpstreamResponse:
         """Send the request and read the whole answer within ``timeout`` seconds.

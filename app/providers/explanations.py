@@ -1,8 +1,8 @@
 """What a provider's refusal most likely means, and which of our settings to change. Pure; one table.
 
-The providers' own sentences are true and seldom help: Azure says "Resource not found" to a wrong endpoint,
-and a 500 with a path to an old api-version. Sources: contracts, sections 1 to 3, and reports of users.
-The first rule that fits speaks; it reads the provider's message and repeats nothing of it.
+The providers' own messages are true and seldom help: for a wrong endpoint Azure says "Resource not found",
+and for an old api-version it sends a 500 with a path. Sources: contracts, sections 1 to 3, and reports of
+users. The first rule that fits is used. It reads the provider's message and repeats nothing of it.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ RULES: Final = (
     ),
 )
 
-# The names that alone are enough for a start with one provider, by the setting that each stands for.
+# The variables that are enough for a start with one provider, by the setting that each stands for.
 _USUAL_NAMES: Final = {
     ("azure", "api_key"): "AZURE_OPENAI_API_KEY",
     ("azure", "base_url"): "AZURE_OPENAI_ENDPOINT",
@@ -197,9 +197,9 @@ _USUAL_NAMES: Final = {
 def explain(
     deployment: Deployment, operation: Operation, *, status: int, code: str | None, message: str
 ) -> str | None:
-    """Return one sentence on what is most likely wrong and what to change; None where nobody knows.
+    """Return one sentence on what is most likely wrong and what to change; None where that is not known.
 
-    ``message`` is the provider's own, as it came: it is matched, and never repeated.
+    ``message`` is the provider's. It is matched against the rules and never repeated.
     """
     rule = rule_for(deployment, operation, status=status, code=code, message=message)
     if rule is None:
