@@ -77,7 +77,8 @@ def build_egress(settings: Settings) -> Egress:
         client_key_file=settings.provider_client_key_file,
     )
     try:
-        certificates.trust_and_show()
+        if certificates != Certificates():
+            certificates.trust_and_show()
     except BadFile as error:
         raise WiringError(f"CLOAKROOM_PROVIDER_{error.which.upper()}: {error}") from None
     if settings.provider_proxy is not None:
