@@ -27,6 +27,7 @@ from app.handles.sealing import Sealer
 from app.handles.tokens import HandleIssuer
 from app.models import Clocks
 from app.outbound.client import UpstreamClient
+from app.outbound.upstream import Upstream
 from app.providers.registry import PROVIDERS
 from app.settings import Settings
 from app.store.calls import CallStore
@@ -54,7 +55,15 @@ from app.web.appkeys import (
 from app.web.cors import CorsPolicy
 from app.web.gate import gate
 from app.web.routes import health_routes, operations_routes, routes
-from app.wiring import build_admins, build_catalog, build_clients, build_store, reveal, token_keepers
+from app.wiring import (
+    build_admins,
+    build_catalog,
+    build_clients,
+    build_egress,
+    build_store,
+    reveal,
+    token_keepers,
+)
 
 FIRST_TOKEN_SECONDS: Final = 5.0
 
@@ -78,7 +87,8 @@ def create_app(
         WiringError: a deployment's URL or the store's is unusable.
     """
     cors = CorsPolicy(settings.cors_origins, own_origin=settings.public_url)
-    catalog = build_catalog(settings, clock=clock)
+    egress = build_egress(settings)
+    catalog = build_catalog(settings, clock=clock, egress=egress)
     metrics = Metrics(models=catalog.names, deployments=catalog.deployments)
     store = build_store(settings)
     feed = EventFeed(store, replica=settings.replica, clock=clock)
@@ -113,7 +123,7 @@ def create_app(
     async def parts(app: web.Application) -> AsyncIterator[None]:
         settlement = Settlement(monotonic)
         keepers = token_keepers(catalog.deployments)
-        upstream = UpstreamClient(connect_timeout=settings.connect_timeout_seconds)
+        upstream: Upstream = UpstreamClient(connect_timeout=settings.connect_timeout_seconds, egress=egress)
         broker = _Broker(app, catalog, upstream, settlement, Clocks(clock, monotonic))
         app[MINTER], app[RELAY], app[HANGUP] = broker.minter(), broker.relay(), broker.hangup()
         census = Census(app[DESK].alive, monotonic=monotonic)
@@ -156,7 +166,7 @@ class _Broker:
         self,
         app: web.Application,
         catalog: Catalog,
-        upstream: UpstreamClient,
+        upstream: Upstream,
         settlement: Settlement,
         clocks: Clocks,
     ) -> None:

@@ -86,9 +86,6 @@ class BearerTokens(Protocol):
         """Stop."""
 
 
-ProviderName = Literal["openai", "azure", "azure-preview"]
-
-
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """One configured place to mint at: provider, base URL, credential and upstream model name.
@@ -102,7 +99,7 @@ class Deployment:
     """
 
     name: str
-    provider: ProviderName
+    provider: str
     base_url: str
     api_key: Secret | None = None
     upstream_model: str | None = None

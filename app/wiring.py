@@ -1,6 +1,6 @@
 """Makes the parts from the settings: the parts themselves get plain values.
 
-Apart from the composition root, because the doctor makes single parts without the service.
+It is apart from the composition root because the doctor makes single parts without the service.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from pydantic import SecretStr
 from app.broker.catalog import Catalog, Choice, Model
 from app.broker.clients import ClientRegistry
 from app.models import BearerTokens, Client, Deployment, ModelPolicy, Secret
+from app.outbound.egress import BadFile, Certificates, Egress, environment_proxies, parse_proxy
 from app.outbound.entra import FETCH_SECONDS, EntraIdentity, MissingExtra, entra_fetch
 from app.outbound.tokens import TokenKeeper
-from app.providers.azure_preview import REGIONS, webrtc_url
+from app.providers.azure import REGIONS, webrtc_url
 from app.providers.registry import PROVIDERS
 from app.settings import DeploymentSettings, EntraSettings, Settings
 from app.settings.aliases import AnyModelSettings, ModelSettings, choices
@@ -64,23 +65,61 @@ def build_store(settings: Settings) -> StoreConnection:
     )
 
 
-def build_deployments(settings: Settings, *, clock: Callable[[], float]) -> dict[str, Deployment]:
+def build_egress(settings: Settings) -> Egress:
+    """The way out to providers, with every file of it read once.
+
+    Raises:
+        WiringError: a file cannot be used, or a variable of the environment names no proxy.
+    """
+    certificates = Certificates(
+        ca_file=settings.provider_ca_file,
+        client_cert_file=settings.provider_client_cert_file,
+        client_key_file=settings.provider_client_key_file,
+    )
+    try:
+        if certificates != Certificates():
+            certificates.trust_and_show()
+    except BadFile as error:
+        raise WiringError(f"CLOAKROOM_PROVIDER_{error.which.upper()}: {error}") from None
+    if settings.provider_proxy is not None:
+        proxy = parse_proxy(settings.provider_proxy.get_secret_value())
+        proxies, source = {"http": proxy, "https": proxy}, "CLOAKROOM_PROVIDER_PROXY"
+        return Egress(proxies, source=source, certificates=certificates)
+    if not settings.trust_environment_proxy:
+        return Egress(certificates=certificates)
+    try:
+        found, no_proxy = environment_proxies()
+    except ValueError as error:
+        raise WiringError(str(error)) from None
+    return Egress(found, no_proxy, source="HTTPS_PROXY", certificates=certificates)
+
+
+def build_deployments(
+    settings: Settings, *, clock: Callable[[], float], egress: Egress | None = None
+) -> dict[str, Deployment]:
     """The configured deployments by name. Nothing is sent yet: ``BearerTokens.start`` does that.
+
+    Args:
+        egress: the way to Microsoft Entra ID; made from the settings where it is left out.
 
     Raises:
         WiringError: a URL is not one of that provider, or ``azure-identity`` is wanted and not installed.
     """
+    way = egress or build_egress(settings)
     return {
-        name: _deployment(name, configured, clock=clock) for name, configured in settings.deployments.items()
+        name: _deployment(name, configured, egress=way, clock=clock)
+        for name, configured in settings.deployments.items()
     }
 
 
 def token_keepers(deployments: Mapping[str, Deployment]) -> list[BearerTokens]:
-    """What must be started before the deployments are used, and closed after."""
+    """The tokens to start before the deployments are used, and to close afterwards."""
     return [deployment.tokens for deployment in deployments.values() if deployment.tokens is not None]
 
 
-def _deployment(name: str, configured: DeploymentSettings, *, clock: Callable[[], float]) -> Deployment:
+def _deployment(
+    name: str, configured: DeploymentSettings, *, egress: Egress, clock: Callable[[], float]
+) -> Deployment:
     provider = PROVIDERS[configured.provider]
     try:
         base_url = provider.base_url(configured.base_url)
@@ -93,8 +132,8 @@ def _deployment(name: str, configured: DeploymentSettings, *, clock: Callable[[]
         base_url=base_url,
         api_key=Secret(configured.api_key.get_secret_value()) if configured.api_key is not None else None,
         upstream_model=configured.model,
-        tokens=_tokens(name, configured.entra, clock=clock) if configured.entra is not None else None,
-        webrtc_filter=configured.provider == "azure" and configured.webrtc_filter is not False,
+        tokens=_tokens(name, configured.entra, egress, clock=clock) if configured.entra is not None else None,
+        webrtc_filter=provider.traits.takes_filter and configured.webrtc_filter is not False,
         call_key=configured.call_key,
         api_version=configured.api_version,
         webrtc_url=offers_to,
@@ -107,7 +146,7 @@ def _webrtc_url(configured: DeploymentSettings) -> str | None:
     return REGIONS[configured.region] if configured.region is not None else None
 
 
-def _tokens(name: str, entra: EntraSettings, *, clock: Callable[[], float]) -> BearerTokens:
+def _tokens(name: str, entra: EntraSettings, egress: Egress, *, clock: Callable[[], float]) -> BearerTokens:
     place = f"deployments.{name}.entra"
     identity = EntraIdentity(
         place=place,
@@ -117,7 +156,7 @@ def _tokens(name: str, entra: EntraSettings, *, clock: Callable[[], float]) -> B
         client_secret=Secret(entra.client_secret.get_secret_value()) if entra.client_secret else None,
     )
     try:
-        fetch = entra_fetch(identity, clock=clock)
+        fetch = entra_fetch(identity, clock=clock, egress=egress)
     except MissingExtra:
         raise WiringError(
             f"{place} needs azure-identity, which is not installed; run: pip install 'cloakroom[entra]'"
@@ -125,13 +164,18 @@ def _tokens(name: str, entra: EntraSettings, *, clock: Callable[[], float]) -> B
     return TokenKeeper(name, fetch, fetch_seconds=FETCH_SECONDS, clock=clock)
 
 
-def build_catalog(settings: Settings, *, clock: Callable[[], float] = time.time) -> Catalog:
+def build_catalog(
+    settings: Settings, *, clock: Callable[[], float] = time.time, egress: Egress | None = None
+) -> Catalog:
     """The models of the settings over their deployments.
+
+    Args:
+        egress: as for ``build_deployments``.
 
     Raises:
         WiringError: a deployment cannot be built.
     """
-    deployments = build_deployments(settings, clock=clock)
+    deployments = build_deployments(settings, clock=clock, egress=egress)
     models = {alias: build_model(entry) for alias, entry in settings.models.items()}
     return Catalog(deployments, models, default_model=settings.default_model)
 

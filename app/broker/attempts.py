@@ -14,8 +14,16 @@ from typing import Final
 from app.errors import CloakroomError, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from app.handles.lifetimes import Life, life_of
 from app.models import Clocks, Deployment, EphemeralKey, MintRequest
-from app.outbound.client import NoAnswer, NotConnected, UpstreamClient
-from app.outbound.retries import LEAST_SHARE_OF_A_TRY, MAX_TRIES, SHARE_OF_A_TRY, may_pass, pause_after
+from app.outbound.upstream import (
+    LEAST_SHARE_OF_A_TRY,
+    MAX_TRIES,
+    SHARE_OF_A_TRY,
+    NoAnswer,
+    NotConnected,
+    Upstream,
+    may_pass,
+    pause_after,
+)
 from app.providers.base import Provider
 from app.telemetry.timings import Timings
 
@@ -54,7 +62,7 @@ class MintAttempts:
         self,
         *,
         providers: Mapping[str, Provider],
-        upstream: UpstreamClient,
+        upstream: Upstream,
         deadline: float,
         clocks: Clocks,
     ) -> None:

@@ -16,8 +16,7 @@ from app.broker.catalog import Catalog
 from app.broker.settlement import Settlement
 from app.errors import CallNotFound, UpstreamUnreachable
 from app.models import CallRecord, Client, Clocks, Deployment, HandleClaims
-from app.outbound.client import UpstreamClient
-from app.outbound.retries import send_until_answered
+from app.outbound.upstream import Upstream, send_until_answered
 from app.providers.base import Provider, UpstreamResponse
 from app.store.calls import CallStore
 from app.telemetry.timings import Timings
@@ -45,7 +44,7 @@ class Hangup:
 
     catalog: Catalog
     providers: Mapping[str, Provider]
-    upstream: UpstreamClient
+    upstream: Upstream
     calls: CallStore
     settlement: Settlement
     replica: str

@@ -20,8 +20,8 @@ from app.handles.lifetimes import Life
 from app.handles.sealing import Sealer
 from app.handles.tokens import HandleIssuer, new_handle_id
 from app.models import Client, Clocks, Deployment, EphemeralKey, HandleRecord, MintRequest, ModelPolicy
+from app.providers.openai import standard_call
 from app.providers.sessions import with_models
-from app.providers.standard_call import standard_call
 from app.store.handles import HandleStore
 from app.telemetry.timings import Timings
 

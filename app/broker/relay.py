@@ -19,9 +19,8 @@ from app.errors import CloakroomError, InvalidHandle, OutcomeUnknown, UpstreamTi
 from app.handles.grants import Grant, open_grant
 from app.handles.sealing import Sealer, UnsealError
 from app.models import Answer, Deployment, HandleClaims, Offer, Secret
-from app.outbound.client import NoAnswer, NotConnected, UpstreamClient
+from app.outbound.upstream import NoAnswer, NotConnected, Upstream
 from app.providers.base import Provider, UpstreamRequest, UpstreamResponse
-from app.providers.standard_call import standard_call_request
 from app.telemetry.timings import Timings
 
 log = structlog.get_logger("cloakroom.relay")
@@ -50,7 +49,7 @@ class Relay:
 
     catalog: Catalog
     providers: Mapping[str, Provider]
-    upstream: UpstreamClient
+    upstream: Upstream
     sealer: Sealer
     claims: Claims
     timeout: float
@@ -139,5 +138,5 @@ def _request(
     then makes the call.
     """
     if deployment.call_key == "standard" and grant.call is not None:
-        return standard_call_request(deployment, grant.call, offer), deployment.bearer()
+        return provider.standard_call_request(deployment, grant.call, offer), deployment.bearer()
     return provider.relay_request(deployment, grant.key, offer), grant.key

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
@@ -17,8 +17,10 @@ from app.doctor.mint_row import mint_finding
 from app.doctor.mint_trial import MintTrials, Trial
 from app.errors import UpstreamError
 from app.models import Deployment
-from app.outbound.client import NoAnswer, NotConnected, UpstreamClient
-from app.outbound.reach import Reached, Stage, Unreachable, reach
+from app.outbound.client import UpstreamClient
+from app.outbound.egress import Egress
+from app.outbound.reach import Reached, Unreachable, reach
+from app.outbound.upstream import NoAnswer, NotConnected
 
 _ASK_FOR_MINT: Final = "add --mint: one real key a deployment, of 10 s, which is thrown away"
 
@@ -27,8 +29,8 @@ _ASK_FOR_MINT: Final = "add --mint: one real key a deployment, of 10 s, which is
 class Look:
     """What the checks of every deployment have in common.
 
-    ``seconds`` is the deadline of each check; ``proxied`` says that the environment names a proxy, which
-    the service does not use.
+    ``seconds`` is the deadline of each check; ``proxied`` says that the environment names a proxy that the
+    service does not use; ``egress`` is the way that it takes.
     """
 
     upstream: UpstreamClient
@@ -37,6 +39,7 @@ class Look:
     production: bool
     proxied: bool
     clock: Callable[[], float]
+    egress: Egress = field(default_factory=Egress)
 
 
 class DeploymentDoctor:
@@ -122,18 +125,31 @@ class DeploymentDoctor:
     async def _reached(self, name: str, url: str, place: str) -> Finding:
         host = urlsplit(url).netloc
         try:
-            found = await reach(url, seconds=self._look.seconds / 3)
+            found = await reach(url, seconds=self._look.seconds / 3, egress=self._look.egress)
         except Unreachable as failure:
-            return self._fail(name, f"{host}: {failure}", self._way_out(failure.stage, place))
+            return self._fail(name, f"{host}: {failure}", self._way_out(failure, place))
         return Finding("deployment", name, "ok", _times(host, found), subject=self._deployment.name)
 
-    def _way_out(self, stage: Stage, place: str) -> str:
+    def _way_out(self, failure: Unreachable, place: str) -> str:
+        stage = failure.stage
         if stage == "name":
             return f"check the host in {place}, and this machine's name resolution"
+        if stage == "tls" and "client certificate" in str(failure):
+            return f"set CLOAKROOM_PROVIDER_CLIENT_CERT_FILE to one that {place} accepts"
         if stage == "tls":
-            return f"check the scheme in {place}, or trust the network's own CA on this host (SSL_CERT_FILE)"
+            return (
+                f"check the scheme in {place}, or trust the network's own CA on this host (SSL_CERT_FILE, or "
+                "CLOAKROOM_PROVIDER_CA_FILE)"
+            )
+        if stage == "credentials":
+            return f"correct the user and the password in {self._look.egress.source}, percent-encoded"
+        if stage == "proxy":
+            source = self._look.egress.source
+            return f"check host and port in {source}, and that the proxy lets this host connect to {place}"
         fix = f"check {place}, and that a firewall lets this host connect there"
-        return f"{fix}; HTTPS_PROXY is set, and the service uses no proxy" if self._look.proxied else fix
+        trust = "CLOAKROOM_TRUST_ENVIRONMENT_PROXY=true"
+        unused = f"HTTPS_PROXY is set, and the service uses no proxy without {trust}"
+        return f"{fix}; {unused}" if self._look.proxied else fix
 
     async def _clock(self) -> Finding:
         url = self._deployment.base_url
@@ -146,6 +162,9 @@ class DeploymentDoctor:
         except NoAnswer as failure:
             text = "no answer in time" if failure.timed_out else "what answers speaks no HTTP"
             fix = f"check that {self._place('base_url')} leads to the provider"
+            if url.startswith("https:") and not failure.timed_out:
+                # With TLS 1.3 a missing certificate looks like this.
+                fix += ", and CLOAKROOM_PROVIDER_CLIENT_CERT_FILE if it asks for a client certificate"
             return self._fail("clock", text, fix)
         ours = (before + self._look.clock()) / 2
         asked = f"GET {urlsplit(url).path or '/'} without a key"
@@ -167,5 +186,8 @@ class DeploymentDoctor:
 
 
 def _times(host: str, found: Reached) -> str:
+    if found.proxy is not None and found.tunnel is not None:
+        way = f"{host}: proxy {found.proxy} {found.tunnel * 1000:.0f} ms"
+        return f"{way}, TLS {found.tls * 1000:.0f} ms" if found.tls is not None else way
     tls = f", TLS {found.tls * 1000:.0f} ms" if found.tls is not None else ""
     return f"{host}: name {found.name * 1000:.0f} ms, TCP {found.connect * 1000:.0f} ms{tls}"

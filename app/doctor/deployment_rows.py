@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from app.doctor.finding import Finding, Status
 from app.models import Deployment
+from app.providers.registry import PROVIDERS
 
 WARN_SKEW_SECONDS: Final = 5.0
 FAIL_SKEW_SECONDS: Final = 60.0
@@ -62,7 +63,7 @@ def _doubt(deployment: Deployment, key: str) -> tuple[Status, str] | None:
         return "fail", "the api_key is an ephemeral key, which cannot mint"
     if key.startswith("eyJ"):
         return "fail", "the api_key is a token, which ends within the hour"
-    if deployment.provider != "openai" and key.startswith("sk-"):
+    if PROVIDERS[deployment.provider].traits.is_azure and key.startswith("sk-"):
         return "fail", "the api_key has the form of OpenAI's, and this is an Azure resource"
     if urlsplit(deployment.base_url).hostname == _OPENAI_HOST and not key.startswith("sk-"):
         return "warn", "the api_key does not begin with sk-, as OpenAI's do"

@@ -11,7 +11,7 @@ from app.broker.session_policy import under_policy
 from app.errors import CloakroomError, UpstreamError
 from app.handles.lifetimes import Life
 from app.models import MIN_KEY_SECONDS, Clocks, Deployment, Family, MintRequest, ModelPolicy
-from app.outbound.client import UpstreamClient
+from app.outbound.upstream import Upstream
 from app.providers.registry import PROVIDERS
 from app.providers.sessions import with_models
 from app.telemetry.timings import Timings
@@ -44,7 +44,7 @@ class MintTrials:
 
     def __init__(
         self,
-        upstream: UpstreamClient,
+        upstream: Upstream,
         *,
         deadline: float,
         clock: Callable[[], float],

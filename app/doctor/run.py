@@ -13,15 +13,16 @@ from app.doctor.finding import Finding, Report
 from app.doctor.guard import guarded
 from app.doctor.places import Origin, place_of
 from app.doctor.plan import aliases_of, leads_to, trials_for, unknown_model_findings
-from app.doctor.settings_rows import settings_findings
+from app.doctor.settings_rows import egress_finding, settings_findings
 from app.doctor.shared_secrets import shared_secret_findings
 from app.doctor.source import read_source
 from app.doctor.store_checks import StoreDoctor
 from app.models import Deployment
 from app.outbound.client import UpstreamClient
+from app.outbound.egress import Egress
 from app.settings import Settings
 from app.store.embedded.engine import find_engine
-from app.wiring import WiringError, build_deployments
+from app.wiring import WiringError, build_deployments, build_egress
 
 _PROXIES: Final = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 # An area asks at most this many questions one after the other, each with the deadline of a check.
@@ -75,22 +76,43 @@ async def examine(
     has_engine = settings.redis_url is None and find_engine(environ) is not None
     written = [*settings_findings(settings, has_engine=has_engine), *shared_secret_findings(settings)]
     unknown = unknown_model_findings(settings, options.model)
-    upstream = UpstreamClient(connect_timeout=settings.connect_timeout_seconds)
+    egress, way_out = _egress(settings)
+    upstream = UpstreamClient(connect_timeout=settings.connect_timeout_seconds, egress=egress)
+    # Without a way out no deployment can be asked; the store still can.
+    asked = _store(settings, options, clock)
     try:
         look = Look(
             upstream=upstream,
             seconds=options.seconds,
             mint=options.mint,
             production=settings.production,
-            proxied=any(environ.get(name) for name in _PROXIES),
+            proxied=way_out.status == "ok" and not egress.proxies and _names_proxy(environ),
             clock=clock,
+            egress=egress,
         )
-        areas = [*_store(settings, options, clock), *_deployments(settings, look, options, source.origin)]
-        found = await _all(areas, tell)
+        if way_out.status == "ok":
+            asked += _deployments(settings, look, options, source.origin)
+        found = await _all(asked, tell)
     finally:
         await upstream.close()
-    findings = sorted([*source.findings, *written, *unknown, *found], key=lambda one: _ORDER.index(one.area))
+    rows = [*source.findings, *written, way_out, *unknown, *found]
+    findings = sorted(rows, key=lambda row: _ORDER.index(row.area))
     return Report(findings, time.monotonic() - started)
+
+
+def _egress(settings: Settings) -> tuple[Egress, Finding]:
+    """The way out, and its row; where it cannot be built, the row says why."""
+    try:
+        egress = build_egress(settings)
+    except WiringError as error:
+        name, _, detail = str(error).partition(": ")
+        fix = f"correct {name}, and run this again for the deployments"
+        return Egress(), Finding("settings", "egress", "fail", detail, fix)
+    return egress, egress_finding(egress)
+
+
+def _names_proxy(environ: Mapping[str, str]) -> bool:
+    return any(environ.get(name) for name in _PROXIES)
 
 
 async def _all(areas: Sequence[_Area], tell: Callable[[Sequence[str]], None]) -> list[Finding]:
@@ -139,7 +161,7 @@ def _one(
         return place_of(origin, name, settings.deployments[name].provider, field)
 
     async def checks() -> list[Finding]:
-        deployment = _build(settings, name, look.clock)
+        deployment = _build(settings, name, look)
         if isinstance(deployment, str):
             fix = f"correct {place('entra') if '.entra' in deployment else place('base_url')}"
             return [Finding("deployment", "target", "fail", deployment, fix, name)]
@@ -161,10 +183,10 @@ def _one(
     return run
 
 
-def _build(settings: Settings, name: str, clock: Callable[[], float]) -> Deployment | str:
-    """One deployment as the service would build it, or why it could not: the others are still looked at."""
+def _build(settings: Settings, name: str, look: Look) -> Deployment | str:
+    """One deployment as the service builds it, or why it cannot; the others are still looked at."""
     alone = settings.model_copy(update={"deployments": {name: settings.deployments[name]}})
     try:
-        return build_deployments(alone, clock=clock)[name]
+        return build_deployments(alone, clock=look.clock, egress=look.egress)[name]
     except WiringError as error:
         return str(error)

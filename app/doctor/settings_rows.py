@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from app.broker.catalog import ANY_MODEL
 from app.doctor.finding import Finding, Status
 from app.handles.keyring import parse_sealing_ring, parse_signing_ring
+from app.outbound.egress import Egress
 from app.settings import Settings
 from app.settings.aliases import choices
 from app.settings.secrets import MAKE_KEYS, parse_key_pairs
@@ -32,6 +33,19 @@ def settings_findings(settings: Settings, *, has_engine: bool) -> Iterator[Findi
         yield Finding("settings", "demo page", "warn", text, "leave CLOAKROOM_DEMO out")
     if settings.redis_url is None:
         yield _no_store(has_engine=has_engine)
+
+
+def egress_finding(egress: Egress) -> Finding:
+    """How requests leave, and whom they trust; a proxy without its credentials."""
+    shown = {f"{proxy}": None for proxy in egress.proxies.values()}
+    way = f"through the proxy {' or '.join(shown)} ({egress.source})" if shown else "directly"
+    parts = [f"{way}, except to NO_PROXY's hosts" if shown and egress.no_proxy else way]
+    files = egress.certificates
+    if files.ca_file is not None:
+        parts.append(f"trusts {files.ca_file} besides the system's CAs")
+    if files.client_cert_file is not None:
+        parts.append(f"shows the certificate in {files.client_cert_file}")
+    return Finding("settings", "egress", "ok", "; ".join(parts))
 
 
 def _rings(settings: Settings) -> Iterator[Finding]:

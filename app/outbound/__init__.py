@@ -1,4 +1,5 @@
 """HTTP to providers: connections, deadlines, retries, and the bearer tokens that requests carry.
 
-Nothing here knows a provider's fields or paths; those belong in ``app.providers``.
+The way out is here too: proxies, trusted CAs, client certificates. A provider's fields and paths belong in
+``app.providers``, and whether to try again after a relay in ``app.broker``.
 """

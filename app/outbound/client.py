@@ -1,10 +1,7 @@
-"""The only outbound HTTP client, and what its failures prove.
+"""Our own HTTP client, an ``Upstream``: it sends each request once, over a kept connection or a new one.
 
-A relay must never be sent twice once it may have arrived, so this client tells two failures apart:
-``NotConnected`` (nothing was written to any connection, the provider certainly saw nothing) and ``NoAnswer``
-(bytes may have left). It sends nothing twice by itself, not even where a kept connection turns out to have
-ended. It follows no redirect, keeps no cookie, which would tie callers together, and trusts no proxy
-variable of the environment.
+It sends nothing twice, not even where a kept connection turns out to have ended. It reads no variable of the
+environment; a proxy comes from the settings (``app.outbound.egress``).
 """
 
 from __future__ import annotations
@@ -15,62 +12,51 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from app.outbound.dialer import Dialer
-from app.outbound.http1 import Connection, Lost
-from app.outbound.http1_request import Origin, Unsendable, target_of, written
+import structlog
+
+from app.outbound.connection import Connection, Lost
+from app.outbound.dialer import Dialer, DialFailed
+from app.outbound.egress import Egress
+from app.outbound.http1 import Origin, Unsendable, target_of, written
 from app.outbound.pool import CONNECTIONS, KEEPALIVE_SECONDS, Pool
+from app.outbound.upstream import NoAnswer, NotConnected
 from app.providers.base import UpstreamRequest, UpstreamResponse
 from app.telemetry.timings import Timings, Try, TryOutcome
+
+log = structlog.get_logger("cloakroom.outbound")
 
 _CONNECT_SHARE: Final = 0.9
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
-class NotConnected(Exception):
-    """Nothing was sent: no connection was made, or what was to be sent is no request."""
-
-
-class NoAnswer(Exception):
-    """The request may have arrived, but no usable answer came back. ``timed_out``: none in time."""
-
-    def __init__(self, *, timed_out: bool) -> None:
-        super().__init__("timed out" if timed_out else "connection lost or answer malformed")
-        self.timed_out = timed_out
-
-
 class UpstreamClient:
-    """Sends one request, once. Retrying is the use case's decision. Make it inside the running loop.
+    """Make it inside the running loop.
 
     Args:
-        connect_timeout: seconds for a free place in the pool, name resolution, TCP and TLS together.
-        connections: at a time; whoever comes beyond waits.
-        keepalive: seconds that an idle connection is kept for.
+        connect_timeout: seconds for a free place in the pool, name resolution, TCP, a proxy and TLS together.
+        egress: the way out; directly where it is left out.
+        connections: at a time; further requests wait.
+        keepalive: seconds for which an idle connection is kept.
     """
 
     def __init__(
         self,
         *,
         connect_timeout: float,
+        egress: Egress | None = None,
         connections: int = CONNECTIONS,
         keepalive: float = KEEPALIVE_SECONDS,
     ) -> None:
         self._connect_timeout = connect_timeout
         self._loop = asyncio.get_running_loop()
-        self._pool = Pool(Dialer(), limit=connections, keepalive=keepalive)
+        self._pool = Pool(Dialer(egress or Egress()), limit=connections, keepalive=keepalive)
 
     async def close(self) -> None:
         """End every connection; requests under way fail."""
         await self._pool.close()
 
     async def post(self, request: UpstreamRequest, *, timeout: float, timings: Timings) -> UpstreamResponse:
-        """Send the request and read the whole answer within ``timeout`` seconds.
-
-        ``timings`` gets the try, and its trace, if it has one, goes along to the provider.
-
-        Raises:
-            NotConnected: nothing was sent.
-            NoAnswer: it was sent, and then no whole, well-formed answer of a sane size came in time.
-        """
+        """As ``Upstream.post``."""
         trace, started = timings.trace, time.perf_counter()
         span = trace.ask(timings.deployment) if trace is not None else None
         outcome: TryOutcome = "cut_off"
@@ -95,7 +81,7 @@ class UpstreamClient:
                 span.end(outcome, status)
 
     async def get(self, url: str, *, timeout: float) -> UpstreamResponse:
-        """Ask without a credential and without a body, which does nothing anywhere; for ``cloakroom doctor``.
+        """Ask without a credential and without a body, which changes nothing; for ``cloakroom doctor``.
 
         Raises:
             NotConnected, NoAnswer: as ``post``.
@@ -126,9 +112,12 @@ class UpstreamClient:
             raise NoAnswer(timed_out=False) from error
 
     async def _open(self, origin: Origin, *, timeout: float) -> Connection:
-        # Less than the whole time: what is left must do for the answer, or nothing would be sent in vain.
+        # Less than the whole time: the rest must be enough for the answer, or the request would be in vain.
         try:
             async with asyncio.timeout(min(self._connect_timeout, timeout * _CONNECT_SHARE)):
                 return await self._pool.open(origin)
         except (OSError, TimeoutError) as error:
+            if isinstance(error, DialFailed) and error.stage in ("proxy", "credentials"):
+                # All deployments fail at once then, and the provider is not to blame.
+                log.warning("proxy_failed", reason=str(error))
             raise NotConnected from error

@@ -1,30 +1,33 @@
 """Microsoft Entra ID: one access token, through ``azure-identity`` (an extra), and what its refusals mean.
 
-Every fetch makes a credential of its own and closes it. The library's own cache would hide a failed refresh
-for as long as the old token lasts, and an hour's pause between two fetches is no use for a connection.
-The authority is the library's: ``AZURE_AUTHORITY_HOST``, or login.microsoftonline.com.
+Each fetch makes a new credential and closes it: the library's cache would hide a failed refresh for as long
+as the old token lasts. The library decides the authority: ``AZURE_AUTHORITY_HOST``, or
+login.microsoftonline.com.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import logging
+import os
 import re
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
 from app.models import Secret
+from app.outbound.egress import Egress, Proxy
+from app.outbound.http1 import target_of
 from app.outbound.tokens import Fetch, FreshToken, TokenFault
 
 # Contracts, section 2: what Azure OpenAI accepts tokens for.
 SCOPE: Final = "https://cognitiveservices.azure.com/.default"
-# One fetch, with the library's own retries: IMDS and the Azure CLI take their seconds.
+# Seconds for one fetch with the library's own retries: IMDS and the Azure CLI are slow.
 FETCH_SECONDS: Final = 30.0
-# Without a refresh time of its own, a token is renewed this long before its end, or at half of a short life.
+# A token without a refresh time is renewed this many seconds before its end, or at half of a short life.
 _AHEAD_SECONDS: Final = 300.0
-_AADSTS = re.compile(r"\bAADSTS[0-9]{4,8}\b")
+_AADSTS: Final = re.compile(r"\bAADSTS[0-9]{4,8}\b")
 # Source: Microsoft's page "Microsoft Entra authentication and authorization error codes".
 _MEANINGS: Final[Mapping[str, str]] = {
     "AADSTS7000215": "the client secret is wrong, set {place}.client_secret to its value, not its id",
@@ -65,7 +68,7 @@ def entra_installed() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class EntraIdentity:
-    """Who signs in. ``place`` is the setting's name, for messages."""
+    """The identity that signs in. ``place`` is the setting's name, for messages."""
 
     place: str
     kind: Literal["default", "client_secret", "workload_identity", "azure_cli"]
@@ -84,12 +87,14 @@ class _Credential(Protocol):
     async def get_token_info(self, *scopes: str) -> _TokenInfo: ...
 
 
-def entra_fetch(identity: EntraIdentity, *, clock: Callable[[], float], trusted: str | None = None) -> Fetch:
-    """Return what asks for one token.
+def entra_fetch(
+    identity: EntraIdentity, *, clock: Callable[[], float], egress: Egress | None = None
+) -> Fetch:
+    """Return a function that asks for one token.
 
     Args:
         clock: returns epoch seconds.
-        trusted: a file of CA certificates for the authority; None for the system's.
+        egress: the way out, as for providers; directly where it is left out.
 
     Raises:
         MissingExtra: at once, when ``azure-identity`` is not installed.
@@ -98,32 +103,29 @@ def entra_fetch(identity: EntraIdentity, *, clock: Callable[[], float], trusted:
         import azure.identity.aio
     except ImportError:
         raise MissingExtra from None
-    # It warns of each failure in its own words; the keeper logs the same in ours.
+    # The library logs each failure, and so does the keeper.
     logging.getLogger("azure").setLevel(logging.ERROR)
 
     async def fetch() -> FreshToken:
         try:
-            async with _credential(azure.identity.aio, identity, trusted) as credential:
+            async with (
+                _way_out(egress or Egress()) as options,
+                _credential(azure.identity.aio, identity, options) as credential,
+            ):
                 info = await credential.get_token_info(SCOPE)
         except Exception as error:
-            # The library raises what its transports, files and subprocesses raise: any of it means no token.
-            raise TokenFault(_meaning(identity, error)) from None
+            # The library lets errors of its transports, files and subprocesses through; each means no token.
+            raise TokenFault(_meaning(identity, error, _proxy(egress or Egress()))) from None
         return _fresh(info, now=clock())
 
     return fetch
 
 
 def _credential(
-    library: Any, identity: EntraIdentity, trusted: str | None
+    library: Any, identity: EntraIdentity, options: Mapping[str, Any]
 ) -> AbstractAsyncContextManager[_Credential]:
     names = {"tenant_id": identity.tenant_id, "client_id": identity.client_id}
     known: dict[str, Any] = {name: value for name, value in names.items() if value is not None}
-    # As our own session: no proxy of the environment. And it is the keeper who tries again.
-    options: dict[str, Any] = {
-        "use_env_settings": False,
-        "connection_verify": trusted or True,
-        "retry_total": 1,
-    }
     made: AbstractAsyncContextManager[_Credential]
     match identity.kind:
         case "client_secret":
@@ -132,15 +134,46 @@ def _credential(
         case "workload_identity":
             made = library.WorkloadIdentityCredential(**known, **options)
         case "azure_cli":
+            # A program of Microsoft's: it reads HTTPS_PROXY itself.
             known.pop("client_id", None)
             made = library.AzureCliCredential(**known)
         case "default":
-            # An absent name must stay absent: None would override the library's own environment names.
+            # A name that is None would override the library's environment variables.
             chain = {"client_id": "managed_identity_client_id", "tenant_id": "workload_identity_tenant_id"}
             made = library.DefaultAzureCredential(
                 **{chain[name]: value for name, value in known.items()}, **options
             )
     return made
+
+
+def _proxy(egress: Egress) -> Proxy | None:
+    """The proxy on the way to the authority."""
+    authority = os.environ.get("AZURE_AUTHORITY_HOST") or "login.microsoftonline.com"
+    return egress.proxy_for(target_of(authority if "://" in authority else f"https://{authority}").origin)
+
+
+@asynccontextmanager
+async def _way_out(egress: Egress) -> AsyncIterator[dict[str, Any]]:
+    """The library's options for our proxy and our CA; it must not read the environment's proxies itself."""
+    import aiohttp
+    from azure.core.pipeline.transport import AioHttpTransport
+
+    options: dict[str, Any] = {"use_env_settings": False, "retry_total": 1}
+    proxy = _proxy(egress)
+    if proxy is not None:
+        # Only https: a managed identity is asked at an address of the machine, by http.
+        options["proxies"] = {"https": proxy.url.reveal()}
+    if egress.certificates.ca_file is None:
+        yield options
+        return
+    # The library's own option for a CA file would trust this file alone.
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=egress.certificates.trust()),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        trust_env=False,
+    ) as session:
+        yield {**options, "transport": AioHttpTransport(session=session, session_owner=False)}
 
 
 def _fresh(info: _TokenInfo, *, now: float) -> FreshToken:
@@ -150,8 +183,8 @@ def _fresh(info: _TokenInfo, *, now: float) -> FreshToken:
     return FreshToken(Secret(info.token), expires_at=expires_at, refresh_at=refresh_at)
 
 
-def _meaning(identity: EntraIdentity, error: Exception) -> str:
-    """One clause without anything of the error's own text but its code: the text can quote what was sent."""
+def _meaning(identity: EntraIdentity, error: Exception, proxy: Proxy | None) -> str:
+    """One clause that takes nothing of the error's text but its code: the text can quote what was sent."""
     from azure.core.exceptions import AzureError, ClientAuthenticationError
 
     found = _AADSTS.search(str(error))
@@ -159,5 +192,6 @@ def _meaning(identity: EntraIdentity, error: Exception) -> str:
         meaning = _MEANINGS.get(found[0], "Entra refused to sign in, check {place}")
         return f"{meaning.format(place=identity.place)} ({found[0]})"
     if isinstance(error, AzureError) and not isinstance(error, ClientAuthenticationError):
-        return f"Entra cannot be reached or failed ({type(error).__name__}), check AZURE_AUTHORITY_HOST"
+        way = f" through the proxy {proxy}" if proxy is not None else ""
+        return f"Entra cannot be reached{way} or failed ({type(error).__name__}), check AZURE_AUTHORITY_HOST"
     return f"{_UNAVAILABLE[identity.kind].format(place=identity.place)} ({type(error).__name__})"

@@ -6,25 +6,24 @@ import asyncio
 from collections import deque
 from typing import Final
 
-from app.outbound.deadlines import Deadlines
+from app.outbound.connection import Connection, Deadlines
 from app.outbound.dialer import Dialer
-from app.outbound.http1 import Connection
-from app.outbound.http1_request import Origin
+from app.outbound.http1 import Origin
 
-# Shorter than the idle timeout of the usual front ends (60 s and more), so that a kept connection is
-# seldom one that the provider is just closing.
+# Shorter than the idle timeout of the usual front ends (60 s and more), so that the provider seldom closes a
+# connection that we are about to use.
 KEEPALIVE_SECONDS: Final = 20.0
 CONNECTIONS: Final = 1024
 
 
 class Pool:
-    """The connection that was used last is taken first, so that those beyond need grow old and end.
+    """Keeps idle connections. The one used last is taken first, so that superfluous ones grow old and end.
 
     Make it inside the running loop.
 
     Args:
-        limit: connections at a time, those being made included.
-        keepalive: seconds that an idle one is kept for.
+        limit: connections at a time, including those being made.
+        keepalive: seconds for which an idle connection is kept.
     """
 
     def __init__(
@@ -36,7 +35,7 @@ class Pool:
         self._keepalive = keepalive
         self._loop = asyncio.get_running_loop()
         self._open: set[Connection] = set()
-        # Of each origin, the one that became idle first stands first.
+        # For each origin, the one that became idle first stands first.
         self._idle: dict[Origin, list[Connection]] = {}
         self._dialling = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -45,14 +44,14 @@ class Pool:
         self._emptied = asyncio.Event()
 
     def take(self, origin: Origin) -> Connection | None:
-        """An idle connection that still stands, if there is one."""
+        """An idle connection that is still open, if there is one."""
         idle = self._idle.get(origin)
         if not idle:
             return None
         oldest = self._loop.time() - self._keepalive
         while idle:
             connection = idle.pop()
-            # A process that stood still finds its connections old before it has swept them.
+            # A process that was suspended finds old connections before it has swept them.
             if connection.usable and connection.idle_since >= oldest:
                 return connection
             self._end(connection)
@@ -89,7 +88,7 @@ class Pool:
         return connection
 
     async def close(self) -> None:
-        """End every connection, at once, and everybody's wait for one."""
+        """End every connection at once, and every wait for one."""
         self._closing.set()
         if self._sweeper is not None:
             self._sweeper.cancel()
@@ -120,7 +119,7 @@ class Pool:
         self._forget(connection)
 
     def _end(self, connection: Connection) -> None:
-        """End one that is in no list of idle ones any more; its place is free from now on."""
+        """End a connection that is in no list of idle ones; its place becomes free."""
         connection.abort()
         self._forget(connection)
 
@@ -152,7 +151,7 @@ class Pool:
             self._sweeper = self._loop.call_at(first + self._keepalive, self._sweep)
 
     async def _turn(self, *, first: bool) -> None:
-        """Wait until a place may be free; whoever was overtaken waits at the head of the line."""
+        """Wait until a place may be free. A caller that was overtaken goes to the head of the line."""
         turn: asyncio.Future[None] = self._loop.create_future()
         if first:
             self._waiting.append(turn)
@@ -162,7 +161,7 @@ class Pool:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                # It was this one's turn: the next one's, then.
+                # This caller's turn goes to the next one.
                 self._wake()
             elif turn in self._waiting:
                 self._waiting.remove(turn)

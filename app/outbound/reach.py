@@ -1,117 +1,100 @@
-"""How far a URL's host can be reached: name, TCP, TLS, each timed, each with its own reason for failing.
-
-For ``cloakroom doctor``. Nothing of HTTP is sent, so it does nothing at the host.
-"""
+"""Tries how far a provider's host can be reached, for ``cloakroom doctor``. The host gets no request."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import socket
-import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal, TypeVar
-from urllib.parse import urlsplit
+from typing import Final
 
-T = TypeVar("T")
-Stage = Literal["name", "connect", "tls"]
-
-# As many addresses of one name are tried at once; a host with more is balanced by its name anyway.
-_MOST_ADDRESSES: Final = 6
-_PORTS: Final = {"https": 443, "http": 80}
+from app.outbound.dialer import Dialer, DialFailed, Stage
+from app.outbound.egress import Egress
+from app.outbound.http1 import target_of
 
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """The address that answered, and what each stage took, in seconds; ``tls`` is None for http."""
+    """The address that answered, and the seconds of each stage.
+
+    Through a proxy, ``proxy`` is its host and port, ``address`` its address, and ``tunnel`` the seconds to
+    reach it and open a tunnel; ``name`` and ``connect`` are then 0. ``tls`` is None for http.
+    """
 
     address: str
     name: float
     connect: float
     tls: float | None
+    proxy: str | None = None
+    tunnel: float | None = None
 
 
 class Unreachable(Exception):
-    """``stage`` is the first that failed. The message is one clause and holds no address."""
+    """``stage`` is the one that failed. The message is one clause and holds no address but a proxy's."""
 
     def __init__(self, stage: Stage, reason: str) -> None:
         super().__init__(reason)
         self.stage: Final = stage
 
 
-async def reach(url: str, *, seconds: float, now: Callable[[], float] = time.perf_counter) -> Reached:
-    """Connect as the service would, and hang up.
+class _Visit(asyncio.Protocol):
+    """A connection that says nothing."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+
+async def reach(
+    url: str,
+    *,
+    seconds: float,
+    egress: Egress | None = None,
+    now: Callable[[], float] = time.perf_counter,
+) -> Reached:
+    """Connect as the service does, and hang up.
 
     Args:
         url: http or https.
         seconds: deadline of each stage.
+        egress: the way out; directly where it is left out.
         now: returns seconds.
 
     Raises:
         Unreachable: says at which stage.
     """
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
-    started = now()
-    addresses = await _stage("name", seconds, _addresses(host, port))
-    named = now()
-    address, writer = await _stage("connect", seconds, _first_to_answer(addresses, port))
-    connected = now()
+    egress, loop = egress or Egress(), asyncio.get_running_loop()
+    origin = target_of(url).origin
+    proxy = egress.proxy_for(origin)
+    begun: dict[Stage, float] = {}
+    dialer = Dialer(egress)
     try:
-        if parts.scheme == "http":
-            return Reached(address, named - started, connected - named, None)
-        await _stage("tls", seconds, writer.start_tls(ssl.create_default_context(), server_hostname=host))
-        return Reached(address, named - started, connected - named, now() - connected)
-    finally:
-        writer.transport.abort()
+        async with asyncio.timeout(seconds) as deadline:
 
+            def entering(stage: Stage) -> None:
+                begun[stage] = now()
+                deadline.reschedule(loop.time() + seconds)
 
-async def _stage(stage: Stage, seconds: float, step: Awaitable[T]) -> T:
-    try:
-        async with asyncio.timeout(seconds):
-            return await step
+            visit = await dialer.dial(origin, _Visit, entering=entering)
     except TimeoutError:
-        raise Unreachable(stage, f"no answer within {seconds:.1f} s") from None
-    except (OSError, EOFError, UnicodeError) as error:
-        raise Unreachable(stage, _reason(stage, error)) from None
-
-
-async def _addresses(host: str, port: int) -> list[str]:
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))[:_MOST_ADDRESSES]
-
-
-async def _first_to_answer(addresses: list[str], port: int) -> tuple[str, asyncio.StreamWriter]:
-    """All at once, so that one address whose packets are dropped does not hide another that works."""
-    tries = {asyncio.create_task(asyncio.open_connection(address, port)): address for address in addresses}
-    waiting = set(tries)
-    failure: OSError | None = None
-    try:
-        while waiting:
-            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                error = task.exception()
-                if error is None:
-                    _, writer = task.result()
-                    return tries.pop(task), writer
-                failure = error if isinstance(error, OSError) else failure
-        raise failure or OSError("no address")
+        stage, silent = list(begun)[-1], f"no answer within {seconds:.1f} s"
+        raise Unreachable(stage, f"the proxy {proxy}: {silent}" if stage == "proxy" else silent) from None
+    except DialFailed as failure:
+        raise Unreachable(failure.stage, str(failure)) from None
     finally:
-        for task in tries:
-            task.cancel()
-            with contextlib.suppress(OSError, asyncio.CancelledError):
-                (await task)[1].transport.abort()
+        await dialer.close()
+    address = visit.transport.get_extra_info("peername")[0]
+    visit.transport.abort()  # type: ignore[attr-defined]
+    return _times(str(address), begun, now(), str(proxy) if proxy is not None else None)
 
 
-def _reason(stage: Stage, error: Exception) -> str:
-    if stage == "name":
-        return "the name is not known here"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted: {error.verify_message or 'unknown reason'}"
-    if stage == "tls":
-        return "what listens there does not speak TLS"
-    if isinstance(error, ConnectionRefusedError):
-        return "nothing listens on that port"
-    return f"no route, or a firewall says no ({type(error).__name__})"
+def _times(address: str, begun: dict[Stage, float], ended: float, proxy: str | None) -> Reached:
+    ends = [*list(begun.values())[1:], ended]
+    took = {stage: end - start for (stage, start), end in zip(begun.items(), ends, strict=True)}
+    return Reached(
+        address,
+        took.get("name", 0.0),
+        took.get("connect", 0.0),
+        took.get("tls"),
+        proxy=proxy,
+        tunnel=took.get("proxy"),
+    )

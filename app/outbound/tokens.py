@@ -1,7 +1,7 @@
 """Keeps an access token fresh in the background, so that a request finds one and never waits for one.
 
-One task a deployment fetches, sleeps until the token's refresh time, and fetches again: two refreshes never
-overlap, and no request starts one. While a refresh fails, the old token serves for as long as it is valid.
+One task for each deployment fetches, sleeps until the token's refresh time, and fetches again, so two
+refreshes never overlap. While a refresh fails, the old token serves for as long as it is valid.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from app.models import Secret
 
 log = structlog.get_logger("cloakroom.tokens")
 
-# A token that ends while the request travels would be refused: the last seconds are not used.
+# A token that ends while the request travels would be refused, so its last seconds are not used.
 _MARGIN_SECONDS: Final = 5.0
-# Never asked more often than this, whatever a token's times say.
+# The least time between two fetches, whatever a token's times say.
 _LEAST_SECONDS: Final = 1.0
 _FIRST_RETRY_SECONDS: Final = 1.0
 _LONGEST_RETRY_SECONDS: Final = 30.0
 # Long sleeps go in pieces, so that a machine that was suspended, or whose clock was set, notices in time.
 _LONGEST_SLEEP_SECONDS: Final = 60.0
-# Replicas that started together do not all ask in the same second for ever.
+# Replicas that started together should not all ask in the same second.
 _SPREAD: Final = 0.1
 
 
@@ -48,12 +48,12 @@ Fetch = Callable[[], Awaitable[FreshToken]]
 
 
 class TokenKeeper:
-    """The access token of one deployment.
+    """Keeps the access token of one deployment.
 
     Args:
-        deployment: whose credential it is, for messages and the log.
-        fetch: asks for a new token once; raises ``TokenFault``.
-        fetch_seconds: one fetch may take this long.
+        deployment: its name, for messages and the log.
+        fetch: asks once for a new token; raises ``TokenFault``.
+        fetch_seconds: how long one fetch may take.
         clock: returns epoch seconds.
     """
 
@@ -73,7 +73,7 @@ class TokenKeeper:
         """The token to send now.
 
         Raises:
-            UpstreamError: there is none that is valid; says why, as far as it is known.
+            UpstreamError: no valid token is there; says why, as far as it is known.
         """
         token = self._token
         if token is not None and self._clock() < token.expires_at - _MARGIN_SECONDS:
@@ -87,9 +87,9 @@ class TokenKeeper:
         return (self._token.value,) if self._token is not None else ()
 
     async def start(self, *, wait: float) -> None:
-        """Begin, and give the first fetch ``wait`` seconds, so that the first caller finds a token.
+        """Begin, and wait up to ``wait`` seconds for the first fetch, so that the first caller finds a token.
 
-        A service whose token does not come starts all the same: its other deployments work.
+        If no token comes, the service starts all the same: its other deployments work.
         """
         self._task = asyncio.create_task(self._keep())
         try:
@@ -111,7 +111,7 @@ class TokenKeeper:
                 async with asyncio.timeout(self._fetch_seconds):
                     self._token = token = await self._fetch()
             except Exception as fault:
-                # Whatever it is: a keeper that died would let the token end unnoticed.
+                # Any error: if the keeper died, the token would end unnoticed.
                 failures += 1
                 self._note(self._told(fault))
                 pause = min(_FIRST_RETRY_SECONDS * 2 ** (failures - 1), _LONGEST_RETRY_SECONDS)
@@ -124,7 +124,7 @@ class TokenKeeper:
             await self._sleep_until(self._clock() + pause * random.uniform(1 - _SPREAD, 1))  # noqa: S311 - no secret
 
     def _told(self, fault: Exception) -> str:
-        """A clause without the text of an error that is not ours, which could quote a secret."""
+        """A clause; another library's message is left out, since it could quote a secret."""
         if isinstance(fault, TokenFault):
             return str(fault)
         if isinstance(fault, TimeoutError):

@@ -1,8 +1,8 @@
 """What a provider's refusal most likely means, and which of our settings to change. Pure; one table.
 
-The providers' own sentences are true and seldom help: Azure says "Resource not found" to a wrong endpoint,
-and a 500 with a path to an old api-version. Sources: contracts, sections 1 to 3, and reports of users.
-The first rule that fits speaks; it reads the provider's message and repeats nothing of it.
+The providers' own messages are true and seldom help: for a wrong endpoint Azure says "Resource not found",
+and for an old api-version it sends a 500 with a path. Sources: contracts, sections 1 to 3, and reports of
+users. The first rule that fits is used. It reads the provider's message and repeats nothing of it.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from app.models import Deployment, ProviderName
+from app.models import Deployment
 
 # ``relay`` presents an offer with the ephemeral key, ``call`` with the deployment's standard key.
 Operation = Literal["mint", "relay", "call", "hangup"]
 
+# Also every other provider that speaks OpenAI's contract: all but Azure's.
 _OPENAI: Final = frozenset({"openai"})
 _GA: Final = frozenset({"azure"})
 _PREVIEW: Final = frozenset({"azure-preview"})
@@ -183,7 +184,7 @@ RULES: Final = (
     ),
 )
 
-# The names that alone are enough for a start with one provider, by the setting that each stands for.
+# The variables that are enough for a start with one provider, by the setting that each stands for.
 _USUAL_NAMES: Final = {
     ("azure", "api_key"): "AZURE_OPENAI_API_KEY",
     ("azure", "base_url"): "AZURE_OPENAI_ENDPOINT",
@@ -196,9 +197,9 @@ _USUAL_NAMES: Final = {
 def explain(
     deployment: Deployment, operation: Operation, *, status: int, code: str | None, message: str
 ) -> str | None:
-    """Return one sentence on what is most likely wrong and what to change; None where nobody knows.
+    """Return one sentence on what is most likely wrong and what to change; None where that is not known.
 
-    ``message`` is the provider's own, as it came: it is matched, and never repeated.
+    ``message`` is the provider's. It is matched against the rules and never repeated.
     """
     rule = rule_for(deployment, operation, status=status, code=code, message=message)
     if rule is None:
@@ -216,9 +217,10 @@ def rule_for(
 ) -> Rule | None:
     """The first rule that fits."""
     credential = _credential(deployment, operation)
+    provider = deployment.provider if deployment.provider in _AZURE else "openai"
     for rule in RULES:
         fits = (
-            deployment.provider in rule.providers
+            provider in rule.providers
             and (not rule.statuses or status in rule.statuses)
             and (not rule.codes or code in rule.codes)
             and rule.operation in (None, operation)
@@ -236,7 +238,7 @@ def _credential(deployment: Deployment, operation: Operation) -> Literal["key", 
     return "key" if deployment.api_key is not None else "token"
 
 
-def setting_name(deployment: str, provider: ProviderName, field: str) -> str:
+def setting_name(deployment: str, provider: str, field: str) -> str:
     """The setting's name, and the variable that stands for it in a start with one provider."""
     usual = _USUAL_NAMES.get((deployment, field)) if deployment == provider else None
     place = f"deployments.{deployment}.{field}"

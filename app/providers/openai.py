@@ -1,32 +1,44 @@
-"""OpenAI, generally available, and every API that keeps its paths (contracts, sections 1 and 5)."""
+"""OpenAI, generally available, and every API that speaks its contract (contracts, sections 1 and 5).
+
+An API with the same contract under other URLs is a subclass that overrides ``base_url`` and the three
+``..._url``.
+
+A call can also be created with the deployment's standard key: the way round for sideband connections that
+answer 404 to calls of an ephemeral key (contracts, section 1). The standard key brings no session, so the
+session that was minted is sent along as a part of a form.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
 
 from app.errors import InvalidRequest
-from app.models import Answer, Deployment, EphemeralKey, Family, MintRequest, Offer, Secret
+from app.models import Answer, Deployment, EphemeralKey, Family, MintRequest, Offer, Secret, StandardCall
+from app.providers.answers import read_ephemeral_key, read_hangup, read_sdp_answer
 from app.providers.base import (
     JSON_TYPE,
     SDP_TYPE,
+    Traits,
     UpstreamRequest,
     UpstreamResponse,
     http_url,
-    read_ephemeral_key,
-    read_sdp_answer,
     standard_key_header,
 )
-from app.providers.hangup import read_hangup
 from app.providers.sessions import with_models
 
 DEFAULT_BASE_URL: Final = "https://api.openai.com/v1"
+# The sessions that a form serves. Whether a translation's path takes one is not verified.
+_FAMILIES: Final = frozenset({Family.REALTIME, Family.TRANSCRIPTION})
 
 
 class OpenAI:
     """Mints with the standard key as a bearer token, relays the raw offer with the ephemeral key."""
+
+    traits = Traits(takes_standard_call=True)
 
     def base_url(self, pasted: str | None) -> str:
         if pasted is None:
@@ -42,10 +54,10 @@ class OpenAI:
         try:
             body = orjson.dumps(mint_body(deployment, mint))
         except orjson.JSONEncodeError:
-            # It reads 1024 levels and writes 254.
+            # orjson reads 1024 levels and writes 254.
             raise InvalidRequest("'session' is nested too deeply.", param="session") from None
         return UpstreamRequest(
-            url=f"{deployment.base_url}/realtime/{_branch(mint.family is Family.TRANSLATION)}client_secrets",
+            url=self.mint_url(deployment, translation=mint.family is Family.TRANSLATION),
             headers={
                 **self.credential(deployment),
                 **safety_header(mint.safety_identifier),
@@ -60,9 +72,24 @@ class OpenAI:
 
     def relay_request(self, deployment: Deployment, key: Secret, offer: Offer) -> UpstreamRequest:
         return UpstreamRequest(
-            url=f"{deployment.base_url}/realtime/{_branch(offer.translation)}calls",
+            url=self.calls_url(deployment, translation=offer.translation),
             headers={"Authorization": f"Bearer {key.reveal()}", "Content-Type": SDP_TYPE, "Accept": SDP_TYPE},
             body=offer.sdp,
+        )
+
+    def standard_call_request(
+        self, deployment: Deployment, call: StandardCall, offer: Offer
+    ) -> UpstreamRequest:
+        boundary = _boundary(offer.sdp, call.session)
+        return UpstreamRequest(
+            url=self.calls_url(deployment, translation=False),
+            headers={
+                **self.credential(deployment),
+                **safety_header(call.safety_identifier),
+                "Content-Type": f"multipart/form-data; boundary={boundary}",
+                "Accept": SDP_TYPE,
+            },
+            body=_form(boundary, (("sdp", SDP_TYPE, offer.sdp), ("session", JSON_TYPE, call.session))),
         )
 
     def read_answer(self, deployment: Deployment, key: Secret, response: UpstreamResponse) -> Answer:
@@ -70,7 +97,7 @@ class OpenAI:
 
     def hangup_request(self, deployment: Deployment, call_id: str) -> UpstreamRequest:
         return UpstreamRequest(
-            url=f"{deployment.base_url}/realtime/calls/{call_id}/hangup",
+            url=self.hangup_url(deployment, call_id),
             # A type without a body, as OpenAI's own SDK sends it.
             headers={**self.credential(deployment), "Content-Type": JSON_TYPE, "Accept": JSON_TYPE},
             body=b"",
@@ -78,6 +105,18 @@ class OpenAI:
 
     def read_hangup(self, deployment: Deployment, response: UpstreamResponse) -> bool:
         return read_hangup(deployment, response)
+
+    def mint_url(self, deployment: Deployment, *, translation: bool) -> str:
+        """Where keys are minted; translations have paths of their own."""
+        return f"{deployment.base_url}/realtime/{_branch(translation)}client_secrets"
+
+    def calls_url(self, deployment: Deployment, *, translation: bool) -> str:
+        """Where offers go."""
+        return f"{deployment.base_url}/realtime/{_branch(translation)}calls"
+
+    def hangup_url(self, deployment: Deployment, call_id: str) -> str:
+        """Where a call is ended."""
+        return f"{deployment.base_url}/realtime/calls/{call_id}/hangup"
 
     def credential(self, deployment: Deployment) -> Mapping[str, str]:
         """The header that carries the deployment's standard key."""
@@ -102,3 +141,33 @@ def mint_body(deployment: Deployment, mint: MintRequest) -> dict[str, Any]:
     if mint.seconds is None:
         return {"session": session}
     return {"expires_after": {"anchor": "created_at", "seconds": mint.seconds}, "session": session}
+
+
+def standard_call(deployment: Deployment, mint: MintRequest) -> StandardCall | None:
+    """What is kept of a mint to create its call with the standard key; None if the ephemeral key does it."""
+    if deployment.call_key != "standard" or mint.family not in _FAMILIES:
+        return None
+    # The session that was asked for: the provider's echo holds ids and times that no request takes.
+    session = orjson.dumps(mint_body(deployment, mint)["session"])
+    return StandardCall(session=session, safety_identifier=mint.safety_identifier)
+
+
+def _boundary(*contents: bytes) -> str:
+    """A line that is in none of the contents, since no text can contain its own SHA-256."""
+    digest = hashlib.sha256()
+    for content in contents:
+        digest.update(b"%d:" % len(content) + content)
+    return f"cloakroom-{digest.hexdigest()[:40]}"
+
+
+def _form(boundary: str, parts: tuple[tuple[str, str, bytes], ...]) -> bytes:
+    """A form of RFC 7578, written here because libraries that build text change an offer's bytes."""
+    lines: list[bytes] = []
+    for name, content_type, content in parts:
+        head = (
+            f"--{boundary}\r\n"
+            f'Content-Disposition: form-data; name="{name}"\r\n'
+            f"Content-Type: {content_type}\r\n\r\n"
+        )
+        lines += [head.encode("ascii"), content, b"\r\n"]
+    return b"".join([*lines, f"--{boundary}--\r\n".encode("ascii")])

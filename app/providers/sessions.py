@@ -1,7 +1,7 @@
 """Where a session keeps its models. Pure.
 
-Sessions are the provider's own JSON. All that is known of them here is where each family names its models
-(contracts, section 1); every other field passes through untouched.
+Sessions are the provider's JSON. This module knows only where each family names its models (contracts,
+section 1); every other field passes through untouched.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ def main_path(family: Family) -> tuple[str, ...]:
 
 
 def main_model(family: Family, session: Mapping[str, Any]) -> Any:
-    """What the session names as its model; None when it names none. Not checked."""
+    """The model that the session names, unchecked; None if it names none."""
     return _get(session, _MAIN_PATHS[family])
 
 
 def nested_model(family: Family, session: Mapping[str, Any]) -> Any:
-    """The model that transcribes the user inside a session that has another; None when there is none."""
+    """The model that transcribes the user in a session that has another model; None if there is none."""
     return None if family is Family.TRANSCRIPTION else _get(session, _TRANSCRIPTION_PATH)
 
 
 def misplaced(session: Mapping[str, Any]) -> str | None:
-    """The first part on the way to a nested model that is neither an object nor null; None when all are."""
+    """The first part of the path to a nested model that is neither an object nor null; None if all are."""
     value: Any = session
     place = "session"
     for name in _TRANSCRIPTION_PATH[:-1]:
@@ -51,7 +51,7 @@ def misplaced(session: Mapping[str, Any]) -> str | None:
 def with_models(
     family: Family, session: Mapping[str, Any], *, main: str | None = None, nested: str | None = None
 ) -> dict[str, Any]:
-    """The session with these names at the places of its models; None leaves the place as it is."""
+    """The session with these model names in place; None leaves a name unchanged."""
     renamed = dict(session)
     if main is not None:
         renamed = _put(renamed, _MAIN_PATHS[family], main)
@@ -70,7 +70,7 @@ def _get(session: Mapping[str, Any], path: Sequence[str]) -> Any:
 
 
 def _put(session: Mapping[str, Any], path: Sequence[str], value: str) -> dict[str, Any]:
-    """A copy along the path; a place on it that holds no object becomes one."""
+    """A copy along the path; whatever is on it and is no object becomes one."""
     name, *rest = path
     under = session.get(name)
     inner: Any = _put(under if isinstance(under, Mapping) else {}, rest, value) if rest else value

@@ -17,6 +17,7 @@ def problems_of(settings: Settings) -> list[str]:
         *_shared_keys(settings),
         *_port_problems(settings),
         *_store_problems(settings),
+        *_egress_problems(settings),
         *_catalog_problems(settings),
     ]
 
@@ -72,6 +73,15 @@ def _store_problems(settings: Settings) -> list[str]:
     ):
         return [
             "CLOAKROOM_REDIS_URL must begin with redis:// rediss:// redis+sentinel:// redis+cluster:// or memory://"
+        ]
+    return []
+
+
+def _egress_problems(settings: Settings) -> list[str]:
+    if settings.provider_client_key_file is not None and settings.provider_client_cert_file is None:
+        return [
+            "CLOAKROOM_PROVIDER_CLIENT_KEY_FILE is set without CLOAKROOM_PROVIDER_CLIENT_CERT_FILE, so it "
+            "has no effect; set that too"
         ]
     return []
 

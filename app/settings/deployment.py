@@ -7,11 +7,11 @@ knows (the form of its URLs) is checked when the parts are wired.
 from __future__ import annotations
 
 import re
-from typing import Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, WithJsonSchema, field_validator, model_validator
 
-from app.models import ProviderName
+from app.providers.registry import PROVIDERS
 from app.settings.section import Section
 
 EntraKind = Literal["default", "client_secret", "workload_identity", "azure_cli"]
@@ -58,10 +58,22 @@ class EntraSettings(Section):
         return self
 
 
+def _known(provider: str) -> str:
+    if provider not in PROVIDERS:
+        *names, last = map(repr, PROVIDERS)
+        raise ValueError(f"Input should be {', '.join(names)} or {last}")
+    return provider
+
+
+_PROVIDER_SCHEMA: Final[dict[str, Any]] = {"type": "string", "enum": list(PROVIDERS)}
+
+
 class DeploymentSettings(Section):
     """One place to mint at."""
 
-    provider: ProviderName = Field(description="whose API it speaks; nothing else chooses Azure's preview")
+    provider: Annotated[str, AfterValidator(_known), WithJsonSchema(_PROVIDER_SCHEMA)] = Field(
+        description="whose API it speaks; nothing else chooses Azure's preview"
+    )
     base_url: str | None = Field(default=None, description="OpenAI: default https://api.openai.com/v1")
     api_key: SecretStr | None = Field(default=None, description="the provider's standard key")
     entra: EntraSettings | None = Field(default=None, description="Azure: sign in without a key")
@@ -101,22 +113,23 @@ class DeploymentSettings(Section):
 
     @model_validator(mode="after")
     def _whole(self) -> DeploymentSettings:
-        is_azure = self.provider != "openai"
+        traits = PROVIDERS[self.provider].traits
+        is_azure = traits.is_azure
         self._check_credential(is_azure=is_azure)
         if is_azure and not self.base_url:
             raise ValueError("base_url is missing: the endpoint of the Azure resource")
         if is_azure and not self.model:
             raise ValueError("model is missing: the name of the Azure deployment")
-        self._check_preview()
-        if self.webrtc_filter and self.provider != "azure":
+        self._check_preview(has_regions=traits.has_regions)
+        if self.webrtc_filter and not traits.takes_filter:
             raise ValueError("webrtc_filter is for provider: azure")
-        if self.call_key == "standard" and is_azure:
+        if self.call_key == "standard" and not traits.takes_standard_call:
             raise ValueError("call_key: standard is for OpenAI; Azure takes offers with ephemeral keys only")
         return self
 
-    def _check_preview(self) -> None:
+    def _check_preview(self, *, has_regions: bool) -> None:
         places = [name for name in ("region", "webrtc_url") if getattr(self, name) is not None]
-        if self.provider == "azure-preview":
+        if has_regions:
             if len(places) != 1:
                 raise ValueError("azure-preview needs either region (eastus2, swedencentral) or webrtc_url")
             return

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, SecretStr
 
+from app.outbound.egress import parse_proxy
 from app.settings.model import Settings
 from app.store.address import parse_address
 from app.telemetry.redaction import redact, redact_labels
@@ -46,6 +47,10 @@ def _secret(name: str, text: str) -> str:
             return parse_address(text).shown
         except ValueError:
             return MASK
+    if name == "provider_proxy":
+        proxy = parse_proxy(text)
+        credentials = f"{MASK}@" if proxy.authorization is not None else ""
+        return f"{'https' if proxy.origin.secure else 'http'}://{credentials}{proxy}"
     if name in _LABELLED:
         labels = [entry.partition(":")[0].strip() for entry in text.split(",") if ":" in entry]
         # A pair that was written the wrong way round has its secret for a label.

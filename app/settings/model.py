@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.handles.keyring import parse_sealing_ring, parse_signing_ring
+from app.outbound.egress import parse_proxy
 from app.settings.aliases import AnyModelSettings
 from app.settings.deployment import DeploymentSettings
 from app.settings.secrets import MAKE_KEYS, NAME_PATTERN, check_api_key, parse_key_pairs
@@ -110,6 +111,25 @@ class Settings(BaseSettings):
         default_factory=dict, description="the callers that have models or a limit of their own, by name"
     )
 
+    provider_proxy: SecretStr | None = Field(
+        None,
+        description="HTTP proxy to the providers and to Microsoft Entra ID, "
+        "http://user:password@proxy.example:3128; default: none",
+    )
+    trust_environment_proxy: bool = Field(
+        False,
+        description="take the proxy from HTTPS_PROXY, HTTP_PROXY and NO_PROXY, unless provider_proxy is set",
+    )
+    provider_ca_file: str | None = Field(
+        None, description="PEM file of a CA to trust at providers and proxies, besides the system's"
+    )
+    provider_client_cert_file: str | None = Field(
+        None, description="PEM file of the certificate to show to providers that ask for one"
+    )
+    provider_client_key_file: str | None = Field(
+        None, description="PEM file of its key; default: in the same file"
+    )
+
     max_body_bytes: int = Field(65_536, ge=1024, le=4_194_304, description="largest request body")
     body_timeout_seconds: float = Field(10, gt=0, le=120, description="a body must have arrived by then")
     connect_timeout_seconds: float = Field(3, gt=0, le=60, description="to connect to the provider")
@@ -176,6 +196,13 @@ class Settings(BaseSettings):
     def _strong_subject_key(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
             check_api_key(value.get_secret_value())
+        return value
+
+    @field_validator("provider_proxy")
+    @classmethod
+    def _proxy_form(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parse_proxy(value.get_secret_value())
         return value
 
     @field_validator("api_keys", "admin_keys")

@@ -22,7 +22,7 @@ import aiohttp
 import uvloop
 
 from app.outbound.client import UpstreamClient
-from app.outbound.http1_request import target_of, written
+from app.outbound.http1 import target_of, written
 from app.providers.base import UpstreamRequest
 from app.telemetry.timings import Timings
 from tests.bench import procfs

@@ -9,11 +9,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 from multidict import CIMultiDict
 
-from app.models import ProviderName
 from app.providers.base import UpstreamResponse
 
 _FOLDER: Final = Path(__file__).parent
@@ -34,7 +33,7 @@ class Sample:
     """One answer. ``name`` is ``<provider>/<endpoint>-<status>[-<case>]``."""
 
     name: str
-    provider: ProviderName
+    provider: str
     endpoint: str
     response: UpstreamResponse
 
@@ -46,7 +45,7 @@ def load(name: str) -> Sample:
     endpoint, status, *_ = stem.split("-")
     headers = json.loads((_FOLDER / provider / _HEADERS).read_text(encoding="utf-8"))[stem]
     response = UpstreamResponse(status=int(status), headers=CIMultiDict(headers), body=path.read_bytes())
-    return Sample(name=name, provider=cast("ProviderName", provider), endpoint=endpoint, response=response)
+    return Sample(name=name, provider=provider, endpoint=endpoint, response=response)
 
 
 def names() -> list[str]:

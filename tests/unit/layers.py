@@ -34,7 +34,7 @@ PURE: Final = frozenset(
     {"app.errors", "app.models", "app.handles", "app.providers", "app.store.keys", "app.store.address"}
     | {"app.broker.catalog", "app.broker.clients", "app.broker.session_policy"}
     | {"app.telemetry.redaction", "app.telemetry.timings", "app.telemetry.tracing"}
-    | {"app.outbound.http1_answer", "app.outbound.http1_fields", "app.outbound.http1_request"}
+    | {"app.outbound.http1"}
     | {"app.web.cors", "app.web.schemas", "app.web.beta", "app.web.multipart"}
 )
 IMPURE: Final = frozenset(
@@ -46,7 +46,7 @@ ONLY: Final[Mapping[str, frozenset[str]]] = {
     for library, rooms in {
         "redis": "store",
         "fakeredis": "store",
-        "aiohttp": "web main server sandbox cli.operator.admin_api",
+        "aiohttp": "web main server sandbox cli.operator.admin_api outbound.entra",
         "httptools": "outbound",
         "aiohappyeyeballs": "outbound",
         "yarl": "outbound cli.operator.admin_api",
@@ -65,8 +65,8 @@ ONLY: Final[Mapping[str, frozenset[str]]] = {
         "rich": "cli",
     }.items()
 }
-# The outbound half of aiohttp is for the command line's way to the admin API; the service has its own client.
-CLIENT_MODULES: Final = ONLY["aiohttp"] & {"app.cli.operator.admin_api"}
+# The outbound half of aiohttp: the command line's way to the admin API, and azure-identity, which runs on it.
+CLIENT_MODULES: Final = ONLY["aiohttp"] & {"app.cli.operator.admin_api", "app.outbound.entra"}
 CLIENT_NAMES: Final = frozenset({*aiohttp.client.__all__, *aiohttp.connector.__all__, "client", "connector"})
 
 Imports = Mapping[str, frozenset[str]]

@@ -10,7 +10,7 @@ import pytest
 from app.doctor.deployment_rows import credential_finding, skew_finding, target_findings
 from app.doctor.finding import Finding
 from app.doctor.places import place_of
-from app.models import ProviderName, Secret
+from app.models import Secret
 from tests.unit.values import AZURE_KEY, NOW, OPENAI_KEY, deployment
 
 
@@ -55,7 +55,7 @@ def test_a_date_that_cannot_be_read_is_a_warning(date: str | None) -> None:
     ],
 )
 def test_a_key_of_the_wrong_form_is_told_and_never_shown(
-    provider: ProviderName, key: str, status: str, word: str
+    provider: str, key: str, status: str, word: str
 ) -> None:
     row = credential_finding(deployment(provider, api_key=Secret(key)), place)
     assert row.status == status

@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 
 from app.models import Secret
+from app.outbound.egress import Certificates, Egress, parse_proxy
 from app.outbound.entra import EntraIdentity, MissingExtra, entra_fetch
 from app.outbound.tokens import FreshToken, TokenFault
 from tests.support.entra import FakeEntra, RunningEntra, start_entra
+from tests.support.proxy import TunnelProxy
 
 TOKEN = "eyJ0eXAiOiJKV1QifQ.eyJhdWQiOiJhenVyZSJ9.c2lnbmF0dXJl"
 PLACE = "deployments.az.entra"
@@ -46,8 +48,12 @@ def identity(running: RunningEntra, **changes: Any) -> EntraIdentity:
     return EntraIdentity(place=PLACE, **{**values, **changes})
 
 
+def trusting(running: RunningEntra, **changes: Any) -> Egress:
+    return Egress(certificates=Certificates(ca_file=str(running.trusted)), **changes)
+
+
 async def fetched(running: RunningEntra, who: EntraIdentity) -> FreshToken:
-    return await entra_fetch(who, clock=time.time, trusted=str(running.trusted))()
+    return await entra_fetch(who, clock=time.time, egress=trusting(running))()
 
 
 async def fault(running: RunningEntra, who: EntraIdentity) -> str:
@@ -85,7 +91,7 @@ async def test_a_short_life_is_renewed_at_its_half(entra: RunningEntra) -> None:
 
 async def test_every_fetch_asks_entra_and_no_cache_hides_it(entra: RunningEntra) -> None:
     entra.entra.tokens = [TOKEN, TOKEN + "2"]
-    fetch = entra_fetch(identity(entra), clock=time.time, trusted=str(entra.trusted))
+    fetch = entra_fetch(identity(entra), clock=time.time, egress=trusting(entra))
     assert [(await fetch()).value.reveal() for _ in range(2)] == [TOKEN, TOKEN + "2"]
     assert len(entra.entra.requests) == 2
 
@@ -191,3 +197,42 @@ def test_without_the_extra_it_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "azure.identity.aio", None)
     with pytest.raises(MissingExtra):
         entra_fetch(EntraIdentity(place=PLACE, kind="default"), clock=time.time)
+
+
+@pytest.mark.parametrize("kind", ["client_secret", "default"])
+async def test_a_token_comes_through_the_same_proxy_as_requests(
+    entra: RunningEntra, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setenv("AZURE_TENANT_ID", entra.entra.tenant_id)
+    monkeypatch.setenv("AZURE_CLIENT_ID", entra.entra.client_id)
+    monkeypatch.setenv("AZURE_CLIENT_SECRET", entra.entra.client_secret)
+    who = identity(entra) if kind == "client_secret" else EntraIdentity(place=PLACE, kind="default")
+    async with TunnelProxy(user="cloak", password="p@ss:w/rd") as proxy:
+        proxies = {"https": parse_proxy(proxy.url(password="p%40ss%3Aw%2Frd"))}
+        fetch = entra_fetch(who, clock=time.time, egress=trusting(entra, proxies=proxies))
+        for _ in range(2):
+            assert (await fetch()).value == Secret(TOKEN)
+        assert set(proxy.tunnels) == {entra.authority.removeprefix("https://")}
+        around = trusting(entra, proxies=proxies, no_proxy="127.0.0.1")
+        before = len(proxy.tunnels)
+        assert (await entra_fetch(who, clock=time.time, egress=around)()).value == Secret(TOKEN)
+        assert len(proxy.tunnels) == before
+
+
+async def test_a_proxy_that_refuses_is_a_fault_without_its_credentials(entra: RunningEntra) -> None:
+    async with TunnelProxy(user="cloak", password="right") as proxy:
+        proxies = {"https": parse_proxy(proxy.url(password="s3cret"))}
+        fetch = entra_fetch(identity(entra), clock=time.time, egress=trusting(entra, proxies=proxies))
+        with pytest.raises(TokenFault) as failed:
+            await fetch()
+        assert proxy.refused > 0
+    assert entra.entra.requests == []
+    assert "s3cret" not in f"{failed.value} {failed.value!r}"
+    assert f"the proxy 127.0.0.1:{proxy.port}" in str(failed.value)
+
+
+async def test_the_environments_proxy_is_not_used_unasked(
+    entra: RunningEntra, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    assert (await fetched(entra, identity(entra))).value == Secret(TOKEN)

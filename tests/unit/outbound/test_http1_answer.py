@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.outbound.http1_answer import MAX_ANSWER_BYTES, MAX_HEAD_BYTES, AnswerReader, Malformed
-from app.outbound.http1_fields import Fields
+from app.outbound.http1 import MAX_ANSWER_BYTES, MAX_HEAD_BYTES, AnswerReader, Fields, Malformed
 from app.providers.base import UpstreamResponse
 
 OK = b"HTTP/1.1 200 OK\r\n"

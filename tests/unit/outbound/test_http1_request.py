@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.outbound.http1_request import Origin, Unsendable, target_of, written
+from app.outbound.http1 import Origin, Unsendable, target_of, written
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ import pytest
 
 from app.errors import CloakroomError, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from app.outbound.client import UpstreamClient
-from app.outbound.retries import MAX_TRIES, RETRY_STATUSES, send_until_answered
-from app.providers.base import UpstreamRequest, UpstreamResponse, read_error
+from app.outbound.upstream import MAX_TRIES, RETRY_STATUSES, send_until_answered
+from app.providers.answers import read_error
+from app.providers.base import UpstreamRequest, UpstreamResponse
 from app.telemetry.timings import Timings
 from tests.unit.outbound.peer import OK, Peer, Reply, saying
 from tests.unit.values import deployment

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from app.errors import InvalidRequest, OutcomeUnknown, UpstreamError
 from app.handles.lifetimes import life_of
 from app.models import EphemeralKey, Family, Secret
-from app.providers.azure_preview import REGIONS, AzurePreview, webrtc_url
-from app.providers.beta import flat_session
+from app.providers.azure import REGIONS, AzurePreview, flat_session, webrtc_url
 from tests.samples import load
 from tests.unit.providers.responses import json_response, response
 from tests.unit.values import AZURE_KEY, EPHEMERAL_KEY, NOW, deployment, mint_request, offer

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import UpstreamError
-from app.models import Deployment, ProviderName, Secret
+from app.models import Deployment, Secret
 from app.providers.explanations import RULES, Operation, Rule, explain, rule_for
 from app.providers.registry import PROVIDERS
 from tests.samples import QUOTED, Sample, load, names
@@ -20,7 +20,7 @@ from tests.support.clocks import kept_deadline
 from tests.unit.values import AZURE_KEY, EPHEMERAL_KEY, OPENAI_KEY, HeldTokens, deployment
 
 MINTS: Final = ("client_secrets", "sessions")
-NAMES: Final[tuple[ProviderName, ...]] = get_args(ProviderName)
+NAMES: Final = tuple(PROVIDERS)
 OPERATIONS: Final[tuple[Operation, ...]] = get_args(Operation)
 # What every sentence must not hold: an address, a path, a credential.
 INNER = re.compile(r"(?<!as )https?://(?!api\.openai\.com/v1 does)|(?<!where )/realtime|ek_|sk-|eyJ")

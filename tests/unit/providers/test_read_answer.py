@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from app.errors import OutcomeUnknown, UpstreamError
 from app.models import Answer, Secret
-from app.providers.base import UpstreamResponse, call_id_of, read_sdp_answer
+from app.providers.answers import call_id_of, read_sdp_answer
+from app.providers.base import UpstreamResponse
 from tests.samples import load
 from tests.unit.providers.responses import json_response, response
 from tests.unit.values import EPHEMERAL_KEY, OPENAI_KEY, deployment

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from app.errors import UpstreamError
 from app.models import Secret
-from app.providers.base import UpstreamResponse, kept_headers, read_error, retry_seconds
+from app.providers.answers import kept_headers, read_error, retry_seconds
+from app.providers.base import UpstreamResponse
 from tests.unit.providers.responses import json_response, response
 from tests.unit.values import EPHEMERAL_KEY, OPENAI_KEY, deployment
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from app.errors import UpstreamError
 from app.models import EphemeralKey
-from app.providers.base import UpstreamResponse, read_ephemeral_key
+from app.providers.answers import read_ephemeral_key
+from app.providers.base import UpstreamResponse
 from tests.unit.providers.responses import json_response, response
 from tests.unit.values import EPHEMERAL_KEY, OPENAI_KEY, deployment
 

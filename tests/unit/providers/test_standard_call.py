@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from app.errors import UpstreamError
 from app.models import Family, Offer, Secret, StandardCall
+from app.providers.openai import standard_call
 from app.providers.registry import PROVIDERS
-from app.providers.standard_call import standard_call, standard_call_request
 from app.sandbox.http.requests import multipart_call
 from tests.samples import load
 from tests.unit.values import EPHEMERAL_KEY, OPENAI_KEY, deployment, mint_request, offer
@@ -33,13 +33,13 @@ class Arrived:
 
 async def parts(sent: Offer, call: StandardCall) -> tuple[bytes, Any]:
     """What a parser that is not ours makes of the form."""
-    request = standard_call_request(STANDARD, call, sent)
+    request = PROVIDERS["openai"].standard_call_request(STANDARD, call, sent)
     arrived: Any = Arrived(dict(request.headers), request.body)
     return await multipart_call(arrived)
 
 
 def test_the_form_goes_to_calls_with_the_standard_key_only() -> None:
-    request = standard_call_request(STANDARD, CALL, offer(b"v=0\r\n"))
+    request = PROVIDERS["openai"].standard_call_request(STANDARD, CALL, offer(b"v=0\r\n"))
     assert request.url == "https://api.openai.com/v1/realtime/calls"
     assert request.headers["Authorization"] == f"Bearer {OPENAI_KEY}"
     assert request.headers["Accept"] == "application/sdp"
@@ -64,7 +64,7 @@ async def test_the_offer_arrives_byte_for_byte(sdp: bytes) -> None:
 @given(sdp=st.binary(min_size=1, max_size=400), text=st.text(max_size=100))
 def test_no_offer_and_no_session_ends_the_form_early(sdp: bytes, text: str) -> None:
     session = orjson.dumps({"type": "realtime", "instructions": text})
-    request = standard_call_request(STANDARD, StandardCall(session), offer(sdp))
+    request = PROVIDERS["openai"].standard_call_request(STANDARD, StandardCall(session), offer(sdp))
     boundary = request.headers["Content-Type"].rpartition("=")[2].encode()
     assert boundary not in sdp
     assert boundary not in session
@@ -72,15 +72,17 @@ def test_no_offer_and_no_session_ends_the_form_early(sdp: bytes, text: str) -> N
 
 
 def test_an_offer_that_quotes_the_boundary_of_another_gets_a_boundary_of_its_own() -> None:
-    first = standard_call_request(STANDARD, CALL, offer(b"v=0\r\n"))
+    first = PROVIDERS["openai"].standard_call_request(STANDARD, CALL, offer(b"v=0\r\n"))
     quoted = b"v=0\r\n--" + first.headers["Content-Type"].rpartition("=")[2].encode() + b"\r\n"
-    second = standard_call_request(STANDARD, CALL, offer(quoted))
+    second = PROVIDERS["openai"].standard_call_request(STANDARD, CALL, offer(quoted))
     assert second.headers["Content-Type"] != first.headers["Content-Type"]
 
 
 @pytest.mark.parametrize(("identifier", "sent"), [("user-hash", "user-hash"), (None, None)])
 def test_the_safety_identifier_of_the_mint_goes_along(identifier: str | None, sent: str | None) -> None:
-    request = standard_call_request(STANDARD, StandardCall(CALL.session, identifier), offer(b"v=0"))
+    request = PROVIDERS["openai"].standard_call_request(
+        STANDARD, StandardCall(CALL.session, identifier), offer(b"v=0")
+    )
     assert request.headers.get("OpenAI-Safety-Identifier") == sent
 
 

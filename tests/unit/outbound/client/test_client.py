@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from app.outbound.client import NoAnswer, NotConnected, UpstreamClient
-from app.outbound.http1_answer import MAX_ANSWER_BYTES
+from app.outbound.client import UpstreamClient
+from app.outbound.http1 import MAX_ANSWER_BYTES
+from app.outbound.upstream import NoAnswer, NotConnected
 from app.providers.base import UpstreamRequest
 from app.telemetry.timings import Timings
 from tests.support.clocks import PATIENCE, eventually

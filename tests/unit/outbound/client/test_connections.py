@@ -7,7 +7,7 @@ import contextlib
 
 import pytest
 
-from app.outbound.client import NoAnswer
+from app.outbound.upstream import NoAnswer
 from tests.support.clocks import eventually
 from tests.unit.outbound.client.conftest import HI, MakeClient, StartPeer, post
 from tests.unit.outbound.peer import OK, saying

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.outbound.client import NotConnected
+from app.outbound.upstream import NotConnected
 from tests.support.clocks import PATIENCE, eventually
 from tests.unit.outbound.client.conftest import HI, MakeClient, StartPeer, post
 from tests.unit.outbound.peer import OK, saying

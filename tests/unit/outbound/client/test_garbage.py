@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from app.outbound.client import NoAnswer, UpstreamClient
+from app.outbound.client import UpstreamClient
+from app.outbound.upstream import NoAnswer
 from tests.support.clocks import PATIENCE
 from tests.unit.outbound.client.conftest import post
 from tests.unit.outbound.peer import OK, Peer, saying

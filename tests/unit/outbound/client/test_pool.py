@@ -7,7 +7,7 @@ import contextlib
 
 import pytest
 
-from app.outbound.client import NoAnswer, NotConnected
+from app.outbound.upstream import NoAnswer, NotConnected
 from tests.support.clocks import PATIENCE, eventually
 from tests.unit.outbound.client.conftest import HI, MakeClient, StartPeer, post
 from tests.unit.outbound.peer import saying

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.outbound.client import NoAnswer, NotConnected
+from app.outbound.upstream import NoAnswer, NotConnected
 from tests.support.certificates import make_certificates
 from tests.support.clocks import eventually
 from tests.unit.outbound.client.conftest import HI, MakeClient, post

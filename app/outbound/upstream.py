@@ -1,14 +1,18 @@
-"""Sends a request that does no harm when it arrives twice, again and again within one deadline."""
+"""The interface to the providers' HTTP that the use cases depend on, what its failures prove, and retries.
+
+A relay must never be sent twice once it may have arrived, so two failures are told apart: ``NotConnected``
+(no byte of the request was written, so the provider saw nothing) and ``NoAnswer`` (bytes may have left). To
+swap the client for a library, write another class with ``post`` and ``close``, and make it in ``app.main``.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import random
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from app.errors import CloakroomError, UpstreamError, UpstreamTimeout, UpstreamUnreachable
-from app.outbound.client import NoAnswer, NotConnected, UpstreamClient
 from app.providers.base import UpstreamRequest, UpstreamResponse
 from app.telemetry.timings import Timings
 
@@ -16,7 +20,7 @@ Read = TypeVar("Read")
 
 MAX_TRIES: Final = 3
 RETRY_STATUSES: Final = frozenset({429, 500, 502, 503, 504})
-# A 429 that no waiting mends (contracts, section 1).
+# A 429 that does not pass (contracts, section 1).
 _HOPELESS_CODES: Final = frozenset({"insufficient_quota"})
 _BACKOFF_SECONDS: Final = 0.1
 # One stalled try must leave time for another within the deadline.
@@ -25,20 +29,50 @@ SHARE_OF_A_TRY: Final = 0.6
 LEAST_SHARE_OF_A_TRY: Final = 0.2
 
 
+class NotConnected(Exception):
+    """Nothing was sent: no connection was made, or the request cannot be written as HTTP."""
+
+
+class NoAnswer(Exception):
+    """The request may have arrived, but no usable answer came. ``timed_out``: none came in time."""
+
+    def __init__(self, *, timed_out: bool) -> None:
+        super().__init__("timed out" if timed_out else "connection lost or answer malformed")
+        self.timed_out = timed_out
+
+
+class Upstream(Protocol):
+    """Sends one request, once. Whether to send it again is the use case's decision."""
+
+    async def post(self, request: UpstreamRequest, *, timeout: float, timings: Timings) -> UpstreamResponse:
+        """Send the request and read the whole answer within ``timeout`` seconds.
+
+        Redirects are not followed, and no cookie is kept: it would tie callers together. ``timings`` gets the
+        try. Its trace, if there is one, is passed on to the provider.
+
+        Raises:
+            NotConnected: nothing was sent.
+            NoAnswer: it was sent, and no whole, well-formed answer of a sane size came in time.
+        """
+
+    async def close(self) -> None:
+        """End every connection; requests under way fail."""
+
+
 def may_pass(status: int | None, refused: UpstreamError) -> bool:
-    """Whether the same request may fare better a moment later, as this answer has it."""
+    """Whether the same request may succeed a moment later, by this answer."""
     return status in RETRY_STATUSES and refused.upstream_code not in _HOPELESS_CODES
 
 
 def pause_after(failure: CloakroomError, tries: int) -> float:
-    """Seconds to wait after so many tries: what the provider asked for, else a doubling time by chance."""
+    """Seconds to wait after so many tries: what the provider asked for, else a random time that doubles."""
     if isinstance(failure, UpstreamError) and failure.retry_after is not None:
         return failure.retry_after
     return _BACKOFF_SECONDS * 2.0**tries * random.uniform(0.5, 1)  # noqa: S311 - spreads load, no secret
 
 
 async def send_until_answered(
-    upstream: UpstreamClient,
+    upstream: Upstream,
     request: UpstreamRequest,
     read: Callable[[UpstreamResponse], Read],
     *,
@@ -80,7 +114,7 @@ async def send_until_answered(
 
 
 async def _try(
-    upstream: UpstreamClient,
+    upstream: Upstream,
     request: UpstreamRequest,
     timings: Timings,
     *,

@@ -1,0 +1,204 @@
+"""Reads what providers answer: minted keys, SDP answers, hang-ups and refusals. Pure.
+
+The readers trust nothing. A status, a header or a body that breaks the contract becomes an error of
+``app.errors``, and no byte of it reaches a caller unchecked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, TypeGuard
+
+import orjson
+
+from app.errors import OutcomeUnknown, UpstreamError
+from app.models import Answer, Deployment, EphemeralKey, Secret
+from app.providers.base import UpstreamResponse, is_call_id
+from app.providers.explanations import Operation, explain
+from app.telemetry.redaction import MASK, one_safe_line
+
+# An opaque credential: printable, no spaces, so it can never break out of a header.
+_KEY = re.compile(r"[\x21-\x7e]{8,4096}\Z")
+_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
+_PARAM = re.compile(r"[A-Za-z0-9_.\[\]-]{1,128}\Z")
+_SAFE_VALUE = re.compile(r"[A-Za-z0-9 :;,._/=+-]{1,128}\Z")
+_NO_SDP_LINE = re.compile(rb"\n(?![a-z]=|\r?\n|\Z)")
+# Every byte but control characters other than tab and the ends of lines.
+_SDP_BYTES = bytes([0x09, 0x0A, 0x0D, *range(0x20, 0x7F), *range(0x80, 0x100)])
+_RETRY_SECONDS = re.compile(r"[0-9]{1,5}\Z")
+# Contracts, section 1: the answer to a hang-up of a call that is not there.
+_GONE: Final = (404, "call_id_not_found")
+
+
+def is_key(value: Any) -> TypeGuard[str]:
+    """Whether this can be an ephemeral key: printable, of a sane length."""
+    return isinstance(value, str) and _KEY.match(value) is not None
+
+
+def read_ephemeral_key(deployment: Deployment, response: UpstreamResponse) -> EphemeralKey:
+    """Read ``{value, expires_at, session}`` (contracts, section 1; Azure answers alike)."""
+    if response.status not in (200, 201):
+        raise read_error(deployment, response, operation="mint", secrets=deployment.held_secrets())
+    try:
+        body = orjson.loads(response.body)
+    except orjson.JSONDecodeError:
+        body = None
+    if not isinstance(body, dict):
+        raise UpstreamError("The provider's answer to the mint is no JSON object.")
+    value, expires_at, session = body.get("value"), body.get("expires_at"), body.get("session")
+    if not is_key(value):
+        raise UpstreamError("The provider's answer to the mint holds no usable key.")
+    if type(expires_at) is not int:
+        raise UpstreamError("The provider's answer to the mint holds no usable expires_at.")
+    return EphemeralKey(
+        value=Secret(value), expires_at=expires_at, session=session if isinstance(session, dict) else {}
+    )
+
+
+def read_sdp_answer(deployment: Deployment, key: Secret, response: UpstreamResponse) -> Answer:
+    """Read a 201 (or 200) with an SDP body; the call id is the last segment of ``Location``.
+
+    Any other 2xx may have created a call too.
+    """
+    if not 200 <= response.status <= 299:
+        held = deployment.held_secrets()
+        operation: Operation = "call" if key in held else "relay"
+        raise read_error(deployment, response, operation=operation, secrets=(*held, key))
+    sdp = response.body
+    if response.status not in (200, 201) or not _is_sdp_answer(sdp) or key.reveal().encode() in sdp:
+        raise OutcomeUnknown(
+            "The provider accepted the offer, but its answer is no SDP. A call may exist: do not resend it."
+        )
+    return Answer(sdp=sdp, call_id=call_id_of(response.headers.get("Location", "")))
+
+
+def _is_sdp_answer(sdp: bytes) -> bool:
+    """Whether a browser could use it: UTF-8 lines of ``x=value`` (RFC 8866) with an audio section."""
+    if not sdp.startswith(b"v=0") or b"\nm=audio " not in sdp:
+        return False
+    if sdp.translate(None, _SDP_BYTES) or _NO_SDP_LINE.search(sdp):
+        return False
+    try:
+        sdp.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def call_id_of(location: str) -> str | None:
+    """The last path segment of a provider's ``Location``, or None when it is no call id."""
+    call_id = location.partition("?")[0].rstrip("/").rpartition("/")[2]
+    return call_id if is_call_id(call_id) else None
+
+
+def read_error(
+    deployment: Deployment,
+    response: UpstreamResponse,
+    *,
+    operation: Operation,
+    secrets: tuple[Secret, ...],
+) -> UpstreamError:
+    """Turn a provider's refusal into our error: its status, code and sentence, without inner detail.
+
+    Where the cause is known, our own sentence says what to change (``explain``). Only a well-formed error
+    keeps the provider's status; anything else is a 502.
+    """
+    headers = {
+        name: value
+        for name, value in kept_headers(response.headers).items()
+        if not _holds_secret(value, secrets)
+    }
+    retry_after = retry_seconds(response.headers.get("Retry-After"))
+    error = _error_object(response)
+    if error is None:
+        return UpstreamError(
+            f"The provider answered with status {response.status} and no readable error.",
+            retry_after=retry_after,
+            headers=headers,
+        )
+    code = _word(error.get("code"), _CODE, secrets)
+    advice = explain(deployment, operation, status=response.status, code=code, message=error["message"])
+    message = _message(deployment, response.status, error, secrets)
+    return UpstreamError(
+        message,
+        upstream_status=response.status,
+        upstream_code=code,
+        param=_word(error.get("param"), _PARAM, secrets),
+        retry_after=retry_after,
+        headers=headers,
+        advice=advice,
+    )
+
+
+def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """The provider's rate-limit headers and request id, where their values are plain."""
+    kept: dict[str, str] = {}
+    for name, value in headers.items():
+        lowered = name.lower()
+        if not _SAFE_VALUE.match(value):
+            continue
+        if lowered.startswith("x-ratelimit-") and _CODE.match(lowered):
+            kept[lowered] = value
+        elif lowered in ("x-request-id", "apim-request-id"):
+            kept["x-upstream-request-id"] = value
+    return kept
+
+
+def retry_seconds(value: str | None) -> int | None:
+    """``Retry-After`` in seconds, or None when it is absent, a date, or not believable."""
+    return int(value) if value is not None and _RETRY_SECONDS.match(value) else None
+
+
+def _error_object(response: UpstreamResponse) -> dict[str, Any] | None:
+    if not 400 <= response.status <= 599:
+        return None
+    try:
+        body = orjson.loads(response.body)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(body, dict):
+        return None
+    # Azure's front door answers in another shape: {"statusCode", "message"}.
+    error = body if body.get("statusCode") == response.status else body.get("error")
+    return error if isinstance(error, dict) and isinstance(error.get("message"), str) else None
+
+
+def _word(value: Any, form: re.Pattern[str], secrets: tuple[Secret, ...]) -> str | None:
+    """A code or a field's name; None where it has another form or contains a key."""
+    if not isinstance(value, str) or not form.match(value) or _holds_secret(value, secrets):
+        return None
+    return value
+
+
+def _holds_secret(text: str, secrets: tuple[Secret, ...]) -> bool:
+    return any(secret.reveal() in text for secret in secrets)
+
+
+def _message(deployment: Deployment, status: int, error: dict[str, Any], secrets: tuple[Secret, ...]) -> str:
+    if status in (401, 403):
+        # The provider's sentence quotes part of the key.
+        return f"The provider refused the credential that deployment '{deployment.name}' presented."
+    if status >= 500:
+        return f"The provider failed with status {status}."
+    text: str = error["message"]
+    for secret in secrets:
+        text = text.replace(secret.reveal(), MASK)
+    return one_safe_line(text)
+
+
+def read_hangup(deployment: Deployment, response: UpstreamResponse) -> bool:
+    """Return True if the provider ended the call, False if it knows no such call (any more).
+
+    Source: OpenAI's API reference, "Hang up call": 200 with nothing to read.
+
+    Raises:
+        UpstreamError: anything else. A 404 with another code is about a path or a deployment, not about the
+            call.
+    """
+    if 200 <= response.status <= 299:
+        return True
+    error = read_error(deployment, response, operation="hangup", secrets=deployment.held_secrets())
+    if (error.upstream_status, error.upstream_code) == _GONE:
+        return False
+    raise error
