@@ -10,8 +10,8 @@ from typing import Final
 from app.doctor.finding import Finding
 from app.doctor.places import Origin
 from app.settings import LiteLlmNote, Settings, SettingsError, load_with_notes
+from app.settings.load import CONFIG_NAME, read_config
 from app.settings.secrets import MAKE_KEYS
-from app.settings.yaml_file import CONFIG_NAME, read_config
 
 _VARIABLE: Final = re.compile(r"[A-Z][A-Z0-9_]{3,}\b")
 

@@ -12,7 +12,7 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from app.settings.error import SettingsError
+from app.settings.base import SettingsError
 from app.settings.litellm.deployment import NotServed, deployment_name, entry_notes, read_deployment
 from app.settings.litellm.entry import (
     LiteLlmEntry,

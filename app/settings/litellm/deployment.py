@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from app.settings.error import SettingsError
+from app.settings.base import SettingsError
 from app.settings.litellm.entry import OWN_FIELDS, LiteLlmEntry, LiteLlmNote
 from app.settings.litellm.environment import LiteLlmEnvironment
 from app.settings.secrets import NAME_PATTERN

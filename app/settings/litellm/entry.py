@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from app.settings.error import SettingsError
+from app.settings.base import SettingsError
 from app.settings.litellm.environment import LiteLlmEnvironment
 from app.settings.litellm.names import Kind, is_other_model, kind_of, text_route
 from app.telemetry.redaction import one_safe_line

@@ -6,7 +6,7 @@ from collections import ChainMap
 from collections.abc import Mapping
 from typing import Any, Final
 
-from app.settings.error import SettingsError
+from app.settings.base import SettingsError
 from app.telemetry.redaction import one_safe_line
 
 PREFIX: Final = "os.environ/"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
-from app.settings.error import SettingsError
+from app.settings.base import SettingsError
 from app.settings.litellm.entry import LiteLlmNote
 from app.settings.litellm.environment import LiteLlmEnvironment
 from app.settings.secrets import MAKE_KEYS, check_api_key

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from app.outbound.entra import entra_installed
 from app.providers.registry import PROVIDERS
+from app.settings.base import SettingsError
 from app.settings.deployment import DeploymentSettings
-from app.settings.error import SettingsError
 
 
 def try_deployment(place: str, deployment: Mapping[str, Any]) -> None:

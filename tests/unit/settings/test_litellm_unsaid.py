@@ -101,7 +101,10 @@ def test_one_entry_alone_is_the_default_though_it_says_nothing_and_of_two_there_
         ),
         ({"api_base": None}, "api_base is missing, and AZURE_API_BASE is not set"),
         ({"api_base": "ftp://acme"}, "base_url must be the endpoint of the Azure resource"),
-        ({"api_key": "a key"}, "api_key: holds a line break, a space or another character that no key has"),
+        (
+            {"api_key": "a key"},
+            "api_key: contains a line break, a space or another character that no key has",
+        ),
         ({"model": "azure/two words"}, "model: 1 to 128 printable characters"),
         ({"litellm_credential_name": "gone"}, "litellm_credential_name 'gone' is not in credential_list"),
     ],
