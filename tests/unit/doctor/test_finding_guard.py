@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from app.doctor.finding import Finding
-from app.doctor.guard import guarded
+from app.doctor.finding import Finding, guarded
 
 SECRET = "sk-proj-never-to-be-seen"
 
