@@ -28,7 +28,7 @@ _FIXES: Final[Mapping[Trouble, str]] = {
     "timeout": f"check that the server is not hung (redis-cli PING) and that no firewall drops {URL}'s port",
     "tls": f"check {URL}: rediss:// where the server speaks TLS, and ?ca=FILE with the CA that it uses",
     "auth": f"write user and password into {URL}, percent-encoded: redis://user:password@host",
-    "topology": f"use the scheme in {URL} that fits the server: redis:// redis+sentinel:// redis+cluster://",
+    "topology": f"choose the scheme in {URL} that fits the server: redis:// redis+sentinel:// redis+cluster://",
     "readonly": f"name the primary in {URL}, or redis+sentinel://",
     "full": "redis-cli CONFIG SET maxmemory, or a larger server",
     "database": f"leave the database number out of {URL}",
