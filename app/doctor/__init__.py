@@ -1,4 +1,4 @@
-"""``cloakroom doctor``: looks at settings, store and providers, and names a fix for what is not well.
+"""``cloakroom doctor``: checks settings, store and providers, and names a fix for each fault.
 
-Findings are data here; how they are printed belongs in ``app.cli``.
+Findings are data here; printing them belongs in ``app.cli``.
 """

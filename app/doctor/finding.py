@@ -1,9 +1,10 @@
-"""One thing that was looked at, and what came of it. Pure."""
+"""One row of the report, the report, and the guard that turns a check that hangs or breaks into a row."""
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -11,6 +12,7 @@ Status = Literal["ok", "warn", "fail", "skipped"]
 Area = Literal["settings", "litellm", "store", "deployment"]
 
 STATUSES: Final[tuple[Status, ...]] = ("ok", "warn", "fail", "skipped")
+FIX_REACH_FIRST: Final = "fix the row 'reach' first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,7 @@ class Finding:
     """One row of the report.
 
     ``subject`` is the deployment's name where ``area`` is ``deployment``. ``fix`` names a setting or a
-    command; only what is ok may do without one. No field ever holds a secret.
+    command, and may be empty only where the status is ``ok``. No field ever holds a secret.
     """
 
     area: Area
@@ -40,7 +42,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything that was found, in the order in which it is read; ``seconds`` is how long it took."""
+    """All findings in the order to read them; ``seconds`` is how long the examination took."""
 
     findings: Sequence[Finding]
     seconds: float
@@ -53,5 +55,28 @@ class Report:
 
     @property
     def healthy(self) -> bool:
-        """Whether nothing failed; a warning is no failure."""
+        """Whether nothing failed. Warnings do not count."""
         return self.counts["fail"] == 0
+
+
+Check = Callable[[], Awaitable[Finding | list[Finding]]]
+
+
+async def guarded(
+    area: Area, name: str, check: Check, *, seconds: float, fix: str, subject: str = ""
+) -> list[Finding]:
+    """Run a check for at most ``seconds``. It returns a failed row for a timeout and for any error.
+
+    Args:
+        fix: the fix for a check that does not end in time.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            found = await check()
+    except TimeoutError:
+        return [Finding(area, name, "fail", f"no answer within {seconds:g} s", fix, subject)]
+    except Exception as error:
+        # A defect in one check must not cost the other rows. The error's text may quote a secret.
+        detail = f"the check itself failed ({type(error).__name__})"
+        return [Finding(area, name, "fail", detail, "report this as a defect of cloakroom doctor", subject)]
+    return found if isinstance(found, list) else [found]

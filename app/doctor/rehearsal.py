@@ -1,7 +1,7 @@
 """One handle's whole life in the store, by the service's own code, to see what an access list refuses.
 
-What the service may do cannot be asked for (``ACL DRYRUN`` wants rights that a service has no use for), so it
-is done: a record of two seconds that belongs to nobody, under an id that no mint can have given.
+The server cannot be asked for our rights: ``ACL DRYRUN`` needs rights that a service has no use for. So every
+step is done on a record of two seconds that has no client, under an id that no mint can give.
 """
 
 from __future__ import annotations
@@ -26,22 +26,23 @@ _LIFE_SECONDS: Final = 2.0
 _NAME: Final = "cloakroom-doctor"
 _OFFERS: Final = ("0" * 64, "1" * 64)
 
-# What is done, in words that follow "cannot".
-Step = tuple[str, Callable[[StoreConnection], Awaitable[object]]]
+# What is done, in words that can follow "cannot".
+Act = Callable[[StoreConnection], Awaitable[object]]
+Step = tuple[str, Act]
 
 
 async def rehearse(client: Client, *, now: float, seconds: float) -> list[tuple[str, StoreFault]]:
     """Return the steps that were refused, in words, each with the reason.
 
     Args:
-        client: from ``StoreInspector``; it stays open.
+        client: from ``StoreInspector``; it is not closed.
         now: epoch seconds.
         seconds: deadline of each step.
     """
     handle_id = f"doctor-{secrets.token_hex(8)}"
     refused = []
     for words, step in (*_of_requests(handle_id, now), *_of_operators(handle_id, now)):
-        # A connection each: one that had a refusal counts as down, and would not even try the next.
+        # One connection per step: after a refusal it counts as down and would not try the next step.
         connection = StoreConnection(client, replica=_NAME, timeout=seconds)
         try:
             await step(connection)
@@ -53,50 +54,46 @@ async def rehearse(client: Client, *, now: float, seconds: float) -> list[tuple[
 
 
 def _of_requests(handle_id: str, now: float) -> list[Step]:
-    nonce = secrets.token_hex(8)
+    nonce, short = secrets.token_hex(8), _LIFE_SECONDS
     first, second = (Attempt(handle_id, offer, nonce) for offer in _OFFERS)
     call = CallRecord(_call_id(handle_id), handle_id, "", "", _NAME, "", int(now), _NAME)
 
-    def store(connection: StoreConnection) -> HandleStore:
-        return HandleStore(connection, replica=_NAME)
+    def claim(store: HandleStore, attempt: Attempt) -> Awaitable[object]:
+        return store.claim(attempt, families=tuple(Family), pending=short, now=now)
 
-    def claim(connection: StoreConnection, attempt: Attempt) -> Awaitable[object]:
-        return store(connection).claim(attempt, families=tuple(Family), pending=_LIFE_SECONDS, now=now)
+    def give_back(store: HandleStore) -> Awaitable[object]:
+        return store.release(first, give_back=True, code="doctor", now=now)
 
-    def give_back(connection: StoreConnection) -> Awaitable[object]:
-        return store(connection).release(first, give_back=True, code="doctor", now=now)
+    def settle(store: HandleStore) -> Awaitable[object]:
+        return store.settle(second, "doctor", call, window=short, retention=short, now=now)
 
-    def settle(connection: StoreConnection) -> Awaitable[object]:
-        ends = {"window": _LIFE_SECONDS, "retention": _LIFE_SECONDS}
-        return store(connection).settle(second, "doctor", call, **ends, now=now)
+    def forget(store: HandleStore) -> Awaitable[object]:
+        return store.mark_unknown(first, window=short, code="doctor", now=now)
 
-    def forget(connection: StoreConnection) -> Awaitable[object]:
-        window = _LIFE_SECONDS
-        return store(connection).mark_unknown(first, window=window, code="doctor", now=now)
+    def end_call(connection: StoreConnection) -> Awaitable[object]:
+        # Without the index: an end that outlives its call would be missing from the live calls.
+        return connection.run_script(ENDED, (keys.call(_call_id(handle_id)),), int(now), _NAME)
+
+    def publish(connection: StoreConnection) -> Awaitable[object]:
+        # An empty batch, so watchers see nothing.
+        return connection.run_together(("PUBLISH", keys.events(), "[]"))
+
+    def on_store(step: Callable[[HandleStore], Awaitable[object]]) -> Act:
+        return lambda connection: step(HandleStore(connection, replica=_NAME))
 
     return [
         (
             "save a handle and its index",
-            lambda connection: store(connection).save(_record(handle_id, now), life=_LIFE_SECONDS),
+            on_store(lambda store: store.save(_record(handle_id, now), life=short)),
         ),
-        ("claim a use", lambda connection: claim(connection, first)),
-        ("give a use back", give_back),
-        ("claim another use", lambda connection: claim(connection, second)),
-        ("keep an answer and its call", settle),
-        ("note an unknown outcome", forget),
-        ("count a mint", lambda connection: store(connection).count_mint(_NAME, now=now)),
-        (
-            # Without the index: an end that outlives its call would be missing from the calls alive.
-            "note a call's end",
-            lambda connection: connection.run_script(
-                ENDED, (keys.call(_call_id(handle_id)),), int(now), _NAME
-            ),
-        ),
-        (
-            # An empty batch: watchers see nothing of it.
-            "tell the live events",
-            lambda connection: connection.run_together(("PUBLISH", keys.events(), "[]")),
-        ),
+        ("claim a use", on_store(lambda store: claim(store, first))),
+        ("give a use back", on_store(give_back)),
+        ("claim another use", on_store(lambda store: claim(store, second))),
+        ("keep an answer and its call", on_store(settle)),
+        ("note an unknown outcome", on_store(forget)),
+        ("count a mint", on_store(lambda store: store.count_mint(_NAME, now=now))),
+        ("note a call's end", end_call),
+        ("tell the live events", publish),
     ]
 
 
@@ -107,16 +104,16 @@ def _of_operators(handle_id: str, now: float) -> list[Step]:
         async with EventFeed(connection, replica=_NAME).watch():
             return
 
+    def on_handles(step: Callable[[HandleDirectory], Awaitable[object]]) -> Act:
+        return lambda connection: step(HandleDirectory(connection))
+
     return [
-        ("show a handle", lambda connection: HandleDirectory(connection).get(handle_id)),
-        ("list handles", lambda connection: HandleDirectory(connection).page(wanted, now=now)),
-        (
-            "revoke a handle",
-            lambda connection: HandleDirectory(connection).revoke(handle_id, by=_NAME, now=now),
-        ),
+        ("show a handle", on_handles(lambda handles: handles.get(handle_id))),
+        ("list handles", on_handles(lambda handles: handles.page(wanted, now=now))),
+        ("revoke a handle", on_handles(lambda handles: handles.revoke(handle_id, by=_NAME, now=now))),
         (
             "revoke a client's handles",
-            lambda connection: HandleDirectory(connection).revoke_page(wanted, by=_NAME, now=now),
+            on_handles(lambda handles: handles.revoke_page(wanted, by=_NAME, now=now)),
         ),
         ("watch the live events", watch),
     ]

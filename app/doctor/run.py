@@ -1,4 +1,4 @@
-"""Everything that is looked at, all at once, in the order in which it is read."""
+"""The examination: which models and deployments it covers, all checks at once, and the report in order."""
 
 from __future__ import annotations
 
@@ -8,24 +8,23 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from app.doctor.deployment_checks import DeploymentDoctor, Look
-from app.doctor.finding import Finding, Report
-from app.doctor.guard import guarded
-from app.doctor.places import Origin, place_of
-from app.doctor.plan import aliases_of, leads_to, trials_for, unknown_model_findings
-from app.doctor.settings_rows import egress_finding, settings_findings
-from app.doctor.shared_secrets import shared_secret_findings
-from app.doctor.source import read_source
-from app.doctor.store_checks import StoreDoctor
+from app.broker.catalog import ANY_MODEL
+from app.doctor.deployment import DeploymentDoctor, Look
+from app.doctor.finding import Finding, Report, guarded
+from app.doctor.mint import Trial
+from app.doctor.settings import egress_finding, settings_findings, shared_secret_findings
+from app.doctor.source import Origin, place_of, read_source
+from app.doctor.store import StoreDoctor
 from app.models import Deployment
 from app.outbound.client import UpstreamClient
 from app.outbound.egress import Egress
 from app.settings import Settings
+from app.settings.aliases import AnyModelSettings, choices
 from app.store.embedded.engine import find_engine
-from app.wiring import WiringError, build_deployments, build_egress
+from app.wiring import WiringError, build_deployments, build_egress, build_model
 
 _PROXIES: Final = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
-# An area asks at most this many questions one after the other, each with the deadline of a check.
+# An area runs at most this many checks one after the other, each with its deadline.
 _STEPS: Final = 3
 _ORDER: Final = ("settings", "litellm", "store", "deployment")
 
@@ -34,7 +33,7 @@ _ORDER: Final = ("settings", "litellm", "store", "deployment")
 class Options:
     """What the caller of the doctor chose.
 
-    ``model`` keeps it to the deployments of one alias; ``seconds`` is the deadline of each check.
+    ``model`` limits the report to the deployments of that alias; ``seconds`` is the deadline of each check.
     """
 
     mint: bool = False
@@ -44,7 +43,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class _Area:
-    """A part of the report that is worked out by itself; ``title`` is shown while it runs."""
+    """A part of the examination that runs beside the others; ``title`` is shown while it runs."""
 
     title: str
     run: Callable[[], Awaitable[list[Finding]]]
@@ -57,20 +56,21 @@ async def examine(
     tell: Callable[[Sequence[str]], None] = lambda waiting: None,
     clock: Callable[[], float] = time.time,
 ) -> Report:
-    """Look at everything and return what was found, within three times ``options.seconds`` and a second.
+    """Check everything and return the report within three times ``options.seconds`` and a second.
 
     Args:
         environ: variables, as the service reads them.
-        tell: is called with the titles of what is still being looked at, whenever that changes.
+        tell: is called with the titles of the areas still running, whenever that changes.
         clock: returns epoch seconds.
     """
     started = time.monotonic()
     source = read_source(environ)
     if source.settings is None:
-        fix = "mend the rows above, then run it again"
-        rest = Finding(
-            "store", "details", "skipped", "the settings cannot be used, so nothing was asked", fix
+        text, fix = (
+            "the settings cannot be used, so nothing was checked",
+            "fix the rows above, then run it again",
         )
+        rest = Finding("store", "details", "skipped", text, fix)
         return Report([*source.findings, rest], time.monotonic() - started)
     settings = source.settings
     has_engine = settings.redis_url is None and find_engine(environ) is not None
@@ -135,13 +135,8 @@ def _store(settings: Settings, options: Options, clock: Callable[[], float]) -> 
     doctor = StoreDoctor(settings, seconds=options.seconds, clock=clock)
 
     async def run() -> list[Finding]:
-        return await guarded(
-            "store",
-            "store",
-            doctor.examine,
-            seconds=options.seconds * _STEPS,
-            fix="check CLOAKROOM_REDIS_URL",
-        )
+        seconds, fix = options.seconds * _STEPS, "check CLOAKROOM_REDIS_URL"
+        return await guarded("store", "store", doctor.examine, seconds=seconds, fix=fix)
 
     return [_Area("the store", run)]
 
@@ -171,6 +166,7 @@ def _one(
             trials=trials_for(settings, options.model, deployment),
             aliases=aliases_of(settings, name),
             place=place,
+            origin=origin,
         )
         return await doctor.examine()
 
@@ -184,9 +180,54 @@ def _one(
 
 
 def _build(settings: Settings, name: str, look: Look) -> Deployment | str:
-    """One deployment as the service builds it, or why it cannot; the others are still looked at."""
+    """The deployment as the service would build it, or the reason why it cannot be built."""
     alone = settings.model_copy(update={"deployments": {name: settings.deployments[name]}})
     try:
         return build_deployments(alone, clock=look.clock, egress=look.egress)[name]
     except WiringError as error:
         return str(error)
+
+
+def leads_to(settings: Settings, alias: str | None, name: str) -> bool:
+    """Whether the model ``alias`` leads to a deployment; True for all of them where it is None."""
+    if alias is None:
+        return True
+    entry = _entry(settings, alias)
+    return entry is not None and any(choice.deployment == name for choice in choices(entry))
+
+
+def aliases_of(settings: Settings, name: str) -> list[str]:
+    """The models that lead to a deployment, in words for the report."""
+    return [
+        "any other name" if alias == ANY_MODEL else alias
+        for alias, entry in settings.models.items()
+        if any(choice.deployment == name for choice in choices(entry))
+    ]
+
+
+def trials_for(settings: Settings, alias: str | None, deployment: Deployment) -> list[Trial]:
+    """One alias for each name that the provider is asked for: the deployment's model, or else every alias.
+
+    Empty where only ``*`` leads here and no name is known.
+    """
+    wanted = [alias] if alias is not None else [name for name in settings.models if name != ANY_MODEL]
+    if alias is None and settings.default_model is not None:
+        wanted.append(settings.default_model)
+    trials: dict[str, Trial] = {}
+    for name in wanted:
+        entry = _entry(settings, name)
+        if entry is not None and leads_to(settings, name, deployment.name):
+            trials.setdefault(deployment.upstream_model or name, Trial(name, build_model(entry).policy))
+    return list(trials.values())
+
+
+def unknown_model_findings(settings: Settings, alias: str | None) -> list[Finding]:
+    """A failed row if the chosen model does not exist."""
+    if alias is None or _entry(settings, alias) is not None:
+        return []
+    fix = f"ask for one of {', '.join(sorted(settings.models))}, or add it under models"
+    return [Finding("settings", "--model", "fail", f"there is no model '{alias}'", fix)]
+
+
+def _entry(settings: Settings, alias: str) -> AnyModelSettings | None:
+    return settings.models.get(alias, settings.models.get(ANY_MODEL))

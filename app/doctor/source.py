@@ -1,18 +1,21 @@
-"""Reads the settings for the doctor: what could not be used, and what was made of a LiteLLM file."""
+"""Reads the settings for the doctor: a row for each problem and for each note on a LiteLLM file."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from app.doctor.finding import Finding
-from app.doctor.places import Origin
+from app.providers.explanations import setting_name
 from app.settings import LiteLlmNote, Settings, SettingsError, load_with_notes
+from app.settings.load import CONFIG_NAME, read_config
 from app.settings.secrets import MAKE_KEYS
-from app.settings.yaml_file import CONFIG_NAME, read_config
 
+Origin = Literal["ours", "litellm"]
+
+_LITELLM_KEYS: Final[Mapping[str, str]] = {"base_url": "api_base", "model": "model", "api_key": "api_key"}
 _VARIABLE: Final = re.compile(r"[A-Z][A-Z0-9_]{3,}\b")
 
 
@@ -39,7 +42,7 @@ def read_source(environ: Mapping[str, str]) -> Source:
 
 
 def _notes(environ: Mapping[str, str]) -> Sequence[LiteLlmNote]:
-    """The notes on a file whose settings are of no use, as far as the file itself could be read."""
+    """The notes on a file whose settings cannot be used; none where the file cannot be read either."""
     try:
         return read_config(environ).notes
     except SettingsError:
@@ -55,11 +58,11 @@ def _read_from(environ: Mapping[str, str], notes: Sequence[LiteLlmNote]) -> Find
 
 
 def _problem(line: str, environ: Mapping[str, str]) -> Finding:
-    """One line of ``SettingsError``: what is wrong, then, after a semicolon, how to mend it."""
+    """A row from one line of ``SettingsError``: what is wrong, and after a semicolon how to fix it."""
     detail, _, fix = line.partition("; ")
     name, detail = _named(detail)
     if " is " in name:
-        # "models is empty: map at least one alias": a complaint and its mend.
+        # "models is empty: map at least one alias": the problem and its fix.
         return Finding("settings", name.partition(" ")[0], "fail", name, detail)
     if not fix:
         fix = _correct(name, environ.get(CONFIG_NAME))
@@ -69,7 +72,7 @@ def _problem(line: str, environ: Mapping[str, str]) -> Finding:
 
 
 def _named(text: str) -> tuple[str, str]:
-    """The setting that a complaint begins with, and the complaint without it where a colon stands between."""
+    """The setting that a problem begins with, and the problem without it if a colon follows."""
     variable = _VARIABLE.match(text)
     if variable:
         return variable[0], text.removeprefix(f"{variable[0]}: ")
@@ -95,3 +98,10 @@ def _noted(note: LiteLlmNote) -> Finding:
 def _halves(text: str) -> tuple[str, str]:
     detail, semicolon, fix = text.partition("; ")
     return (detail, fix) if semicolon else (text, "change the entry if that was not meant")
+
+
+def place_of(origin: Origin, deployment: str, provider: str, field: str) -> str:
+    """What the operator calls a field of a deployment: our setting, or the key in a LiteLLM file."""
+    if origin == "litellm" and field in _LITELLM_KEYS:
+        return f"litellm_params.{_LITELLM_KEYS[field]} of the entry that is served as '{deployment}'"
+    return setting_name(deployment, provider, field)

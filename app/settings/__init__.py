@@ -1,10 +1,10 @@
-"""The settings: environment, YAML and LiteLLM's files, read once into frozen objects and checked.
+"""The settings: environment, YAML and LiteLLM's file, read once into frozen objects and checked.
 
-No part is made here: that is ``app.wiring``. A default that only one part knows belongs to that part.
+The parts of the service are built from them in ``app.wiring``. A constant that one part uses belongs there.
 """
 
+from app.settings.base import SettingsError
 from app.settings.deployment import DeploymentSettings, EntraSettings
-from app.settings.error import SettingsError
 from app.settings.litellm import LiteLlmNote
 from app.settings.load import (
     known_environment_names,

@@ -1,6 +1,6 @@
-"""One model in the settings: its deployments, and what the operator fixes for it.
+"""One model in the settings: its deployments, and the operator's policy for it.
 
-Three spellings: ``alias: deployment``, ``alias: [deployment, deployment]``, or the object below.
+It has three forms: ``alias: deployment``, ``alias: [deployment, deployment]``, or a ``ModelSettings``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from app.models import MAX_KEY_SECONDS, MIN_KEY_SECONDS
-from app.settings.section import Section
+from app.settings.base import Section
 
 
 class ChoiceSettings(Section):
@@ -76,7 +76,7 @@ AnyModelSettings = str | Annotated[tuple[str, ...], Field(min_length=1)] | Model
 
 
 def choices(entry: AnyModelSettings) -> Iterable[ChoiceSettings]:
-    """The deployments of a model in whichever spelling."""
+    """The deployments of a model, whatever its form."""
     if isinstance(entry, str):
         names: Iterable[str | ChoiceSettings] = (entry,)
     else:

@@ -1,4 +1,4 @@
-"""What must hold between the settings: each breach is one line that says how to mend it."""
+"""Rules over several settings. Each breach is one line that says how to fix it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.settings.secrets import MAKE_KEYS, parse_key_pairs
 
 
 def problems_of(settings: Settings) -> list[str]:
-    """Every problem that no single field shows."""
+    """Every breach of a rule over several fields."""
     return [
         *_missing_secrets(settings),
         *_shared_keys(settings),
@@ -28,17 +28,18 @@ def _missing_secrets(settings: Settings) -> list[str]:
         if getattr(settings, name) is None:
             problems.append(f"CLOAKROOM_{name.upper()} is missing; {MAKE_KEYS}")
     if settings.api_keys is None and not settings.clients:
-        problems.append(f"CLOAKROOM_API_KEYS is missing, so nobody could mint; {MAKE_KEYS}")
+        problems.append(f"CLOAKROOM_API_KEYS is missing, so no client could mint; {MAKE_KEYS}")
     if settings.api_keys is not None:
         twice = parse_key_pairs(settings.api_keys.get_secret_value()).keys() & settings.clients.keys()
         problems += [
-            f"client {name!r} stands in both CLOAKROOM_API_KEYS and clients" for name in sorted(twice)
+            f"client {name!r} is in both CLOAKROOM_API_KEYS and clients; remove one of them"
+            for name in sorted(twice)
         ]
     return problems
 
 
 def _shared_keys(settings: Settings) -> list[str]:
-    """A client's key that is an operator's too would open the admin API to whoever mints."""
+    """A client whose key is also an operator's could use the admin API."""
     if settings.admin_keys is None:
         return []
     clients = parse_key_pairs(settings.api_keys.get_secret_value()) if settings.api_keys is not None else {}
@@ -46,7 +47,7 @@ def _shared_keys(settings: Settings) -> list[str]:
     named = {key_digest(key): name for name, key in clients.items()}
     return [
         f"operator {name!r} of CLOAKROOM_ADMIN_KEYS and client {named[key_digest(key)]!r} have the same key; "
-        f"give each its own, {MAKE_KEYS}"
+        f"give each its own; {MAKE_KEYS}"
         for name, key in parse_key_pairs(settings.admin_keys.get_secret_value()).items()
         if key_digest(key) in named
     ]
@@ -55,9 +56,9 @@ def _shared_keys(settings: Settings) -> list[str]:
 def _port_problems(settings: Settings) -> list[str]:
     same_host = settings.ops_host in (None, settings.host)
     if settings.ops_port and settings.ops_port == settings.port and same_host:
-        return ["CLOAKROOM_OPS_PORT is CLOAKROOM_PORT; give it another, or leave it out to have one port"]
+        return ["CLOAKROOM_OPS_PORT is CLOAKROOM_PORT; give it another, or leave it out to use one port"]
     if settings.ops_host is not None and settings.ops_port is None:
-        return ["CLOAKROOM_OPS_HOST is set without CLOAKROOM_OPS_PORT, so it has no effect; set that too"]
+        return ["CLOAKROOM_OPS_HOST is set without CLOAKROOM_OPS_PORT, so it has no effect; set both"]
     return []
 
 
@@ -65,8 +66,8 @@ def _store_problems(settings: Settings) -> list[str]:
     url = settings.redis_url.get_secret_value() if settings.redis_url else None
     if settings.production and (url is None or url.startswith("memory:")):
         return [
-            "CLOAKROOM_REDIS_URL must name a Redis or Valkey server in production, since replicas share it; "
-            "set redis://..., or CLOAKROOM_ENVIRONMENT=development for one replica on a store of its own"
+            "CLOAKROOM_REDIS_URL must name a Redis or Valkey server in production, where replicas share it; "
+            "set redis://..., or CLOAKROOM_ENVIRONMENT=development for one replica with an embedded store"
         ]
     if url is not None and not re.match(
         r"(rediss?|redis\+sentinel|redis\+cluster|rediss\+cluster|memory)://", url

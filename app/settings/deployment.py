@@ -1,7 +1,7 @@
-"""One deployment in the settings: a provider, its address, and which credential opens it.
+"""One deployment in the settings: a provider, its address and its credential.
 
-What fits no provider is refused here with the words of the setting; what only the provider's own file
-knows (the form of its URLs) is checked when the parts are wired.
+Fields that do not fit together are refused here. The form of a URL, which only the provider's dialect knows,
+is checked when the parts are wired.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, Field, SecretStr, WithJsonSchema, field_validator, model_validator
 
 from app.providers.registry import PROVIDERS
-from app.settings.section import Section
+from app.settings.base import Section
 
 EntraKind = Literal["default", "client_secret", "workload_identity", "azure_cli"]
 
-# Microsoft's names of a tenant: an id, or a domain; either is a part of the token endpoint's path.
+# A tenant or an application by its id or its domain; it becomes a part of the token endpoint's path.
 _DIRECTORY_NAME: Final = r"^[A-Za-z0-9.-]{1,255}$"
 
 
@@ -134,7 +134,7 @@ class DeploymentSettings(Section):
                 raise ValueError("azure-preview needs either region (eastus2, swedencentral) or webrtc_url")
             return
         if self.api_version is not None:
-            # Its presence is no sign of which surface is meant: people paste it with every endpoint.
+            # It does not show which surface is meant: people paste it with every endpoint.
             raise ValueError("api_version is for provider: azure-preview; remove it, the GA paths take none")
         if places:
             raise ValueError(f"{places[0]} is for provider: azure-preview")
@@ -154,12 +154,12 @@ class DeploymentSettings(Section):
 
 
 def _sendable(value: SecretStr | None) -> SecretStr | None:
-    """Drop the line break that a mounted secret's file ends in; refuse what would break out of a header."""
+    """Drop the line break at the end of a mounted secret; refuse what cannot stand in a header."""
     if value is None:
         return None
     text = value.get_secret_value().strip()
     if not re.fullmatch(r"[\x21-\x7e]*", text):
-        raise ValueError("holds a line break, a space or another character that no key has")
+        raise ValueError("contains a line break, a space or another character that no key has")
     return SecretStr(text)
 
 

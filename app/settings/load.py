@@ -1,8 +1,9 @@
 """Reads the settings from an environment mapping and the YAML file that it names.
 
-The prefix is ``CLOAKROOM_``, nesting goes with ``__``, and the environment wins over the file. The
-providers' own usual names (``OPENAI_API_KEY``, ``AZURE_OPENAI_ENDPOINT``, ...) alone are enough for a
-one-provider start; where deployments are configured they add nothing, so that no name widens a policy.
+A variable is ``CLOAKROOM_`` and the field's name, with ``__`` for nesting, and wins over the file. The file
+is our own YAML or LiteLLM's ``config.yaml``. The providers' usual names (``OPENAI_API_KEY``,
+``AZURE_OPENAI_ENDPOINT``, ...) are enough for a start with one provider. They add nothing where deployments
+are configured, so that no variable widens a policy.
 """
 
 from __future__ import annotations
@@ -10,26 +11,29 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
+import yaml
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource
 
+from app.settings.base import SettingsError
 from app.settings.checks import problems_of
-from app.settings.error import SettingsError
-from app.settings.litellm import LiteLlmNote
+from app.settings.litellm import LiteLlmNote, is_litellm, read_litellm
 from app.settings.model import Settings
-from app.settings.yaml_file import CONFIG_NAME, read_config
 from app.telemetry.redaction import redact_labels
 
 PREFIX: Final = "CLOAKROOM_"
-# The model that the providers' guides start with; only the default of a one-provider start.
+CONFIG_NAME: Final = "CLOAKROOM_CONFIG"
+# The model of the providers' guides; the default of a start with one provider.
 USUAL_MODEL: Final = "gpt-realtime"
 
-# Another program's names under our prefix: the provider in a box.
+# Names of another program under our prefix: the sandbox.
 _FOREIGN_NAMES: Final = ("CLOAKROOM_SANDBOX_",)
-# The command line's own, which an operator's shell exports: where the admin API is, and the key to it.
+# Read by the command line only: the address of the admin API, and the key to it.
 _COMMAND_LINE_NAMES: Final = frozenset({"CLOAKROOM_ADMIN_URL", "CLOAKROOM_ADMIN_KEY"})
 # What Kubernetes sets in every pod for a Service called "cloakroom", "cloakroom-redis" and the like.
 _SERVICE_LINK = re.compile(
@@ -37,6 +41,15 @@ _SERVICE_LINK = re.compile(
     r"(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)\Z"
 )
 _SERVICE_LINK_URL = re.compile(r"CLOAKROOM_(?:[A-Z0-9_]+_)?PORT\Z")
+_ENV_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """The file's settings in the shape of our own YAML, and the notes on it where it is LiteLLM's."""
+
+    values: dict[str, Any] = field(default_factory=dict, repr=False)
+    notes: tuple[LiteLlmNote, ...] = ()
 
 
 class _MappingSource(EnvSettingsSource):
@@ -47,7 +60,7 @@ class _MappingSource(EnvSettingsSource):
         super().__init__(Settings)
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
-        # An empty variable is one that nobody has set: compose files and CI pass such ones through.
+        # An empty variable counts as not set: Compose files and CI pass such ones through.
         return {name.lower(): value for name, value in self._environ.items() if value}
 
     def prepare_field_value(
@@ -72,11 +85,11 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
 
 
 def load_with_notes(environ: Mapping[str, str]) -> tuple[Settings, tuple[LiteLlmNote, ...]]:
-    """``load_settings``, and what was made of the file where it is LiteLLM's; our own file has no notes.
+    """``load_settings``, with the notes on the file where it is LiteLLM's.
 
     Raises:
-        SettingsError: as ``load_settings``; the file's warnings stand below the problems, since what was
-            left out may be what is missing.
+        SettingsError: as ``load_settings``. The file's warnings follow the problems, since what was left out
+            may be what is missing.
     """
     environ = without_service_links(environ)
     _refuse_unknown_names(environ)
@@ -94,20 +107,69 @@ def load_with_notes(environ: Mapping[str, str]) -> tuple[Settings, tuple[LiteLlm
     return settings, config.notes
 
 
+def read_config(environ: Mapping[str, str]) -> ConfigFile:
+    """Read the file that ``CLOAKROOM_CONFIG`` names; the result is empty where it names none.
+
+    Raises:
+        SettingsError: the file cannot be read, is not a mapping, or refers to a variable that is not set.
+    """
+    name = environ.get(CONFIG_NAME)
+    loaded = _load(name) if name else None
+    if loaded is None:
+        return ConfigFile()
+    if not isinstance(loaded, dict):
+        raise SettingsError(
+            f"{CONFIG_NAME}: {name} must hold a mapping with settings such as deployments and models"
+        )
+    if is_litellm(loaded):
+        values, notes = read_litellm(loaded, environ)
+        return ConfigFile(values, tuple(notes))
+    return ConfigFile(_expand(loaded, environ))
+
+
+def _load(name: str) -> Any:
+    try:
+        return yaml.safe_load(Path(name).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        # A YAML error quotes the line at fault, which may hold a secret, so only its place is shown.
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        reason = error.strerror if isinstance(error, OSError) else "it is not valid YAML"
+        raise SettingsError(f"{CONFIG_NAME}: {name} cannot be read{where}: {reason}") from None
+
+
+def _expand(value: Any, environ: Mapping[str, str]) -> Any:
+    """Replace ``${NAME}`` in every string of the file by the variable's value."""
+    if isinstance(value, dict):
+        return {str(key): _expand(item, environ) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_expand(item, environ) for item in value]
+    if not isinstance(value, str):
+        return value
+
+    def variable(match: re.Match[str]) -> str:
+        if match[1] not in environ:
+            raise SettingsError(
+                f"{CONFIG_NAME}: the file names ${{{match[1]}}}, which is not set in the environment"
+            )
+        return environ[match[1]]
+
+    return _ENV_REFERENCE.sub(variable, value)
+
+
 def known_environment_names() -> frozenset[str]:
     """The names that ``load_settings`` knows; nested ones begin with one of these and ``__``."""
     return frozenset({CONFIG_NAME, *(PREFIX + name.upper() for name in Settings.model_fields)})
 
 
 def without_service_links(environ: Mapping[str, str]) -> dict[str, str]:
-    """Drop Kubernetes' variables, among them ``CLOAKROOM_PORT=tcp://...``, which is no port of ours."""
-    return {name: value for name, value in environ.items() if not _is_service_link(name, value)}
-
-
-def _is_service_link(name: str, value: str) -> bool:
-    if _SERVICE_LINK.match(name):
-        return True
-    return _SERVICE_LINK_URL.match(name) is not None and value.startswith(("tcp://", "udp://", "sctp://"))
+    """Drop Kubernetes' variables, such as ``CLOAKROOM_PORT=tcp://...``, which is not our port."""
+    schemes = ("tcp://", "udp://", "sctp://")
+    return {
+        name: value
+        for name, value in environ.items()
+        if not _SERVICE_LINK.match(name) and not (_SERVICE_LINK_URL.match(name) and value.startswith(schemes))
+    }
 
 
 def _refuse_unknown_names(environ: Mapping[str, str]) -> None:
@@ -153,7 +215,7 @@ def _add_usual_deployments(values: dict[str, Any], environ: Mapping[str, str]) -
             "api_key": environ.get("AZURE_OPENAI_API_KEY"),
             "model": name,
         }
-        # Clients written for OpenAI ask for the usual name; with one deployment it can only mean that one.
+        # Clients written for OpenAI ask for the usual name, which can mean only this deployment.
         models |= {str(name): "azure", USUAL_MODEL: "azure"}
     if environ.get("OPENAI_API_KEY"):
         deployments["openai"] = {
@@ -174,7 +236,7 @@ def _problem_lines(error: ValidationError) -> Iterator[str]:
         message = problem["msg"].removeprefix("Value error, ")
         place = [str(part) for part in problem["loc"]]
         if len(place) == 1:
-            # The rings and pairs quote the label of a secret, which may be the secret, the wrong way round.
+            # The message quotes the label of a key, which is the secret if the two are swapped.
             shown = redact_labels(message) if place[0].endswith("_keys") else message
             yield f"{PREFIX}{place[0].upper()}: {shown}"
         else:

@@ -1,21 +1,21 @@
-"""The settings' shape: every field, its bounds and its default. ``load`` fills it."""
+"""Every setting with its bounds and its default. ``load`` fills them in."""
 
 from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.handles.keyring import parse_sealing_ring, parse_signing_ring
 from app.outbound.egress import parse_proxy
 from app.settings.aliases import AnyModelSettings
+from app.settings.base import Section
 from app.settings.deployment import DeploymentSettings
 from app.settings.secrets import MAKE_KEYS, NAME_PATTERN, check_api_key, parse_key_pairs
-from app.settings.section import Section
 
 
 class ClientSettings(Section):
@@ -34,11 +34,27 @@ class ClientSettings(Section):
         return value
 
 
-def _split(value: Any) -> Any:
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return value
+def _ring(parse: Callable[[str], object]) -> Callable[[str], object]:
+    """``parse``, with the command that makes a sound ring in the message of its error."""
 
+    def checked(text: str) -> object:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise ValueError(f"{error}; {MAKE_KEYS}") from None
+
+    return checked
+
+
+# What raises ``ValueError`` for a malformed or weak secret, by field.
+_SECRET_FORMS: Final[Mapping[str, Callable[[str], object]]] = {
+    "signing_keys": _ring(parse_signing_ring),
+    "sealing_keys": _ring(parse_sealing_ring),
+    "subject_key": check_api_key,
+    "api_keys": parse_key_pairs,
+    "admin_keys": parse_key_pairs,
+    "provider_proxy": parse_proxy,
+}
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 
@@ -108,7 +124,7 @@ class Settings(BaseSettings):
         default_factory=dict, description="alias -> deployment, several, or a policy; alias * takes any"
     )
     clients: dict[str, ClientSettings] = Field(
-        default_factory=dict, description="the callers that have models or a limit of their own, by name"
+        default_factory=dict, description="callers with their own models or limit, by name"
     )
 
     provider_proxy: SecretStr | None = Field(
@@ -145,14 +161,16 @@ class Settings(BaseSettings):
     @field_validator("cors_origins", "demo_replicas", mode="before")
     @classmethod
     def _split_origins(cls, value: Any) -> Any:
-        return _split(value)
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
 
     @field_validator("cors_origins")
     @classmethod
     def _bare_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for origin in value:
             if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s?#]+", origin):
-                raise ValueError(f"{origin!r} is no origin: write scheme://host[:port] without a path")
+                raise ValueError(f"{origin!r} is not an origin: write scheme://host[:port] without a path")
         return value
 
     @field_validator("demo_replicas")
@@ -177,39 +195,11 @@ class Settings(BaseSettings):
             raise ValueError("letters, digits, '.', '_' and '-' only, 64 at most")
         return value
 
-    @field_validator("signing_keys")
+    @field_validator(*_SECRET_FORMS)
     @classmethod
-    def _signing(cls, value: SecretStr | None) -> SecretStr | None:
+    def _sound_secret(cls, value: SecretStr | None, field: ValidationInfo) -> SecretStr | None:
         if value is not None:
-            _with_mend(parse_signing_ring, value)
-        return value
-
-    @field_validator("sealing_keys")
-    @classmethod
-    def _sealing(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            _with_mend(parse_sealing_ring, value)
-        return value
-
-    @field_validator("subject_key")
-    @classmethod
-    def _strong_subject_key(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            check_api_key(value.get_secret_value())
-        return value
-
-    @field_validator("provider_proxy")
-    @classmethod
-    def _proxy_form(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            parse_proxy(value.get_secret_value())
-        return value
-
-    @field_validator("api_keys", "admin_keys")
-    @classmethod
-    def _pairs(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            parse_key_pairs(value.get_secret_value())
+            _SECRET_FORMS[str(field.field_name)](value.get_secret_value())
         return value
 
     @property
@@ -218,7 +208,7 @@ class Settings(BaseSettings):
 
     @property
     def demo_enabled(self) -> bool:
-        """Whether the page ``/demo`` is served, and answers name the replica that gave them."""
+        """Whether the page ``/demo`` is served and answers name their replica."""
         return not self.production if self.demo is None else self.demo
 
     @classmethod
@@ -230,13 +220,5 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        # ``load_settings`` passes both sources in, so the process's environment is never read here.
+        # ``load_settings`` passes in what it has read, so the process's environment is not read here.
         return (init_settings,)
-
-
-def _with_mend(parse: Callable[[str], object], value: SecretStr) -> None:
-    """Parse a ring, and say beside what is wrong which command makes a right one."""
-    try:
-        parse(value.get_secret_value())
-    except ValueError as error:
-        raise ValueError(f"{error}; {MAKE_KEYS}") from None

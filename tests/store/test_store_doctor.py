@@ -16,7 +16,7 @@ import pytest
 import redis as sync_redis
 
 from app.doctor.finding import Finding
-from app.doctor.store_checks import StoreDoctor
+from app.doctor.store import StoreDoctor
 from app.settings import load_settings
 from app.store.acl import COMMANDS, rule, tokens
 from app.store.embedded.engine import LocalEngine

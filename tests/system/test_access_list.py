@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 import redis as sync_redis
 
-from app.doctor.store_checks import StoreDoctor
+from app.doctor.store import StoreDoctor
 from app.settings import load_settings
 from app.store import keys
 from app.store.acl import CLUSTER, COMMANDS, users_file

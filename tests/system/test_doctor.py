@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from app.store.embedded.engine import LocalEngine
 from tests.support.clocks import PATIENCE, kept_deadline
@@ -59,10 +60,10 @@ class Surroundings:
 
     def __init__(self, planted: Planted, engine: LocalEngine, sandbox: Sandbox, folder: Path) -> None:
         self.planted, self.engine, self.sandbox = planted, engine, sandbox
-        self._folder = folder
+        self.folder = folder
 
     def config(self, *, url: str | None = None, model: str = "voice-prod") -> str:
-        file = self._folder / f"cloakroom-{model}.yaml"
+        file = self.folder / f"cloakroom-{model}.yaml"
         file.write_text(OURS.format(url=url or self.sandbox.url, model=model))
         return str(file)
 
@@ -251,6 +252,22 @@ def test_what_was_understood_of_a_litellm_file_is_shown_and_works(well: Surround
         one["subject"] for one in run.findings if one["name"] == "target"
     }
     assert {one["status"] for one in minted} == {"ok"}
+
+
+def test_a_litellm_entry_that_is_for_chat_is_told_how_to_leave_it_out(well: Surroundings) -> None:
+    config = yaml.safe_load(LITELLM.read_text(encoding="utf-8"))
+    params = {"model": "azure/chat", "api_base": well.sandbox.url, "api_key": "os.environ/AZURE_API_KEY"}
+    entry = {"model_name": "assistant", "litellm_params": params}
+    config["model_list"].append(entry)
+    file = well.folder / "litellm.yaml"
+    file.write_text(yaml.safe_dump(config), encoding="utf-8")
+    run = well.doctor("--config", str(file), "--mint", "--json")
+    (failed,) = [one for one in run.findings if one["status"] == "fail"]
+    assert failed["detail"].startswith("assistant: 400 OpperationNotSupported")
+    assert "leave the entry out with model_info.mode: chat" in failed["fix"]
+    entry["model_info"] = {"mode": "chat"}
+    file.write_text(yaml.safe_dump(config), encoding="utf-8")
+    assert well.doctor("--config", str(file), "--mint", "--json").status == 0
 
 
 def test_quiet_prints_failures_only_and_the_status_stays(well: Surroundings) -> None:

@@ -128,8 +128,8 @@ async def test_the_start_logs_what_was_made_of_the_file_and_no_secret(service: L
     assert (
         "info",
         "model_list entry 4 (assistant)",
-        f"served as deployment 'azure-127.0.0.1-{urlsplit(service.sandbox.url).port}-voice-mini', since "
-        "nothing says that it is no realtime model; model_info.mode would say what it is",
+        f"served as deployment 'azure-127.0.0.1-{urlsplit(service.sandbox.url).port}-voice-mini', because "
+        "nothing says that it is not a realtime model; model_info.mode can say what it is",
     ) in said
     left_out = [(entry, f"left out: {reason}") for entry, reason in LEFT_OUT.items()]
     assert [note[1:] for note in said if note[2].startswith("left out")] == left_out

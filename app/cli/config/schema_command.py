@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.cli.failure import EXIT_DONE
 from app.cli.output import document, write
-from app.settings.schema import config_schema
+from app.settings.reference import config_schema
 
 
 def print_schema() -> int:

@@ -14,8 +14,8 @@ from app.cli.config.sources import DEFAULT, sources
 from app.cli.failure import EXIT_DONE, CliFailure
 from app.cli.output import document, tell, write
 from app.settings import LiteLlmNote, SettingsError, load_with_notes
-from app.settings.masked import masked_settings
-from app.settings.yaml_file import CONFIG_NAME
+from app.settings.load import CONFIG_NAME
+from app.settings.secrets import masked_settings
 
 
 def show_config(

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from app.settings import Settings, without_service_links
-from app.settings.load import PREFIX
-from app.settings.yaml_file import CONFIG_NAME, read_config
+from app.settings.load import CONFIG_NAME, PREFIX, read_config
 
 DEFAULT: Final = "default"
 _PROVIDERS: Final = ("OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT")

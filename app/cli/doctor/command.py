@@ -19,7 +19,7 @@ from app.cli.doctor.threads import AbandonableThreads
 from app.cli.output import write
 from app.doctor.finding import Report
 from app.doctor.run import Options, examine
-from app.settings.yaml_file import CONFIG_NAME
+from app.settings.load import CONFIG_NAME
 from app.telemetry.logs import without_logs
 
 EXIT_WELL: Final = 0

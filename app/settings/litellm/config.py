@@ -1,9 +1,9 @@
-"""Reads LiteLLM's ``config.yaml`` as it is: its realtime models become deployments, models and a client.
+"""Reads LiteLLM's ``config.yaml``: its realtime models become deployments, models and a client.
 
-The result has the shape of our own YAML, so that the environment still wins over it and the same rules
-check it. A value that is a mistake is an error, as it is in our own file; what says that it is no realtime
-model, or has no counterpart here, is left out with a note. Sources: LiteLLM's pages "Config.yaml",
-"/realtime" and "Router - Load Balancing", and contracts, section 6.
+The result has the shape of our own YAML, so the environment still wins over it and the same rules check it.
+A mistake is an error, as in our own file. Entries that are not realtime models and values without a
+counterpart here are left out with a note. Sources: LiteLLM's pages "Config.yaml", "/realtime" and
+"Router - Load Balancing", and contracts, section 6.
 """
 
 from __future__ import annotations
@@ -12,31 +12,35 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from app.settings.error import SettingsError
-from app.settings.litellm.deployment import NotServed, deployment_name, entry_notes, read_deployment
-from app.settings.litellm.entry import (
-    LiteLlmEntry,
-    LiteLlmNote,
-    entry_place,
-    left_out,
-    other_mode,
-    read_entry,
+from app.settings.base import SettingsError
+from app.settings.litellm.deployment import (
+    NotServed,
+    deployment_name,
+    entry_notes,
+    read_deployment,
+    try_deployment,
 )
-from app.settings.litellm.environment import LiteLlmEnvironment
+from app.settings.litellm.entry import LiteLlmEntry, entry_place, left_out, other_mode, read_entry
 from app.settings.litellm.models import Served, as_model, group_aliases, model_groups, upstream_aliases
-from app.settings.litellm.sections import master_client, section_notes, wants_ambient_entra
-from app.settings.litellm.trial import try_deployment
-from app.telemetry.redaction import one_safe_line
+from app.settings.litellm.sections import (
+    LiteLlmEnvironment,
+    LiteLlmNote,
+    check_credential,
+    master_client,
+    section_notes,
+    shared_credentials,
+    wants_ambient_entra,
+    with_credential,
+)
 
 MODEL_LIST: Final = "model_list"
-_CREDENTIAL_NAME: Final = "litellm_credential_name"
-# A file may have its models elsewhere (``include``, a database); it is then refused in LiteLLM's own words.
+# A file without a model_list has its models elsewhere (``include``, a database), and is refused as LiteLLM's.
 _MARKS: Final = (MODEL_LIST, "litellm_settings", "general_settings", "router_settings")
 
 
 @dataclass
 class _Reading:
-    """What the entries have given so far."""
+    """The result of the entries so far."""
 
     environment: LiteLlmEnvironment
     credentials: Mapping[str, Mapping[str, Any]]
@@ -54,13 +58,15 @@ def is_litellm(loaded: Mapping[str, Any]) -> bool:
 def read_litellm(
     loaded: Mapping[str, Any], environ: Mapping[str, str]
 ) -> tuple[dict[str, Any], list[LiteLlmNote]]:
-    """Return the settings that a LiteLLM file stands for, in the shape of our own YAML, and the notes on it.
+    """Return the settings of a LiteLLM file in the shape of our own YAML, and the notes on it.
 
     Raises:
-        SettingsError: a value is missing, or no entry is a realtime model; one line a problem.
+        SettingsError: a value is missing, or no entry is a realtime model; one line per problem.
     """
     environment = LiteLlmEnvironment(environ, loaded.get("environment_variables"))
-    reading = _Reading(environment, _credentials(loaded.get("credential_list")), wants_ambient_entra(loaded))
+    reading = _Reading(
+        environment, shared_credentials(loaded.get("credential_list")), wants_ambient_entra(loaded)
+    )
     for number, raw in enumerate(_entries(loaded.get(MODEL_LIST)), start=1):
         _read_one(reading, number, raw)
     if reading.problems:
@@ -85,9 +91,9 @@ def read_litellm(
 
 
 def _only_talking(served: Iterable[Served]) -> str | None:
-    """The one realtime model, which a request that names none can only mean.
+    """The only realtime model, which a request without a model must mean; None where there are several.
 
-    Entries of which nothing says what they are do not make it one of several: most of them are for chat.
+    Entries that do not say what they are do not count beside one that does: most of them are for chat.
     """
     said = {one.entry.model_name for one in served if one.entry.kind == "realtime"}
     talking = said or {one.entry.model_name for one in served if one.entry.kind is None}
@@ -110,12 +116,12 @@ def _read_one(reading: _Reading, number: int, raw: Any) -> None:
         return
     entry: LiteLlmEntry | None = None
     try:
-        entry = read_entry(place, _with_credential(raw, reading.credentials), reading.environment)
+        entry = read_entry(place, with_credential(raw, reading.credentials), reading.environment)
         note = left_out(entry)
         if note is not None:
             reading.notes.append(note)
             return
-        _check_credential(entry, reading.credentials)
+        check_credential(place, entry.params, reading.credentials)
         deployment = read_deployment(entry, reading.environment, ambient_entra=reading.ambient_entra)
         if not entry.is_meant:
             try_deployment(place, deployment)
@@ -124,10 +130,10 @@ def _read_one(reading: _Reading, number: int, raw: Any) -> None:
         if entry is None or entry.is_meant:
             reading.problems.append(str(error))
             return
-        # It may be a chat model, or one for uploaded files: LiteLLM serves those, too.
+        # It may be a model for chat or for uploaded files, which LiteLLM serves too.
         why = str(error).removeprefix(f"{place}: ")
         if entry.kind is None:
-            why += "; correct it, or say with model_info.mode what it is"
+            why += "; correct it, or set model_info.mode to what it is"
         reading.notes.append(LiteLlmNote.leaving_out("warning", place, why))
     except NotServed as reason:
         reading.notes.append(LiteLlmNote.leaving_out("warning", place, str(reason)))
@@ -137,11 +143,11 @@ def _serve(reading: _Reading, entry: LiteLlmEntry, deployment: dict[str, Any]) -
     taken = {served.name for served in reading.served}
     name = deployment_name(entry, deployment)
     if name in taken and name == entry.info.get("id"):
-        raise SettingsError(f"{entry.place}: model_info.id {name!r} stands twice")
+        raise SettingsError(f"{entry.place}: model_info.id {name!r} appears twice")
     name = _unused(name, taken)
     reading.served.append(Served(name, entry, deployment))
     if entry.kind is None:
-        how = "since nothing says that it is no realtime model; model_info.mode would say what it is"
+        how = "because nothing says that it is not a realtime model; model_info.mode can say what it is"
     else:
         how = f"a {entry.kind} model" + ("" if entry.says_mode else " by its name")
     text = f"served as deployment '{name}', {how}"
@@ -151,38 +157,11 @@ def _serve(reading: _Reading, entry: LiteLlmEntry, deployment: dict[str, Any]) -
 def _unused(name: str, taken: Container[str]) -> str:
     """``name``, or ``name-2`` and so on.
 
-    Two of one name are one address and one model under two keys, so that even an order that changes between
-    two versions of the file sends no offer to a wrong place.
+    Two deployments of one name are one address and one model with two keys. So no offer goes to a wrong place
+    if their order differs between two versions of the file.
     """
     number, candidate = 1, name
     while candidate in taken:
         number += 1
         candidate = f"{name}-{number}"
     return candidate
-
-
-def _credentials(credential_list: Any) -> dict[str, Mapping[str, Any]]:
-    """``credential_list`` by name: what several entries share, ``litellm_credential_name`` refers to it."""
-    found: dict[str, Mapping[str, Any]] = {}
-    for item in credential_list if isinstance(credential_list, list) else []:
-        values = item.get("credential_values") if isinstance(item, dict) else None
-        if isinstance(values, dict):
-            found[str(item.get("credential_name"))] = values
-    return found
-
-
-def _with_credential(raw: Any, credentials: Mapping[str, Mapping[str, Any]]) -> Any:
-    """Lay the entry's own parameters over those of the credential that it names, as LiteLLM does."""
-    params = raw.get("litellm_params") if isinstance(raw, dict) else None
-    if not isinstance(params, dict) or params.get(_CREDENTIAL_NAME) is None:
-        return raw
-    shared = credentials.get(str(params[_CREDENTIAL_NAME]), {})
-    return {**raw, "litellm_params": {**shared, **params}}
-
-
-def _check_credential(entry: LiteLlmEntry, credentials: Mapping[str, Mapping[str, Any]]) -> None:
-    """Only what is served needs it: LiteLLM may have the others' in its database."""
-    name = entry.params.get(_CREDENTIAL_NAME)
-    if name is not None and str(name) not in credentials:
-        shown = one_safe_line(str(name), limit=80)
-        raise SettingsError(f"{entry.place}: {_CREDENTIAL_NAME} {shown!r} is not in credential_list")

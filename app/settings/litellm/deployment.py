@@ -1,7 +1,7 @@
-"""Turns one entry of LiteLLM's ``model_list`` into a deployment of ours, in the shape of our own YAML.
+"""Turns one entry of LiteLLM's ``model_list`` into a deployment in the shape of our own YAML.
 
-Which variables stand in for a missing value, and that a key goes before Entra, is LiteLLM's own order
-(its ``llms/azure/realtime`` and ``llms/openai/realtime``).
+LiteLLM decides which variable replaces a missing value, and that a key goes before Entra (its
+``llms/azure/realtime`` and ``llms/openai/realtime``).
 """
 
 from __future__ import annotations
@@ -12,14 +12,19 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from app.settings.error import SettingsError
-from app.settings.litellm.entry import OWN_FIELDS, LiteLlmEntry, LiteLlmNote
-from app.settings.litellm.environment import LiteLlmEnvironment
+from pydantic import ValidationError
+
+from app.outbound.entra import entra_installed
+from app.providers.registry import PROVIDERS
+from app.settings.base import SettingsError
+from app.settings.deployment import DeploymentSettings
+from app.settings.litellm.entry import OWN_FIELDS, LiteLlmEntry
+from app.settings.litellm.sections import LiteLlmEnvironment, LiteLlmNote
 from app.settings.secrets import NAME_PATTERN
 from app.telemetry.redaction import one_safe_line
 
 _ENTRA: Final = ("tenant_id", "client_id", "client_secret")
-# LiteLLM's reference to a token that the platform gives the pod: Microsoft's workload identity.
+# LiteLLM's reference to a token that the platform gives to a pod: Microsoft's workload identity.
 _FEDERATED: Final = "oidc/azure"
 _READ_PARAMS: Final = frozenset(
     {"model", "custom_llm_provider", "api_key", "api_base", "base_url", "api_version", "organization"}
@@ -41,7 +46,7 @@ _AZURE_DOMAIN = re.compile(r"\.(openai\.azure\.com|cognitiveservices\.azure\.com
 
 
 class NotServed(Exception):
-    """The entry is a realtime model, but signs in in a way that is not ours; says how to mend it."""
+    """The entry is a realtime model with a sign-in that is not supported; the message says how to fix it."""
 
 
 def read_deployment(
@@ -51,13 +56,13 @@ def read_deployment(
 
     Args:
         entry: from ``read_entry``.
-        environment: what its references are looked up in.
-        ambient_entra: an Azure entry without any credential signs in as the machine does
+        environment: where its references are looked up.
+        ambient_entra: whether an Azure entry without a credential signs in as the machine does
             (``litellm_settings.enable_azure_ad_token_refresh``).
 
     Raises:
-        SettingsError: a variable is not set, or a value that it cannot be without is missing.
-        NotServed: see there.
+        SettingsError: a variable is not set, or a required value is missing.
+        NotServed: its sign-in is not supported.
     """
     written = entry.info.get(OWN_FIELDS) or {}
     if not isinstance(written, dict):
@@ -69,11 +74,34 @@ def read_deployment(
     return {**deployment, **own}
 
 
-def deployment_name(entry: LiteLlmEntry, deployment: Mapping[str, Any]) -> str:
-    """``model_info.id``, or a name made of what the deployment is, never of its place in the file.
+def try_deployment(place: str, deployment: Mapping[str, Any]) -> None:
+    """Check what the settings and the wiring would refuse later.
 
-    A handle remembers its deployment by name, and replicas with the old and the new file run side by side
-    while one is rolled out: a number would send its offer to another resource.
+    The entry may be for something else than realtime, and then a mistake in it must not stop the start.
+
+    Raises:
+        SettingsError: a value is not valid, or ``azure-identity`` is needed and not installed.
+    """
+    try:
+        settings = DeploymentSettings.model_validate(deployment)
+        PROVIDERS[settings.provider].base_url(settings.base_url)
+    except ValidationError as error:
+        # ``str(error)`` would show the values.
+        problem = error.errors(include_input=False, include_url=False)[0]
+        field = ".".join(map(str, problem["loc"]))
+        text = problem["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"{place}: {field}: {text}" if field else f"{place}: {text}") from None
+    except ValueError as error:
+        raise SettingsError(f"{place}: {error}") from None
+    if settings.entra is not None and not entra_installed():
+        raise SettingsError(f"{place}: signing in with Entra needs azure-identity, which is not installed")
+
+
+def deployment_name(entry: LiteLlmEntry, deployment: Mapping[str, Any]) -> str:
+    """``model_info.id``, or a name made of provider, address and model.
+
+    The entry's number is no part of it: a handle remembers its deployment by name, and during a rollout
+    replicas with the old and the new file run side by side. A number could send an offer to another resource.
     """
     chosen = entry.info.get("id")
     if isinstance(chosen, str) and re.fullmatch(NAME_PATTERN, chosen):
@@ -82,12 +110,12 @@ def deployment_name(entry: LiteLlmEntry, deployment: Mapping[str, Any]) -> str:
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(part for part in parts if part)).strip("-")
     if len(name) <= _NAME_LIMIT:
         return name
-    # What is cut off still tells two of them apart.
+    # The digest still tells two long names apart.
     return f"{name[: _NAME_LIMIT - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def entry_notes(entry: LiteLlmEntry) -> Iterator[LiteLlmNote]:
-    """What a served entry says and does not get."""
+    """The values of a served entry that have no effect."""
     if entry.params.get("api_version") is not None:
         yield LiteLlmNote(
             "info",
@@ -151,7 +179,7 @@ def _azure_credential(
         return {"entra": {"kind": "workload_identity", **given}}
     if token is not None:
         raise NotServed(
-            "azure_ad_token is a token that ends within the hour, and nothing would renew it; "
+            "azure_ad_token is a token that expires within the hour, and nothing would renew it; "
             "set tenant_id, client_id and client_secret, or an api_key"
         )
     missing = [name for name, value in entra.items() if not value]
@@ -172,10 +200,7 @@ def _azure_credential(
 
 
 def _address(url: Any) -> str:
-    """Where a base URL leads: host, port and path, without the user that may stand before them.
-
-    Of an Azure resource only its name is left, and of a path nothing that every base has.
-    """
+    """Host, port and path of a base URL without user and ``/v1``; of an Azure resource its name."""
     try:
         parts = urlsplit(url if "://" in str(url) else f"https://{url}") if url else None
     except ValueError:

@@ -1,60 +1,58 @@
-"""One entry of LiteLLM's ``model_list``: what it names, and whether it is a realtime model of ours.
+"""One entry of LiteLLM's ``model_list``: its names, and whether it is a realtime model that is served here.
 
-Nothing here resolves a variable or reads a credential, so an entry that is left out needs none of its own.
-Sources: LiteLLM's pages "Config.yaml" and "/realtime", and contracts, section 6.
+Only the variables in its names are looked up, and no credential is read, so an entry that is left out needs
+none. Sources: LiteLLM's pages "Config.yaml" and "/realtime", its list of models and their modes (release
+1.110), OpenAI's names in that list, and contracts, section 6.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from app.settings.error import SettingsError
-from app.settings.litellm.environment import LiteLlmEnvironment
-from app.settings.litellm.names import Kind, is_other_model, kind_of, text_route
+from app.settings.base import SettingsError
+from app.settings.litellm.sections import LiteLlmEnvironment, LiteLlmNote
 from app.telemetry.redaction import one_safe_line
 
+# A transcription model serves transcription sessions, and a realtime session may name it for its input.
+Kind = Literal["realtime", "transcription"]
+
+# The first sign counts: gpt-realtime-whisper has two of them and is served as either.
+_SIGNS: Final[Mapping[str, Kind]] = {
+    "realtime": "realtime",
+    "transcribe": "transcription",
+    "whisper": "transcription",
+}
+# OpenAI's families without realtime sessions by ephemeral key; looked for only in a name without a sign.
+_OTHER_FAMILIES: Final = re.compile(
+    r"(?:ft:)?(?:"
+    r"gpt-(?:\d|(?:audio|chat|daybreak|image|live|oss|rosalind)(?![a-z]))"
+    r"|(?:chatgpt|codex|computer-use|dall-e|daybreak|omni-moderation|sora|tts)-"
+    r"|text-(?:ada|babbage|curie|davinci|embedding|moderation|similarity)-"
+    r"|o\d+(?![a-z\d])"
+    r"|(?:ada|babbage|chat-latest|curie|davinci|model-router)(?![a-z])"
+    r")"
+)
+# LiteLLM takes these off a model's name and calls that route, which is for text.
+_TEXT_ROUTES: Final = ("o_series/", "gpt5_series/", "responses/")
 _MODES: Final[Mapping[str, Kind]] = {"realtime": "realtime", "audio_transcription": "transcription"}
-# LiteLLM's provider prefixes that stand for an API of ours; its others are left out.
+# LiteLLM's provider prefixes that are served here; entries with others are left out.
 SERVED_PROVIDERS: Final = ("azure", "openai")
 _ANY: Final = "*"
 _KEYS: Final = ("model_name", "litellm_params", "model_info")
-# Where an entry may hold what LiteLLM has no name for: fields of our own deployment. LiteLLM keeps any key
-# of ``model_info`` and does nothing with it, so the file stays good for both programs.
+# ``model_info`` may have fields of our deployment under this key. LiteLLM ignores unknown keys there, so one
+# file serves both programs.
 OWN_FIELDS: Final = "cloakroom"
 
 
 @dataclass(frozen=True, slots=True)
-class LiteLlmNote:
-    """What was made of a part of the file, for the start's log and for ``cloakroom doctor``.
-
-    ``level`` is ``warning`` where something that was probably wanted does not happen. ``entry`` is the
-    place in the file. ``reason`` says why the entry is left out, and is None where it is not. None of them
-    holds a value that could be a secret.
-    """
-
-    level: Literal["info", "warning"]
-    entry: str
-    text: str
-    reason: str | None = None
-
-    @classmethod
-    def leaving_out(cls, level: Literal["info", "warning"], entry: str, reason: str) -> LiteLlmNote:
-        """The note on an entry that is not served."""
-        return cls(level, entry, f"left out: {reason}", reason)
-
-    def __str__(self) -> str:
-        return f"{self.entry}: {self.text}"
-
-
-@dataclass(frozen=True, slots=True)
 class LiteLlmEntry:
-    """An entry whose names are read; the other values still stand as they were written.
+    """An entry with its names looked up, and the other values as they were written.
 
     ``upstream`` is ``litellm_params.model`` whole, ``provider`` its prefix (or ``custom_llm_provider``; None
-    where it has neither), ``model`` the rest of it. ``others`` are the entry's keys that LiteLLM's pages do
-    not know.
+    where it has neither), ``model`` the rest of it. ``others`` are keys that LiteLLM's pages do not have.
     """
 
     place: str
@@ -68,25 +66,25 @@ class LiteLlmEntry:
 
     @property
     def provider(self) -> str:
-        """LiteLLM knows a bare name's provider from its list; the realtime models in it are OpenAI's."""
+        """The provider; a bare name is OpenAI's, like all realtime models in LiteLLM's list."""
         return self.named_provider or "openai"
 
     @property
     def says_mode(self) -> bool:
-        """Whether the file itself says what it is, rather than a name that sounds like it."""
+        """Whether the entry has a mode, and its kind is not only taken from its name."""
         return _mode(self.info) is not None
 
     @property
     def base_model(self) -> str:
-        """The model behind an Azure deployment, if the entry names it; LiteLLM looks in both places."""
+        """The model of an Azure deployment, or an empty text. LiteLLM reads it in both places."""
         return str(self.info.get("base_model") or self.params.get("base_model") or "")
 
     @property
     def kind(self) -> Kind | None:
-        """What it serves, by its mode, or by a name that says it: the alias, the model or the base model.
+        """What it serves, by its mode or else by its names: the alias, the model or the base model.
 
-        None where nothing says it. LiteLLM asks for no mode, and the name of an Azure deployment, or of a
-        model at a server of one's own, may be any.
+        None where nothing says it: LiteLLM requires no mode, and an Azure deployment or a model at a private
+        server can have any name.
         """
         mode = _mode(self.info)
         if mode is not None:
@@ -95,25 +93,25 @@ class LiteLlmEntry:
 
     @property
     def is_meant(self) -> bool:
-        """Whether it is surely meant to be served here, so that a mistake in it must stop the start."""
+        """Whether the file clearly wants it served here; a mistake in it then stops the start."""
         return self.kind == "realtime" or self.info.get(OWN_FIELDS) is not None
 
 
 def entry_place(number: int, raw: Any) -> str:
-    """Where an entry stands, for notes and errors: its number, counted from 1, and its name."""
+    """The place of an entry in notes and errors: its number, counted from 1, and its name."""
     name = raw.get("model_name") if isinstance(raw, dict) else None
     return f"model_list entry {number}" + (f" ({one_safe_line(str(name), limit=80)})" if name else "")
 
 
 def other_mode(raw: Any) -> str | None:
-    """``model_info.mode`` where it says that the entry is nothing for us: such a one is not looked into."""
+    """``model_info.mode`` where it is not one that is served here; the entry is then not read any further."""
     info = raw.get("model_info") if isinstance(raw, dict) else None
     mode = _mode(info) if isinstance(info, dict) else None
     return one_safe_line(mode, limit=40) if mode is not None and mode not in _MODES else None
 
 
 def _mode(info: Mapping[str, Any]) -> str | None:
-    """``mode`` as text; an empty one says nothing."""
+    """``mode`` as text; None where it is empty."""
     mode = info.get("mode")
     return None if mode is None else str(mode).strip() or None
 
@@ -140,7 +138,7 @@ def read_entry(place: str, raw: Any, environment: LiteLlmEnvironment) -> LiteLlm
 
 
 def _split(upstream: str, named: str | None) -> tuple[str | None, str]:
-    """Provider and model; ``named`` is ``custom_llm_provider``, which goes before a prefix."""
+    """Provider and model; ``named`` is ``custom_llm_provider``, which wins over a prefix."""
     prefix, slash, rest = upstream.partition("/")
     if named is not None:
         return named, rest if slash and prefix == named else upstream
@@ -148,7 +146,7 @@ def _split(upstream: str, named: str | None) -> tuple[str | None, str]:
 
 
 def left_out(entry: LiteLlmEntry) -> LiteLlmNote | None:
-    """Say why an entry is not served; None where it is."""
+    """The note that says why an entry is not served; None where it is served."""
     why = _why_not(entry)
     if why is None:
         return None
@@ -157,7 +155,7 @@ def left_out(entry: LiteLlmEntry) -> LiteLlmNote | None:
 
 def _why_not(entry: LiteLlmEntry) -> str | None:
     if _ANY in entry.model_name or _ANY in entry.model:
-        return "it is a wildcard; give each realtime model an entry of its own"
+        return "it is a wildcard; give each realtime model its own entry"
     if entry.provider not in SERVED_PROVIDERS:
         return (
             f"the provider {one_safe_line(entry.provider, limit=40)!r} is not served; if it keeps OpenAI's "
@@ -169,12 +167,12 @@ def _why_not(entry: LiteLlmEntry) -> str | None:
     if other is not None:
         return f"{other}; if it is one, set model_info.mode: realtime"
     if entry.named_provider is None:
-        return "neither a provider nor 'realtime' stands in its name; if OpenAI has it, write openai/MODEL"
+        return "its name has neither a provider nor 'realtime' in it; if OpenAI has it, write openai/MODEL"
     return None
 
 
 def _other_model(entry: LiteLlmEntry) -> str | None:
-    """What says that it is no realtime model. The name of an Azure deployment is not the model's."""
+    """Why it is known not to be a realtime model. An Azure deployment's name is not its model's."""
     route = text_route(entry.model)
     if route is not None:
         return f"{route} before its name is LiteLLM's route for text, not for a realtime model"
@@ -187,3 +185,19 @@ def _other_model(entry: LiteLlmEntry) -> str | None:
 
 def _shown(name: str) -> str:
     return one_safe_line(name, limit=80)
+
+
+def kind_of(names: Iterable[str]) -> Kind | None:
+    """The kind that one of these names tells; None where none of them tells it."""
+    joined = " ".join(names).lower()
+    return next((kind for sign, kind in _SIGNS.items() if sign in joined), None)
+
+
+def is_other_model(name: str) -> bool:
+    """Whether a model of this name is known to be of neither kind; ``azure/eu/gpt-4o`` is ``gpt-4o``."""
+    return _OTHER_FAMILIES.match(name.rpartition("/")[2].lower()) is not None
+
+
+def text_route(model: str) -> str | None:
+    """The text route that an upstream name begins with, if there is one."""
+    return next((route for route in _TEXT_ROUTES if model.startswith(route)), None)

@@ -1,4 +1,4 @@
-"""From LiteLLM's entries to model names: several entries of one name, and the other names they answer to."""
+"""The model names of LiteLLM's entries: several entries of one name, and their other names."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from app.settings.litellm.entry import LiteLlmEntry, LiteLlmNote
+from app.settings.litellm.entry import LiteLlmEntry
+from app.settings.litellm.sections import LiteLlmNote
 from app.telemetry.redaction import one_safe_line
 
-# LiteLLM's router weighs the deployments of a name by the first of these that they have.
+# LiteLLM's router weights the deployments of a name by the first of these that they have.
 _MEASURES: Final = ("weight", "rpm", "tpm")
-# Takes every name, in our own ``models``.
+# In our own ``models``, this takes every name.
 ANY_MODEL: Final = "*"
-# Our bound on a weight; requests or tokens per minute go beyond it.
+# The highest weight in our settings; requests or tokens per minute can be higher.
 _MOST_WEIGHT: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """An entry and the deployment that was made of it."""
+    """An entry and its deployment in our settings."""
 
     name: str
     entry: LiteLlmEntry
@@ -35,10 +36,10 @@ def model_groups(served: Iterable[Served]) -> dict[str, list[Served]]:
 
 
 def as_model(group: Sequence[Served]) -> Any:
-    """Several entries of one name in the shape of our own YAML's ``models``, with their shares of the load.
+    """The entries of one name in the shape of our own YAML's ``models``, with their shares of the load.
 
-    LiteLLM takes the entries of the lowest ``order`` first and shares between them by weight, or else by
-    rpm, or else by tpm; so do priority and weight here.
+    LiteLLM takes the entries of the lowest ``order`` first and shares between them by weight, else rpm, else
+    tpm. Priority and weight do the same here.
     """
     names = [one.name for one in group]
     if len(group) == 1:
@@ -54,7 +55,7 @@ def as_model(group: Sequence[Served]) -> Any:
         "deployments": [
             {
                 "deployment": name,
-                # One without an order comes after those that have one.
+                # An entry without an order comes last.
                 "priority": ranks.index(order) if order is not None else len(ranks),
                 "weight": max(1, round(share * scale)),
             }
@@ -66,10 +67,10 @@ def as_model(group: Sequence[Served]) -> Any:
 def upstream_aliases(
     served: Iterable[Served], groups: Mapping[str, Sequence[Served]]
 ) -> tuple[dict[str, Any], list[LiteLlmNote]]:
-    """The upstream form of each name, ``azure/DEPLOYMENT`` or ``openai/MODEL``, which LiteLLM takes too.
+    """The upstream form of each name, ``azure/DEPLOYMENT`` or ``openai/MODEL``, which LiteLLM accepts too.
 
-    It means the entries with that very form, not all of their ``model_name``. One that leads to different
-    places under different names is no alias: it would be chance which one answers.
+    It means the entries with exactly that form, not all entries of their ``model_name``. A form that leads to
+    different places under different names is no alias, since chance would decide which one answers.
     """
     aliases: dict[str, Any] = {}
     notes: list[LiteLlmNote] = []
@@ -86,7 +87,7 @@ def upstream_aliases(
             aliases[form] = those[0].name
         else:
             choices = one_safe_line(", ".join(names))
-            text = f"is no name of a model, since it is several things here; ask for one of: {choices}"
+            text = f"is not a model's name, because it leads to several models; ask for one of: {choices}"
             notes.append(LiteLlmNote("warning", one_safe_line(form, limit=80), text))
     return aliases, notes
 
@@ -101,7 +102,7 @@ def group_aliases(
         if alias in groups:
             why = "a model has that name"
         elif alias == ANY_MODEL:
-            # To LiteLLM it is a name like any other; in our models it would take every name there is.
+            # To LiteLLM it is a name like any other; in our models it would take every name.
             why = "it is a wildcard"
         elif group not in groups:
             why = "it leads to no model that is served here"
@@ -121,6 +122,6 @@ def _group_aliases(router_settings: Any) -> Iterator[tuple[str, str]]:
 
 
 def _number(one: Served, key: str) -> int | None:
-    """A number of ``litellm_params``; a share that is none, or a reference, is as good as not set."""
+    """A positive number of ``litellm_params``; None for any other value, such as a reference."""
     value = one.entry.params.get(key)
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None

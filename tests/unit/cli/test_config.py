@@ -8,7 +8,7 @@ import pytest
 
 from app.cli.config.sources import sources
 from app.settings import SettingsError, load_settings
-from app.settings.masked import MASK, masked_settings
+from app.settings.secrets import MASK, masked_settings
 from tests.support.planted import Planted
 from tests.unit.settings.environments import GOOD
 

@@ -8,10 +8,10 @@ import pytest
 from redis import exceptions
 
 from app.doctor.finding import Finding
-from app.doctor.store_faults import fix_for
 from app.doctor.store_rows import (
     clock_finding,
     cluster_finding,
+    fix_for,
     info_findings,
     persistence_finding,
     role_finding,

@@ -136,7 +136,7 @@ GROUP_ALIASES: Final = {"assistant": MODELS["voice"], "hidden": MODELS["bare"]}
 
 SAID: Final = "a realtime model"
 BY_NAME: Final = "a realtime model by its name"
-UNSAID: Final = "since nothing says that it is no realtime model; model_info.mode would say what it is"
+UNSAID: Final = "because nothing says that it is not a realtime model; model_info.mode can say what it is"
 SERVED: Final = [
     ("1 (gpt-4o-realtime)", SAID),
     ("2 (voice)", BY_NAME),
@@ -177,17 +177,17 @@ LEFT_OUT_NOTES: Final = [
     (
         "info",
         "model_list entry 17 (*)",
-        "left out: it is a wildcard; give each realtime model an entry of its own",
+        "left out: it is a wildcard; give each realtime model its own entry",
     ),
     (
         "warning",
         "model_list entry 18 (openai/*)",
-        "left out: it is a wildcard; give each realtime model an entry of its own",
+        "left out: it is a wildcard; give each realtime model its own entry",
     ),
     (
         "warning",
         "model_list entry 19 (token-realtime)",
-        "left out: azure_ad_token is a token that ends within the hour, and nothing would renew it; "
+        "left out: azure_ad_token is a token that expires within the hour, and nothing would renew it; "
         "set tenant_id, client_id and client_secret, or an api_key",
     ),
     (
@@ -199,7 +199,7 @@ LEFT_OUT_NOTES: Final = [
         "warning",
         "model_list entry 25 (chat-prod)",
         "left out: api_key names the environment variable NOT_SET_ANYWHERE, which is not set; "
-        "correct it, or say with model_info.mode what it is",
+        "correct it, or set model_info.mode to what it is",
     ),
     (
         "info",
@@ -216,7 +216,7 @@ LEFT_OUT_NOTES: Final = [
     (
         "info",
         "model_list entry 28 (no-provider)",
-        "left out: neither a provider nor 'realtime' stands in its name; "
+        "left out: its name has neither a provider nor 'realtime' in it; "
         "if OpenAI has it, write openai/MODEL",
     ),
 ]
@@ -250,7 +250,7 @@ FILE_NOTES: Final = [
     (
         "warning",
         "azure/twin",
-        "is no name of a model, since it is several things here; ask for one of: realtime-eu, realtime-us",
+        "is not a model's name, because it leads to several models; ask for one of: realtime-eu, realtime-us",
     ),
     (
         "info",
@@ -266,7 +266,7 @@ FILE_NOTES: Final = [
     (
         "info",
         "environment_variables",
-        "only looked into for the variables that entries name with os.environ/",
+        "only used for the variables that entries name with os.environ/",
     ),
     ("info", "litellm_settings", "not used: drop_params, success_callback"),
     ("info", "router_settings", "not used: routing_strategy"),

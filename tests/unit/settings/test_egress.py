@@ -8,7 +8,7 @@ import pytest
 
 from app.outbound.http1 import Origin
 from app.settings import Settings, SettingsError, load_settings
-from app.settings.masked import masked_settings
+from app.settings.secrets import masked_settings
 from app.wiring import WiringError, build_egress
 from tests.support.certificates import make_certificates
 from tests.support.planted import Planted

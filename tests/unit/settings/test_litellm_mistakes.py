@@ -54,7 +54,7 @@ BASE = "https://acme.openai.azure.com"
             "- &one {model_name: v, litellm_params: {model: openai/r, api_key: k}, "
             "model_info: {mode: realtime, id: eu}}\n"
             "- *one",
-            "model_list entry 2 (v): model_info.id 'eu' stands twice",
+            "model_list entry 2 (v): model_info.id 'eu' appears twice",
         ),
         (
             "model_list: {voice: {}}",

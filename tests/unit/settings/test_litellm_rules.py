@@ -72,10 +72,13 @@ def test_a_mode_or_a_name_makes_a_realtime_model(
         (entry("openai/*", name="openai/*"), "it is a wildcard"),
         (entry("openai/gpt-4o", mode=None), "its model gpt-4o is no realtime model"),
         (entry("gpt-4o", mode=None), "its model gpt-4o is no realtime model"),
-        (entry("claude-opus", mode=None), "neither a provider nor 'realtime' stands in its name"),
+        (entry("claude-opus", mode=None), "its name has neither a provider nor 'realtime' in it"),
         (entry("azure/*", mode=None, name="azure/*"), "it is a wildcard"),
         (entry("azure/voice", mode=None, base_model="gpt-4o"), "its base_model gpt-4o is no realtime model"),
-        (entry("azure/voice", api_base=BASE, azure_ad_token="ey.J.x"), "azure_ad_token is a token that ends"),
+        (
+            entry("azure/voice", api_base=BASE, azure_ad_token="ey.J.x"),
+            "azure_ad_token is a token that expires",
+        ),
     ],
 )
 def test_what_is_no_realtime_model_of_ours_is_left_out_with_its_reason(text: str, said: str) -> None:

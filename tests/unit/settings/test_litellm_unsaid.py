@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from app.outbound.entra import entra_installed
-from app.settings.litellm.names import is_other_model, kind_of, text_route
+from app.settings.litellm.entry import is_other_model, kind_of, text_route
 from tests.unit.settings.litellm_files import entry, only_deployment, read, refused
 from tests.unit.values import OPENAI_KEY
 
@@ -40,7 +40,7 @@ def test_an_azure_deployment_without_a_mode_is_served_whatever_its_name(
     assert values["models"].keys() == {"voice", f"azure/{deployment}"}
     assert notes[0].level == "info"
     assert notes[0].text.endswith(
-        "since nothing says that it is no realtime model; model_info.mode would say what it is"
+        "because nothing says that it is not a realtime model; model_info.mode can say what it is"
     )
 
 
@@ -101,7 +101,10 @@ def test_one_entry_alone_is_the_default_though_it_says_nothing_and_of_two_there_
         ),
         ({"api_base": None}, "api_base is missing, and AZURE_API_BASE is not set"),
         ({"api_base": "ftp://acme"}, "base_url must be the endpoint of the Azure resource"),
-        ({"api_key": "a key"}, "api_key: holds a line break, a space or another character that no key has"),
+        (
+            {"api_key": "a key"},
+            "api_key: contains a line break, a space or another character that no key has",
+        ),
         ({"model": "azure/two words"}, "model: 1 to 128 printable characters"),
         ({"litellm_credential_name": "gone"}, "litellm_credential_name 'gone' is not in credential_list"),
     ],
@@ -112,7 +115,7 @@ def test_a_mistake_in_one_is_a_warning_and_the_others_are_served(params: dict[st
     )
     assert values["models"].keys() == {"voice", "openai/gpt-realtime"}
     assert (level, text.startswith(f"left out: {said}")) == ("warning", True), text
-    assert text.endswith("; correct it, or say with model_info.mode what it is")
+    assert text.endswith("; correct it, or set model_info.mode to what it is")
 
 
 def test_one_that_wants_entra_is_left_out_where_azure_identity_is_not_installed(
@@ -121,7 +124,7 @@ def test_one_that_wants_entra_is_left_out_where_azure_identity_is_not_installed(
     params = {"model": "azure/x", "api_base": BASE, "tenant_id": "t", "client_id": "c", "client_secret": "s"}
     assert entra_installed()
     assert "chat" in beside_realtime(**params)[0]["models"]
-    monkeypatch.setattr("app.settings.litellm.trial.entra_installed", lambda: False)
+    monkeypatch.setattr("app.settings.litellm.deployment.entra_installed", lambda: False)
     values, level, text = beside_realtime(**params)
     assert "chat" not in values["models"]
     assert level == "warning"

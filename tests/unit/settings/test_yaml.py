@@ -108,7 +108,7 @@ def test_a_file_with_a_nested_client_needs_no_other_client(config: dict[str, str
 
 def test_one_name_for_two_clients_is_refused(config: dict[str, str]) -> None:
     (line,) = problems(config, CLOAKROOM_API_KEYS=f"kiosk:{CLIENT_KEY}")
-    assert line == "client 'kiosk' stands in both CLOAKROOM_API_KEYS and clients"
+    assert line == "client 'kiosk' is in both CLOAKROOM_API_KEYS and clients; remove one of them"
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_malformed_yaml_is_refused_without_quoting_it(tmp_path: Path, text: str)
     name = yaml_file(tmp_path, text)
     (line,) = problems(CLOAKROOM_CONFIG=name)
     assert line.startswith(f"CLOAKROOM_CONFIG: {name} cannot be read")
-    assert line.endswith("it is no valid YAML")
+    assert line.endswith("it is not valid YAML")
     assert "leaky" not in line
 
 

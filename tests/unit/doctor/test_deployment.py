@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestServer
 
-from app.doctor.deployment_checks import DeploymentDoctor, Look
+from app.doctor.deployment import DeploymentDoctor, Look
 from app.doctor.finding import Finding
-from app.doctor.mint_trial import Trial
+from app.doctor.mint import Trial
+from app.doctor.source import Origin
 from app.errors import UpstreamError
 from app.models import Deployment, ModelPolicy, Secret
 from app.outbound.client import UpstreamClient
@@ -69,6 +70,7 @@ async def examine(provider: TestServer) -> AsyncIterator[Examine]:
         seconds: float = PATIENCE,
         proxied: bool = False,
         alias: str | None = "gpt-realtime",
+        origin: Origin = "ours",
         **changes: Any,
     ) -> dict[str, Finding]:
         values: dict[str, Any] = {
@@ -83,6 +85,7 @@ async def examine(provider: TestServer) -> AsyncIterator[Examine]:
             trials=[Trial(alias, ModelPolicy())] if alias else [],
             aliases=[alias or "any other name"],
             place=lambda field: f"deployments.voice.{field}",
+            origin=origin,
         )
         rows = await doctor.examine()
         for row in rows:
@@ -164,6 +167,18 @@ async def test_azure_s_refusals_are_explained_by_the_setting(
     assert not row.fix.endswith(".")
 
 
+async def test_a_litellm_entry_for_chat_is_told_how_to_leave_it_out(
+    provider: TestServer, examine: Examine
+) -> None:
+    hint = "; if it is a chat model, leave the entry out with model_info.mode: chat"
+    chat = azure(provider, upstream_model="chat")
+    assert (await examine(**chat, origin="litellm"))["mint"].fix.endswith(hint)
+    assert hint not in (await examine(**chat))["mint"].fix
+    assert (await examine(alias="gpt-9-chat", origin="litellm"))["mint"].fix.endswith(hint)
+    wrong_key = await examine(**azure(provider, api_key=Secret("0" * 32)), origin="litellm")
+    assert hint not in wrong_key["mint"].fix
+
+
 async def test_a_deployment_of_another_kind_of_session_is_found_out(
     provider: TestServer, examine: Examine
 ) -> None:
@@ -212,7 +227,7 @@ async def test_a_provider_that_is_away_fails_once_and_names_the_proxy(examine: E
     rows = await examine(base_url="http://127.0.0.1:1/v1", proxied=True)
     assert (rows["reach"].status, rows["clock"].status, rows["mint"].status) == ("fail", "skipped", "fail")
     assert "HTTPS_PROXY is set, and the service uses no proxy" in rows["reach"].fix
-    assert rows["mint"].fix == "mend the row 'reach' first"
+    assert rows["mint"].fix == "fix the row 'reach' first"
 
 
 @pytest.mark.virtual_time

@@ -6,8 +6,7 @@ import hashlib
 import json
 
 from app.doctor.finding import Finding
-from app.doctor.settings_rows import settings_findings
-from app.doctor.shared_secrets import shared_secret_findings
+from app.doctor.settings import settings_findings, shared_secret_findings
 from tests.unit.settings.environments import ADMIN_KEY, CLIENT_KEY, GOOD, OTHER_KEY, OWN, PLANTED, load
 from tests.unit.values import OPENAI_KEY, ring, ring_secret
 
@@ -61,7 +60,7 @@ def test_development_is_spared_what_only_matters_in_production() -> None:
 
 def test_without_a_store_it_says_which_one_serve_would_start() -> None:
     spared = {"CLOAKROOM_ENVIRONMENT": "development", "CLOAKROOM_REDIS_URL": ""}
-    assert "a server program of its own" in rows(**spared)["store"].detail
+    assert "an embedded server" in rows(**spared)["store"].detail
     assert "memory://" in rows(False, **spared)["store"].detail
     assert rows(**spared)["store"].status == "warn"
 

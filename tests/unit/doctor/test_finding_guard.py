@@ -6,8 +6,7 @@ import asyncio
 
 import pytest
 
-from app.doctor.finding import Finding
-from app.doctor.guard import guarded
+from app.doctor.finding import Finding, guarded
 
 SECRET = "sk-proj-never-to-be-seen"
 

@@ -1,8 +1,10 @@
-"""What can be said of settings that load: none of it keeps the service from starting. Pure."""
+"""Judges settings that load: what is in force, and what to change although the service starts. Pure."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
+from itertools import combinations
 
 from app.broker.catalog import ANY_MODEL
 from app.doctor.finding import Finding, Status
@@ -18,7 +20,7 @@ def settings_findings(settings: Settings, *, has_engine: bool) -> Iterator[Findi
 
     Args:
         settings: as loaded.
-        has_engine: whether ``serve`` would find a server program for a store of its own.
+        has_engine: whether ``serve`` would find a server program for an embedded store.
     """
     yield Finding("settings", "environment", "ok", settings.environment)
     yield from _rings(settings)
@@ -29,7 +31,7 @@ def settings_findings(settings: Settings, *, has_engine: bool) -> Iterator[Findi
     yield _cors(settings)
     yield _public_url(settings)
     if settings.production and settings.demo_enabled:
-        text = "the page /demo is served in production; anybody can open it"
+        text = "the page /demo is served in production, and anyone can open it"
         yield Finding("settings", "demo page", "warn", text, "leave CLOAKROOM_DEMO out")
     if settings.redis_url is None:
         yield _no_store(has_engine=has_engine)
@@ -80,7 +82,7 @@ def _clients(settings: Settings) -> Iterator[Finding]:
 
 def _admins(settings: Settings) -> Finding:
     if settings.admin_keys is None:
-        text = "nobody can use the admin paths, nor the commands that go through them"
+        text = "no one can use the admin paths or the commands that need them"
         return Finding("settings", "admin keys", "warn", text, f"set CLOAKROOM_ADMIN_KEYS; {MAKE_KEYS}")
     names = parse_key_pairs(settings.admin_keys.get_secret_value())
     return Finding("settings", "admin keys", "ok", f"{', '.join(sorted(names))} may administer")
@@ -96,14 +98,12 @@ def _models(settings: Settings) -> Iterator[Finding]:
     used = {choice.deployment for entry in settings.models.values() for choice in choices(entry)}
     idle = sorted(settings.deployments.keys() - used)
     if idle:
-        text = f"no model leads to {', '.join(idle)}"
-        yield Finding(
-            "settings", "models", "warn", text, "name it under models, or remove it from deployments"
+        text, fix = (
+            f"no model leads to {', '.join(idle)}",
+            "name it under models, or remove it from deployments",
         )
-    if settings.default_model is None:
-        text = "none: a mint request that names no model is refused"
-    else:
-        text = settings.default_model
+        yield Finding("settings", "models", "warn", text, fix)
+    text = settings.default_model or "none: a mint request that names no model is refused"
     yield Finding("settings", "default model", "ok", text)
 
 
@@ -131,18 +131,56 @@ def _public_url(settings: Settings) -> Finding:
     url, fix = settings.public_url, "set CLOAKROOM_PUBLIC_URL to https://... as browsers see it"
     if url is None:
         status: Status = "warn" if settings.production else "ok"
-        return _row("public URL", status, "not set: calls_url is made of each request's own Host", fix)
+        return _row("public URL", status, "not set: calls_url is made from the Host of each request", fix)
     if settings.production and url.startswith("http://"):
         return _row("public URL", "warn", f"{url}: handles would travel without TLS", fix)
     return Finding("settings", "public URL", "ok", url)
 
 
 def _no_store(*, has_engine: bool) -> Finding:
-    kind = "a server program of its own" if has_engine else "memory://, since no server program was found"
-    text = f"no CLOAKROOM_REDIS_URL: serve starts {kind}, which no other replica sees"
+    kind = "an embedded server" if has_engine else "memory://, since no server program was found"
+    text = f"no CLOAKROOM_REDIS_URL: serve starts {kind}, which no other replica can use"
     fix = "set CLOAKROOM_REDIS_URL for more than one replica"
     return Finding("settings", "store", "warn", text, fix)
 
 
 def _row(name: str, status: Status, detail: str, fix: str) -> Finding:
     return Finding("settings", name, status, detail, "" if status == "ok" else fix)
+
+
+def shared_secret_findings(settings: Settings) -> Iterator[Finding]:
+    """A row for each pair of settings with the same secret, or one row that says there is none.
+
+    A leak of one is a leak of both.
+    """
+    places: dict[str, list[str]] = {}
+    for place, value in _secrets(settings):
+        places.setdefault(_digest(value), []).append(place)
+    pairs = [pair for names in places.values() for pair in combinations(dict.fromkeys(names), 2)]
+    for first, second in pairs:
+        text = f"{first} and {second} hold the same secret"
+        yield Finding("settings", "secrets", "warn", text, "give each its own: cloakroom keys new")
+    if not pairs:
+        yield Finding("settings", "secrets", "ok", "each serves one purpose")
+
+
+def _secrets(settings: Settings) -> Iterator[tuple[str, str]]:
+    for name, ring in (("SIGNING", settings.signing_keys), ("SEALING", settings.sealing_keys)):
+        for entry in ring.get_secret_value().split(",") if ring is not None else ():
+            yield f"CLOAKROOM_{name}_KEYS", entry.partition(":")[2].strip()
+    for name, pairs in (("API", settings.api_keys), ("ADMIN", settings.admin_keys)):
+        for holder, key in parse_key_pairs(pairs.get_secret_value()).items() if pairs is not None else ():
+            yield f"CLOAKROOM_{name}_KEYS ({holder})", key
+    for holder, client in settings.clients.items():
+        yield f"clients.{holder}.api_key", client.api_key.get_secret_value()
+    # Deployments may share a key: a provider's account can have many deployments.
+    for deployment in settings.deployments.values():
+        if deployment.api_key is not None:
+            yield "a deployment's api_key", deployment.api_key.get_secret_value()
+
+
+def _digest(value: str) -> str:
+    """The same text for a key in clear and for its SHA-256."""
+    if value.startswith("sha256:"):
+        return value
+    return "sha256:" + hashlib.sha256(value.encode()).hexdigest()

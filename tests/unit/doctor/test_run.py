@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.doctor.plan import aliases_of, leads_to, trials_for, unknown_model_findings
+from app.doctor.run import aliases_of, leads_to, trials_for, unknown_model_findings
 from app.settings import Settings
 from tests.unit.settings.environments import OWN, load
 from tests.unit.values import OPENAI_KEY, deployment

@@ -1,33 +1,43 @@
-"""Asks one deployment's provider: can it be reached, what time is it there, does it give us a key."""
+"""Checks one deployment: its settings, the way to its provider, the provider's clock, and a trial mint."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
-from app.doctor.deployment_rows import Place, credential_finding, skew_finding, target_findings
-from app.doctor.finding import Finding
-from app.doctor.guard import Check, guarded
-from app.doctor.mint_row import mint_finding
-from app.doctor.mint_trial import MintTrials, Trial
+from app.doctor.finding import FIX_REACH_FIRST, Check, Finding, Status, guarded
+from app.doctor.mint import MintTrials, Place, Trial, mint_finding
+from app.doctor.source import Origin
 from app.errors import UpstreamError
 from app.models import Deployment
 from app.outbound.client import UpstreamClient
 from app.outbound.egress import Egress
 from app.outbound.reach import Reached, Unreachable, reach
 from app.outbound.upstream import NoAnswer, NotConnected
+from app.providers.registry import PROVIDERS
 
-_ASK_FOR_MINT: Final = "add --mint: one real key a deployment, of 10 s, which is thrown away"
+_ASK_FOR_MINT: Final = "add --mint: one real key per deployment, which lives 10 s and is thrown away"
+WARN_SKEW_SECONDS: Final = 5.0
+FAIL_SKEW_SECONDS: Final = 60.0
+# A Date has whole seconds, so its clock was half a second later on average.
+_HALF: Final = 0.5
+_PLACEHOLDER: Final = re.compile(r"(?i)\.\.\.|…|your[-_ ]|change[-_ ]?me|example|placeholder|<.*>|xxxx")
+_OPENAI_HOST: Final = "api.openai.com"
+_LEAST_KEY: Final = 20
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What the checks of every deployment have in common.
+    """What the checks of all deployments share.
 
     ``seconds`` is the deadline of each check; ``proxied`` says that the environment names a proxy that the
     service does not use; ``egress`` is the way that it takes.
@@ -48,7 +58,8 @@ class DeploymentDoctor:
     Args:
         trials: the names to mint under; empty where only ``*`` leads here.
         aliases: the models that lead here.
-        place: from a field to the name of its setting.
+        place: returns the name of a field's setting.
+        origin: whose configuration file describes it.
     """
 
     def __init__(
@@ -59,12 +70,15 @@ class DeploymentDoctor:
         trials: Sequence[Trial],
         aliases: Sequence[str],
         place: Place,
+        origin: Origin = "ours",
     ) -> None:
         self._look = look
         self._deployment = deployment
         self._trials = trials
         self._aliases = aliases
         self._place = place
+        self._origin = origin
+        self._finding = partial(Finding, "deployment", subject=deployment.name)
 
     async def examine(self) -> list[Finding]:
         """Every row of this deployment."""
@@ -93,27 +107,23 @@ class DeploymentDoctor:
     async def _mint(self) -> list[Finding]:
         look, deployment = self._look, self._deployment
         if not look.mint:
-            return [Finding("deployment", "mint", "skipped", "not asked for", _ASK_FOR_MINT, deployment.name)]
+            return [self._finding("mint", "skipped", "not asked for", _ASK_FOR_MINT)]
         if not self._trials:
             fix = "name one: --model NAME, or CLOAKROOM_DEFAULT_MODEL"
-            text = "any name leads here, so none is known"
-            return [Finding("deployment", "mint", "warn", text, fix, deployment.name)]
+            return [self._finding("mint", "warn", "any name leads here, so there is none to try", fix)]
         mints = MintTrials(look.upstream, deadline=look.seconds, clock=look.clock, monotonic=time.monotonic)
         rows = [
-            self._row("mint", partial(mint_finding, mints, deployment, trial, self._place))
+            self._row("mint", partial(mint_finding, mints, deployment, trial, self._place, self._origin))
             for trial in self._trials
         ]
         return [finding for several in await asyncio.gather(*rows) for finding in several]
 
     async def _row(self, name: str, check: Check) -> list[Finding]:
         fix = f"check {self._place('base_url')}, and that this host may reach it"
-        # One second more than the check gives itself, whose own words are the better ones.
+        # One second more than the deadline of the check, whose message says more than a timeout here.
         return await guarded(
             "deployment", name, check, seconds=self._look.seconds + 1, fix=fix, subject=self._deployment.name
         )
-
-    def _fail(self, name: str, detail: str, fix: str) -> Finding:
-        return Finding("deployment", name, "fail", detail, fix, self._deployment.name)
 
     async def _reach(self) -> Finding:
         return await self._reached("reach", self._deployment.base_url, self._place("base_url"))
@@ -127,15 +137,15 @@ class DeploymentDoctor:
         try:
             found = await reach(url, seconds=self._look.seconds / 3, egress=self._look.egress)
         except Unreachable as failure:
-            return self._fail(name, f"{host}: {failure}", self._way_out(failure, place))
-        return Finding("deployment", name, "ok", _times(host, found), subject=self._deployment.name)
+            return self._finding(name, "fail", f"{host}: {failure}", self._way_out(failure, place))
+        return self._finding(name, "ok", _times(host, found))
 
     def _way_out(self, failure: Unreachable, place: str) -> str:
         stage = failure.stage
-        if stage == "name":
-            return f"check the host in {place}, and this machine's name resolution"
         if stage == "tls" and "client certificate" in str(failure):
             return f"set CLOAKROOM_PROVIDER_CLIENT_CERT_FILE to one that {place} accepts"
+        if stage == "name":
+            return f"check the host in {place}, and this machine's name resolution"
         if stage == "tls":
             return (
                 f"check the scheme in {place}, or trust the network's own CA on this host (SSL_CERT_FILE, or "
@@ -157,15 +167,14 @@ class DeploymentDoctor:
         try:
             response = await self._look.upstream.get(url, timeout=self._look.seconds)
         except NotConnected:
-            fix = "mend the row 'reach' first"
-            return Finding("deployment", "clock", "skipped", "no connection", fix, self._deployment.name)
+            return self._finding("clock", "skipped", "no connection", FIX_REACH_FIRST)
         except NoAnswer as failure:
-            text = "no answer in time" if failure.timed_out else "what answers speaks no HTTP"
+            text = "no answer in time" if failure.timed_out else "the answer is not HTTP"
             fix = f"check that {self._place('base_url')} leads to the provider"
             if url.startswith("https:") and not failure.timed_out:
                 # With TLS 1.3 a missing certificate looks like this.
                 fix += ", and CLOAKROOM_PROVIDER_CLIENT_CERT_FILE if it asks for a client certificate"
-            return self._fail("clock", text, fix)
+            return self._finding("clock", "fail", text, fix)
         ours = (before + self._look.clock()) / 2
         asked = f"GET {urlsplit(url).path or '/'} without a key"
         return skew_finding(self._deployment, response.headers.get("Date"), ours=ours, request=asked)
@@ -179,10 +188,9 @@ class DeploymentDoctor:
         try:
             tokens.current()
         except UpstreamError as error:
-            fix = f"check {self._place('entra')}"
-            return self._fail("token", error.message, fix)
+            return self._finding("token", "fail", error.message, f"check {self._place('entra')}")
         text = f"given by Microsoft Entra ID in {(time.perf_counter() - started) * 1000:.0f} ms"
-        return Finding("deployment", "token", "ok", text, subject=self._deployment.name)
+        return self._finding("token", "ok", text)
 
 
 def _times(host: str, found: Reached) -> str:
@@ -191,3 +199,79 @@ def _times(host: str, found: Reached) -> str:
         return f"{way}, TLS {found.tls * 1000:.0f} ms" if found.tls is not None else way
     tls = f", TLS {found.tls * 1000:.0f} ms" if found.tls is not None else ""
     return f"{host}: name {found.name * 1000:.0f} ms, TCP {found.connect * 1000:.0f} ms{tls}"
+
+
+def target_findings(
+    deployment: Deployment, aliases: Sequence[str], *, production: bool, place: Place
+) -> Iterator[Finding]:
+    """What the deployment is, and whether its key would travel unencrypted. Pure."""
+    model = f" as {deployment.upstream_model}" if deployment.upstream_model else ""
+    names = ", ".join(aliases) or "no model"
+    text = f"{deployment.provider} at {deployment.base_url}{model}, for {names}"
+    yield Finding("deployment", "target", "ok", text, subject=deployment.name)
+    parts = urlsplit(deployment.base_url)
+    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        status: Status = "fail" if production else "warn"
+        text, fix = "http:// sends the provider's key unencrypted", f"set {place('base_url')} to https://"
+        yield Finding("deployment", "TLS", status, text, fix, deployment.name)
+
+
+def credential_finding(deployment: Deployment, place: Place) -> Finding:
+    """Whether the key has the form of that provider's keys. The key is never shown. Pure."""
+    finding = partial(Finding, "deployment", "credential", subject=deployment.name)
+    if deployment.api_key is None:
+        return finding("ok", "Microsoft Entra ID")
+    key = deployment.api_key.reveal()
+    doubt = _doubt(deployment, key)
+    if doubt is None:
+        return finding("ok", f"an api_key of {len(key)} characters")
+    return finding(*doubt, f"set {place('api_key')}")
+
+
+def _doubt(deployment: Deployment, key: str) -> tuple[Status, str] | None:
+    if _PLACEHOLDER.search(key):
+        return "fail", "the api_key is a placeholder from an example"
+    if key.startswith(("ek_", "ek-")):
+        return "fail", "the api_key is an ephemeral key, which cannot mint"
+    if key.startswith("eyJ"):
+        return "fail", "the api_key is a token, which expires within the hour"
+    if PROVIDERS[deployment.provider].traits.is_azure and key.startswith("sk-"):
+        return "fail", "the api_key has the form of OpenAI's, and this is an Azure resource"
+    if urlsplit(deployment.base_url).hostname == _OPENAI_HOST and not key.startswith("sk-"):
+        return "warn", "the api_key does not begin with sk-, as OpenAI's do"
+    if len(key) < _LEAST_KEY:
+        return "warn", f"the api_key has only {len(key)} characters"
+    return None
+
+
+def skew_finding(deployment: Deployment, date_header: str | None, *, ours: float, request: str) -> Finding:
+    """Compare the provider's clock with ours. Pure.
+
+    A key's life counts by the provider's clock, so the handle's life is right. But ``exp`` of the handle
+    counts by ours: if our clock is minutes off, other replicas end handles early or refuse them.
+
+    Args:
+        date_header: ``Date`` of the provider's answer.
+        ours: epoch seconds, half way between the request and its answer.
+        request: the request in words.
+    """
+    finding = partial(Finding, "deployment", "clock", subject=deployment.name)
+    theirs = _epoch(date_header)
+    if theirs is None:
+        fix = "none needed if the row 'mint' is ok: our own clock is used instead"
+        return finding("warn", f"no usable Date in the answer to {request}", fix)
+    skew = theirs + _HALF - ours
+    if abs(skew) <= WARN_SKEW_SECONDS:
+        return finding("ok", f"in step with ours (Date of {request})")
+    status: Status = "fail" if abs(skew) > FAIL_SKEW_SECONDS else "warn"
+    text = f"the provider's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} ours"
+    fix = "let NTP set this host's clock (timedatectl, chronyc tracking), on every replica"
+    return finding(status, f"{text} (Date of {request})", fix)
+
+
+def _epoch(date_header: str | None) -> float | None:
+    try:
+        date = parsedate_to_datetime(date_header or "")
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None

@@ -1,4 +1,4 @@
-"""Asks the store, and judges the answers: one check a question, all at once after the first round trip."""
+"""Checks the store: one check per question, all at once after the first round trip."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from app.doctor.finding import Finding
-from app.doctor.guard import Check, guarded
+from app.doctor.finding import FIX_REACH_FIRST, Check, Finding, guarded
 from app.doctor.rehearsal import rehearse
-from app.doctor.store_faults import URL, fix_for
 from app.doctor.store_rows import (
+    URL,
     clock_finding,
     cluster_finding,
+    fix_for,
     info_findings,
     persistence_finding,
     role_finding,
+    row,
 )
 from app.settings import Settings
 from app.store.address import StoreAddress, parse_address
@@ -27,7 +28,7 @@ from app.store.inspection import NodeFacts, StoreInspector
 T = TypeVar("T")
 
 _PINGS: Final = 5
-# A round trip this much of the service's own deadline leaves nothing for a busy moment.
+# A round trip above this share of the service's deadline leaves too little for a busy moment.
 _SLOW_SHARE: Final = 0.25
 _CLOSE_SECONDS: Final = 1.0
 _HUNG: Final = f"check that the server is not hung (redis-cli PING); {URL}"
@@ -54,35 +55,34 @@ class StoreDoctor:
             address = parse_address(url)
             if address.kind == "memory":
                 fix = f"set {URL} to a server that replicas can share"
-                return [Finding("store", "address", "skipped", "memory:// has nothing to look at", fix)]
+                return [row("address", "skipped", "memory:// has nothing to check", fix)]
             inspector = StoreInspector(address, connect_seconds=self._seconds)
         except ValueError as error:
-            return [Finding("store", "address", "fail", str(error), f"correct {URL}")]
+            return [row("address", "fail", str(error), f"correct {URL}")]
         try:
             return [_address(address), *await self._look(address, inspector)]
         finally:
             await _close(inspector)
 
     async def _look(self, address: StoreAddress, inspector: StoreInspector) -> list[Finding]:
-        reached = await self._row("reach", lambda: self._reach(inspector))
+        reached = await self._guarded("reach", lambda: self._reach(inspector))
         if reached[0].status == "fail":
-            fix = "mend the row 'reach' first"
-            return [*reached, Finding("store", "details", "skipped", "nothing more can be asked", fix)]
+            return [*reached, row("details", "skipped", "nothing more can be asked", FIX_REACH_FIRST)]
         checks: list[tuple[str, Check]] = [
             ("writes", lambda: _writes(inspector)),
             ("info", lambda: self._info(address, inspector)),
             ("clock", lambda: self._clocks(inspector)),
             ("access", lambda: self._access(address, inspector)),
         ]
-        found = await asyncio.gather(*(self._row(name, check) for name, check in checks))
+        found = await asyncio.gather(*(self._guarded(name, check) for name, check in checks))
         return [*reached, *(finding for rows in found for finding in rows)]
 
-    async def _row(self, name: str, check: Check) -> list[Finding]:
+    async def _guarded(self, name: str, check: Check) -> list[Finding]:
         async def explained() -> Finding | list[Finding]:
             try:
                 return await check()
             except StoreFault as fault:
-                return Finding("store", name, "fail", fault.text, fix_for(fault))
+                return row(name, "fail", fault.text, fix_for(fault))
 
         return await guarded("store", name, explained, seconds=self._seconds, fix=_HUNG)
 
@@ -93,14 +93,14 @@ class StoreDoctor:
         deadline = self._settings.store_timeout_seconds
         if trip > deadline * _SLOW_SHARE:
             fix = f"put the store nearer, or raise CLOAKROOM_STORE_TIMEOUT_SECONDS ({deadline:g})"
-            return Finding("store", "reach", "warn", text, fix)
-        return Finding("store", "reach", "ok", text)
+            return row("reach", "warn", text, fix)
+        return row("reach", "ok", text)
 
     async def _info(self, address: StoreAddress, inspector: StoreInspector) -> list[Finding]:
         nodes = await _unless_forbidden(inspector.facts())
         if nodes is None:
             fix = "redis-cli INFO by a user who may: version 7.0, noeviction, memory, persistence, role"
-            return [Finding("store", "info", "skipped", "our user may not run INFO", fix)]
+            return [row("info", "skipped", "our user may not run INFO", fix)]
         limited = self._settings.handle_max_calls > 0
         shape = await self._shape(address, inspector, nodes)
         save = await _unless_forbidden(inspector.config("save"))
@@ -115,14 +115,14 @@ class StoreDoctor:
         info = await _unless_forbidden(inspector.cluster_info())
         if info is None:
             fix = "redis-cli CLUSTER INFO by a user who may: cluster_state must be ok"
-            return Finding("store", "shape", "skipped", f"a Cluster with {len(nodes)} primaries", fix)
+            return row("shape", "skipped", f"a Cluster with {len(nodes)} primaries", fix)
         return cluster_finding(info, len(nodes))
 
     async def _clocks(self, inspector: StoreInspector) -> Finding:
         before = self._clock()
         theirs = await _unless_forbidden(inspector.clock())
         if theirs is None:
-            return Finding("store", "clock", "skipped", "our user may not run TIME", "redis-cli TIME")
+            return row("clock", "skipped", "our user may not run TIME", "redis-cli TIME")
         return clock_finding("clock", theirs, (before + self._clock()) / 2)
 
     async def _access(self, address: StoreAddress, inspector: StoreInspector) -> list[Finding]:
@@ -130,8 +130,7 @@ class StoreDoctor:
         refused = await rehearse(inspector.client, now=self._clock(), seconds=self._seconds)
         cluster = address.kind == "cluster"
         rows = [
-            Finding(
-                "store",
+            row(
                 "access",
                 "fail",
                 f"'{user}' cannot {step}: {fault.text}",
@@ -141,21 +140,21 @@ class StoreDoctor:
         ]
         if not rows:
             text = f"'{user}' may do all that the service does (tried on a record of 2 s)"
-            rows = [Finding("store", "access", "ok", text)]
+            rows = [row("access", "ok", text)]
         if address.password is None and self._settings.production:
             fix = f"give the server a password (requirepass, or an ACL user) and write it into {URL}"
-            rows.append(Finding("store", "password", "warn", "whoever reaches the server may read it", fix))
+            rows.append(row("password", "warn", "anyone who reaches the server can read it", fix))
         return rows
 
 
 def _address(address: StoreAddress) -> Finding:
-    return Finding("store", "address", "ok", f"{address.shown}, {'TLS' if address.tls else 'without TLS'}")
+    return row("address", "ok", f"{address.shown}, {'TLS' if address.tls else 'without TLS'}")
 
 
 async def _writes(inspector: StoreInspector) -> Finding:
     started = time.perf_counter()
     await inspector.write()
-    return Finding("store", "writes", "ok", f"taken in {(time.perf_counter() - started) * 1000:.1f} ms")
+    return row("writes", "ok", f"taken in {(time.perf_counter() - started) * 1000:.1f} ms")
 
 
 async def _unless_forbidden(asked: Awaitable[T]) -> T | None:
@@ -168,7 +167,7 @@ async def _unless_forbidden(asked: Awaitable[T]) -> T | None:
 
 
 async def _close(inspector: StoreInspector) -> None:
-    """A server that hangs would hold up the goodbye, too."""
+    """Close within a deadline, since a server that hangs would delay this too."""
     try:
         async with asyncio.timeout(_CLOSE_SECONDS):
             await inspector.close()
