@@ -35,7 +35,7 @@ PURE: Final = frozenset(
     | {"app.broker.catalog", "app.broker.clients", "app.broker.session_policy"}
     | {"app.telemetry.redaction", "app.telemetry.timings", "app.telemetry.trace_context"}
     | {"app.outbound.http1_answer", "app.outbound.http1_fields", "app.outbound.http1_request"}
-    | {"app.web.cors", "app.web.schemas", "app.web.beta", "app.web.multipart"}
+    | {"app.web.cors", "app.web.schemas", "app.web.offers"}
 )
 IMPURE: Final = frozenset(
     {"asyncio", "time", "socket", "aiohttp", "redis", "threading", "subprocess", "logging"}

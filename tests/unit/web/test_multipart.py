@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import InvalidRequest
-from app.web.multipart import MAX_PARTS, read_form
+from app.web.offers import MAX_PARTS, read_form
 from tests.support.offers import BROWSER_OFFER
 
 TYPE = 'multipart/form-data; boundary="b"'
