@@ -12,7 +12,7 @@ from app.web import call_views, health, metrics_view, mint_views
 from app.web.admin.routes import admin_routes
 from app.web.answers import expect
 from app.web.demo.site import DemoSite
-from app.web.reference.site import ReferenceSite
+from app.web.reference.site import reference_routes
 
 # OpenAI's clients use /v1, LiteLLM's users often leave it out, Azure's clients use /openai/v1.
 ALIASES: Final = ("/v1", "", "/openai/v1")
@@ -38,7 +38,7 @@ def routes(settings: Settings) -> Iterator[web.RouteDef]:
     yield from health_routes()
     if settings.ops_port is None:
         yield from operations_routes()
-    yield from ReferenceSite(settings).routes()
+    yield from reference_routes(settings.public_url)
     if settings.demo_enabled:
         yield from DemoSite(settings).routes()
 
