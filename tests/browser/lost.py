@@ -40,6 +40,6 @@ class LostCall:
             self._end.cancel()
 
     async def _watch(self) -> str:
-        await self.demo.page.get_by_text("The connection is breaking up").wait_for(timeout=_NOTICED_MS)
+        await self.demo.page.get_by_text("Connection interrupted").wait_for(timeout=_NOTICED_MS)
         await self._tab.picture("breaking-up")
         return await self.demo.problem_text()
