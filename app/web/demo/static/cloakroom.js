@@ -60,8 +60,9 @@ export class CallError extends Error {
 export async function errorOf(response) {
   const body = await response.json().catch(() => null);
   const { code, message, type } = body?.error ?? {};
-  return new CallError(code ?? `http_${response.status}`, message ?? `The service answered with status ${response.status}.`, {
-    status: response.status,
+  const { status } = response;
+  return new CallError(code ?? `http_${status}`, message ?? `The service answered with status ${status}.`, {
+    status,
     type,
     requestId: response.headers.get("x-request-id"),
     retryAfter: Number(response.headers.get("retry-after")) || null,

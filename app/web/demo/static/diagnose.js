@@ -15,7 +15,8 @@ export async function diagnose(error, replica) {
     cache: "no-store",
     signal: AbortSignal.timeout(PROBE_MS),
   }).then(() => true, () => false);
+  const refused = `${replica.name} is up, but does not allow pages from ${location.origin}.`;
   return reachable
-    ? new CallError("origin_not_allowed", `${replica.name} is up, but does not allow pages from ${location.origin}.`)
+    ? new CallError("origin_not_allowed", refused)
     : new CallError("replica_unreachable", `${replica.name} (${new URL(replica.base).host}) does not answer.`);
 }

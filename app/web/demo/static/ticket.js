@@ -34,7 +34,7 @@ export class Ticket {
   show({ value, life, replica }) {
     this.clear();
     this.#handle = value;
-    // Shortened, so that nobody can copy it from the screen.
+    // Shortened, so that it cannot be copied from the screen.
     byId("handle-text").textContent = `${value.slice(0, 6)}\u2026${value.slice(-4)}`;
     byId("copy-handle").disabled = false;
     this.tell("minted-by", replica ?? "unknown (existing handle)");

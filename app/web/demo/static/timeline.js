@@ -10,7 +10,13 @@ const STEPS = [
   ["connect", "Connected", "ICE and DTLS, direct to the provider"],
   ["sound", "First audio", "first sound from the provider"],
 ];
-const STATES = { waiting: "not started", running: "in progress", done: "done", failed: "failed", skipped: "skipped" };
+const STATES = {
+  waiting: "not started",
+  running: "in progress",
+  done: "done",
+  failed: "failed",
+  skipped: "skipped",
+};
 
 export class Timeline {
   #rows = new Map();
