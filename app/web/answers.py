@@ -49,17 +49,9 @@ def json_answer(document: Mapping[str, Any]) -> web.Response:
 
 def error_response(error: CloakroomError) -> web.Response:
     """Render any error of ``app.errors``."""
-    body = {
-        "error": {
-            "message": error.message,
-            "type": error.type,
-            "param": error.param,
-            "code": error.answer_code,
-        }
-    }
-    response = web.Response(
-        body=orjson.dumps(body), status=error.answer_status, content_type=_JSON, headers=error.headers
-    )
+    fields = {"message": error.message, "type": error.type, "param": error.param, "code": error.answer_code}
+    body = orjson.dumps({"error": fields})
+    response = web.Response(body=body, status=error.answer_status, content_type=_JSON, headers=error.headers)
     if error.retry_after is not None:
         response.headers[hdrs.RETRY_AFTER] = str(error.retry_after)
     if error.answer_status == 401:

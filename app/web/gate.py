@@ -118,14 +118,11 @@ class Reporting:
 def gate(
     policy: CorsPolicy, reporting: Reporting, *, max_in_flight: int, replica: str | None = None
 ) -> Middleware:
-    """Build the middleware. ``max_in_flight`` counts requests of this process.
-
-    ``replica`` is named in every answer, for the demo page; None leaves the name out.
-    """
+    """Build the middleware. ``max_in_flight`` is per process; every answer names ``replica``, if given."""
     base_headers, exposed = BASE_HEADERS, EXPOSE_HEADERS
     if replica is not None:
         base_headers = {**BASE_HEADERS, REPLICA_HEADER: replica}
-        # The date, because the demo page counts down a handle's life by our clock.
+        # For the demo page, which counts down a handle's lifetime by our clock.
         exposed = f"{EXPOSE_HEADERS}, {REPLICA_HEADER}, {hdrs.DATE}"
 
     @web.middleware
@@ -137,9 +134,7 @@ def gate(
         lifecycle = request.app[LIFECYCLE]
         origin = request.headers.get(hdrs.ORIGIN)
         allowed = (
-            policy.allowed_origin(origin, host=request.host, path=request.path)
-            if origin is not None
-            else None
+            None if origin is None else policy.allowed_origin(origin, host=request.host, path=request.path)
         )
         error: CloakroomError | None = None
         lifecycle.in_flight += 1
@@ -165,9 +160,7 @@ def gate(
         if error is not None:
             response = error_response(error)
         if not response.prepared:
-            _set_headers(request, response, base_headers)
-            if allowed is not None:
-                _allow(request, response, allowed, exposed)
+            _finish(request, response, base_headers, allowed, exposed)
         reporting.end(request, trace, response.status, error, seconds=time.perf_counter() - started)
         return response
 
@@ -185,27 +178,32 @@ def _is_preflight(request: web.Request) -> bool:
     return request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
 
 
-def _set_headers(request: web.Request, response: web.StreamResponse, base: Mapping[str, str]) -> None:
-    """Set the headers that every answer has, and close connections that should not be kept."""
+def _finish(
+    request: web.Request,
+    response: web.StreamResponse,
+    base_headers: Mapping[str, str],
+    origin: str | None,
+    exposed: str,
+) -> None:
+    """Set the headers that every answer has, and close connections that should not be kept.
+
+    Pages of ``origin`` may read the answer; None is for all other requests.
+    """
     headers = response.headers
-    for name, value in base.items():
+    for name, value in base_headers.items():
         headers.setdefault(name, value)
     headers[REQUEST_ID_HEADER] = request[REQUEST_ID]
+    if origin is not None:
+        headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
+        headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = exposed
+        if _is_preflight(request):
+            asked = request.headers.get(hdrs.ACCESS_CONTROL_REQUEST_HEADERS)
+            headers[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = ALLOW_METHODS
+            headers[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = allow_headers(asked)
+            headers[hdrs.ACCESS_CONTROL_MAX_AGE] = MAX_AGE_SECONDS
     # While draining, and where the rest of a refused body would have to be read first.
     if request.app[LIFECYCLE].draining or (request.can_read_body and not request.content.is_eof()):
         response.force_close()
-
-
-def _allow(request: web.Request, response: web.StreamResponse, origin: str, exposed: str) -> None:
-    """Let pages of this origin read the answer."""
-    headers = response.headers
-    headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
-    headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = exposed
-    if _is_preflight(request):
-        asked = request.headers.get(hdrs.ACCESS_CONTROL_REQUEST_HEADERS)
-        headers[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = ALLOW_METHODS
-        headers[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = allow_headers(asked)
-        headers[hdrs.ACCESS_CONTROL_MAX_AGE] = MAX_AGE_SECONDS
 
 
 def _handler(request: web.Request) -> str:

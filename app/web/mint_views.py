@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any, Final
 
 from aiohttp import hdrs, web
 
 from app.broker.mint import Minted
-from app.models import CALLS_PATH, TRANSLATION_CALLS_PATH, MintRequest
+from app.models import CALLS_PATH, TRANSLATION_CALLS_PATH
 from app.web.answers import json_answer
 from app.web.appkeys import CLIENTS, LOG_LINE, MINTER, SETTINGS, TIMINGS, LogLine
 from app.web.incoming import credential, parse_json_object, read_timed_body
@@ -27,11 +28,7 @@ async def mint(request: web.Request) -> web.Response:
 
 async def mint_translation(request: web.Request) -> web.Response:
     """``POST /v1/realtime/translations/client_secrets``: a handle for a translation session."""
-
-    def parse(body: dict[str, Any], **context: Any) -> MintRequest:
-        return parse_mint(body, translation=True, **context)
-
-    _, minted = await _minted(request, parse)
+    _, minted = await _minted(request, partial(parse_mint, translation=True))
     return _secret(request, minted, TRANSLATION_CALLS_PATH)
 
 
@@ -46,9 +43,7 @@ async def mint_beta_transcription(request: web.Request) -> web.Response:
 
 
 async def _beta(request: web.Request, *, transcription: bool) -> web.Response:
-    def parse(body: dict[str, Any], **context: Any) -> MintRequest:
-        return parse_beta(body, parse_mint, transcription=transcription, **context)
-
+    parse = partial(parse_beta, parse=parse_mint, transcription=transcription)
     body, minted = await _minted(request, parse)
     answer = beta_session(body, minted.session, transcription=transcription)
     return json_answer(answer | _client_secret(minted) | {"calls_url": _public_url(request) + CALLS_PATH})
@@ -77,14 +72,8 @@ async def _minted(request: web.Request, parse: Parse) -> tuple[dict[str, Any], M
 
 
 def _secret(request: web.Request, minted: Minted, calls_path: str) -> web.Response:
-    answer = {
-        "value": minted.handle,
-        "expires_at": minted.expires_at,
-        "session": minted.session,
-        **_client_secret(minted),
-        "calls_url": _public_url(request) + calls_path,
-    }
-    return json_answer(answer)
+    secret = {"value": minted.handle, "expires_at": minted.expires_at, "session": minted.session}
+    return json_answer(secret | _client_secret(minted) | {"calls_url": _public_url(request) + calls_path})
 
 
 def _client_secret(minted: Minted) -> dict[str, Any]:

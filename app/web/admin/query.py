@@ -60,10 +60,8 @@ def read_handle_page(pairs: Iterable[tuple[str, str]]) -> tuple[HandleFilter, Pa
     Raises:
         InvalidRequest
     """
-    query = read_query(pairs, (*_NAMES, "state", "limit", "cursor"))
-    page = _page(query)
-    state = _state(query, get_args(HandleState))
-    return HandleFilter(**_named(query), state=state), page, query
+    query, page = _read_page(pairs)
+    return HandleFilter(**_named(query), state=_state(query, get_args(HandleState))), page, query
 
 
 def read_call_page(pairs: Iterable[tuple[str, str]]) -> tuple[CallFilter, PageRequest, dict[str, str]]:
@@ -72,10 +70,8 @@ def read_call_page(pairs: Iterable[tuple[str, str]]) -> tuple[CallFilter, PageRe
     Raises:
         InvalidRequest
     """
-    query = read_query(pairs, (*_NAMES, "state", "limit", "cursor"))
-    page = _page(query)
-    state = _state(query, get_args(CallState))
-    return CallFilter(**_named(query), state=state), page, query
+    query, page = _read_page(pairs)
+    return CallFilter(**_named(query), state=_state(query, get_args(CallState))), page, query
 
 
 def read_revocation(body: Mapping[str, Any]) -> tuple[HandleFilter, str | None]:
@@ -149,12 +145,13 @@ def _named(query: Mapping[str, str]) -> dict[str, Any]:
     return {name: query[name] for name in _NAMES if name in query}
 
 
-def _page(query: dict[str, str]) -> PageRequest:
-    """Take limit and cursor out of the query."""
+def _read_page(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, str], PageRequest]:
+    """The filters as they were given, and the page."""
+    query = read_query(pairs, (*_NAMES, "state", "limit", "cursor"))
     limit = query.pop("limit", str(DEFAULT_LIMIT))
     if not _LIMIT.match(limit) or int(limit) > MAX_LIMIT:
         raise InvalidRequest(f"'limit' must be a whole number from 1 to {MAX_LIMIT}.", param="limit")
-    return PageRequest(int(limit), query.pop("cursor", None))
+    return query, PageRequest(int(limit), query.pop("cursor", None))
 
 
 def _state(query: Mapping[str, str], states: tuple[State, ...]) -> State | None:
