@@ -53,7 +53,7 @@ from app.web.appkeys import (
     Lifecycle,
 )
 from app.web.cors import CorsPolicy
-from app.web.gate import gate
+from app.web.gate import Reporting, gate
 from app.web.routes import health_routes, operations_routes, routes
 from app.wiring import (
     build_admins,
@@ -95,10 +95,12 @@ def create_app(
     shown_as = settings.replica if settings.demo_enabled else None
     outer = gate(
         cors,
-        request_log=RequestLog(replica=settings.replica, level=settings.log_level),
-        metrics=metrics,
-        tracing=tracing or PassingOn(),
-        feed=feed,
+        Reporting(
+            RequestLog(replica=settings.replica, level=settings.log_level),
+            metrics,
+            tracing or PassingOn(),
+            feed,
+        ),
         max_in_flight=settings.max_in_flight,
         replica=shown_as,
     )

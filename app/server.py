@@ -21,8 +21,8 @@ from app.main import create_app, create_operations_app
 from app.settings import Settings
 from app.store.address import parse_address
 from app.telemetry.tracing_setup import tracing_from_environment
+from app.web.answers import Protocol
 from app.web.appkeys import LIFECYCLE
-from app.web.protocol import Protocol
 
 log = structlog.get_logger("cloakroom.server")
 

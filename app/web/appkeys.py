@@ -1,4 +1,4 @@
-"""Typed keys for everything that hangs on the application or on a request."""
+"""Typed keys for everything that is attached to the application or to a request."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Lifecycle:
 
 @dataclass(slots=True)
 class LogLine:
-    """What a view wants told in the one line that its request gets. No secret goes in here."""
+    """What a view adds to its request's one log line. It must hold no secret."""
 
     event: str
     timings: Timings = field(default_factory=Timings)

@@ -1,4 +1,4 @@
-"""A body that is made at the start and only handed out later: the files of the demo, the reference."""
+"""A body that is made once and then served unchanged: the demo's files and the reference."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Final, Self
 
 from aiohttp import ETag, hdrs, web
 
-# Kept by the browser, asked for again each time: a new release must not meet the old one's modules.
+# Browsers keep the file but ask each time, so that a new release never runs with old modules.
 _REVALIDATE: Final = "no-cache"
 
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """One file as it is served. ``etag`` is a strong tag: it changes with any byte."""
+    """One file as it is served. ``etag`` is strong: it changes with any byte."""
 
     body: bytes
     content_type: str
@@ -26,7 +26,7 @@ class Asset:
 
 
 def answer(request: web.Request, asset: Asset) -> web.Response:
-    """The asset, or 304 where the caller has it."""
+    """The asset, or 304 where the caller has it already."""
     asked = request.if_none_match or ()
     if any(tag.value in (asset.etag, "*") for tag in asked):
         response = web.Response(status=304)

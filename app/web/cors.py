@@ -1,7 +1,7 @@
 """CORS, for browsers on other origins. Pure functions over header values.
 
-Written here because aiohttp-cors sends no ``Vary: Origin`` and leaves out unrouted paths, where a browser
-then shows "CORS error" instead of the 404's message.
+Ours, because aiohttp-cors sends no ``Vary: Origin`` and ignores paths without a route, where a browser then
+shows "CORS error" instead of the 404's message.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Final
 
 ANY: Final = "*"
 ALLOW_METHODS: Final = "GET, POST, OPTIONS"
-# Location carries the call id, which a browser shows to a page only when it is exposed.
+# Location carries the call id. A page can read it only when it is exposed.
 EXPOSE_HEADERS: Final = "Location, x-request-id, x-upstream-request-id, Retry-After"
 MAX_AGE_SECONDS: Final = "600"
 _DEFAULT_ALLOW_HEADERS: Final = "Authorization, Content-Type"
 _MAX_REQUESTED: Final = 50
 
-# For operators and scrapers: whatever origins are allowed elsewhere, no page reads these.
+# For operators and scrapers: no page may read these, whatever origins are allowed elsewhere.
 _FOR_NO_PAGE: Final = ("/admin/", "/metrics")
 
 # What SDKs send: X-OpenAI-Agents-SDK, X-Stainless-..., OpenAI-Safety-Identifier, trace context.
@@ -43,7 +43,7 @@ class CorsPolicy:
     def allowed_origin(self, origin: str, *, host: str, path: str) -> str | None:
         """The value of ``Access-Control-Allow-Origin`` for this origin, None when it is refused.
 
-        ``host`` is the request's Host header: a page that the service serves itself is no stranger.
+        ``host`` is the request's Host header: pages that the service serves itself are allowed.
         ``path`` is the request's, decoded as the router sees it.
         """
         if for_no_page(path):
@@ -59,12 +59,12 @@ class CorsPolicy:
 
 
 def for_no_page(path: str) -> bool:
-    """Whether requests of pages are refused here, whatever their origin."""
+    """Whether pages are refused at this path, whatever their origin."""
     return path.startswith(_FOR_NO_PAGE)
 
 
 def allow_headers(requested: str | None) -> str:
-    """Of the header names that a preflight asks for, those that are allowed, in the browser's spelling."""
+    """The allowed ones of the header names that a preflight asks for, in lower case."""
     if not requested:
         return _DEFAULT_ALLOW_HEADERS
     names = [name.strip().lower() for name in requested.split(",")[:_MAX_REQUESTED]]

@@ -1,24 +1,24 @@
-"""Liveness and readiness. Liveness never asks the store: restarting us would not bring it back."""
+"""Liveness and readiness. Liveness never asks the store: restarting this process would not repair it."""
 
 from __future__ import annotations
 
-import orjson
 from aiohttp import web
 
 from app.errors import Draining, StoreUnavailable
 from app.store.connection import RETRY_AFTER_SECONDS
+from app.web.answers import json_answer
 from app.web.appkeys import LIFECYCLE, STORE
 
 
 async def livez(request: web.Request) -> web.Response:
-    """200 as long as the event loop turns."""
+    """200 while the event loop runs."""
     return _ok("alive")
 
 
 async def readyz(request: web.Request) -> web.Response:
     """200 when a mint or relay sent now could succeed: not draining, and the store takes writes."""
     if request.app[LIFECYCLE].draining:
-        raise Draining("This replica is shutting down. Send new requests to another.", retry_after=1)
+        raise Draining("This replica is shutting down. Send new requests to another one.", retry_after=1)
     store = request.app[STORE]
     if not store.up or not await store.probe():
         raise StoreUnavailable("The token store cannot be reached.", retry_after=RETRY_AFTER_SECONDS)
@@ -26,4 +26,4 @@ async def readyz(request: web.Request) -> web.Response:
 
 
 def _ok(status: str) -> web.Response:
-    return web.Response(body=orjson.dumps({"status": status}), content_type="application/json")
+    return json_answer({"status": status})

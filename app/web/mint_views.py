@@ -1,27 +1,23 @@
-"""The mint views: one step of reading, one use case, and an answer in the shape of each path."""
+"""The mint views: read the request, mint, and answer in the shape of each path."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
-import orjson
 from aiohttp import hdrs, web
 
 from app.broker.mint import Minted
-from app.models import CALLS_PATH, TRANSLATION_CALLS_PATH, MintRequest
+from app.models import CALLS_PATH, TRANSLATION_CALLS_PATH
+from app.web.answers import json_answer
 from app.web.appkeys import CLIENTS, LOG_LINE, MINTER, SETTINGS, TIMINGS, LogLine
-from app.web.beta import beta_session, parse_beta
-from app.web.bodies import parse_json_object, read_timed_body
-from app.web.credentials import credential
-from app.web.schemas import parse_mint
+from app.web.incoming import credential, parse_json_object, read_timed_body
+from app.web.schemas import Parse, beta_session, parse_beta, parse_mint
 
 SUBJECT_HEADER: Final = "x-cloakroom-subject"
 SAFETY_HEADER: Final = "OpenAI-Safety-Identifier"
 _HOST = re.compile(r"[A-Za-z0-9._\[\]:-]{1,255}\Z")
-
-Parse = Callable[..., MintRequest]
 
 
 async def mint(request: web.Request) -> web.Response:
@@ -32,11 +28,7 @@ async def mint(request: web.Request) -> web.Response:
 
 async def mint_translation(request: web.Request) -> web.Response:
     """``POST /v1/realtime/translations/client_secrets``: a handle for a translation session."""
-
-    def parse(body: dict[str, Any], **context: Any) -> MintRequest:
-        return parse_mint(body, translation=True, **context)
-
-    _, minted = await _minted(request, parse)
+    _, minted = await _minted(request, partial(parse_mint, translation=True))
     return _secret(request, minted, TRANSLATION_CALLS_PATH)
 
 
@@ -51,16 +43,14 @@ async def mint_beta_transcription(request: web.Request) -> web.Response:
 
 
 async def _beta(request: web.Request, *, transcription: bool) -> web.Response:
-    def parse(body: dict[str, Any], **context: Any) -> MintRequest:
-        return parse_beta(body, parse_mint, transcription=transcription, **context)
-
+    parse = partial(parse_beta, parse=parse_mint, transcription=transcription)
     body, minted = await _minted(request, parse)
     answer = beta_session(body, minted.session, transcription=transcription)
-    return _json(answer | _client_secret(minted) | {"calls_url": _public_url(request) + CALLS_PATH})
+    return json_answer(answer | _client_secret(minted) | {"calls_url": _public_url(request) + CALLS_PATH})
 
 
 async def _minted(request: web.Request, parse: Parse) -> tuple[dict[str, Any], Minted]:
-    """Authenticate, read the body with ``parse``, mint; returns the body as sent, too."""
+    """Authenticate, read the body with ``parse``, and mint; also returns the body as sent."""
     app, line = request.app, LogLine("mint", request[TIMINGS])
     request[LOG_LINE] = line
     client = app[CLIENTS].authenticate(credential(request))
@@ -82,27 +72,17 @@ async def _minted(request: web.Request, parse: Parse) -> tuple[dict[str, Any], M
 
 
 def _secret(request: web.Request, minted: Minted, calls_path: str) -> web.Response:
-    answer = {
-        "value": minted.handle,
-        "expires_at": minted.expires_at,
-        "session": minted.session,
-        **_client_secret(minted),
-        "calls_url": _public_url(request) + calls_path,
-    }
-    return _json(answer)
+    secret = {"value": minted.handle, "expires_at": minted.expires_at, "session": minted.session}
+    return json_answer(secret | _client_secret(minted) | {"calls_url": _public_url(request) + calls_path})
 
 
 def _client_secret(minted: Minted) -> dict[str, Any]:
-    """Where pages written for LiteLLM and for the beta look."""
+    """Where pages written for LiteLLM and for the beta look for the handle."""
     return {"client_secret": {"value": minted.handle, "expires_at": minted.expires_at}}
 
 
-def _json(answer: dict[str, Any]) -> web.Response:
-    return web.Response(body=orjson.dumps(answer), content_type="application/json")
-
-
 def _public_url(request: web.Request) -> str:
-    """The origin that the caller reaches us under; a Host header that is none is not repeated."""
+    """The origin under which the caller reaches us; empty where the Host header is not valid."""
     configured = request.app[SETTINGS].public_url
     if configured is not None:
         return configured

@@ -1,55 +1,55 @@
-"""Every route, on one screen."""
+"""The route table of the public surface, on one screen."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from aiohttp import web
 
 from app.settings import Settings
-from app.web import hangup_view, health, metrics_view, mint_views, relay_views
+from app.web import call_views, health, metrics_view, mint_views
 from app.web.admin.routes import admin_routes
+from app.web.answers import expect
 from app.web.demo.site import DemoSite
-from app.web.protocol import expect
-from app.web.reference.site import ReferenceSite
+from app.web.reference.site import reference_routes
 
-# OpenAI's clients use /v1, LiteLLM's users often leave it out, Azure's clients say /openai/v1.
+# OpenAI's clients use /v1, LiteLLM's users often leave it out, Azure's clients use /openai/v1.
 ALIASES: Final = ("/v1", "", "/openai/v1")
-
-
-def _post(path: str, view: Callable[[web.Request], Awaitable[web.Response]]) -> web.RouteDef:
-    return web.post(path, view, expect_handler=expect)
+_POSTS: Final = (
+    ("/realtime/client_secrets", mint_views.mint),
+    ("/realtime/sessions", mint_views.mint_beta),
+    ("/realtime/transcription_sessions", mint_views.mint_beta_transcription),
+    ("/realtime/translations/client_secrets", mint_views.mint_translation),
+    ("/realtime/calls", call_views.relay),
+    # Pages of the beta post their offer here, with ?model=.
+    ("/realtime", call_views.relay),
+    ("/realtime/translations/calls", call_views.relay_translation),
+    # Any segment: what cannot be a call id gets the same answer as an unknown call.
+    ("/realtime/calls/{call_id:[^/]+}/hangup", call_views.hang_up),
+)
 
 
 def routes(settings: Settings) -> Iterator[web.RouteDef]:
-    """The route table of the service."""
+    """Every route of the main port."""
     for base in ALIASES:
-        yield _post(f"{base}/realtime/client_secrets", mint_views.mint)
-        yield _post(f"{base}/realtime/sessions", mint_views.mint_beta)
-        yield _post(f"{base}/realtime/transcription_sessions", mint_views.mint_beta_transcription)
-        yield _post(f"{base}/realtime/translations/client_secrets", mint_views.mint_translation)
-        yield _post(f"{base}/realtime/calls", relay_views.relay)
-        # The beta's pages post their offer here, with ?model=.
-        yield _post(f"{base}/realtime", relay_views.relay)
-        yield _post(f"{base}/realtime/translations/calls", relay_views.relay_translation)
-        # Any segment: the view gives one answer for what is no call id and for what is no call.
-        yield _post(f"{base}/realtime/calls/{{call_id:[^/]+}}/hangup", hangup_view.hang_up)
+        for path, view in _POSTS:
+            yield web.post(base + path, view, expect_handler=expect)
     yield from health_routes()
     if settings.ops_port is None:
         yield from operations_routes()
-    yield from ReferenceSite(settings).routes()
+    yield from reference_routes(settings.public_url)
     if settings.demo_enabled:
         yield from DemoSite(settings).routes()
 
 
 def health_routes() -> Iterator[web.RouteDef]:
-    """What load balancers ask for, on every port."""
+    """For load balancers, on every port."""
     yield web.get("/livez", health.livez)
     yield web.get("/readyz", health.readyz)
 
 
 def operations_routes() -> Iterator[web.RouteDef]:
-    """What scrapers and operators ask for; nothing of it is for callers."""
+    """For scrapers and operators; on the operations port, if there is one."""
     yield web.get("/metrics", metrics_view.metrics)
     yield from admin_routes()

@@ -19,7 +19,7 @@ class Demo:
     async def open(self, at: str = "replica-a") -> None:
         """Open it by the address with the key in its fragment, and wait until it is ready."""
         await self.page.goto(self._service.page(at))
-        await self.page.get_by_text("Ready. Press the button").wait_for()
+        await self.page.get_by_text("Ready. Start a call").wait_for()
 
     @property
     def start_button(self) -> Locator:
@@ -39,7 +39,7 @@ class Demo:
         await self.in_call()
 
     async def in_call(self) -> None:
-        await self.page.get_by_text("In call with gpt-realtime").wait_for()
+        await self.page.get_by_text("Connected to gpt-realtime").wait_for()
 
     async def end(self) -> None:
         """Press the button again."""

@@ -38,6 +38,6 @@ class LostCall:
 
     async def _watch(self) -> str:
         # Chromium calls a connection "disconnected" after some seven seconds of silence.
-        await self.demo.page.get_by_text("The connection is breaking up").wait_for()
+        await self.demo.page.get_by_text("Connection interrupted").wait_for()
         await self._tab.picture("breaking-up")
         return await self.demo.problem_text()

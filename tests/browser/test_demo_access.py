@@ -59,7 +59,7 @@ async def test_a_call_with_the_keyboard_alone(open_demo: OpenDemo) -> None:
 
 async def test_everything_has_a_name_and_can_be_read_in_light_and_dark(open_demo: OpenDemo) -> None:
     demo, tab = await open_demo(expected=(FAILED_ANSWER, REFUSED_BY_CORS))
-    await demo.page.get_by_text("More choices").click()
+    await demo.page.get_by_text("More options").click()
 
     async def look(state: str) -> None:
         unnamed: Any = await demo.page.evaluate(UNNAMED_CONTROLS)
@@ -72,7 +72,7 @@ async def test_everything_has_a_name_and_can_be_read_in_light_and_dark(open_demo
 
     await look("idle")
     await demo.call()
-    await demo.hears("The partner's level")
+    await demo.hears("The assistant's level")
     await expect(demo.event("response.done")).to_be_visible()
     await look("in a call")
     await tab.picture("call-dark")
@@ -92,12 +92,12 @@ async def test_what_happens_is_announced(open_demo: OpenDemo) -> None:
         'combobox "Model"',
         'combobox "Mint on"',
         'combobox "Relay on"',
-        'combobox "Your side"',
+        'combobox "Your audio"',
         'button "Start call"',
         'meter "Your level"',
-        'meter "The partner\'s level"',
+        'meter "The assistant\'s level"',
         'heading "Steps" [level=2]',
-        'log "What was said"',
+        'log "Transcript"',
         'list "Events"',
     ):
         assert line in tree, f"no {line} in what a screen reader finds:\n{tree}"
@@ -144,5 +144,5 @@ async def test_nothing_moves_where_less_motion_is_asked_for(open_demo: OpenDemo,
     assert counts[0] > 0
     assert counts[1] == 0
     await demo.in_call()
-    await demo.hears("The partner's level")
+    await demo.hears("The assistant's level")
     await demo.end()

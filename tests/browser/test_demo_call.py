@@ -25,8 +25,8 @@ async def test_a_call_is_minted_on_a_and_relayed_on_b_and_heard(
     # From the press of the button to something that can be heard.
     with kept_deadline(5):
         await demo.call()
-        await demo.hears("The partner's level")
-    await expect(demo.page.locator("#total")).to_contain_text("from the press to the first sound")
+        await demo.hears("The assistant's level")
+    await expect(demo.page.locator("#total")).to_contain_text("First audio after")
     await demo.hears("Your level")
     heard = await tab.inbound_audio()
     assert heard["bytes"] > 0
@@ -34,7 +34,7 @@ async def test_a_call_is_minted_on_a_and_relayed_on_b_and_heard(
 
     assert await demo.fact("Minted by") == "replica-a"
     assert await demo.fact("Relayed by") == "replica-b"
-    call_id = await demo.fact("Call")
+    call_id = await demo.fact("Call ID")
     calls = service.sandbox.control("GET", "calls")["calls"]
     assert calls[-1]["call_id"] == call_id
     assert calls[-1]["connection_state"] == "connected"
@@ -54,10 +54,10 @@ async def test_the_page_tells_that_the_sound_goes_past_the_service(
     demo, _tab = await open_demo()
     await demo.call()
 
-    await expect(demo.page.locator("#path")).to_contain_text("directly with")
-    path = await demo.fact("Sound goes")
+    await expect(demo.page.locator("#path")).to_contain_text("direct to")
+    path = await demo.fact("Audio path")
 
-    assert "(udp)" in path
+    assert "(UDP)" in path
     for name in ("replica-a", "replica-b"):
         assert service.url(name).rpartition(":")[2] not in path
     await demo.end()
@@ -75,7 +75,7 @@ async def test_events_are_shown_filtered_and_copied(open_demo: OpenDemo) -> None
     await expect(demo.page.get_by_text("You said: Is anybody there?")).to_be_visible()
     await expect(demo.event("response.done").last).to_be_visible()
 
-    await demo.page.get_by_label("Show only events that contain").fill("ANYBODY")
+    await demo.page.get_by_label("Filter events").fill("ANYBODY")
     await expect(demo.event("session.created")).to_be_hidden()
     await expect(demo.event("conversation.item.create")).to_be_visible()
     await demo.page.get_by_role("button", name="Copy JSON").click()
@@ -98,7 +98,7 @@ async def test_the_log_is_bounded(open_demo: OpenDemo) -> None:
         }"""
     )
 
-    await expect(demo.page.get_by_text("older ones dropped")).to_be_visible()
+    await expect(demo.page.get_by_text("older ones removed")).to_be_visible()
     assert await demo.page.locator("#events > li").count() == 500
     await expect(demo.problem).to_contain_text("The provider refused an event")
     await demo.way_back("Dismiss")
@@ -112,8 +112,8 @@ def _seconds_left(text: str) -> int:
 
 async def test_the_life_of_the_handle_counts_down(open_demo: OpenDemo) -> None:
     demo, _tab = await open_demo()
-    await demo.page.get_by_text("More choices").click()
-    await demo.page.get_by_label("The handle's life, in seconds").fill("600")
+    await demo.page.get_by_text("More options").click()
+    await demo.page.get_by_label("Handle lifetime in seconds").fill("600")
     await demo.call()
     life = demo.page.get_by_role("timer")
     first = await life.inner_text()

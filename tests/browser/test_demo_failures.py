@@ -28,12 +28,12 @@ async def test_no_permission_for_the_microphone_goes_on_with_a_test_tone(
         await demo.start_button.click()
 
         said = await demo.problem_text()
-        assert "The microphone was not allowed" in said
+        assert "Microphone access was denied" in said
         assert "microphone_denied" in said
         await tab.picture("microphone-denied")
-        await demo.way_back("Go on with a test tone")
+        await demo.way_back("Use a test tone")
         await demo.in_call()
-        await demo.hears("The partner's level")
+        await demo.hears("The assistant's level")
         await demo.end()
         await expect(demo.problem).to_be_hidden()
     finally:
@@ -49,9 +49,9 @@ async def test_a_question_for_the_microphone_that_nobody_answers_can_be_given_up
         }"""
     )
     await demo.start_button.click()
-    await demo.page.get_by_text("Waiting for the microphone").wait_for()
+    await demo.page.get_by_text("Waiting for microphone access").wait_for()
     await demo.page.get_by_role("button", name="Cancel").click()
-    await demo.page.get_by_text("Given up.").wait_for()
+    await demo.page.get_by_text("Call cancelled.").wait_for()
 
     await demo.page.evaluate("delete navigator.mediaDevices.getUserMedia")
     await demo.call()
@@ -63,11 +63,11 @@ async def test_a_page_without_its_settings_asks_for_them_again(open_tab: OpenTab
     await tab.page.route("**/demo/config.json", lambda route: route.abort())
     demo = Demo(tab.page, service)
     await tab.page.goto(service.page("replica-a"))
-    assert "could not ask the service for its settings" in await demo.problem_text()
+    assert "could not load its settings" in await demo.problem_text()
 
     await tab.page.unroute("**/demo/config.json")
     await demo.way_back("Try again")
-    await tab.page.get_by_text("Ready. Press the button").wait_for()
+    await tab.page.get_by_text("Ready. Start a call").wait_for()
     await demo.call()
     await demo.end()
 
@@ -78,7 +78,7 @@ async def test_a_replica_that_refuses_the_origin(open_demo: OpenDemo) -> None:
     await demo.start_button.click()
 
     said = await demo.problem_text()
-    assert "This replica refuses pages of this origin" in said
+    assert "This replica does not allow this page" in said
     assert "origin_not_allowed" in said
     assert "CLOAKROOM_CORS_ORIGINS" in said
     await tab.picture("origin-refused")
@@ -95,7 +95,7 @@ async def test_a_replica_that_is_down_and_comes_back(open_demo: OpenDemo, servic
     try:
         await demo.start_button.click()
         said = await demo.problem_text()
-        assert "This replica does not answer" in said
+        assert "This replica does not respond" in said
         assert "replica_unreachable" in said
         assert "replica-b" in said
         await tab.picture("replica-down")
@@ -112,7 +112,7 @@ async def test_a_replica_that_is_down_and_comes_back(open_demo: OpenDemo, servic
     ("kind", "title", "code"),
     [
         ("status", "The provider failed", "upstream_error"),
-        ("drop_after", "The line dropped while the provider answered", "outcome_unknown"),
+        ("drop_after", "The connection to the provider dropped", "outcome_unknown"),
     ],
 )
 async def test_a_provider_that_fails_at_the_offer(
@@ -178,7 +178,7 @@ async def test_a_wrong_client_key_leads_to_its_field(open_demo: OpenDemo, servic
 async def test_a_provider_that_hangs_up(open_demo: OpenDemo, service: Service) -> None:
     demo, tab = await open_demo()
     await demo.call()
-    call_id = await demo.fact("Call")
+    call_id = await demo.fact("Call ID")
 
     async with aiohttp.ClientSession() as http:
         headers = {"Authorization": f"Bearer {service.planted.openai_key}"}
@@ -192,14 +192,14 @@ async def test_a_provider_that_hangs_up(open_demo: OpenDemo, service: Service) -
     await tab.picture("hung-up")
     await demo.way_back("Try again")
     await demo.in_call()
-    assert await demo.fact("Call") != call_id
+    assert await demo.fact("Call ID") != call_id
     await demo.end()
 
 
 async def test_a_handle_that_has_expired(open_demo: OpenDemo, service: Service) -> None:
     demo, tab = await open_demo(expected=(FAILED_ANSWER,))
-    await demo.page.get_by_text("More choices").click()
-    await demo.page.get_by_label("A handle that you already have").fill(await service.expired_handle())
+    await demo.page.get_by_text("More options").click()
+    await demo.page.get_by_label("Existing handle").fill(await service.expired_handle())
     await demo.start_button.click()
 
     said = await demo.problem_text()
@@ -207,7 +207,7 @@ async def test_a_handle_that_has_expired(open_demo: OpenDemo, service: Service) 
     assert "handle_expired" in said
     await expect(demo.page.get_by_role("timer")).to_contain_text("expired")
     await tab.picture("handle-expired")
-    await demo.way_back("Call with a fresh handle")
+    await demo.way_back("Call with a new handle")
     await demo.in_call()
     await demo.end()
 

@@ -34,8 +34,7 @@ PURE: Final = frozenset(
     {"app.errors", "app.models", "app.handles", "app.providers", "app.store.keys", "app.store.address"}
     | {"app.broker.catalog", "app.broker.clients", "app.broker.session_policy"}
     | {"app.telemetry.redaction", "app.telemetry.timings", "app.telemetry.tracing"}
-    | {"app.outbound.http1"}
-    | {"app.web.cors", "app.web.schemas", "app.web.beta", "app.web.multipart"}
+    | {"app.outbound.http1", "app.web.cors", "app.web.schemas", "app.web.offers"}
 )
 IMPURE: Final = frozenset(
     {"asyncio", "time", "socket", "aiohttp", "redis", "threading", "subprocess", "logging"}

@@ -38,7 +38,7 @@ BREACHES = [
     ("app.outbound.client", "app.store.keys", "beside or above"),
     ("app.models", "app.errors.CloakroomError", "beside or above"),
     ("app.errors", "app.models.Client", "beside or above"),
-    ("app.broker.relay", "app.web.errors.error_response", "beside or above"),
+    ("app.broker.relay", "app.web.answers.error_response", "beside or above"),
     ("app.broker.relay", "app.settings.Settings", "beside or above"),
     ("app.store.connection", "app.settings.model.Settings", "beside or above"),
     ("app.web.mint_views", "app.main.create_app", "beside or above"),

@@ -15,7 +15,7 @@ from aiohttp import hdrs
 
 from app.store.events import FIELDS
 from app.telemetry.logs import RequestLog
-from app.web.admin import events_view
+from app.web.admin import events as events_view
 from app.web.appkeys import DESK
 from tests.conftest import ServiceFactory
 from tests.support.clocks import PATIENCE, eventually

@@ -1,4 +1,4 @@
 """The admin API: what an operator's key can see and do over HTTP.
 
-What is shown and done stands in ``app.broker.desk``; the public surface stands one level up.
+Views, guard and query parsing. The rules are in ``app.broker.desk``; the public surface is one level up.
 """

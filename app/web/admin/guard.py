@@ -1,4 +1,4 @@
-"""Who may use the admin API, and the audit line that each request to it gets, refused ones too."""
+"""Who may use the admin API, and the audit line of each request to it, refused ones included."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from aiohttp import web
 from app.broker.clients import ClientRegistry
 from app.errors import AdminDisabled, CloakroomError, InternalError, InvalidApiKey
 from app.web.appkeys import DESK, REQUEST_ID, TIMINGS
-from app.web.credentials import credential
+from app.web.incoming import credential
 
-# Whatever CLOAKROOM_LOG_LEVEL leaves out, an audit line is written.
+# Audit lines are written at every CLOAKROOM_LOG_LEVEL.
 log = structlog.wrap_logger(
     None,
     wrapper_class=structlog.make_filtering_bound_logger(0),
@@ -23,7 +23,7 @@ log = structlog.wrap_logger(
 )
 
 _DISABLED: Final = (
-    "The admin API is off: no operator has a key. Set CLOAKROOM_ADMIN_KEYS to name:key pairs; "
+    "The admin API is off, because no operator has a key. Set CLOAKROOM_ADMIN_KEYS to name:key pairs; "
     "'cloakroom keys new' makes one."
 )
 _WHO: Final = (
@@ -33,9 +33,9 @@ _WHO: Final = (
 
 @dataclass(slots=True)
 class Act:
-    """What an operator does with one request, for the audit line. No secret goes in here.
+    """What an operator does with one request, for the audit line. It must hold no secret.
 
-    ``admin`` is empty until the key is known. ``event`` is what those who watch are told of it, if anything.
+    ``admin`` is empty until the key is known. ``event`` is the event's name for those who watch, if any.
     """
 
     action: str
@@ -45,7 +45,7 @@ class Act:
     event: str | None = None
 
     def begun(self, request: web.Request) -> None:
-        """Write a line now already, for what takes long."""
+        """Write a line now, for a request that takes long."""
         _write(request, self, "begun", None)
 
 
@@ -54,7 +54,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def guarded(action: str, view: View) -> Handler:
-    """Let operators in to the view, and nobody else; write the audit line once it is done."""
+    """Let only operators use the view, and write the audit line when it is done."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
         act, started = Act(action), time.perf_counter()
@@ -65,7 +65,7 @@ def guarded(action: str, view: View) -> Handler:
             _audit(request, act, started, error.answer_status, error.answer_code)
             raise
         except Exception:
-            # The gate tells the caller, and the log why.
+            # The gate answers the caller and logs the cause.
             _audit(request, act, started, InternalError.status, InternalError.code)
             raise
         _audit(request, act, started, response.status, None)

@@ -1,4 +1,4 @@
-"""Reads what an operator asks for: filters, pages and ids, refused before the store is asked. Pure."""
+"""Reads and checks filters, pages and ids before the store is asked. Pure."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from app.telemetry.redaction import one_safe_line
 
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 1000
-# The longest name that anything can have here, with room to spare: a model has 128 characters.
+# Longer than any name here can be: a model has 128 characters.
 _MAX_TEXT: Final = 256
 _NAMES: Final = ("client", "subject", "model", "deployment")
-# A handle's jti; anything else was never one.
+# A handle's jti.
 _HANDLE_ID = re.compile(r"[A-Za-z0-9_-]{22}\Z")
 _TEXT = re.compile(r"[ -~]*\Z")
 _LIMIT = re.compile(r"[1-9][0-9]{0,3}\Z")
 
-_HANDLE_GONE: Final = "There is no handle of this id: it has expired, or never was."
-_CALL_GONE: Final = "There is no call of this id on record: its retention is over, or it never was."
+_HANDLE_GONE: Final = "No handle has this id. It may have expired."
+_CALL_GONE: Final = "No call with this id is on record. Its retention may be over."
 
 State = TypeVar("State", HandleState, CallState)
 
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """Which page, and how long."""
+    """Which page, and its length."""
 
     limit: int
     cursor: str | None
@@ -40,16 +40,16 @@ def read_query(pairs: Iterable[tuple[str, str]], allowed: Iterable[str]) -> dict
     """The parameters of a query.
 
     Raises:
-        InvalidRequest: one that is not allowed, empty, there twice, too long, or with unprintable characters.
+        InvalidRequest: one is not allowed, empty, repeated, too long, or has unprintable characters.
     """
     known, found = tuple(allowed), dict[str, str]()
     for name, value in pairs:
         if name not in known:
             shown = one_safe_line(name, limit=40)
-            takes = f"it takes {', '.join(known)}" if known else "it takes none"
-            raise InvalidRequest(f"There is no parameter '{shown}' here; {takes}.", param=shown)
+            takes = f"It takes {', '.join(known)}" if known else "It takes none"
+            raise InvalidRequest(f"This path has no parameter '{shown}'. {takes}.", param=shown)
         if name in found:
-            raise InvalidRequest(f"'{name}' is there twice.", param=name)
+            raise InvalidRequest(f"'{name}' may be given only once.", param=name)
         found[name] = _text(name, value)
     return found
 
@@ -60,10 +60,8 @@ def read_handle_page(pairs: Iterable[tuple[str, str]]) -> tuple[HandleFilter, Pa
     Raises:
         InvalidRequest
     """
-    query = read_query(pairs, (*_NAMES, "state", "limit", "cursor"))
-    page = _page(query)
-    state = _state(query, get_args(HandleState))
-    return HandleFilter(**_named(query), state=state), page, query
+    query, page = _read_page(pairs)
+    return HandleFilter(**_named(query), state=_state(query, get_args(HandleState))), page, query
 
 
 def read_call_page(pairs: Iterable[tuple[str, str]]) -> tuple[CallFilter, PageRequest, dict[str, str]]:
@@ -72,41 +70,40 @@ def read_call_page(pairs: Iterable[tuple[str, str]]) -> tuple[CallFilter, PageRe
     Raises:
         InvalidRequest
     """
-    query = read_query(pairs, (*_NAMES, "state", "limit", "cursor"))
-    page = _page(query)
-    state = _state(query, get_args(CallState))
-    return CallFilter(**_named(query), state=state), page, query
+    query, page = _read_page(pairs)
+    return CallFilter(**_named(query), state=_state(query, get_args(CallState))), page, query
 
 
 def read_revocation(body: Mapping[str, Any]) -> tuple[HandleFilter, str | None]:
-    """What to revoke, and where to go on.
+    """What to revoke, and the cursor.
 
     Raises:
-        InvalidRequest: neither a client, a subject nor a model, or a field that is no name.
+        InvalidRequest: neither a client, a subject nor a model is given, or a field is unknown or not a name.
     """
     for name, value in body.items():
         if name not in (*_NAMES, "cursor"):
             shown = one_safe_line(name, limit=40)
-            raise InvalidRequest(f"There is no field '{shown}' here.", param=shown)
+            raise InvalidRequest(f"This request has no field '{shown}'.", param=shown)
         if name == "cursor" and value is None:
             continue
-        # A null where a name was meant would revoke more than was meant.
+        # A null would revoke more than its sender meant.
         if not isinstance(value, str):
             raise InvalidRequest(f"'{name}' must be a string.", param=name)
         _text(name, value)
     named = {name: body[name] for name in _NAMES if name in body}
     if not named.keys() & {"client", "subject", "model"}:
         raise InvalidRequest(
-            "Say whose handles to revoke: at least one of 'client', 'subject' and 'model'.", param="client"
+            "Give at least one of 'client', 'subject' and 'model', to say which handles to revoke.",
+            param="client",
         )
     return HandleFilter(**named), body.get("cursor")
 
 
 def read_handle_id(text: str) -> str:
-    """The id of a path.
+    """The handle id in a path.
 
     Raises:
-        HandleNotFound: no handle can have it.
+        HandleNotFound: no handle can have this id.
     """
     if not _HANDLE_ID.match(text):
         raise handle_gone()
@@ -114,10 +111,10 @@ def read_handle_id(text: str) -> str:
 
 
 def read_call_id(text: str) -> str:
-    """The id of a path.
+    """The call id in a path.
 
     Raises:
-        UnknownCall: no call can have it.
+        UnknownCall: no call can have this id.
     """
     if not is_call_id(text):
         raise call_gone()
@@ -125,21 +122,21 @@ def read_call_id(text: str) -> str:
 
 
 def handle_gone() -> HandleNotFound:
-    """The answer for a handle that is not on record."""
+    """The error for a handle that is not on record."""
     return HandleNotFound(_HANDLE_GONE, param="id")
 
 
 def call_gone() -> UnknownCall:
-    """The answer for a call that is not on record."""
+    """The error for a call that is not on record."""
     return UnknownCall(_CALL_GONE, param="id")
 
 
 def _text(name: str, value: str) -> str:
     if not value:
-        raise InvalidRequest(f"'{name}' is empty; leave it out where nothing is meant.", param=name)
+        raise InvalidRequest(f"'{name}' is empty. Leave it out instead.", param=name)
     if len(value) > _MAX_TEXT or not _TEXT.match(value):
         raise InvalidRequest(
-            f"'{name}' must have {_MAX_TEXT} printable ASCII characters at most.", param=name
+            f"'{name}' must have at most {_MAX_TEXT} printable ASCII characters.", param=name
         )
     return value
 
@@ -148,12 +145,13 @@ def _named(query: Mapping[str, str]) -> dict[str, Any]:
     return {name: query[name] for name in _NAMES if name in query}
 
 
-def _page(query: dict[str, str]) -> PageRequest:
-    """Take limit and cursor out of the query."""
+def _read_page(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, str], PageRequest]:
+    """The filters as they were given, and the page."""
+    query = read_query(pairs, (*_NAMES, "state", "limit", "cursor"))
     limit = query.pop("limit", str(DEFAULT_LIMIT))
     if not _LIMIT.match(limit) or int(limit) > MAX_LIMIT:
         raise InvalidRequest(f"'limit' must be a whole number from 1 to {MAX_LIMIT}.", param="limit")
-    return PageRequest(int(limit), query.pop("cursor", None))
+    return query, PageRequest(int(limit), query.pop("cursor", None))
 
 
 def _state(query: Mapping[str, str], states: tuple[State, ...]) -> State | None:

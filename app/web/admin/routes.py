@@ -1,4 +1,4 @@
-"""The routes of the admin API, each behind its guard."""
+"""The routes of the admin API, each guarded."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from typing import Final
 
 from aiohttp import web
 
-from app.web.admin import call_views, events_view, handle_views, stats_view
+from app.web.admin import events, views
 from app.web.admin.guard import View, guarded
-from app.web.protocol import expect
+from app.web.answers import expect
 
 BASE: Final = "/admin/v1"
-# Any segment: the views give one answer for what is no id and for what is nobody's. But not the two names
-# that are paths of their own, so that a wrong method there is told as such.
+# Any segment: what cannot be an id gets the same answer as an unknown id. Except the two names that are
+# paths themselves, so that a wrong method there gets a 405.
 _HANDLE: Final = f"{BASE}/handles/{{id:(?!count$|revoke$)[^/]+}}"
 _CALL: Final = f"{BASE}/calls/{{id:[^/]+}}"
 
 
 def admin_routes() -> Iterator[web.RouteDef]:
     """The route table of the admin API."""
-    yield _get(f"{BASE}/stats", "stats", stats_view.stats)
-    yield _get(f"{BASE}/events", "events.watch", events_view.watch)
-    yield _get(f"{BASE}/handles", "handles.list", handle_views.list_handles)
-    yield _get(f"{BASE}/handles/count", "handles.count", handle_views.count_handles)
-    yield _post(f"{BASE}/handles/revoke", "handles.revoke_many", handle_views.revoke_handles)
-    yield _get(_HANDLE, "handles.show", handle_views.show_handle)
-    yield _post(f"{_HANDLE}/revoke", "handles.revoke", handle_views.revoke_handle)
-    yield _get(f"{BASE}/calls", "calls.list", call_views.list_calls)
-    yield _get(_CALL, "calls.show", call_views.show_call)
-    yield _post(f"{_CALL}/hangup", "calls.hangup", call_views.hang_up)
+    yield _get(f"{BASE}/stats", "stats", views.stats)
+    yield _get(f"{BASE}/events", "events.watch", events.watch)
+    yield _get(f"{BASE}/handles", "handles.list", views.list_handles)
+    yield _get(f"{BASE}/handles/count", "handles.count", views.count_handles)
+    yield _post(f"{BASE}/handles/revoke", "handles.revoke_many", views.revoke_handles)
+    yield _get(_HANDLE, "handles.show", views.show_handle)
+    yield _post(f"{_HANDLE}/revoke", "handles.revoke", views.revoke_handle)
+    yield _get(f"{BASE}/calls", "calls.list", views.list_calls)
+    yield _get(_CALL, "calls.show", views.show_call)
+    yield _post(f"{_CALL}/hangup", "calls.hangup", views.hang_up)
 
 
 def _get(path: str, action: str, view: View) -> web.RouteDef:

@@ -1,4 +1,4 @@
-"""The demo page, and ``cloakroom.js``, which pages of others copy.
+"""The demo page, and ``cloakroom.js``, which other pages copy.
 
-Static files and the little that serves them. No rule of the service lives here.
+Static files and the code that serves them. Rules of the service do not belong here.
 """

@@ -1,28 +1,43 @@
-"""The demo's routes and views."""
+"""The demo's routes, files, settings and security headers.
+
+All bodies are made at the start. A name in a request is looked up in a table, never on disk.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.resources import files
+from typing import Any, Final
 
 import orjson
 from aiohttp import hdrs, web
 
+from app import __version__
+from app.broker.catalog import ANY_MODEL
 from app.settings import Settings
 from app.web.asset import Asset, answer
-from app.web.demo.assets import PAGE, load_assets
-from app.web.demo.config import demo_replicas, page_config
-from app.web.demo.policy import page_headers
+
+PAGE: Final = "index.html"
+_TYPES: Final = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
+# An empty URL is the replica that served the page, whatever its address.
+_HERE: Final = ""
 
 
 class DemoSite:
-    """Serves the page under ``/demo``; everything is made at the start and only handed out later."""
+    """Serves the page under ``/demo``."""
 
     def __init__(self, settings: Settings) -> None:
+        replicas = _replicas(settings)
         assets = load_assets()
-        self._page = assets[PAGE]
-        self._files = {name: asset for name, asset in assets.items() if name != PAGE}
-        self._page_headers = page_headers(url for _, url in demo_replicas(settings))
-        self._files["config.json"] = Asset.of(orjson.dumps(page_config(settings)), "application/json")
+        self._page = assets.pop(PAGE)
+        self._page_headers = _page_headers(url for _, url in replicas)
+        config = Asset.of(orjson.dumps(_config(settings, replicas)), "application/json")
+        self._files = {**assets, "config.json": config}
 
     def routes(self) -> Iterator[web.RouteDef]:
         """The demo's part of the route table."""
@@ -32,19 +47,81 @@ class DemoSite:
         yield web.get("/demo/{name}", self.file)
 
     async def home(self, request: web.Request) -> web.Response:
-        """To the page. The target is relative, so that it holds behind a proxy with a path of its own."""
+        """Redirect to the page. The target is relative, so that it works behind a proxy's path prefix."""
         target = "demo" if request.path == "/" else "../demo"
         return web.Response(status=302, headers={hdrs.LOCATION: target})
 
     async def page(self, request: web.Request) -> web.Response:
-        """The HTML, with its policy."""
+        """The HTML, with its security headers."""
         response = answer(request, self._page)
         response.headers.update(self._page_headers)
         return response
 
     async def file(self, request: web.Request) -> web.Response:
-        """One of the known files; the name is looked up in a table, never on disk."""
+        """One of the page's files, or ``config.json``."""
         asset = self._files.get(request.match_info["name"])
         if asset is None:
             raise web.HTTPNotFound
         return answer(request, asset)
+
+
+def load_assets() -> dict[str, Asset]:
+    """Return every file of ``static/`` by its name.
+
+    Raises:
+        ValueError: a file has a type that the page does not use.
+    """
+    found = {}
+    for entry in files(__package__).joinpath("static").iterdir():
+        suffix = "." + entry.name.rpartition(".")[2]
+        if suffix not in _TYPES:
+            raise ValueError(f"{entry.name}: the demo page serves only {', '.join(_TYPES)}")
+        found[entry.name] = Asset.of(entry.read_bytes(), _TYPES[suffix])
+    return found
+
+
+def _replicas(settings: Settings) -> list[tuple[str, str]]:
+    """(name, origin) of each replica that the page offers; by default this one alone."""
+    pairs = [entry.partition("=") for entry in settings.demo_replicas]
+    return [(name, url) for name, _, url in pairs] or [(settings.replica, _HERE)]
+
+
+def _config(settings: Settings, replicas: list[tuple[str, str]]) -> dict[str, Any]:
+    """The body of ``config.json``: names and addresses, no secret."""
+    models = sorted(alias for alias in settings.models if alias != ANY_MODEL)
+    return {
+        "version": __version__,
+        "models": models,
+        # With the alias * the provider decides which names exist, so the page lets the user type one.
+        "any_model": ANY_MODEL in settings.models,
+        "default_model": settings.default_model or next(iter(models), None),
+        "replicas": [{"name": name, "url": url} for name, url in replicas],
+    }
+
+
+def _page_headers(replica_origins: Iterable[str]) -> Mapping[str, str]:
+    """Security headers: nothing inline, nothing from elsewhere, connections to the replicas only.
+
+    The audio needs no ``media-src``: it is a stream given to the element, not a URL (CSP 3, section 6.1).
+    """
+    connect = " ".join(["'self'", *sorted({origin for origin in replica_origins if origin})])
+    directives = (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        f"connect-src {connect}",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        # The page writes text, never markup, and the browser enforces that.
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    )
+    return {
+        "Content-Security-Policy": "; ".join(directives),
+        "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "X-Frame-Options": "DENY",
+    }

@@ -5,64 +5,43 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import orjson
 from aiohttp import web
 
-from app.settings import Settings
 from app.web.asset import Asset, answer
 
 
-@dataclass(frozen=True, slots=True)
-class _Reference:
-    """What is served, ready made."""
+def reference_routes(public_url: str | None) -> Iterator[web.RouteDef]:
+    """``/openapi.json`` and ``/docs``. They show only what is public, and the service's public URL.
 
-    json: Asset
-    page: Asset
-    page_headers: Mapping[str, str]
-
-
-class ReferenceSite:
-    """``/openapi.json`` and ``/docs``, made when first asked for: most replicas never are, and it takes 3 MB.
-
-    They tell of the service what anybody can read in its repository, and its public URL.
+    Both are made at the first request: most replicas never get one, and it takes 3 MB.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._public_url = settings.public_url
+    async def openapi(request: web.Request) -> web.Response:
+        document, _, _ = await asyncio.to_thread(_make, public_url)
+        return answer(request, document)
 
-    def routes(self) -> Iterator[web.RouteDef]:
-        """The reference's part of the route table."""
-        yield web.get("/openapi.json", self.document)
-        yield web.get("/docs", self.docs)
-
-    async def document(self, request: web.Request) -> web.Response:
-        """The document."""
-        reference = await asyncio.to_thread(_make, self._public_url)
-        return answer(request, reference.json)
-
-    async def docs(self, request: web.Request) -> web.Response:
-        """The page, with its policy."""
-        reference = await asyncio.to_thread(_make, self._public_url)
-        response = answer(request, reference.page)
-        response.headers.update(reference.page_headers)
+    async def docs(request: web.Request) -> web.Response:
+        _, page, headers = await asyncio.to_thread(_make, public_url)
+        response = answer(request, page)
+        response.headers.update(headers)
         return response
+
+    yield web.get("/openapi.json", openapi)
+    yield web.get("/docs", docs)
 
 
 @functools.cache
-def _make(public_url: str | None) -> _Reference:
-    # Imported here, since they bring a reader of YAML and one of Markdown along.
+def _make(public_url: str | None) -> tuple[Asset, Asset, Mapping[str, str]]:
+    """The document, the page, and the page's security headers."""
+    # Imported here, since they load a YAML and a Markdown parser.
     from app.web.reference.document import load_document
     from app.web.reference.page import POLICY, page
 
     document = load_document(public_url)
-    return _Reference(
-        json=Asset.of(orjson.dumps(document), "application/json"),
-        page=Asset.of(page(document).encode(), "text/html"),
-        page_headers={
-            "Content-Security-Policy": POLICY,
-            "Referrer-Policy": "no-referrer",
-            "X-Frame-Options": "DENY",
-        },
+    return (
+        Asset.of(orjson.dumps(document), "application/json"),
+        Asset.of(page(document).encode(), "text/html"),
+        {"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY"},
     )

@@ -8,8 +8,7 @@ import pytest
 
 from app.errors import InvalidRequest
 from app.models import MintRequest
-from app.web.beta import parse_beta
-from app.web.schemas import parse_mint
+from app.web.schemas import parse_beta, parse_mint
 
 
 def parse(body: dict[str, Any], *, transcription: bool = False) -> MintRequest:

@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestClient
 from app import errors
 from app.errors import CloakroomError
 from app.main import create_app
-from app.web.demo.assets import PAGE, load_assets
+from app.web.demo.site import PAGE, load_assets
 from tests.unit.settings.environments import PLANTED, load, problems
 
 Client = TestClient[web.Request, web.Application]

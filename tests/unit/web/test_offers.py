@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from app.errors import CloakroomError, InvalidOffer, InvalidRequest, UnsupportedMediaType
 from app.models import Offer
-from app.web.bodies import check_offer, parse_json_object, parse_offer
+from app.web.incoming import parse_json_object
+from app.web.offers import check_offer, parse_offer
 from tests.support.offers import BROWSER_OFFER
 
 SDP = BROWSER_OFFER
@@ -22,8 +23,7 @@ FORM = "multipart/form-data; boundary=b"
 
 
 def parse(content_type: str | None, body: bytes) -> Offer:
-    headers = {"Content-Type": content_type} if content_type is not None else {}
-    return parse_offer(make_mocked_request("POST", "/", headers=headers), body)
+    return parse_offer(content_type or "", body)
 
 
 def form(**parts: bytes) -> bytes:

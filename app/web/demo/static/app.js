@@ -1,4 +1,4 @@
-/** The page: its parts, its one button, and which state it is in. */
+/** The page: its parts, its call button, and its state. */
 
 import { CallError } from "./cloakroom.js";
 import { byId } from "./dom.js";
@@ -57,9 +57,9 @@ function start() {
   talk.clear();
   setMute(false);
   phase("starting");
-  // The choices are locked now; whoever pressed Enter in one of them must not lose their place.
+  // The fields are disabled now, so the focus moves from a field to the button.
   button.focus();
-  // Made and woken by the press itself, or the browser's rule against unasked sound would keep it asleep.
+  // Created by the press itself: browsers block audio that no user action started.
   context ??= new AudioContext();
   context.resume();
   run = new Run(
@@ -73,12 +73,12 @@ function ended(error) {
   const lasted = document.body.dataset.phase === "live" ? (performance.now() - began) / 1000 : 0;
   run = null;
   phase("idle");
-  // What the page did not foresee: the notice names it, the console has all of it.
+  // An unexpected error: the notice names it, the console has its details.
   if (error && !(error instanceof CallError)) console.error(error);
   if (error) {
-    status(`No call. ${notice.show(error)}.`, "warn");
+    status(`${notice.show(error)}.`, "warn");
   } else {
-    status(lasted ? `Call ended after ${lasted.toFixed(0)} seconds.` : "Given up. Ready when you are.");
+    status(lasted ? `Call ended after ${lasted.toFixed(0)} s.` : "Call cancelled.");
   }
 }
 
@@ -105,7 +105,7 @@ byId("form").addEventListener("submit", (event) => {
 });
 mute.addEventListener("click", () => setMute(mute.getAttribute("aria-pressed") !== "true"));
 addEventListener("pagehide", () => run?.stop());
-// A page that was reached by the address with a key, and is given another: take that one, too.
+// The page may be open already when an address with another key is entered.
 addEventListener("hashchange", takeKey);
 
 function load() {
@@ -113,9 +113,9 @@ function load() {
   return loadConfig().then(
     () => {
       configured = true;
-      status("Ready. Press the button and allow the microphone.");
+      status("Ready. Start a call and allow the microphone.");
     },
-    (error) => status(`Not ready. ${notice.show(error)}.`, "warn"),
+    (error) => status(`${notice.show(error)}.`, "warn"),
   );
 }
 

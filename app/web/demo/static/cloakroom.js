@@ -16,8 +16,8 @@
 export const ADVICE = {
   mint: "Ask your backend for a new handle and call again.",
   retry: "Wait a moment and try again.",
-  call: "Call again with a new handle. Do not send the same offer again: it may have made a call.",
-  fix: "Trying again will not help: something must be changed first.",
+  call: "Call again with a new handle. Do not send the same offer again: it may have started a call.",
+  fix: "Trying again will not help until something is changed.",
 };
 
 const ACTIONS = {
@@ -41,16 +41,16 @@ const ACTIONS = {
 };
 
 /**
- * Why there is no call (any more). Switch on `code`: it is stable, the message is for people.
+ * Why a call failed or ended. Switch on `code`, which is stable; the message is for people.
  *
- * `status`, `requestId` and `retryAfter` (seconds) come from the answer and are null where there was none.
+ * `status`, `requestId` and `retryAfter` (seconds) come from the answer and are null without one.
  */
 export class CallError extends Error {
   constructor(code, message, { status = null, type = null, requestId = null, retryAfter = null, cause } = {}) {
     super(message, { cause });
     this.name = "CallError";
     Object.assign(this, { code, status, type, requestId, retryAfter });
-    // A provider's own code is not in the table: its status says whether waiting can help.
+    // The table has no provider codes; the status says whether waiting can help.
     this.action = ACTIONS[code] ?? (status === 429 || status >= 500 ? "retry" : "fix");
     this.advice = ADVICE[this.action];
   }
@@ -60,15 +60,16 @@ export class CallError extends Error {
 export async function errorOf(response) {
   const body = await response.json().catch(() => null);
   const { code, message, type } = body?.error ?? {};
-  return new CallError(code ?? `http_${response.status}`, message ?? `The answer was ${response.status}.`, {
-    status: response.status,
+  const { status } = response;
+  return new CallError(code ?? `http_${status}`, message ?? `The service answered with status ${status}.`, {
+    status,
     type,
     requestId: response.headers.get("x-request-id"),
     retryAfter: Number(response.headers.get("retry-after")) || null,
   });
 }
 
-/** fetch, with its one vague TypeError made into a CallError. */
+/** fetch, which throws a CallError in place of its vague TypeError. */
 export async function request(url, options) {
   try {
     return await fetch(url, options);
@@ -77,25 +78,25 @@ export async function request(url, options) {
     if (error.name === "TimeoutError") throw new CallError("timeout", "The service did not answer in time.");
     throw new CallError(
       "network_error",
-      "The service could not be reached, or it does not allow pages of this origin.",
+      "The service could not be reached, or it does not allow pages from this origin.",
       { cause: error },
     );
   }
 }
 
 /**
- * Make a call. Resolves, when sound flows and events can be sent, to `{ id, send, close, pc, channel, sound }`.
+ * Make a call. Resolves to `{ id, send, close, pc, channel, sound }` once it is connected.
  *
  * @param callsUrl  where offers go: `calls_url` of the mint's answer, or the same path at another replica
  * @param handle    `value` of the mint's answer
- * @param stream    a MediaStream with the caller's audio; it stays yours, so stop its tracks after the call
+ * @param stream    a MediaStream with the caller's audio; it stop its tracks yourself after the call
  * @param onEvent   called with each event of the provider, parsed
  * @param onStep    called with ("offer" | "relay" | "answer" | "connected", detail), to show progress
  * @param onEnd     called once when an established call ends: with null after close(), else with a CallError
- * @param audio     the <audio> element to play through; one is made when there is none
- * @param signal    an AbortSignal that gives up the attempt
+ * @param audio     the <audio> element to play through; created if missing
+ * @param signal    an AbortSignal that cancels the attempt
  * @param timeout   milliseconds for the answer, and then again for the connection
- * @param patience  milliseconds that a connection which broke off may take to come back
+ * @param patience  milliseconds that an interrupted connection may take to recover
  * @param rtc       RTCConfiguration, for a TURN server of your own
  * @throws CallError, or the signal's AbortError
  */
@@ -104,7 +105,7 @@ export async function connect({
   audio = new Audio(), signal, timeout = 20_000, patience = 5_000, rtc = {},
 }) {
   const pc = new RTCPeerConnection(rtc);
-  // Before the offer: the channel must be in it, and the provider speaks on one of this name.
+  // Created before the offer, which must contain it. The provider expects this name.
   const channel = pc.createDataChannel("oai-events");
   channel.onmessage = ({ data }) => onEvent(JSON.parse(data));
   for (const track of stream.getAudioTracks()) pc.addTrack(track, stream);
@@ -121,7 +122,7 @@ export async function connect({
     audio.srcObject = null;
   };
   try {
-    // No wait for ICE candidates: the answer has the provider's, and those are enough to reach it.
+    // No need to wait for ICE candidates: those in the provider's answer are enough.
     await pc.setLocalDescription(await pc.createOffer());
     onStep("offer", { sdp: pc.localDescription.sdp });
 
@@ -135,11 +136,11 @@ export async function connect({
     onStep("relay", { response });
     if (!response.ok) throw await errorOf(response);
     const sdp = await response.text();
-    // Readable across origins because the service exposes it; the call's id is its last part.
+    // The service exposes this header to other origins; its last part is the call id.
     const id = response.headers.get("Location")?.split("/").pop() ?? null;
 
     await pc.setRemoteDescription({ type: "answer", sdp }).catch((cause) => {
-      throw new CallError("answer_unusable", "The provider's answer to the offer is none.", { cause });
+      throw new CallError("answer_unusable", "The browser could not read the provider's answer.", { cause });
     });
     onStep("answer", { id });
     await established(pc, channel, signal, timeout);
@@ -151,16 +152,16 @@ export async function connect({
   }
 }
 
-/** Wait until the connection stands and the channel is open. */
+/** Wait until the connection and the channel are open. */
 function established(pc, channel, signal, timeout) {
   return new Promise((resolve, reject) => {
     const fail = (why) =>
       settle(reject, new CallError("connection_failed", `The audio connection to the provider ${why}.`));
-    const timer = setTimeout(() => fail("did not come about in time"), timeout);
+    const timer = setTimeout(() => fail("was not established in time"), timeout);
     const abort = () => settle(reject, signal.reason);
     const check = () => {
       if (pc.connectionState === "failed") fail("failed: no network path was found");
-      else if (channel.readyState === "closed") fail("was closed at once");
+      else if (channel.readyState === "closed") fail("was closed immediately");
       else if (pc.connectionState === "connected" && channel.readyState === "open") settle(resolve);
     };
     const settle = (how, value) => {
@@ -176,7 +177,7 @@ function established(pc, channel, signal, timeout) {
   });
 }
 
-/** Watch an established call for its end, whoever ends it. */
+/** Watch an established call for its end. */
 function watched({ id, pc, channel, sound, close }, onEnd, patience) {
   let over = false;
   let waiting = 0;
@@ -192,7 +193,7 @@ function watched({ id, pc, channel, sound, close }, onEnd, patience) {
   pc.onconnectionstatechange = () => {
     clearTimeout(waiting);
     if (pc.connectionState === "failed") lost();
-    // A browser goes on hoping for about ten seconds more; a person has given up by then.
+    // Browsers wait about ten seconds longer than most people do.
     else if (pc.connectionState === "disconnected") waiting = setTimeout(lost, patience);
   };
   return {

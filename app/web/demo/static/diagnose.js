@@ -1,13 +1,13 @@
 /**
- * A browser tells a page the same of a replica that is down and of one that refuses the page's origin. A
- * request without CORS tells them apart: its answer cannot be read, but that there is one can be seen.
+ * For a page, a replica that is down and one that refuses the page's origin look the same. A request without
+ * CORS tells them apart: the page cannot read the answer, but can see that there is one.
  */
 
 import { CallError } from "./cloakroom.js";
 
 const PROBE_MS = 3000;
 
-/** The same error, or a more telling one; `replica` is the one that was asked. */
+/** The same error or a more precise one; `replica` is the one that was asked. */
 export async function diagnose(error, replica) {
   if (error.code !== "network_error") return error;
   const reachable = await fetch(`${replica.base}livez`, {
@@ -15,7 +15,8 @@ export async function diagnose(error, replica) {
     cache: "no-store",
     signal: AbortSignal.timeout(PROBE_MS),
   }).then(() => true, () => false);
+  const refused = `${replica.name} is up, but does not allow pages from ${location.origin}.`;
   return reachable
-    ? new CallError("origin_not_allowed", `${replica.name} answers, but not to pages of ${location.origin}.`)
+    ? new CallError("origin_not_allowed", refused)
     : new CallError("replica_unreachable", `${replica.name} (${new URL(replica.base).host}) does not answer.`);
 }

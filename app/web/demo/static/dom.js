@@ -1,6 +1,6 @@
-/** The few things that every part of the page does with the document. */
+/** Helpers for working with the document. */
 
-/** The element with this id; a missing one is a mistake in the page, so it is said at once. */
+/** The element with this id. Throws if the page has none. */
 export function byId(id) {
   const found = document.getElementById(id);
   if (!found) throw new Error(`the page has no #${id}`);
@@ -15,7 +15,7 @@ export function el(name, attributes = {}, ...children) {
   return made;
 }
 
-/** Milliseconds as a person reads them. */
+/** Milliseconds as text. */
 export function duration(ms) {
   return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(2)} s`;
 }

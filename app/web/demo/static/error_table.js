@@ -1,15 +1,15 @@
 /**
- * Every failure in plain words: a title, what to do, and which ways back the page offers.
+ * Every failure in plain words: a title, what to do, and which buttons the page offers.
  *
- * Ways back: "again" starts over, "fresh" drops the handle in hand first, "tone" goes on without a
- * microphone, and "key", "model" and "relay" lead to the field that must be changed.
+ * Buttons: "again" starts over, "fresh" clears the existing handle first, "tone" continues without a
+ * microphone, and "key", "model" and "relay" focus the field to change.
  */
 
 const AGAIN = ["again"];
-// What only a page meets that is older or newer than the replica that it asks.
+// Seen only by a page that is older or newer than its replica.
 const MISMATCH = [
-  "This page and this replica do not fit together",
-  "They are of different versions, or something between them changes requests. Load the page anew, or choose another replica.",
+  "This page does not match this replica",
+  "Their versions differ, or something between them changes requests. Reload the page, or choose another replica.",
   ["relay", "again"],
 ];
 
@@ -18,144 +18,144 @@ export const OURS = {
   // --- this page and this machine ---
   no_client_key: [
     "A client key is needed",
-    "Type one of the service's client keys (CLOAKROOM_API_KEYS), or open the address that `cloakroom dev` printed: it carries a key for this run.",
+    "Enter one of the service's client keys (CLOAKROOM_API_KEYS), or open the address that `cloakroom dev` printed, which contains a key.",
     ["key"],
   ],
   insecure_page: [
     "This page may not use the microphone",
-    "Browsers allow it on https:// and on localhost only. Open the page under one of those, or go on with a test tone.",
+    "Browsers allow it only on https:// and localhost. Open the page there, or use a test tone.",
     ["tone"],
   ],
   microphone_denied: [
-    "The microphone was not allowed",
-    "Allow it in the address bar's site settings and try again, or go on with a test tone in its place.",
+    "Microphone access was denied",
+    "Allow it in the browser's site settings and try again, or use a test tone.",
     ["again", "tone"],
   ],
   microphone_missing: [
-    "No microphone was found",
-    "Plug one in and try again, or go on with a test tone in its place.",
+    "No microphone found",
+    "Connect one and try again, or use a test tone.",
     ["again", "tone"],
   ],
   microphone_busy: [
-    "The microphone cannot be used",
-    "Another program may be using it. Close that and try again, or go on with a test tone in its place.",
+    "The microphone is not available",
+    "Another program may be using it. Close that program and try again, or use a test tone.",
     ["again", "tone"],
   ],
   config_unavailable: [
-    "The page could not ask the service for its settings",
+    "The page could not load its settings",
     "The replica that served this page does not answer. Start it, then try again.",
     AGAIN,
   ],
   page_error: [
-    "Something in this page went wrong",
-    "Try again. Should it happen again, the browser's console has the detail.",
+    "Something went wrong in this page",
+    "Try again. If it happens again, see the browser's console for details.",
     AGAIN,
   ],
   // --- the way to the service ---
   replica_unreachable: [
-    "This replica does not answer",
-    "It may be down or restarting. Start it and try again, or choose another one: a handle is good at every replica.",
+    "This replica does not respond",
+    "It may be down or restarting. Try again, or choose another replica: handles work at every replica.",
     ["again", "relay"],
   ],
   origin_not_allowed: [
-    "This replica refuses pages of this origin",
-    "Its operator can add this page's origin to CLOAKROOM_CORS_ORIGINS. Or choose another replica.",
+    "This replica does not allow this page",
+    "Its operator can add this page's origin to CLOAKROOM_CORS_ORIGINS. You can also choose another replica.",
     ["relay", "again"],
   ],
   timeout: [
     "The service took too long",
-    "Try again; a new handle is minted for it.",
+    "Try again. The page mints a new handle.",
     AGAIN,
   ],
   draining: [
     "This replica is shutting down",
-    "Try again in a moment, or choose another one.",
+    "Try again in a moment, or choose another replica.",
     ["again", "relay"],
   ],
   overloaded: [
-    "The service has too much to do just now",
+    "The service is overloaded",
     "Try again in a moment.",
     AGAIN,
   ],
   rate_limited: [
-    "Too many requests of this client",
-    "Wait as long as the answer says, then try again.",
+    "Too many requests from this client",
+    "Wait for the time shown below, then try again.",
     AGAIN,
   ],
   store_unavailable: [
     "The service cannot reach its store",
-    "Handles are kept in Redis, and it does not answer. Nothing was minted. Try again once it is back.",
+    "Handles are stored in Redis, which does not respond. Try again when it is back.",
     AGAIN,
   ],
   internal_error: [
-    "The service has a defect",
-    "The request id below finds the cause in its logs. Try again.",
+    "Something went wrong in the service",
+    "Try again. To find the cause, look up the request id below in the service's logs.",
     AGAIN,
   ],
   // --- who is asking, and for what ---
   invalid_api_key: [
     "This client key is not known",
-    "Type one of the service's client keys (CLOAKROOM_API_KEYS). A key of the provider does not belong here.",
+    "Enter one of the service's client keys (CLOAKROOM_API_KEYS), not a key of the provider.",
     ["key"],
   ],
   model_not_allowed: [
     "This client may not use this model",
-    "Choose another model, or have the model added to this client.",
+    "Choose another model, or ask the operator to allow it for this client.",
     ["model"],
   ],
   model_not_found: [
-    "There is no such model here",
-    "Choose another model, or have it added to the service's models.",
+    "This model is not available",
+    "Choose another model, or ask the operator to add it to the service's models.",
     ["model"],
   ],
   wrong_session_family: [
     "This handle is for another kind of session",
-    "A handle opens only what it was minted for. Call with a fresh one.",
+    "A handle works only for the kind of session it was minted for. Call with a new one.",
     ["fresh"],
   ],
   // --- the handle ---
   invalid_handle: [
     "This handle is not valid here",
-    "It was changed on its way, or another service signed it. Call with a fresh one.",
+    "It was changed, or another service signed it. Call with a new one.",
     ["fresh"],
   ],
   handle_expired: [
     "This handle has expired",
-    "A handle lives as long as the key behind it. Call with a fresh one.",
+    "A handle is valid as long as the key behind it. Call with a new one.",
     ["fresh"],
   ],
   handle_revoked: [
     "This handle was revoked",
-    "Somebody took it back. Call with a fresh one.",
+    "An operator revoked it. Call with a new one.",
     ["fresh"],
   ],
   handle_spent: [
     "This handle is used up",
-    "It was good for a set number of calls (CLOAKROOM_HANDLE_MAX_CALLS). Call with a fresh one.",
+    "It allowed a limited number of calls (CLOAKROOM_HANDLE_MAX_CALLS). Call with a new one.",
     ["fresh"],
   ],
   // --- the offer ---
   invalid_offer: [
     "The browser's offer was refused",
-    "It is no audio offer as the provider wants it. Try again, or with another browser.",
+    "It is not a valid audio offer. Try again, or use another browser.",
     AGAIN,
   ],
   invalid_request: [
     "The request was refused",
-    "The message above names the field at fault.",
+    "The message above names the field to correct.",
     AGAIN,
   ],
   request_too_large: [
     "The request is too large for the service",
-    "An offer of this size is unusual: another browser makes a smaller one. The limit is CLOAKROOM_MAX_BODY_BYTES.",
+    "The offer is larger than CLOAKROOM_MAX_BODY_BYTES. Another browser may make a smaller one.",
     AGAIN,
   ],
   call_id_not_found: [
-    "There is no such call here",
-    "It is on record no longer, or another client made it. Hanging up in the browser ends it too.",
+    "This call was not found",
+    "Its record has expired, or another client made it. You can end it in the browser.",
     AGAIN,
   ],
-  // Answers of the admin API, which no page asks.
+  // Answers of the admin API, which pages do not use.
   admin_disabled: MISMATCH,
   handle_not_found: MISMATCH,
   call_not_found: MISMATCH,
@@ -164,70 +164,70 @@ export const OURS = {
   unsupported_media_type: MISMATCH,
   // --- the call ---
   answer_unusable: [
-    "The provider's answer is none",
-    "The browser could not read it. Try again; a new offer is made for it.",
+    "The provider's answer is not valid",
+    "The browser could not read it. Try again with a new offer.",
     AGAIN,
   ],
   connection_failed: [
-    "No sound connection came about",
-    "Sound goes straight to the provider over UDP, and something on the way blocks it: a firewall, a VPN, a strict network. Try another network.",
+    "Audio could not connect",
+    "Audio goes directly to the provider over UDP. A firewall, a VPN or the network may block it. Try another network.",
     AGAIN,
   ],
   connection_lost: [
     "The connection was lost",
-    "The network went away, or the provider did. Call again when it is back.",
+    "The network or the provider failed. Call again when it is back.",
     AGAIN,
   ],
   call_ended: [
     "The provider ended the call",
-    "It hung up, or a session's longest time was reached. Call again whenever you like.",
+    "It hung up, or the session reached its maximum length. You can call again.",
     AGAIN,
   ],
 };
 
-/** Codes of answers whose error type is "upstream_error": the provider's own, and ours about it. */
+/** Codes of answers with the error type "upstream_error": the provider's, and ours about the provider. */
 export const PROVIDER = {
   upstream_error: [
     "The provider failed",
-    "Its answer was an error, or none at all. Try again; should it stay so, look at the provider's status page.",
+    "Its answer was an error or not valid. Try again. If it keeps failing, check the provider's status page.",
     AGAIN,
   ],
   upstream_unreachable: [
     "The provider cannot be reached",
-    "The service found no way to it. Check the deployment's base URL and the service's network, then try again.",
+    "The service could not connect to it. Check the deployment's base URL and the network, then try again.",
     AGAIN,
   ],
   upstream_timeout: [
     "The provider took too long",
-    "Try again; a new handle is minted for it.",
+    "Try again. The page mints a new handle.",
     AGAIN,
   ],
   outcome_unknown: [
-    "The line dropped while the provider answered",
-    "The offer may have made a call, so it was not sent twice. Call again: that makes a new offer.",
+    "The connection to the provider dropped",
+    "The offer may have started a call, so it was not sent again. Call again with a new offer.",
     AGAIN,
   ],
   insufficient_quota: [
     "The provider's account has no credit left",
-    "Top it up with the provider. Trying again will not help before that.",
+    "Add credit at the provider, then try again.",
     AGAIN,
   ],
   rate_limit_exceeded: [
-    "The provider has had too many requests",
-    "Wait a little, then try again.",
+    "The provider is limiting requests",
+    "Wait a moment, then try again.",
     AGAIN,
   ],
   DeploymentNotFound: [
     "Azure knows no deployment of this name",
-    "The deployment's model must be the Azure deployment's name, not the model's.",
+    "The deployment's model must be the name of the Azure deployment, not the model's name.",
     ["model"],
   ],
   OperationNotSupported: [
-    "This Azure deployment serves no realtime model",
-    "Deploy a realtime model in a region that serves one (East US 2, Sweden Central), or choose another model.",
+    "This Azure deployment has no realtime model",
+    "Deploy a realtime model in a region that has one (East US 2, Sweden Central), or choose another model.",
     ["model"],
   ],
 };
 
-// Azure spells its own code so.
+// Azure's own spelling.
 PROVIDER.OpperationNotSupported = PROVIDER.OperationNotSupported;

@@ -4,9 +4,9 @@ import { OURS, PROVIDER } from "./error_table.js";
 
 /** Returns `{ title, message, code, advice, ways, facts }`. */
 export function explain(error) {
-  // A DOMException has a number there, of no use to anybody.
+  // A DOMException has a number there.
   const code = typeof error.code === "string" ? error.code : "page_error";
-  // The same code can be either's: the provider, too, says invalid_api_key, and means another key.
+  // Service and provider share some codes: the provider's invalid_api_key is about another key.
   const table = error.type === "upstream_error" ? PROVIDER : OURS;
   const [title, advice, ways] = table[code] ?? unknown(error);
   const facts = [];
@@ -17,19 +17,19 @@ export function explain(error) {
   return { title, advice, ways, code, facts, message: error.message };
 }
 
-/** A code that stands in no table, most likely one of the provider's: its status says enough. */
+/** A code that is in no table, most likely the provider's: explain its status instead. */
 function unknown({ status, type }) {
   const who = type === "upstream_error" ? "The provider" : "The service";
-  if (status === 429) return [`${who} has had too many requests`, "Wait a little, then try again.", ["again"]];
+  if (status === 429) return [`${who} is limiting requests`, "Wait a moment, then try again.", ["again"]];
   if (status === 401 || status === 403) {
-    const check = "Have the service's operator check the key of this deployment, and what it may do.";
+    const check = "Ask the service's operator to check this deployment's key and its permissions.";
     return [`${who} refused the credential`, check, ["again"]];
   }
   if (status === 404) {
-    return [`${who} knows no such thing`, "Check the deployment's model name and base URL.", ["model"]];
+    return [`${who} answered "not found"`, "Check the deployment's model name and base URL.", ["model"]];
   }
   if (status >= 500) {
-    return [`${who} failed`, "Try again; should it stay so, look at its status page.", ["again"]];
+    return [`${who} failed`, "Try again. If it keeps failing, check its status page.", ["again"]];
   }
   return [`${who} refused the request`, "The message above says why.", ["again"]];
 }

@@ -3,7 +3,7 @@
 import { byId, el } from "./dom.js";
 
 const LIMIT = 500;
-// Within so many pixels of the end, the reader is following along.
+// Within this many pixels of the end, the list follows new events.
 const NEAR_END = 40;
 
 export class EventLog {
@@ -39,7 +39,7 @@ export class EventLog {
     entry.row = this.#row(entry, json);
     this.#entries.push(entry);
     entry.row.hidden = !this.#matches(entry);
-    // Events come in bursts, and each look at the layout costs one: once a frame is enough.
+    // Events come in bursts, and reading the layout is slow: once a frame is enough.
     if (!this.#drawing) this.#drawing = requestAnimationFrame(this.#follow(this.#atEnd()));
     this.#list.append(entry.row);
     if (this.#entries.length > LIMIT) {
@@ -70,7 +70,7 @@ export class EventLog {
     );
     const kind = event.type === "error" ? "error" : direction;
     const details = el("details", {}, head);
-    // The JSON is made into text on the screen only when somebody opens it: most are never looked at.
+    // The JSON is added when the entry is opened, since most entries never are.
     details.addEventListener("toggle", () => {
       if (details.open && details.children.length === 1) details.append(el("pre", { tabindex: "0" }, json));
     });
@@ -93,7 +93,7 @@ export class EventLog {
   #tell() {
     const all = this.#entries.length;
     const shown = this.#shown().length;
-    const dropped = this.#dropped ? `, ${this.#dropped} older ones dropped` : "";
+    const dropped = this.#dropped ? `, ${this.#dropped} older ones removed` : "";
     this.#count.textContent = `${shown === all ? all : `${shown} of ${all}`} events${dropped}`;
     byId("events-empty").hidden = all > 0;
     byId("copy-events").disabled = byId("clear-events").disabled = all === 0;
@@ -109,7 +109,7 @@ export class EventLog {
     const label = button.textContent;
     button.textContent = await navigator.clipboard.writeText(JSON.stringify(picked, null, 2)).then(
       () => `Copied ${picked.length}`,
-      () => "Not allowed",
+      () => "Copy failed",
     );
     setTimeout(() => (button.textContent = label), 1500);
   }

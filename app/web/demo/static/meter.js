@@ -1,11 +1,11 @@
-/** A level meter: the last seconds of one direction's loudness, drawn as bars. */
+/** A level meter: the last seconds of one direction's level, as bars. */
 
 import { byId } from "./dom.js";
 
 const TICK_MS = 50;
 const CALM_TICK_MS = 250;
 const FLOOR_DB = -60;
-// Louder than a quiet room (about -54 dBFS): somebody speaks.
+// Louder than a quiet room (about -54 dBFS), so speech.
 const AUDIBLE_DB = -45;
 const BAR = 3;
 const GAP = 2;
@@ -32,7 +32,7 @@ export class Meter {
     new ResizeObserver(() => this.#draw()).observe(this.#canvas);
   }
 
-  /** Measure this stream; `onAudible` is called once, when something can be heard in it. */
+  /** Measure this stream; `onAudible` is called once, when it is first audible. */
   attach(stream, context, onAudible = null) {
     this.detach();
     this.#onAudible = onAudible;

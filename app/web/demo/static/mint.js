@@ -9,9 +9,9 @@ const MINT_PATH = "v1/realtime/client_secrets";
 const CALLS_PATH = "v1/realtime/calls";
 const LIMIT_MS = 20_000;
 
-/** Returns `{ value, expiresAt, life, replica, clock }`; times in epoch seconds, `clock` the service's own. */
+/** Returns `{ value, expiresAt, life, replica, clock }`; times in epoch seconds by the service's clock. */
 export async function mint({ key, model, mintOn, seconds }, signal) {
-  if (!key) throw new CallError("no_client_key", "The service mints for clients that it knows.");
+  if (!key) throw new CallError("no_client_key", "Minting needs a client key.");
   const response = await request(mintOn.base + MINT_PATH, {
     method: "POST",
     headers: { Authorization: `Bearer ${key}`, "Content-Type": "application/json" },
@@ -27,7 +27,7 @@ export async function mint({ key, model, mintOn, seconds }, signal) {
   return { value, expiresAt, life: expiresAt - clock, clock, replica: servedBy(response) };
 }
 
-/** A handle that was minted elsewhere, as far as the page can tell: it says itself when it expires. */
+/** A handle that was minted elsewhere. It contains its expiry. */
 export function inHand(value) {
   const clock = Date.now() / 1000;
   const expiresAt = expiryOf(value);
@@ -44,7 +44,7 @@ export function servedBy(response) {
   return response.headers.get("x-cloakroom-replica");
 }
 
-/** The service's clock at this answer: a computer whose clock is off must still count down rightly. */
+/** The service's clock at this answer: the page counts down correctly where this computer's clock is wrong. */
 function clockOf(response) {
   const date = Date.parse(response.headers.get("date") ?? "");
   return (Number.isNaN(date) ? Date.now() : date) / 1000;

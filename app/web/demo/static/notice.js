@@ -1,14 +1,14 @@
-/** The one place where a failure is shown: what happened, its code, what to do, and the ways back. */
+/** Shows a failure: what happened, its code, what to do, and buttons that help. */
 
 import { byId, el } from "./dom.js";
 import { explain } from "./errors.js";
 
 const LABELS = {
   again: "Try again",
-  fresh: "Call with a fresh handle",
-  tone: "Go on with a test tone",
+  fresh: "Call with a new handle",
+  tone: "Use a test tone",
   key: "Change the client key",
-  model: "Change the model",
+  model: "Choose another model",
   relay: "Choose another replica",
 };
 
@@ -18,20 +18,20 @@ export class Notice {
   #ways = byId("notice-ways");
   #onWay;
 
-  /** `onWay(name)` is called when a way back is chosen. */
+  /** `onWay(name)` is called when one of the buttons is pressed. */
   constructor(onWay) {
     this.#onWay = onWay;
     this.clear();
   }
 
-  /** Nothing is wrong. */
+  /** Hide the notice. */
   clear() {
     this.#panel.hidden = true;
     this.#words.replaceChildren();
     this.#ways.replaceChildren();
   }
 
-  /** Show an error that ended, or kept off, a call; returns its title. */
+  /** Show an error that ended or prevented a call; returns its title. */
   show(error) {
     const { title, message, code, advice, ways, facts } = explain(error);
     this.#fill("error", title, message, code, advice, facts);
@@ -41,14 +41,14 @@ export class Notice {
       return button;
     });
     this.#ways.replaceChildren(...buttons);
-    // On a small screen it would else be below the fold.
+    // On a small screen it may be below the fold.
     this.#panel.scrollIntoView({ block: "nearest" });
     return title;
   }
 
-  /** Show an error of the conversation: the call goes on. */
+  /** Show an error of the conversation; the call continues. */
   mention({ message, code }) {
-    const advice = "The call goes on. The event log has the whole of it.";
+    const advice = "The call continues. See the event log for details.";
     this.#fill("warning", "The provider refused an event", message ?? "", code ?? "error", advice, []);
     const button = el("button", { type: "button" }, "Dismiss");
     button.addEventListener("click", () => this.clear());
@@ -58,7 +58,7 @@ export class Notice {
   #fill(kind, title, message, code, advice, facts) {
     this.#panel.dataset.kind = kind;
     this.#panel.hidden = false;
-    // A message that only says the title again is not worth reading twice.
+    // Leave out a message that only repeats the title.
     const more = message.replace(/\.$/, "") === title ? [] : [el("p", { class: "notice-message" }, message)];
     this.#words.replaceChildren(
       el("h2", {}, title),

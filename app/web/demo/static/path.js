@@ -1,4 +1,4 @@
-/** Which way the sound takes, from the browser's own statistics: the proof that it goes past the service. */
+/** The audio's network path, from the browser's statistics. It shows that audio does not pass through us. */
 
 const EVERY_MS = 1000;
 
@@ -14,8 +14,8 @@ export function watchPath(pc, tell) {
     const sent = kilobytes(transport.bytesSent);
     const received = kilobytes(transport.bytesReceived);
     const host = remote.address?.includes(":") ? `[${remote.address}]` : remote.address;
-    const address = host ? `${host}:${remote.port}` : "an address that the browser hides";
-    tell(`directly with ${address} (${remote.protocol}), ${sent} out, ${received} in`);
+    const address = host ? `${host}:${remote.port}` : "an address hidden by the browser";
+    tell(`direct to ${address} (${remote.protocol.toUpperCase()}), ${sent} sent, ${received} received`);
   };
   const timer = setInterval(look, EVERY_MS);
   look();

@@ -1,4 +1,4 @@
-/** One call from the press of the button to its end, told to the parts of the page as it goes. */
+/** One call from the press of the button to its end; it updates the parts of the page. */
 
 import { connect } from "./cloakroom.js";
 import { diagnose } from "./diagnose.js";
@@ -28,12 +28,12 @@ export class Run {
     this.#want = want;
   }
 
-  /** Whether the call stands. */
+  /** Whether the call is connected. */
   get live() {
     return this.#call !== null;
   }
 
-  /** Bring the call up; whatever goes wrong is told to `ended`, once. */
+  /** Start the call. `ended` is called once with any error. */
   async start() {
     try {
       await this.#openSource();
@@ -44,13 +44,13 @@ export class Run {
     }
   }
 
-  /** End the call, or give up the attempt. */
+  /** End the call, or cancel the attempt. */
   stop() {
     if (this.#call) this.#call.close();
     else this.#attempt.abort();
   }
 
-  /** Send silence, or what is heard. */
+  /** Send silence, or the audio again. */
   mute(on) {
     for (const track of this.#source?.stream.getAudioTracks() ?? []) track.enabled = !on;
   }
@@ -58,11 +58,11 @@ export class Run {
   async #openSource() {
     const { timeline, mine, context, status } = this.#parts;
     const name = SOURCES[this.#want.source];
-    status(this.#want.source === "microphone" ? "Waiting for the microphone\u2026" : "Starting\u2026");
+    status(this.#want.source === "microphone" ? "Waiting for microphone access\u2026" : "Starting\u2026");
     timeline.begin("source", name);
     const { signal } = this.#attempt;
     const opening = openSource(this.#want.source, context);
-    // Nobody may ever answer the browser's question for the microphone, and "Cancel" must work all the same.
+    // "Cancel" must work while the browser still asks for the microphone.
     opening.then((late) => signal.aborted && late.stop(), () => {});
     this.#source = await Promise.race([opening, givenUp(signal)]);
     timeline.end("source", this.#source.stream.getAudioTracks()[0]?.label || "ready");
@@ -72,7 +72,7 @@ export class Run {
   async #takeHandle() {
     const { timeline, ticket, status } = this.#parts;
     if (this.#want.handle) {
-      timeline.skip("mint", "the handle in hand is used");
+      timeline.skip("mint", "using the existing handle");
       const handle = inHand(this.#want.handle);
       ticket.show(handle);
       return handle;
@@ -101,7 +101,7 @@ export class Run {
       onEnd: (error) => this.#over(error),
     });
     this.#call = call;
-    status(`In call with ${this.#want.model || "the model"}`, "live");
+    status(`Connected to ${this.#want.model || "the model"}`, "live");
     ticket.tell("call-id", call.id);
     this.#listen(call);
     talk.begin({ send: (event) => this.#send(event) });
@@ -131,15 +131,15 @@ export class Run {
     const { timeline, ticket, theirs, context, status } = this.#parts;
     theirs.attach(call.sound, context, () => {
       timeline.end("sound");
-      timeline.total("from the press to the first sound");
+      timeline.total("First audio after");
       this.#sounding = true;
     });
     this.#stopWatching = watchPath(call.pc, (text) => ticket.tell("path", text));
     call.pc.addEventListener("connectionstatechange", () => {
       if (call.pc.connectionState === "disconnected") {
-        status("The connection is breaking up. Waiting for it to come back\u2026", "warn");
+        status("Connection interrupted. Reconnecting\u2026", "warn");
       } else if (call.pc.connectionState === "connected") {
-        status(`In call with ${this.#want.model || "the model"}`, "live");
+        status(`Connected to ${this.#want.model || "the model"}`, "live");
       }
     });
   }
@@ -180,7 +180,7 @@ export class Run {
   }
 }
 
-/** Never resolves; rejects when the attempt is given up. */
+/** Never resolves; rejects when the attempt is cancelled. */
 function givenUp(signal) {
   return new Promise((_, reject) => {
     signal.addEventListener("abort", () => reject(signal.reason), { once: true });

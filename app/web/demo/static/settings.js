@@ -1,4 +1,4 @@
-/** What the page knows: the service's config.json, the key in the address, and what is picked in the form. */
+/** The page's settings: the service's config.json, the key in the address, and the form. */
 
 import { CallError } from "./cloakroom.js";
 import { byId, el } from "./dom.js";
@@ -6,8 +6,8 @@ import { byId, el } from "./dom.js";
 const OTHER = "\u0000other";
 
 /**
- * Take `#key=...` out of the address bar, where screenshots and shared links would carry it on. A fragment
- * never reaches a server; from here on the key lives in the form field only.
+ * Remove `#key=...` from the address bar, so that screenshots and shared links do not show it. A fragment is
+ * never sent to a server; from here on only the form field holds the key.
  */
 export function takeKey() {
   const key = new URLSearchParams(location.hash.slice(1)).get("key");
@@ -29,14 +29,14 @@ export async function loadConfig() {
   fillModels(config);
   const last = config.replicas.length - 1;
   fillReplicas(byId("mint-on"), config.replicas, 0);
-  // Another one than mints, where there is another: that any replica will do is the point.
+  // A different replica, if there is one, because the demo shows that any replica can relay.
   fillReplicas(byId("relay-on"), config.replicas, Math.min(1, last));
 }
 
 function fillModels({ models, any_model: anyModel, default_model: preferred }) {
   const select = byId("model");
   select.replaceChildren(...models.map((name) => el("option", { value: name }, name)));
-  if (anyModel) select.append(el("option", { value: OTHER }, "another name\u2026"));
+  if (anyModel) select.append(el("option", { value: OTHER }, "Other\u2026"));
   if (preferred) select.value = preferred;
   const other = byId("other-model-row");
   const show = () => (other.hidden = select.value !== OTHER);
@@ -56,7 +56,7 @@ function replica(id) {
   return { name: select.selectedOptions[0]?.text ?? "this replica", base };
 }
 
-/** What the form says now. */
+/** The form's current values. */
 export function chosen() {
   const model = byId("model").value;
   return {

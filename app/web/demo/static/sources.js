@@ -1,10 +1,10 @@
-/** Where the caller's sound comes from: the microphone, or a stand-in for people and machines without one. */
+/** The caller's audio: the microphone, or a substitute for machines without one. */
 
 import { CallError } from "./cloakroom.js";
 
 const TONE_HZ = 320;
 const TONE_LEVEL = 0.25;
-// Long enough to count as speech, and far enough apart that the partner can finish its answer.
+// Long enough to count as speech, and far enough apart that the assistant can finish its answer.
 const TONE_SECONDS = 1.2;
 const TONE_EVERY_SECONDS = 9;
 const TONE_FIRST_SECONDS = 7;
@@ -23,7 +23,7 @@ export async function openSource(kind, context) {
 
 async function microphone() {
   if (!navigator.mediaDevices) {
-    throw new CallError("insecure_page", `${location.origin} is no address where a microphone may be used.`);
+    throw new CallError("insecure_page", `Browsers do not allow a microphone at ${location.origin}.`);
   }
   try {
     const stream = await navigator.mediaDevices.getUserMedia({
@@ -45,7 +45,7 @@ function beeps(context, destination) {
   tone.start();
   const beep = () => {
     const now = context.currentTime;
-    // Ramps, since a hard edge is heard as a click.
+    // Ramps, because a hard edge sounds like a click.
     gain.gain.setValueAtTime(0, now);
     gain.gain.linearRampToValueAtTime(TONE_LEVEL, now + 0.05);
     gain.gain.setValueAtTime(TONE_LEVEL, now + TONE_SECONDS);

@@ -1,4 +1,4 @@
-/** The conversation: a box to send text, and what both sides said. */
+/** The conversation: a box to send text, and the transcript of both sides. */
 
 import { byId, el } from "./dom.js";
 
@@ -21,14 +21,14 @@ export class Talk {
     this.end();
   }
 
-  /** The call is on: text can be sent. */
+  /** The call is connected: text can be sent. */
   begin(call) {
     this.#call = call;
     this.#input.disabled = this.#button.disabled = false;
-    this.#input.placeholder = "Type something and press Enter";
+    this.#input.placeholder = "Type a message";
   }
 
-  /** The call is over; what was said stays. */
+  /** The call is over; the transcript stays. */
   end() {
     this.#call = null;
     this.#active = this.#waiting = false;
@@ -43,7 +43,7 @@ export class Talk {
     byId("lines-empty").hidden = false;
   }
 
-  /** Ask the partner to speak now. */
+  /** Ask the assistant to speak now. */
   respond(response) {
     if (this.#active) this.#waiting = true;
     else this.#call?.send(response ? { type: "response.create", response } : { type: "response.create" });
@@ -61,7 +61,7 @@ export class Talk {
       }
     }
     if (type === "response.output_audio_transcript.delta" || type === "response.output_text.delta") {
-      this.#line(event.item_id, "Partner").append(event.delta);
+      this.#line(event.item_id, "Assistant").append(event.delta);
       this.#list.scrollTop = this.#list.scrollHeight;
     }
     if (type === "conversation.item.input_audio_transcription.completed") {
@@ -73,7 +73,7 @@ export class Talk {
     if (!text || !this.#call) return;
     this.#input.value = "";
     this.#line(Symbol("sent"), "You").textContent = text;
-    // Who types means to be heard now: what is being said is cut short, sound and words.
+    // A typed message interrupts the assistant, audio and text.
     if (this.#active) this.#call.send({ type: "response.cancel" });
     this.#call.send({ type: "output_audio_buffer.clear" });
     this.#call.send({

@@ -1,9 +1,9 @@
-/** The handle as a cloakroom ticket: who gave it, who took it, and how long it is still good. */
+/** The handle: who minted it, who relayed with it, and how long it is still valid. */
 
 import { byId } from "./dom.js";
 
 const TICK_MS = 250;
-// The last tenth of its life is worth a warning colour.
+// The last tenth of its lifetime gets a warning colour.
 const LOW = 0.1;
 
 export class Ticket {
@@ -18,7 +18,7 @@ export class Ticket {
     this.clear();
   }
 
-  /** No handle in hand. */
+  /** There is no handle. */
   clear() {
     clearInterval(this.#timer);
     this.#handle = null;
@@ -34,10 +34,10 @@ export class Ticket {
   show({ value, life, replica }) {
     this.clear();
     this.#handle = value;
-    // Whoever reads the screen over a shoulder must not be able to use it.
+    // Shortened, so that it cannot be copied from the screen.
     byId("handle-text").textContent = `${value.slice(0, 6)}\u2026${value.slice(-4)}`;
     byId("copy-handle").disabled = false;
-    this.tell("minted-by", replica ?? "elsewhere: the handle was in hand");
+    this.tell("minted-by", replica ?? "unknown (existing handle)");
     if (life === null) {
       this.#card.dataset.state = "live";
       this.#life.textContent = "unknown";
@@ -49,7 +49,7 @@ export class Ticket {
     tick();
   }
 
-  /** Fill one of the facts below the ticket; null empties it. */
+  /** Set one of the facts below the handle; null clears it. */
   tell(name, text) {
     byId(name).textContent = text ?? "\u2014";
   }
@@ -58,7 +58,7 @@ export class Ticket {
     if (left <= 0) {
       clearInterval(this.#timer);
       this.#card.dataset.state = "expired";
-      this.#life.textContent = "expired; a call that is on goes on";
+      this.#life.textContent = "expired; calls in progress continue";
       this.#bar.style.setProperty("--left", 0);
       return;
     }
@@ -74,7 +74,7 @@ export class Ticket {
     const label = button.textContent;
     button.textContent = await navigator.clipboard.writeText(this.#handle).then(
       () => "Copied",
-      () => "Not allowed",
+      () => "Copy failed",
     );
     setTimeout(() => (button.textContent = label), 1500);
   }

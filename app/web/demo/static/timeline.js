@@ -1,16 +1,22 @@
-/** The steps of a call, each with its time, drawn as a waterfall. */
+/** The steps of a call, each with its time, as a waterfall. */
 
 import { byId, duration, el } from "./dom.js";
 
 const STEPS = [
-  ["source", "Microphone", "permission and first samples"],
-  ["mint", "Mint", "a handle for a fresh key"],
-  ["offer", "Offer", "made by this browser"],
-  ["relay", "Relay", "the offer goes out, the answer comes back"],
-  ["connect", "Connected", "ICE and DTLS, straight to the provider"],
-  ["sound", "First audio", "the first thing that you can hear"],
+  ["source", "Microphone", "browser permission"],
+  ["mint", "Mint", "get a handle"],
+  ["offer", "Offer", "created by this browser"],
+  ["relay", "Relay", "send the offer, get the answer"],
+  ["connect", "Connected", "ICE and DTLS, direct to the provider"],
+  ["sound", "First audio", "first sound from the provider"],
 ];
-const STATES = { waiting: "not begun", running: "under way", done: "done", failed: "failed", skipped: "skipped" };
+const STATES = {
+  waiting: "not started",
+  running: "in progress",
+  done: "done",
+  failed: "failed",
+  skipped: "skipped",
+};
 
 export class Timeline {
   #rows = new Map();
@@ -60,7 +66,7 @@ export class Timeline {
     this.#mark(row, "running");
   }
 
-  /** A step is done; `note` says by whom or how. */
+  /** A step is done; `note` says which replica or device. */
   end(name, note) {
     const row = this.#rows.get(name);
     if (row.to !== null || row.from === null) return;
@@ -78,17 +84,17 @@ export class Timeline {
     this.#mark(row, "skipped");
   }
 
-  /** Whatever is under way has failed, or was given up. */
+  /** The steps in progress have failed or were cancelled. */
   fail() {
     for (const row of this.#rows.values()) {
       if (row.from !== null && row.to === null) this.#mark(row, "failed");
     }
   }
 
-  /** The whole way, from the press to now. */
+  /** Show the time from the press of the button to now. */
   total(text) {
     const spent = duration(performance.now() - this.#began);
-    this.#total.textContent = `${spent} ${text}`;
+    this.#total.textContent = `${text} ${spent}`;
     return spent;
   }
 
@@ -103,7 +109,7 @@ export class Timeline {
     for (const { from, to, bar } of this.#rows.values()) {
       const drawn = from !== null && to !== null;
       bar.style.setProperty("--from", drawn ? (from - this.#began) / span : 0);
-      // A step of no time is still a step.
+      // A step that took no time still gets a visible bar.
       bar.style.setProperty("--span", drawn ? Math.max(0.012, (to - from) / span) : 0);
     }
   }

@@ -1,4 +1,4 @@
-"""What all replicas do, live, as Server-Sent Events (HTML standard, section 9.2)."""
+"""The events of all replicas, live, as Server-Sent Events (HTML standard, section 9.2)."""
 
 from __future__ import annotations
 
@@ -15,29 +15,28 @@ from app.errors import Draining, InvalidRequest, RateLimited
 from app.store.events import Event, Watch
 from app.web.admin.guard import Act
 from app.web.admin.query import read_query
+from app.web.answers import BASE_HEADERS, REQUEST_ID_HEADER
 from app.web.appkeys import DESK, LIFECYCLE, REQUEST_ID
-from app.web.gate import BASE_HEADERS, REQUEST_ID_HEADER
 
 MAX_WATCHERS: Final = 8
 LONGEST_SECONDS: Final = 3600
 KEEP_ALIVE_SECONDS: Final = 15.0
-# A watcher that takes nothing for so long is gone, or might as well be.
+# A watcher that reads nothing for so long is treated as gone.
 WRITE_SECONDS: Final = 20.0
-# How soon a drain is noticed.
+# How often the stream looks whether the replica drains.
 _LOOK_SECONDS: Final = 0.5
 _SECONDS = re.compile(r"[1-9][0-9]{0,3}\Z")
 _TYPE: Final = "text/event-stream"
 
 
 async def watch(request: web.Request, act: Act) -> web.StreamResponse:
-    """``GET /admin/v1/events``: until the watcher goes, its time is up, or the replica drains."""
+    """``GET /admin/v1/events``: until the watcher leaves, its time is up, or the replica drains."""
     seconds, desk = _seconds(request), request.app[DESK]
     if request.app[LIFECYCLE].draining:
-        raise Draining("This replica is shutting down. Watch through another.", retry_after=1)
+        raise Draining("This replica is shutting down. Watch through another one.", retry_after=1)
     if desk.feed.watchers >= MAX_WATCHERS:
         raise RateLimited(
-            f"This replica serves {MAX_WATCHERS} watchers at most, and they are there. End one, or ask "
-            "another replica.",
+            f"This replica already serves {MAX_WATCHERS} watchers. End one, or ask another replica.",
             retry_after=30,
         )
     if request.method == hdrs.METH_HEAD:
@@ -51,7 +50,7 @@ async def watch(request: web.Request, act: Act) -> web.StreamResponse:
 
 
 def _response(request: web.Request) -> web.StreamResponse:
-    # The gate sets the headers of an answer that it gets; this one is under way by then.
+    # The gate sets headers once the view returns, which is too late for a stream.
     headers = {**BASE_HEADERS, REQUEST_ID_HEADER: request[REQUEST_ID], "X-Accel-Buffering": "no"}
     return web.StreamResponse(headers={**headers, hdrs.CONTENT_TYPE: _TYPE})
 
@@ -59,7 +58,7 @@ def _response(request: web.Request) -> web.StreamResponse:
 async def _stream(
     request: web.Request, response: web.StreamResponse, watch: Watch, *, seconds: float, act: Act
 ) -> str:
-    """Write events until there is a reason to end, and return it."""
+    """Write events until the stream ends, and return why."""
     lifecycle = request.app[LIFECYCLE]
     end, told, count = time.monotonic() + seconds, time.monotonic(), 0
     text = b": watching\n\n"

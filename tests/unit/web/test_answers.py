@@ -10,7 +10,7 @@ from aiohttp import web
 
 import app.errors
 from app.errors import CloakroomError, InternalError, RateLimited, UpstreamError
-from app.web.errors import error_response, from_http_exception, internal_error
+from app.web.answers import error_response, from_http_exception, internal_error
 
 ALL = [
     kind

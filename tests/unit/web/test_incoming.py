@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from app.errors import CloakroomError
-from app.web.bodies import read_body
+from app.web.incoming import read_body
 from tests.support.clocks import PATIENCE
 
 MAX_BYTES = 1000

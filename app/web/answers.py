@@ -1,0 +1,140 @@
+"""How an answer looks: the headers of all answers, JSON, and errors.
+
+An error is always ``{"error": {"message", "type", "param", "code"}}``, wherever it was found: in a use case,
+in aiohttp's router, or before there was a request that could be read.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+import structlog
+from aiohttp import hdrs, web
+
+from app.errors import (
+    CloakroomError,
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    OriginNotAllowed,
+)
+from app.web.cors import for_no_page
+
+log = structlog.get_logger("cloakroom.protocol")
+
+REQUEST_ID_HEADER: Final = "x-request-id"
+BASE_HEADERS: Final = {
+    "Server": "cloakroom",
+    "Vary": "Origin",
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+}
+_JSON: Final = "application/json"
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def new_request_id() -> str:
+    """A fresh id: 96 random bits."""
+    return "req_" + secrets.token_hex(12)
+
+
+def json_answer(document: Mapping[str, Any]) -> web.Response:
+    """200 with a JSON object."""
+    return web.Response(body=orjson.dumps(document), content_type=_JSON)
+
+
+def error_response(error: CloakroomError) -> web.Response:
+    """Render any error of ``app.errors``."""
+    fields = {"message": error.message, "type": error.type, "param": error.param, "code": error.answer_code}
+    body = orjson.dumps({"error": fields})
+    response = web.Response(body=body, status=error.answer_status, content_type=_JSON, headers=error.headers)
+    if error.retry_after is not None:
+        response.headers[hdrs.RETRY_AFTER] = str(error.retry_after)
+    if error.answer_status == 401:
+        response.headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
+    return response
+
+
+def from_http_exception(exception: web.HTTPException) -> CloakroomError:
+    """The error of ours for one of aiohttp's, most of which come from its router."""
+    if isinstance(exception, web.HTTPNotFound):
+        return NotFound("There is nothing at this path. The API's paths begin with /v1/realtime/.")
+    if isinstance(exception, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(exception.allowed_methods))
+        return MethodNotAllowed(f"This path takes {allowed} only.", headers={hdrs.ALLOW: allowed})
+    if 400 <= exception.status < 500:
+        return InvalidRequest("The request could not be read.")
+    return internal_error()
+
+
+def origin_refused(path: str) -> OriginNotAllowed:
+    """The error for a page whose origin is not allowed."""
+    if for_no_page(path):
+        return OriginNotAllowed(
+            "Web pages may not use this path. Call it from a server or a command line, which send no Origin."
+        )
+    return OriginNotAllowed(
+        "Pages of this origin may not call this service. Its operator can add the origin to "
+        "CLOAKROOM_CORS_ORIGINS."
+    )
+
+
+def internal_error() -> InternalError:
+    """The error for a defect of ours. It shows no detail."""
+    return InternalError(
+        "Something went wrong in the service. Look up the x-request-id of this answer in its logs."
+    )
+
+
+class Protocol(web.RequestHandler):
+    """aiohttp's HTTP protocol with our answer to a request that cannot be parsed.
+
+    aiohttp's own answer names its version, quotes the input, and leaves a traceback in the log.
+    """
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer with an error, and close the connection.
+
+        Raises:
+            ConnectionError: an answer had begun already.
+        """
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer had begun already")
+        request_id = new_request_id()
+        if status >= 500:
+            log.error("request_failed", request_id=request_id, exc_info=exc)
+            return _unrouted(internal_error(), request_id)
+        # Neither the answer nor the log repeats the input, which may hold anything.
+        log.info("request_unreadable", request_id=request_id, reason=type(exc).__name__)
+        error = InvalidRequest("This is not a valid HTTP request, or a header is too long.")
+        return _unrouted(error, request_id)
+
+
+async def expect(request: web.Request) -> web.StreamResponse | None:
+    """Answer ``Expect: 100-continue`` with a 100; refuse any other expectation (RFC 9110, 10.1.1)."""
+    if request.version == (1, 1) and request.headers[hdrs.EXPECT].lower() == "100-continue":
+        await request.writer.write(_CONTINUE)
+        # The 100 does not count as the answer, whose headers are still to come.
+        request.writer.output_size = 0
+        return None
+    error = InvalidRequest("The only 'Expect' that this service supports is '100-continue'.")
+    return _unrouted(error, new_request_id())
+
+
+def _unrouted(error: CloakroomError, request_id: str) -> web.Response:
+    """The answer to a request that the gate does not see."""
+    response = error_response(error)
+    response.headers.update(BASE_HEADERS)
+    response.headers[REQUEST_ID_HEADER] = request_id
+    response.force_close()
+    return response

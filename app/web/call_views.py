@@ -1,0 +1,90 @@
+"""The views of calls: relay an offer, and hang up."""
+
+from __future__ import annotations
+
+from aiohttp import hdrs, web
+
+from app.broker.hangup import NOT_FOUND_MESSAGE, Caller
+from app.errors import CallNotFound, InvalidApiKey
+from app.models import CALLS_PATH, Client
+from app.providers.base import is_call_id
+from app.web.appkeys import CLIENTS, HANDLES, HANGUP, LOG_LINE, RELAY, TIMINGS, LogLine
+from app.web.incoming import credential, read_timed_body
+from app.web.offers import SDP_TYPE, parse_offer
+
+_WHO = (
+    "Hanging up needs a client key of this service, or the handle that made the call: send "
+    "'Authorization: Bearer <key or handle>'."
+)
+
+
+async def relay(request: web.Request) -> web.Response:
+    """``POST /v1/realtime/calls``: the answer to an offer. The ``?model=`` of old clients is ignored."""
+    return await _relayed(request, translation=False)
+
+
+async def relay_translation(request: web.Request) -> web.Response:
+    """``POST /v1/realtime/translations/calls``: the same, for handles of translation sessions."""
+    return await _relayed(request, translation=True)
+
+
+async def _relayed(request: web.Request, *, translation: bool) -> web.Response:
+    app, line = request.app, LogLine("relay", request[TIMINGS])
+    request[LOG_LINE] = line
+    handle = app[HANDLES].verify(credential(request) or "")
+    line.fields["handle"] = handle.id
+    body = await read_timed_body(request)
+    offer = parse_offer(request.headers.get(hdrs.CONTENT_TYPE, ""), body, translation=translation)
+    relayed = await app[RELAY].relay(handle, offer, line.timings)
+    call_id = relayed.answer.call_id
+    line.fields |= {
+        "client": relayed.client,
+        "model": relayed.model,
+        "deployment": relayed.deployment,
+        "call_id": call_id,
+        "replayed": relayed.replayed,
+    }
+    headers = {hdrs.LOCATION: f"{CALLS_PATH}/{call_id}"} if call_id else {}
+    return web.Response(body=relayed.answer.sdp, status=201, content_type=SDP_TYPE, headers=headers)
+
+
+async def hang_up(request: web.Request) -> web.Response:
+    """``POST /v1/realtime/calls/{call_id}/hangup``: 200 without a body. The request's body is ignored."""
+    line = request[LOG_LINE] = LogLine("hangup", request[TIMINGS])
+    caller = _caller(request)
+    line.fields |= {"client": caller.name} if isinstance(caller, Client) else {"handle": caller.id}
+    call_id = line.fields["call_id"] = _call_id(request)
+    hangup = request.app[HANGUP]
+    call = await hangup.find(call_id, caller, line.timings)
+    line.fields |= {
+        "client": call.client,
+        "handle": call.handle,
+        "model": call.model,
+        "deployment": call.deployment,
+    }
+    line.fields["outcome"] = await hangup.hang_up(call, line.timings)
+    return web.Response(status=200)
+
+
+def _caller(request: web.Request) -> Caller:
+    """The client of a known key, or the verified handle, which has a JWT's dots.
+
+    The handle may have expired, since a call outlives it.
+
+    Raises:
+        InvalidApiKey, InvalidHandle, HandleExpired
+    """
+    unverified = credential(request) or ""
+    client = request.app[CLIENTS].find(unverified)
+    if client is not None:
+        return client
+    if "." not in unverified:
+        raise InvalidApiKey(_WHO)
+    return request.app[HANDLES].verify(unverified, allow_expired=True)
+
+
+def _call_id(request: web.Request) -> str:
+    call_id = request.match_info["call_id"]
+    if not is_call_id(call_id):
+        raise CallNotFound(NOT_FOUND_MESSAGE, param="call_id")
+    return call_id

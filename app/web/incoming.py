@@ -1,0 +1,109 @@
+"""Reads what a request carries: its credential, and its body under a cap of bytes and of seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, Final
+
+import orjson
+from aiohttp import StreamReader, hdrs, web
+
+from app.errors import InvalidRequest, RequestTooLarge, UnsupportedMediaType
+from app.web.appkeys import SETTINGS, TIMINGS
+
+JSON_TYPE: Final = "application/json"
+_BEARER: Final = "bearer "
+
+
+def credential(request: web.Request) -> str | None:
+    """The bearer token, or the ``api-key`` header that clients made for Azure send. Not verified."""
+    authorization = request.headers.get(hdrs.AUTHORIZATION)
+    if authorization is None:
+        return request.headers.get("api-key")
+    if authorization[: len(_BEARER)].lower() == _BEARER:
+        return authorization[len(_BEARER) :].strip()
+    return None
+
+
+async def read_timed_body(request: web.Request) -> bytes:
+    """``read_body`` within the settings' limits. The time counts as the caller's, not as ours.
+
+    Raises:
+        RequestTooLarge, InvalidRequest
+    """
+    settings, started = request.app[SETTINGS], time.perf_counter()
+    try:
+        return await read_body(
+            request, max_bytes=settings.max_body_bytes, timeout=settings.body_timeout_seconds
+        )
+    finally:
+        request[TIMINGS].idle += time.perf_counter() - started
+
+
+async def read_body(request: web.Request, *, max_bytes: int, timeout: float) -> bytes:
+    """Return the whole body.
+
+    Raises:
+        RequestTooLarge: more than ``max_bytes``, unpacked.
+        InvalidRequest: it did not arrive within ``timeout`` seconds, or broke off.
+    """
+    if (request.content_length or 0) > max_bytes:
+        raise _too_large(max_bytes)
+    content = request.content
+    try:
+        if content.is_eof():
+            # A small body arrives with its headers; then there is nothing to wait for, and no timer to set.
+            body = content.read_nowait()
+            if len(body) > max_bytes:
+                raise _too_large(max_bytes)
+            return body
+        async with asyncio.timeout(timeout):
+            return await _read_capped(content, max_bytes)
+    except TimeoutError:
+        raise InvalidRequest(f"The body did not arrive within {timeout:g} seconds.") from None
+    except (web.RequestPayloadError, OSError, ValueError):
+        raise InvalidRequest("The body broke off or could not be decoded.") from None
+
+
+async def _read_capped(content: StreamReader, max_bytes: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    while chunk := await content.readany():
+        size += len(chunk)
+        if size > max_bytes:
+            raise _too_large(max_bytes)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _too_large(max_bytes: int) -> RequestTooLarge:
+    return RequestTooLarge(f"The body is larger than {max_bytes} bytes.")
+
+
+def parse_json_object(request: web.Request, body: bytes) -> dict[str, Any]:
+    """Return the body as a JSON object.
+
+    Raises:
+        UnsupportedMediaType, InvalidRequest
+    """
+    if request.content_type != JSON_TYPE:
+        raise UnsupportedMediaType(f"Send this request as 'Content-Type: {JSON_TYPE}'.")
+    return json_object(body)
+
+
+def json_object(body: bytes, *, what: str = "body") -> dict[str, Any]:
+    """Parse ``body``, which messages call ``what``.
+
+    Raises:
+        InvalidRequest
+    """
+    if not body:
+        raise InvalidRequest(f"The {what} is empty; send a JSON object.")
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise InvalidRequest(f"The {what} is not valid JSON.") from None
+    if not isinstance(value, dict):
+        raise InvalidRequest(f"The {what} must be a JSON object.")
+    return value
