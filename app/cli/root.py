@@ -1,4 +1,4 @@
-"""The tree of commands. Commands are named by import string, so that a quick one stays quick."""
+"""The tree of commands. Each is named by its import string, so that a command loads only what it needs."""
 
 from __future__ import annotations
 
@@ -9,13 +9,9 @@ from typing import Final
 
 from cyclopts import App
 
-from app.cli.failure import CliFailure
+from app.cli.arguments import with_ids_for_arguments
+from app.cli.failure import CliFailure, usage_error
 from app.cli.output import tell
-from app.cli.usage import usage_error, with_ids_for_arguments
-
-_HANDLES: Final = "app.cli.handles"
-_CALLS: Final = "app.cli.calls"
-
 
 _COMMANDS: Final = (
     ("", "serve", "app.cli.serve:serve", "Run one replica, as in production, until SIGTERM."),
@@ -28,33 +24,33 @@ _COMMANDS: Final = (
     (
         "",
         "doctor",
-        "app.cli.doctor.command:doctor",
+        "app.cli.doctor:doctor",
         "Check settings, store and providers, and say how to mend what is wrong.",
     ),
-    ("handles", "list", f"{_HANDLES}.list_command:list_handles", "Which are alive, and whose they are."),
+    ("handles", "list", "app.cli.handles.list:list_handles", "Which are alive, and whose they are."),
     (
         "handles",
         "show",
-        f"{_HANDLES}.show_command:show_handle",
+        "app.cli.handles.show:show_handle",
         "One handle's whole story, and why it fails.",
     ),
     (
         "handles",
         "revoke",
-        f"{_HANDLES}.revoke_command:revoke_handles",
+        "app.cli.handles.revoke:revoke_handles",
         "Stop handles at every replica, at once.",
     ),
     (
         "handles",
         "watch",
-        f"{_HANDLES}.watch_command:watch_handles",
+        "app.cli.handles.watch:watch_handles",
         "Mints, relays, expiries, failures: live.",
     ),
-    ("calls", "list", f"{_CALLS}.list_command:list_calls", "Which calls were made, the latest first."),
-    ("calls", "show", f"{_CALLS}.show_command:show_call", "One call: whose, through what, and its end."),
-    ("calls", "hangup", f"{_CALLS}.hangup_command:hang_up_call", "End a call at its provider."),
-    ("config", "show", "app.cli.config.show_command:show_config", "The settings in force, secrets masked."),
-    ("config", "schema", "app.cli.config.schema_command:print_schema", "The JSON schema of the YAML file."),
+    ("calls", "list", "app.cli.calls:list_calls", "Which calls were made, the latest first."),
+    ("calls", "show", "app.cli.calls:show_call", "One call: whose, through what, and its end."),
+    ("calls", "hangup", "app.cli.calls:hang_up_call", "End a call at its provider."),
+    ("config", "show", "app.cli.config:show_config", "The settings in force, secrets masked."),
+    ("config", "schema", "app.cli.config:print_schema", "The JSON schema of the YAML file."),
     ("keys", "new", "app.cli.keys_new:new", "Make the secrets that a replica needs."),
     ("keys", "check", "app.cli.keys_check:check", "Look at secrets before they are put to use."),
 )
@@ -67,9 +63,9 @@ _GROUPS: Final = {
 
 
 def build(*, listing: bool = False) -> App:
-    """Return the command line; ``result_action`` makes a command's integer the exit status.
+    """Return the command line. A command that returns an integer sets the exit status.
 
-    ``listing``: the commands are only told of, each in a line; else each has its own docstring for its help.
+    ``listing``: only list the commands, one line each; else each has its docstring as its help.
     """
     root = App(
         name="cloakroom",
@@ -88,15 +84,15 @@ def build(*, listing: bool = False) -> App:
 
 
 def _only_lists(argv: Sequence[str]) -> bool:
-    """Whether no command is chosen yet: what follows can only be the list of them."""
+    """Whether no command is chosen, so that only the list of commands can follow."""
     words = [argument for argument in argv if not argument.startswith("-")]
     return not words or (len(words) == 1 and words[0] in _GROUPS)
 
 
 def run(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status, see ``failure``; a wrong usage exits with 2.
+    """Run one command and return its exit status (see ``failure``); a wrong usage exits with 2.
 
-    ``argv`` is without the program's name; None takes the process's own.
+    ``argv`` is without the program's name; None takes the arguments of the process.
     """
     arguments = sys.argv[1:] if argv is None else argv
     try:

@@ -46,10 +46,10 @@ ONLY: Final[Mapping[str, frozenset[str]]] = {
     for library, rooms in {
         "redis": "store",
         "fakeredis": "store",
-        "aiohttp": "web main server sandbox cli.operator.admin_api",
+        "aiohttp": "web main server sandbox cli.reach.admin_api",
         "httptools": "outbound",
         "aiohappyeyeballs": "outbound",
-        "yarl": "outbound cli.operator.admin_api",
+        "yarl": "outbound cli.reach.admin_api",
         "prometheus_client": "telemetry",
         "opentelemetry": "telemetry",
         "jwt": "handles",
@@ -66,7 +66,7 @@ ONLY: Final[Mapping[str, frozenset[str]]] = {
     }.items()
 }
 # The outbound half of aiohttp is for the command line's way to the admin API; the service has its own client.
-CLIENT_MODULES: Final = ONLY["aiohttp"] & {"app.cli.operator.admin_api"}
+CLIENT_MODULES: Final = ONLY["aiohttp"] & {"app.cli.reach.admin_api"}
 CLIENT_NAMES: Final = frozenset({*aiohttp.client.__all__, *aiohttp.connector.__all__, "client", "connector"})
 
 Imports = Mapping[str, frozenset[str]]

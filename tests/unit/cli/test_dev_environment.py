@@ -7,27 +7,19 @@ from pathlib import Path
 import pytest
 
 from app.cli.dev.environment import (
+    Run,
     RunSecrets,
-    model_to_ask_for,
     names_a_provider,
-    page_url,
-    printable_client_key,
     replica_environment,
     sandbox_environment,
 )
+from app.cli.dev.recipe import model_to_ask_for, page_url, printable_client_key
 from app.settings.load import load_settings
 
 
 def told(user: dict[str, str], sandbox_url: str | None = "http://127.0.0.1:9") -> dict[str, str]:
-    return replica_environment(
-        user,
-        index=1,
-        host="127.0.0.1",
-        port=8081,
-        redis_url="redis://127.0.0.1:6379/0",
-        secrets=RunSecrets.fresh(),
-        sandbox_url=sandbox_url,
-    )
+    run = Run("127.0.0.1", "redis://127.0.0.1:6379/0", RunSecrets.fresh(), sandbox_url)
+    return replica_environment(user, run, index=1, port=8081)
 
 
 def test_the_settings_take_it_as_it_is() -> None:
@@ -60,13 +52,8 @@ def test_what_the_users_file_sets_wins_too(tmp_path: Path) -> None:
 
 
 def test_replicas_share_every_secret_and_runs_share_none() -> None:
-    secrets = RunSecrets.fresh()
-    first, second = (
-        replica_environment(
-            {}, index=index, host="h", port=1, redis_url="r", secrets=secrets, sandbox_url=None
-        )
-        for index in (0, 1)
-    )
+    run = Run("h", "r", RunSecrets.fresh(), sandbox_url=None)
+    first, second = (replica_environment({}, run, index=index, port=1) for index in (0, 1))
     names = [name for name in first if name.endswith("_KEYS")]
     assert len(names) == 4
     assert [first[name] for name in names] == [second[name] for name in names]
@@ -127,19 +114,11 @@ def test_a_key_of_the_users_own_is_not_printed() -> None:
 
 def test_the_page_knows_every_replica_and_comes_with_the_runs_own_key() -> None:
     secrets = RunSecrets.fresh()
-    replicas = [("replica-a", "http://127.0.0.1:8080"), ("replica-b", "http://127.0.0.1:8081")]
+    replicas = (("replica-a", "http://127.0.0.1:8080"), ("replica-b", "http://127.0.0.1:8081"))
+    run = Run("127.0.0.1", "redis://127.0.0.1:6379/0", secrets, "http://127.0.0.1:9", replicas)
 
     def told_with(user: dict[str, str]) -> dict[str, str]:
-        return replica_environment(
-            user,
-            index=0,
-            host="127.0.0.1",
-            port=8080,
-            redis_url="redis://127.0.0.1:6379/0",
-            secrets=secrets,
-            sandbox_url="http://127.0.0.1:9",
-            replicas=replicas,
-        )
+        return replica_environment(user, run, index=0, port=8080)
 
     told_default = told_with({})
     assert load_settings(told_default).demo_replicas == (

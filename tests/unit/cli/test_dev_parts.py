@@ -17,12 +17,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from app.cli.dev.child import TAIL_LINES, Child, module_command
-from app.cli.dev.ports import base_url, choose_ports
-from app.cli.dev.provider import ready_url, sandbox_command
-from app.cli.dev.readiness import first_sign, is_ready
+from app.cli.dev.child import TAIL_LINES, Child, first_sign, module_command
+from app.cli.dev.ports import base_url, choose_ports, is_ready
 from app.cli.dev.recipe import recipe
 from app.cli.dev.screen import Screen
+from app.cli.dev.stack import ready_url, sandbox_command
 from app.cli.failure import CliFailure
 
 

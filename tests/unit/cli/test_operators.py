@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 
 from app.cli.failure import CliFailure
-from app.cli.operator.address import base_of
-from app.cli.operator.admin_api import AdminApi
-from app.cli.operator.direct import DirectStore
-from app.cli.operator.refusals import failure_of, refusal_of
+from app.cli.reach.admin_answers import failure_of, refusal_of
+from app.cli.reach.admin_api import AdminApi, base_of
+from app.cli.reach.store import DirectStore
+from app.cli.reach.target import Target, open_operator, where_to
 from app.cli.root import build
-from app.cli.target import Target, open_operator, where_to
 
 KEY = "ck_admin_0123456789abcdefghijklmnopqrst"
 SECRET = "pw-0123456789abcdefghij"

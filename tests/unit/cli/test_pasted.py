@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.cli.arguments import read_call_id, read_unverified
 from app.cli.failure import CliFailure
-from app.cli.pasted import read_call_id, read_unverified
 from app.handles.keyring import parse_signing_ring
 from app.handles.tokens import HandleIssuer
 from tests.unit.cli.values import HANDLE_ID, token

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from app.cli.failure import CliFailure
-from app.cli.handles.revoking import Tally, estimate, revoke_matching
-from app.cli.handles.scope import Scope, scope_of
+from app.cli.handles.revoke import Choice, Scope, Tally, estimate, revoke_matching, scope_of
 from app.store.views import HandleFilter, HandleView, Page, Revoked
 from tests.unit.cli.values import HANDLE_ID, view
 
@@ -84,11 +83,11 @@ async def test_very_many_are_not_looked_at_one_by_one_before_anybody_is_asked() 
 
 
 def test_a_scope_is_either_named_or_described_and_never_everybody() -> None:
-    named = scope_of([HANDLE_ID, HANDLE_ID], client=None, subject=None, model=None)
+    named = scope_of([HANDLE_ID, HANDLE_ID], Choice())
     assert [one.id for one in named.named] == [HANDLE_ID]
     for pasted, client in (([], None), ([HANDLE_ID], "shop"), ([], "")):
         with pytest.raises(CliFailure) as refused:
-            scope_of(pasted, client=client, subject=None, model=None)
+            scope_of(pasted, Choice(client=client))
         assert refused.value.status == 2
 
 

@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 
 from app.broker.desk import call_document, handle_document, story_document
-from app.cli.handles.show_command import gone
-from app.cli.handles.story import story_lines, verdict
-from app.cli.operator.base import HandleStory
-from app.cli.operator.documents import read_call, read_handle, read_story
-from app.cli.pasted import UnverifiedHandle
+from app.cli.arguments import UnverifiedHandle
+from app.cli.handles.show import gone, story_lines, verdict
+from app.cli.reach.admin_answers import read_call, read_handle, read_story
+from app.cli.reach.base import HandleStory
 from app.store.views import RelayNote
 from tests.unit.cli.values import HANDLE_ID, NOW, call, view
 

@@ -8,12 +8,10 @@ from typing import Any
 import pytest
 
 from app.cli.failure import CliFailure
-from app.cli.handles.event_lines import event_document, event_line
-from app.cli.handles.expiries import ExpiryBook
-from app.cli.handles.live_view import Screen
-from app.cli.handles.watching import Wanted, Watching, failed
-from app.cli.operator.base import HandleStory
-from app.cli.operator.event_stream import EventReader
+from app.cli.handles.watch import Screen, event_document, event_line
+from app.cli.handles.watching import ExpiryBook, Wanted, Watching, failed
+from app.cli.reach.admin_answers import EventReader
+from app.cli.reach.base import HandleStory
 from app.store.views import HandleFilter, HandleView, Page
 from app.store.watch import Event
 from tests.unit.cli.values import NOW, view
