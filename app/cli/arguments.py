@@ -6,12 +6,14 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 from app.cli.failure import EXIT_REFUSED, CliFailure
 from app.providers.base import is_call_id
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{22}\Z")
 _IN_BRACES: Final = re.compile(r"\{([A-Za-z0-9_-]{22})\}")
@@ -23,7 +25,6 @@ _SECRET: Final = re.compile(
     r"(?:(?:sk|ek|ck|ak|rk|pk|sess)[-_][^\s]{16,}|.*eyJ[A-Za-z0-9_-]{8,}\.|(?:authorization|bearer)\b)",
     re.IGNORECASE,
 )
-_LEADING_HYPHEN_ID: Final = re.compile(r"-[A-Za-z0-9_-]{21}\Z")
 _LONGEST: Final = 8192
 _LONGEST_NAME: Final = 256
 
@@ -42,7 +43,7 @@ class UnverifiedHandle:
     """What a pasted text claims: the id, and from a token its expiry in epoch seconds."""
 
     id: str
-    unverified_expires_at: int | None = field(default=None)
+    unverified_expires_at: int | None = None
 
 
 def read_unverified(pasted: str) -> UnverifiedHandle:
@@ -94,6 +95,19 @@ def _from_payload(unverified_payload: str) -> UnverifiedHandle:
     return UnverifiedHandle(handle_id, expires_at if type(expires_at) is int else None)
 
 
+def checked_names(choice: DataclassInstance) -> dict[str, Any]:
+    """The options that choose handles, calls or events, as they were given, by their names.
+
+    Raises:
+        CliFailure: as ``checked_name``.
+    """
+    given = asdict(choice)
+    for name, value in given.items():
+        if isinstance(value, str):
+            checked_name(f"--{name}", value)
+    return given
+
+
 def checked_name(option: str, given: str | None) -> str | None:
     """The name of a client, a model or the like, as it was given.
 
@@ -113,13 +127,3 @@ def checked_name(option: str, given: str | None) -> str | None:
             status=EXIT_REFUSED,
         )
     return given
-
-
-def with_ids_for_arguments(argv: Sequence[str]) -> list[str]:
-    """Put ids that begin with a hyphen in braces, so that they are not read as options.
-
-    One handle id in 64 begins with a hyphen.
-    """
-    if argv[:1] != ["handles"]:
-        return list(argv)
-    return [f"{{{word}}}" if _LEADING_HYPHEN_ID.match(word) else word for word in argv]

@@ -5,23 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Final
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
 from rich.text import Text
 
 from app.broker.desk import call_document
-from app.broker.hangup import Outcome
-from app.cli.arguments import checked_name, read_call_id
+from app.cli.arguments import checked_names, read_call_id
 from app.cli.display import Column, fact_lines, print_lines
-from app.cli.failure import EXIT_DONE, CliFailure
+from app.cli.failure import CliFailure
 from app.cli.listing import USUAL, Amount, Shape, print_listing
 from app.cli.output import document, printable, write
 from app.cli.reach.base import Operator
 from app.cli.reach.target import NOWHERE_ELSE, Target, operate
 from app.cli.times import ago, utc
 from app.models import CallRecord
-from app.store.views import CallFilter, CallState, Page
+from app.store.views import CallFilter, CallState
+
+if TYPE_CHECKING:
+    from app.broker.hangup import Outcome
 
 _NOT_ON_RECORD: Final = "there is no call with this id: it was never relayed here, or is no longer on record."
 _STATE_STYLES: Final = {"open": "green", "ended": "dim"}
@@ -47,20 +50,6 @@ class Choice:
     deployment: Annotated[str | None, Parameter(help="Only those that live at this deployment.")] = None
     state: Annotated[CallState | None, Parameter(help="Only the open, or the ended.")] = None
 
-    def checked(self) -> CallFilter:
-        """The choice as a filter.
-
-        Raises:
-            CliFailure: a name is empty or looks like a secret.
-        """
-        return CallFilter(
-            client=checked_name("--client", self.client),
-            subject=checked_name("--subject", self.subject),
-            model=checked_name("--model", self.model),
-            deployment=checked_name("--deployment", self.deployment),
-            state=self.state,
-        )
-
 
 _ALL: Final = Choice()
 
@@ -72,7 +61,7 @@ def list_calls(
     as_document: Annotated[bool, Parameter(name="--json", negative=())] = False,
     quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative=())] = False,
     target: Target = NOWHERE_ELSE,
-) -> int:
+) -> None:
     """List the calls on record, the latest first.
 
     A call is open until somebody hangs it up through the service; one that the browser or the provider ended
@@ -82,16 +71,13 @@ def list_calls(
         as_document: Print one JSON document.
         quiet: Print only the ids.
     """
-    wanted = choice.checked()
+    wanted = CallFilter(**checked_names(choice))
 
-    async def work(operator: Operator) -> int:
-        async def fetch(cursor: str | None, most: int) -> Page[CallRecord]:
-            return await operator.calls(wanted, cursor=cursor, limit=most)
-
+    async def work(operator: Operator) -> None:
+        fetch = partial(operator.calls, wanted)
         await print_listing(CALLS, fetch, amount, as_document=as_document, quiet=quiet)
-        return EXIT_DONE
 
-    return operate(target, work)
+    operate(target, work)
 
 
 def show_call(
@@ -101,7 +87,7 @@ def show_call(
     as_document: Annotated[bool, Parameter(name="--json", negative=())] = False,
     quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative=())] = False,
     target: Target = NOWHERE_ELSE,
-) -> int:
+) -> None:
     """Tell what is known of a call. Exit status 1 when it is not on record.
 
     Args:
@@ -110,20 +96,15 @@ def show_call(
         quiet: Print only its state: open or ended.
     """
     call_id = read_call_id(call)
-
-    async def work(operator: Operator) -> int:
-        found = await operator.call(call_id)
-        if found is None:
-            raise CliFailure(_NOT_ON_RECORD)
-        if as_document:
-            write(document(call_document(found)))
-        elif quiet:
-            write(f"{_state(found)}\n")
-        else:
-            print_lines(list(_lines(found, now=time.time())))
-        return EXIT_DONE
-
-    return operate(target, work)
+    found = operate(target, lambda operator: operator.call(call_id))
+    if found is None:
+        raise CliFailure(_NOT_ON_RECORD)
+    if as_document:
+        write(document(call_document(found)))
+    elif quiet:
+        write(f"{_state(found)}\n")
+    else:
+        print_lines(list(_lines(found, now=time.time())))
 
 
 def hang_up_call(
@@ -133,7 +114,7 @@ def hang_up_call(
     as_document: Annotated[bool, Parameter(name="--json", negative=())] = False,
     quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative=())] = False,
     target: Target = NOWHERE_ELSE,
-) -> int:
+) -> None:
     """End a call, whichever replica relayed it.
 
     Needs a replica, since the store alone has no provider's credential. Exit status 1 when the
@@ -145,20 +126,15 @@ def hang_up_call(
         quiet: Print only the outcome: ended, gone or repeated.
     """
     call_id = read_call_id(call)
-
-    async def work(operator: Operator) -> int:
-        outcome = await operator.hang_up(call_id)
-        if outcome is None:
-            raise CliFailure(_NOT_ON_RECORD)
-        if as_document:
-            write(document({"object": "call.hangup", "id": call_id, "outcome": outcome}))
-        elif quiet:
-            write(f"{outcome}\n")
-        else:
-            write(f"call {call_id} {_OUTCOMES[outcome]}\n")
-        return EXIT_DONE
-
-    return operate(target, work)
+    outcome = operate(target, lambda operator: operator.hang_up(call_id))
+    if outcome is None:
+        raise CliFailure(_NOT_ON_RECORD)
+    if as_document:
+        write(document({"object": "call.hangup", "id": call_id, "outcome": outcome}))
+    elif quiet:
+        write(f"{outcome}\n")
+    else:
+        write(f"call {call_id} {_OUTCOMES[outcome]}\n")
 
 
 def _row(call: CallRecord, now: float) -> Sequence[str]:

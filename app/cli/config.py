@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 from cyclopts import Parameter
 
 from app.cli.display import Column, Columns, print_lines, terminal_width
-from app.cli.failure import EXIT_DONE, unusable_settings
+from app.cli.failure import unusable_settings
 from app.cli.output import document, tell, write
 from app.settings import Settings, SettingsError, load_with_notes, without_service_links
 from app.settings.load import PREFIX
@@ -28,7 +28,7 @@ def show_config(
     config: Path | None = None,
     all_fields: Annotated[bool, Parameter(name="--all", negative=())] = False,
     as_document: Annotated[bool, Parameter(name="--json", negative=())] = False,
-) -> int:
+) -> None:
     """Show the settings in force, and whether environment, file or default gave each. Secrets are masked.
 
     Exit status 1 when the settings are not usable; it says why.
@@ -49,7 +49,7 @@ def show_config(
     if as_document:
         both = {name: {"value": values[name], "source": origin[name]} for name in values}
         write(document({"object": "settings", "settings": both}))
-        return EXIT_DONE
+        return
     table = Columns(
         [Column("SETTING", most=60), Column("VALUE", most=80), Column("FROM", rank=1, most=60)],
         width=terminal_width(),
@@ -66,13 +66,11 @@ def show_config(
         tell(f"{note.level}: {note}")
     if not all_fields:
         tell(f"{len(values) - len(shown)} settings have their defaults; --all shows them")
-    return EXIT_DONE
 
 
-def print_schema() -> int:
+def print_schema() -> None:
     """Print the JSON Schema of the file that CLOAKROOM_CONFIG names."""
     write(document(config_schema()))
-    return EXIT_DONE
 
 
 def sources(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:

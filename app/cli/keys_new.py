@@ -11,7 +11,7 @@ import secrets
 import string
 import sys
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Final, Literal
 
@@ -43,10 +43,7 @@ class RingSecret:
 
     kid: str
     algorithm: Algorithm
-    entry: str
-
-    def __repr__(self) -> str:
-        return f"RingSecret(kid={self.kid!r})"
+    entry: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +51,12 @@ class CallerSecret:
     """The key of a client or an operator; the service can be given ``digest`` instead."""
 
     name: str
-    key: str
+    key: str = field(repr=False)
     digest: str
 
     @property
     def entry(self) -> str:
         return f"{self.name}:{self.key}"
-
-    def __repr__(self) -> str:
-        return f"CallerSecret(name={self.name!r})"
 
 
 Fresh = dict[Kind, RingSecret | CallerSecret]

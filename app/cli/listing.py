@@ -18,8 +18,8 @@ from app.store.views import Page
 AT_ONCE: Final = 500
 
 T = TypeVar("T")
-# Takes the cursor and how many are still wanted.
-Fetch = Callable[[str | None, int], Awaitable[Page[T]]]
+# Takes ``cursor`` and ``limit``, how many are still wanted.
+Fetch = Callable[..., Awaitable[Page[T]]]
 
 
 @Parameter(name="*")
@@ -70,7 +70,7 @@ async def steps(fetch: Fetch[T], *, most: int | None) -> AsyncIterator[Step[T]]:
     found = examined = 0
     while True:
         wanted = AT_ONCE if most is None else min(most - found, AT_ONCE)
-        page = await fetch(cursor, wanted)
+        page = await fetch(cursor=cursor, limit=wanted)
         found, examined, cursor = found + len(page.items), examined + page.examined, page.next_cursor
         yield Step(page.items, found, examined, cursor is not None)
         if cursor is None or (most is not None and found >= most):

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Final
 
 from cyclopts import Parameter
 
 from app.broker.desk import handle_document
-from app.cli.arguments import checked_name
+from app.cli.arguments import checked_names
 from app.cli.display import Column
-from app.cli.failure import EXIT_DONE
 from app.cli.listing import USUAL, Amount, Shape, print_listing, walk
 from app.cli.output import document, write
 from app.cli.reach.base import Operator
 from app.cli.reach.target import NOWHERE_ELSE, Target, operate
 from app.cli.times import ago, span
-from app.store.views import HandleFilter, HandleState, HandleView, Page
+from app.store.views import HandleFilter, HandleState, HandleView
 
 STATE_STYLES: Final = {"live": "green", "spent": "yellow", "revoked": "red"}
 
@@ -37,20 +37,6 @@ class Choice:
         HandleState | None, Parameter(help="Only the live, the spent (all calls used) or the revoked.")
     ] = None
 
-    def checked(self) -> HandleFilter:
-        """The choice as a filter.
-
-        Raises:
-            CliFailure: a name is empty or looks like a secret.
-        """
-        return HandleFilter(
-            client=checked_name("--client", self.client),
-            subject=checked_name("--subject", self.subject),
-            model=checked_name("--model", self.model),
-            deployment=checked_name("--deployment", self.deployment),
-            state=self.state,
-        )
-
 
 _ALL: Final = Choice()
 
@@ -63,7 +49,7 @@ def list_handles(
     as_document: Annotated[bool, Parameter(name="--json", negative=())] = False,
     quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative=())] = False,
     target: Target = NOWHERE_ELSE,
-) -> int:
+) -> None:
     """List the handles that have not expired, those that expire last first.
 
     Args:
@@ -71,36 +57,23 @@ def list_handles(
         as_document: Print one JSON document.
         quiet: Print only the ids.
     """
-    wanted = choice.checked()
+    wanted = HandleFilter(**checked_names(choice))
 
-    async def work(operator: Operator) -> int:
-        if count:
-            await _print_count(operator, wanted, as_document=as_document, quiet=quiet)
-            return EXIT_DONE
+    async def work(operator: Operator) -> None:
+        fetch = partial(operator.handles, wanted)
+        if not count:
+            await print_listing(HANDLES, fetch, amount, as_document=as_document, quiet=quiet)
+            return
+        exact, number = not _index_counts(wanted), 0
+        if exact:
+            async for step in walk(fetch, quiet=quiet):
+                number = step.found
+        else:
+            number = await operator.count(wanted)
+        counted = {"object": "count", "handles": number, "exact": exact}
+        write(document(counted) if as_document else f"{number}\n")
 
-        async def fetch(cursor: str | None, most: int) -> Page[HandleView]:
-            return await operator.handles(wanted, cursor=cursor, limit=most)
-
-        await print_listing(HANDLES, fetch, amount, as_document=as_document, quiet=quiet)
-        return EXIT_DONE
-
-    return operate(target, work)
-
-
-async def _print_count(operator: Operator, wanted: HandleFilter, *, as_document: bool, quiet: bool) -> None:
-    """Count from the index at once where it has these handles on one list, else by looking at each."""
-
-    async def fetch(cursor: str | None, most: int) -> Page[HandleView]:
-        return await operator.handles(wanted, cursor=cursor, limit=most)
-
-    exact = not _index_counts(wanted)
-    number = 0
-    if exact:
-        async for step in walk(fetch, quiet=quiet):
-            number = step.found
-    else:
-        number = await operator.count(wanted)
-    write(document({"object": "count", "handles": number, "exact": exact}) if as_document else f"{number}\n")
+    operate(target, work)
 
 
 def _index_counts(wanted: HandleFilter) -> bool:

@@ -6,18 +6,19 @@ import asyncio
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 
-from app.cli.arguments import UnverifiedHandle, checked_name, read_unverified
+from app.cli.arguments import UnverifiedHandle, checked_names, read_unverified
 from app.cli.display import progress
 from app.cli.failure import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, CliFailure
 from app.cli.listing import walk
 from app.cli.output import confirm, document, tell, write
 from app.cli.reach.base import Operator
 from app.cli.reach.target import NOWHERE_ELSE, Target, operate
-from app.store.views import HandleFilter, HandleView, Page
+from app.store.views import HandleFilter, HandleView
 
 # Up to this many are looked at one by one before the question; beyond it the index's figure must do.
 _LOOKED_AT: Final = 20_000
@@ -77,16 +78,14 @@ def revoke_handles(
     many = len(scope.named) > 1 or scope.wanted is not None
     tally = Tally()
 
-    async def look(operator: Operator) -> int:
+    async def look(operator: Operator) -> None:
         await estimate(operator, scope, tally, exactly=dry_run, quiet=quiet)
-        return EXIT_DONE
 
-    async def act(operator: Operator) -> int:
+    async def act(operator: Operator) -> None:
         if scope.wanted is not None:
             await revoke_matching(operator, scope.wanted, tally, quiet=quiet)
         else:
             await revoke_named(operator, scope.named, tally)
-        return EXIT_DONE
 
     if dry_run or (many and not care.yes):
         operate(target, look)
@@ -119,11 +118,7 @@ def scope_of(pasted: Sequence[str], choice: Choice) -> Scope:
     Raises:
         CliFailure: nothing is named, both ways are mixed, or an argument is not a handle.
     """
-    wanted = HandleFilter(
-        client=checked_name("--client", choice.client),
-        subject=checked_name("--subject", choice.subject),
-        model=checked_name("--model", choice.model),
-    )
+    wanted = HandleFilter(**checked_names(choice))
     given = wanted != HandleFilter()
     if pasted and given:
         raise CliFailure(
@@ -196,11 +191,7 @@ async def estimate(operator: Operator, scope: Scope, tally: Tally, *, exactly: b
         if bound > _LOOKED_AT and not exactly and wanted.subject is None:
             tally.expected, tally.rough = bound, True
             return
-
-        async def fetch(cursor: str | None, most: int) -> Page[HandleView]:
-            return await operator.handles(wanted, cursor=cursor, limit=most)
-
-        async for step in walk(fetch, quiet=quiet):
+        async for step in walk(partial(operator.handles, wanted), quiet=quiet):
             for view in step.items:
                 tally.expect(view)
     if not exactly:

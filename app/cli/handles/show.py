@@ -12,10 +12,10 @@ from rich.text import Text
 from app.broker.desk import story_document
 from app.cli.arguments import UnverifiedHandle, read_unverified
 from app.cli.display import fact_lines, print_lines
-from app.cli.failure import EXIT_DONE, CliFailure
+from app.cli.failure import CliFailure
 from app.cli.handles.list import STATE_STYLES
 from app.cli.output import document, printable, write
-from app.cli.reach.base import HandleStory, Operator
+from app.cli.reach.base import HandleStory
 from app.cli.reach.target import NOWHERE_ELSE, Target, operate
 from app.cli.times import ago, exact_span, utc
 from app.models import CallRecord
@@ -41,7 +41,7 @@ def show_handle(
     as_document: Annotated[bool, Parameter(name="--json", negative=())] = False,
     quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative=())] = False,
     target: Target = NOWHERE_ELSE,
-) -> int:
+) -> None:
     """Tell a handle's whole story: minted when and by whom, what is left of it, each relay, and why it fails.
 
     Exit status 1 when there is no such handle.
@@ -52,21 +52,16 @@ def show_handle(
         quiet: Print only its state: live, spent or revoked.
     """
     unverified = read_unverified(handle)
-
-    async def work(operator: Operator) -> int:
-        story = await operator.handle(unverified.id)
-        now = time.time()
-        if story is None:
-            raise CliFailure(gone(unverified, now))
-        if as_document:
-            write(document(story_document(story.handle, story.calls)))
-        elif quiet:
-            write(f"{story.handle.state}\n")
-        else:
-            print_lines(story_lines(story, now=now))
-        return EXIT_DONE
-
-    return operate(target, work)
+    story = operate(target, lambda operator: operator.handle(unverified.id))
+    now = time.time()
+    if story is None:
+        raise CliFailure(gone(unverified, now))
+    if as_document:
+        write(document(story_document(story.handle, story.calls)))
+    elif quiet:
+        write(f"{story.handle.state}\n")
+    else:
+        print_lines(story_lines(story, now=now))
 
 
 def gone(unverified: UnverifiedHandle, now: float) -> str:

@@ -15,7 +15,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from app.cli.failure import EXIT_DONE
+from app.cli.arguments import checked_names
 from app.cli.handles.watching import Wanted, Watching, failed
 from app.cli.output import for_people, json_line, printable, tell, write
 from app.cli.reach.base import Operator
@@ -46,7 +46,7 @@ def watch_handles(
     as_document: Annotated[bool, Parameter(name="--json", negative=())] = False,
     quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative=())] = False,
     target: Target = NOWHERE_ELSE,
-) -> int:
+) -> None:
     """Watch mints, relays, hang-ups, revocations, failures and expiries of all replicas, until Ctrl-C.
 
     A live view on a terminal, one line an event in a pipe. Expiries are told of the handles that were there
@@ -57,10 +57,10 @@ def watch_handles(
         as_document: Print one JSON object a line.
         quiet: Do not say on standard error that it is watching.
     """
-    wanted.check()
+    checked_names(wanted)
     where = where_to(target)
 
-    async def work(operator: Operator) -> int:
+    async def work(operator: Operator) -> None:
         watching = Watching(operator, wanted)
         with _shown(where, as_document=as_document, quiet=quiet) as show, contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds), contextlib.aclosing(watching.batches()) as batches:
@@ -69,9 +69,8 @@ def watch_handles(
                         break
         if watching.book.untold and not quiet:
             tell("not every expiry was told: there were more handles than a watcher keeps in mind")
-        return EXIT_DONE
 
-    return operate(target, work)
+    operate(target, work)
 
 
 @contextlib.contextmanager

@@ -8,15 +8,15 @@ import heapq
 import time
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 
-from app.cli.arguments import checked_name
 from app.cli.failure import CliFailure
 from app.cli.listing import steps
 from app.cli.reach.base import Operator
-from app.store.views import HandleFilter, HandleView, Page
+from app.store.views import HandleFilter, HandleView
 from app.store.watch import Event
 
 EXPIRY: Final = "expiry"
@@ -37,12 +37,6 @@ class Wanted:
     model: Annotated[str | None, Parameter(help="Only what concerns this model.")] = None
     deployment: Annotated[str | None, Parameter(help="Only what concerns this deployment.")] = None
     failures: Annotated[bool, Parameter(negative=(), help="Only what failed.")] = False
-
-    def check(self) -> None:
-        """Raises CliFailure when a name is empty or looks like a secret."""
-        checked_name("--client", self.client)
-        checked_name("--model", self.model)
-        checked_name("--deployment", self.deployment)
 
     def shows(self, event: Event) -> bool:
         """Whether this event is wanted; a ``dropped`` event always is."""
@@ -160,11 +154,7 @@ class Watching:
         wanted = HandleFilter(
             client=self._wanted.client, model=self._wanted.model, deployment=self._wanted.deployment
         )
-
-        async def fetch(cursor: str | None, most: int) -> Page[HandleView]:
-            return await self._operator.handles(wanted, cursor=cursor, limit=most)
-
-        async for step in steps(fetch, most=_LISTED):
+        async for step in steps(partial(self._operator.handles, wanted), most=_LISTED):
             now = time.monotonic()
             for view in step.items:
                 self.book.add(view, now=now)

@@ -7,7 +7,7 @@ answer raises KeyError, TypeError, ValueError or AttributeError when the answer 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -28,15 +28,8 @@ T = TypeVar("T")
 
 
 def query_of(wanted: HandleFilter | CallFilter, **more: Any) -> dict[str, Any]:
-    """The filter's names as query parameters, without those that are None."""
-    given = {
-        "client": wanted.client,
-        "subject": wanted.subject,
-        "model": wanted.model,
-        "deployment": wanted.deployment,
-        **more,
-    }
-    return {name: value for name, value in given.items() if value is not None}
+    """The filter as query parameters, without those that are None."""
+    return {name: value for name, value in (asdict(wanted) | more).items() if value is not None}
 
 
 def object_of(content: bytes) -> dict[str, Any]:
@@ -69,24 +62,15 @@ def read_handle(found: dict[str, Any]) -> HandleView:
     """A handle, with its relays where they are listed."""
     refusal = found["last_refusal"]
     return HandleView(
-        id=_text(found["id"]),
-        model=_text(found["model"]),
-        deployment=_text(found["deployment"]),
-        provider=_text(found["provider"]),
-        family=_text(found["family"]),
-        client=_text(found["client"]),
-        subject=_text(found["subject"]),
-        origin=_text(found["origin"]),
+        **_texts(found, "id model deployment provider family client subject origin"),
+        **_texts(found, "minted_by last_call_by revoked_by"),
         minted_at=int(found["minted_at"]),
         expires_at=int(found["expires_at"]),
-        minted_by=_text(found["minted_by"]),
         life=float(found["seconds_left"]),
         max_calls=int(found["max_calls"] or 0),
         calls=int(found["calls"]),
         last_call_at=_time(found["last_call_at"]),
-        last_call_by=_text(found["last_call_by"]),
         revoked_at=_time(found["revoked_at"]),
-        revoked_by=_text(found["revoked_by"]),
         refusals=int(found["refusals"]),
         last_refusal=RelayNote(int(refusal["at"]), _text(refusal["code"])) if refusal else None,
         relays_count=int(found.get("relays_count", 0)),
@@ -106,17 +90,14 @@ def read_story(found: dict[str, Any]) -> HandleStory:
 def read_call(found: dict[str, Any]) -> CallRecord:
     """One call."""
     return CallRecord(
-        id=_text(found["id"]),
-        handle=_text(found["handle"]),
-        deployment=_text(found["deployment"]),
-        model=_text(found["model"]),
-        client=_text(found["client"]),
-        subject=_text(found["subject"]),
+        **_texts(found, "id handle deployment model client subject relayed_by ended_by"),
         relayed_at=int(found["relayed_at"]),
-        relayed_by=_text(found["relayed_by"]),
         ended_at=_time(found["ended_at"]),
-        ended_by=_text(found["ended_by"]),
     )
+
+
+def _texts(found: dict[str, Any], names: str) -> dict[str, Any]:
+    return {name: _text(found[name]) for name in names.split()}
 
 
 def _text(value: Any) -> str:

@@ -8,7 +8,7 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from aiohttp import (
@@ -21,13 +21,15 @@ from aiohttp import (
 )
 from yarl import URL
 
-from app.broker.hangup import Outcome
 from app.cli.failure import EXIT_REFUSED, EXIT_UNREACHED, CliFailure
 from app.cli.reach import admin_answers as answers
 from app.cli.reach.base import HandleStory, RevokeOutcome
 from app.models import CallRecord, Secret
 from app.store.views import CallFilter, HandleFilter, HandleView, Page, Revoked
 from app.store.watch import Event
+
+if TYPE_CHECKING:
+    from app.broker.hangup import Outcome
 
 _LARGEST_ANSWER: Final = 32 * 1024 * 1024
 _SHAPE_ERRORS: Final = (KeyError, TypeError, ValueError, AttributeError)
@@ -72,13 +74,12 @@ class AdminApi:
         return self._read(answers.read_story, found) if found is not None else None
 
     async def handles(self, wanted: HandleFilter, *, cursor: str | None, limit: int) -> Page[HandleView]:
-        query = answers.query_of(wanted, state=wanted.state, cursor=cursor, limit=limit)
-        found = await self._list("handles", query)
+        found = await self._list("handles", answers.query_of(wanted, cursor=cursor, limit=limit))
         return self._read(lambda page: answers.page_of(page, answers.read_handle), found)
 
     async def count(self, wanted: HandleFilter) -> int:
-        # The index knows nothing of deployments.
-        found = await self._list("handles/count", answers.query_of(replace(wanted, deployment=None)))
+        known = replace(wanted, deployment=None, state=None)
+        found = await self._list("handles/count", answers.query_of(known))
         return self._read(lambda answer: int(answer["handles"]), found)
 
     async def revoke(self, handle_id: str) -> RevokeOutcome:
@@ -94,8 +95,7 @@ class AdminApi:
         return self._read(answers.read_call, found) if found is not None else None
 
     async def calls(self, wanted: CallFilter, *, cursor: str | None, limit: int) -> Page[CallRecord]:
-        query = answers.query_of(wanted, state=wanted.state, cursor=cursor, limit=limit)
-        found = await self._list("calls", query)
+        found = await self._list("calls", answers.query_of(wanted, cursor=cursor, limit=limit))
         return self._read(lambda page: answers.page_of(page, answers.read_call), found)
 
     async def hang_up(self, call_id: str) -> Outcome | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from app.broker.hangup import Outcome
 from app.models import CallRecord
 from app.store.views import CallFilter, HandleFilter, HandleView, Page, Revoked
 from app.store.watch import Event
+
+if TYPE_CHECKING:
+    from app.broker.hangup import Outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,8 @@ import getpass
 import time
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
-from typing import Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 
-from app.broker.hangup import Outcome
 from app.cli.failure import EXIT_REFUSED, EXIT_UNREACHED, CliFailure
 from app.cli.reach.base import HandleStory, RevokeOutcome
 from app.errors import InvalidRequest, StoreUnavailable
@@ -22,6 +21,9 @@ from app.store.events import EventFeed
 from app.store.faults import fault_of
 from app.store.views import CallFilter, HandleFilter, HandleView, Page, Revoked
 from app.store.watch import Event, Watch
+
+if TYPE_CHECKING:
+    from app.broker.hangup import Outcome
 
 # Shown in the server's CLIENT LIST.
 _CLIENT: Final = "cli"

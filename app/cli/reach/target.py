@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 from cyclopts import Group, Parameter
 from cyclopts.validators import Number
@@ -27,6 +27,8 @@ DEFAULT_URL: Final = "http://127.0.0.1:8080"
 # ``cloakroom keys new`` prints name and key as a pair, so an operator's file may hold the pair.
 _PAIR: Final = re.compile(r"\A[A-Za-z0-9._-]{1,64}:(?=ck_admin_)")
 _GROUP: Final = Group("Where to", sort_key=90)
+
+T = TypeVar("T")
 
 
 @Parameter(name="*", group=_GROUP)
@@ -59,15 +61,15 @@ class Target:
 NOWHERE_ELSE: Final = Target()
 
 
-def operate(target: Target, work: Callable[[Operator], Awaitable[int]]) -> int:
-    """Run ``work`` over the way that ``target`` names and return its exit status. Ctrl-C cancels it.
+def operate(target: Target, work: Callable[[Operator], Awaitable[T]]) -> T:
+    """Run ``work`` over the way that ``target`` names and return its result. Ctrl-C cancels it.
 
     Raises:
         CliFailure: from ``open_operator`` or from the work.
         KeyboardInterrupt: after Ctrl-C.
     """
 
-    async def run() -> int:
+    async def run() -> T:
         async with open_operator(target) as operator:
             return await work(operator)
 

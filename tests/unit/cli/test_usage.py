@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from app.cli.arguments import checked_name, with_ids_for_arguments
+from app.cli.arguments import checked_name
 from app.cli.failure import CliFailure, masked
-from app.cli.root import run
+from app.cli.root import run, with_ids_for_arguments
 from tests.support.planted import Planted
 
 SECRETS = [*Planted().all_values(), "Bearer abcdefghijklmnopqrstuvwxyz", "pass word with 'quotes' inside it"]
