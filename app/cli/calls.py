@@ -30,7 +30,7 @@ _NOT_ON_RECORD: Final = "there is no call with this id: it was never relayed her
 _STATE_STYLES: Final = {"open": "green", "ended": "dim"}
 _OUTCOMES: Final[Mapping[Outcome, str]] = {
     "ended": "hung up",
-    "gone": "was over already, says the provider",
+    "gone": "was already over at the provider",
     "repeated": "had been hung up before",
 }
 
@@ -47,8 +47,8 @@ class Choice:
     model: Annotated[
         str | None, Parameter(help="Only those of this model (the alias that clients ask for).")
     ] = None
-    deployment: Annotated[str | None, Parameter(help="Only those that live at this deployment.")] = None
-    state: Annotated[CallState | None, Parameter(help="Only the open, or the ended.")] = None
+    deployment: Annotated[str | None, Parameter(help="Only those at this deployment.")] = None
+    state: Annotated[CallState | None, Parameter(help="Only those that are open, or that have ended.")] = None
 
 
 _ALL: Final = Choice()
@@ -64,8 +64,8 @@ def list_calls(
 ) -> None:
     """List the calls on record, the latest first.
 
-    A call is open until somebody hangs it up through the service; one that the browser or the provider ended
-    is not known to have ended. No provider lets one last longer than an hour.
+    A call is open until it is hung up through the service. The service does not learn that the browser or the
+    provider ended a call. No provider lets one last longer than an hour.
 
     Args:
         as_document: Print one JSON document.
@@ -88,7 +88,7 @@ def show_call(
     quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative=())] = False,
     target: Target = NOWHERE_ELSE,
 ) -> None:
-    """Tell what is known of a call. Exit status 1 when it is not on record.
+    """Show what is known of a call. Exit status 1 when it is not on record.
 
     Args:
         call: Its id, or the Location that the relay answered.
@@ -172,7 +172,7 @@ CALLS: Final[Shape[CallRecord]] = Shape(
 
 def _lines(call: CallRecord, *, now: float) -> Iterator[Text]:
     state = _state(call)
-    hint = "nobody hung it up here; it may have ended by itself" if state == "open" else "hung up"
+    hint = "it was not hung up here; it may have ended by itself" if state == "open" else "hung up"
     yield Text(f"Call {printable(call.id)} is ").append(state, style=_STATE_STYLES[state]).append(f": {hint}")
     yield Text()
     yield from fact_lines(_facts(call, now))

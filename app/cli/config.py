@@ -35,8 +35,8 @@ def show_config(
 
     Args:
         config: Our own YAML file, or LiteLLM's config.yaml; default: what CLOAKROOM_CONFIG names.
-        all_fields: Also those that nobody has set.
-        as_document: Print one JSON document, always with all.
+        all_fields: Also those that are not set.
+        as_document: Print one JSON document, always with all settings.
     """
     environ = dict(os.environ)
     if config is not None:

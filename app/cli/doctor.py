@@ -54,7 +54,7 @@ def doctor(
     as_document: Annotated[bool, Parameter(name="--json", negative=())] = False,
     quiet: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
-    """Check settings, store and every deployment, and say how to mend what is wrong.
+    """Check settings, store and every deployment, and say how to fix what is wrong.
 
     Exit status 0 when nothing failed (warnings do not count), 1 when something did, 2 for a wrong usage. It
     needs no running replica and no admin key, and never shows a secret.
@@ -63,7 +63,7 @@ def doctor(
         config: Our own YAML file, or LiteLLM's config.yaml; default: what CLOAKROOM_CONFIG names.
         mint: Mint a real key of 10 seconds at each deployment and throw it away.
         model: Look only at the deployments of this model.
-        timeout: Seconds for each check; all of them together take three times as long at the most.
+        timeout: Seconds for each check; all together take at most three times as long.
         as_document: Print one JSON document.
         quiet: Print only what failed.
     """

@@ -93,7 +93,7 @@ def _praise(kind: Kind, parsed: Any, *, first: bool) -> tuple[str, str]:
 def _missing(kind: Kind, environ: Mapping[str, str]) -> Finding:
     env = ENV_NAMES[kind]
     if kind == "admin":
-        return Finding("note", env, "-", f"not set: nobody can use the admin paths; {MAKE_KEYS}")
+        return Finding("note", env, "-", f"not set: the admin paths cannot be used; {MAKE_KEYS}")
     if environ.get("CLOAKROOM_CONFIG"):
         return Finding("note", env, "-", "not in the environment; the file in CLOAKROOM_CONFIG must have it")
     return Finding("bad", env, "-", f"missing; {MAKE_KEYS}")

@@ -27,15 +27,13 @@ Fetch = Callable[..., Awaitable[Page[T]]]
 class Amount:
     """The options that say how much of a listing is shown."""
 
-    limit: Annotated[
-        int, Parameter(validator=Number(gte=1, lte=100_000), help="Show so many at the most.")
-    ] = 50
+    limit: Annotated[int, Parameter(validator=Number(gte=1, lte=100_000), help="At most this many.")] = 50
     all_pages: Annotated[
         bool,
         Parameter(
             name="--all",
             negative=(),
-            help="Show all, page by page as they come; with --json one object a line.",
+            help="Show all, page by page; with --json one object on each line.",
         ),
     ] = False
 

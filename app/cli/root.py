@@ -23,7 +23,7 @@ _COMMANDS: Final = (
     (
         "doctor",
         "app.cli.doctor:doctor",
-        "Check settings, store and providers, and say how to mend what is wrong.",
+        "Check settings, store and providers, and say how to fix what is wrong.",
     ),
     ("handles list", "app.cli.handles.list:list_handles", "Which are alive, and whose they are."),
     ("handles show", "app.cli.handles.show:show_handle", "One handle's whole story, and why it fails."),
@@ -35,7 +35,7 @@ _COMMANDS: Final = (
     ("config show", "app.cli.config:show_config", "The settings in force, secrets masked."),
     ("config schema", "app.cli.config:print_schema", "The JSON schema of the YAML file."),
     ("keys new", "app.cli.keys_new:new", "Make the secrets that a replica needs."),
-    ("keys check", "app.cli.keys_check:check", "Look at secrets before they are put to use."),
+    ("keys check", "app.cli.keys_check:check", "Check secrets before you use them."),
 )
 _GROUPS: Final = {
     "handles": "List, show, revoke and watch handles, for operators.",

@@ -71,7 +71,7 @@ def _own_store(stack: ExitStack) -> str:
     )
     sys.stderr.write(f"cloakroom: {notice}\n")
     if binary is None:
-        sys.stderr.write("cloakroom: no redis-server or valkey-server was found, so it is memory://\n")
+        sys.stderr.write("cloakroom: no redis-server or valkey-server was found, so the store is memory://\n")
         return "memory://"
     try:
         return stack.enter_context(LocalEngine(binary)).url

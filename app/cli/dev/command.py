@@ -30,16 +30,16 @@ def dev(
     """Run replicas, a store and a provider on this machine, to try things out.
 
     Ctrl-C ends all of it in order, a second one at once; no process and no file stays behind. Secrets are
-    made for the run. Without OPENAI_API_KEY, AZURE_OPENAI_ENDPOINT or CLOAKROOM_CONFIG in the environment a
-    provider in a box answers. What the environment sets wins over what this command would choose.
+    made for the run. Without OPENAI_API_KEY, AZURE_OPENAI_ENDPOINT or CLOAKROOM_CONFIG in the environment the
+    provider in a box answers. A setting in the environment wins over what this command would choose.
 
     Args:
-        port: Port of the first replica; the others follow. A taken one is passed over.
+        port: Port of the first replica; the others follow. A port in use is skipped.
         host: Address that the replicas listen on.
         replicas: How many replicas to run on the one store.
-        redis_url: The store, if not a local server for this run; better in the environment than here, where
-            everyone on the machine can read it.
-        quiet_logs: Hide the log lines of what runs.
+        redis_url: The store; default: a local server for this run. Better set it in the environment, since
+            every user of the machine can read it here.
+        quiet_logs: Hide the log lines of the children.
     """
     options = DevOptions(host, port, replicas, redis_url, quiet_logs)
     return asyncio.run(_supervise(options))

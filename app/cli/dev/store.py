@@ -31,7 +31,7 @@ class DevStore:
     async def start(self) -> str:
         """Return a description of the store. Raises CliFailure when an installed server does not start."""
         if self._named:
-            return "the one that was named"
+            return "as given"
         binary = await asyncio.to_thread(find_engine, self._environ)
         if binary is None:
             return "in the replica's own memory"

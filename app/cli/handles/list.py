@@ -34,7 +34,7 @@ class Choice:
     ] = None
     deployment: Annotated[str | None, Parameter(help="Only those minted through this deployment.")] = None
     state: Annotated[
-        HandleState | None, Parameter(help="Only the live, the spent (all calls used) or the revoked.")
+        HandleState | None, Parameter(help="Only those that are live, spent (all calls used) or revoked.")
     ] = None
 
 
@@ -50,7 +50,7 @@ def list_handles(
     quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative=())] = False,
     target: Target = NOWHERE_ELSE,
 ) -> None:
-    """List the handles that have not expired, those that expire last first.
+    """List the handles that have not expired; the first is the one that expires last.
 
     Args:
         count: Print only how many there are.

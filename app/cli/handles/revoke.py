@@ -32,7 +32,7 @@ class Choice:
     client: Annotated[str | None, Parameter(help="All of this client.")] = None
     subject: Annotated[str | None, Parameter(help="All of this subject.")] = None
     model: Annotated[
-        str | None, Parameter(help="All of this model. Of several such options all must fit.")
+        str | None, Parameter(help="All of this model. Of several such options all must match.")
     ] = None
 
 
@@ -46,7 +46,7 @@ class Care:
         Parameter(
             name=["--yes", "-y"],
             negative=(),
-            help="Do not ask; needed where there is no terminal to ask at.",
+            help="Do not ask; needed without a terminal to ask at.",
         ),
     ] = False
     dry_run: Annotated[bool, Parameter(negative=(), help="Only say how many there are.")] = False

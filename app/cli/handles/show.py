@@ -24,7 +24,7 @@ from app.store.views import HandleView, RelayNote
 # What to do about the outcomes that are not the caller's own; docs/errors.md has all codes.
 _ADVICE: Final[Mapping[str, str]] = {
     "handle_spent": "its calls are used up; the page must mint again",
-    "handle_revoked": "somebody revoked it; the page must mint again",
+    "handle_revoked": "it was revoked; the page must mint again",
     "wrong_session_family": "the page posts to the path of another kind of session",
     "invalid_offer": "the provider does not take the browser's offer",
     "upstream_unreachable": "no connection to the provider was made; the use was given back",
@@ -42,7 +42,7 @@ def show_handle(
     quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative=())] = False,
     target: Target = NOWHERE_ELSE,
 ) -> None:
-    """Tell a handle's whole story: minted when and by whom, what is left of it, each relay, and why it fails.
+    """Show a handle's whole story: when and by whom it was minted, what is left, each relay, why it fails.
 
     Exit status 1 when there is no such handle.
 
@@ -71,10 +71,10 @@ def gone(unverified: UnverifiedHandle, now: float) -> str:
     if expiry is None:
         return text
     if expiry <= now:
-        return f"{text} By its own (unverified) word it expired {utc(expiry)}, {ago(expiry, now)}."
+        return f"{text} Its token says (unverified) that it expired {utc(expiry)}, {ago(expiry, now)}."
     return (
-        f"{text} By its own (unverified) word it lives until {utc(expiry)}: look whether this is the store, "
-        "or the service, that minted it."
+        f"{text} Its token says (unverified) that it lives until {utc(expiry)}: check whether this is the "
+        "store, or the service, that minted it."
     )
 
 
@@ -90,7 +90,7 @@ def verdict(view: HandleView, now: float) -> str:
     """Why a relay with it fails, or how much is left of it; one clause without the state itself."""
     life = f"{exact_span(view.life)} left"
     if view.revoked_at is not None:
-        by = printable(view.revoked_by) or "nobody on record"
+        by = printable(view.revoked_by) or "an unknown operator"
         return f"by {by} {ago(view.revoked_at, now)}; every relay is refused (handle_revoked)"
     if view.max_calls and view.calls >= view.max_calls:
         return f"{_used(view)}; every relay is refused (handle_spent); {life}"

@@ -49,12 +49,12 @@ def watch_handles(
 ) -> None:
     """Watch mints, relays, hang-ups, revocations, failures and expiries of all replicas, until Ctrl-C.
 
-    A live view on a terminal, one line an event in a pipe. Expiries are told of the handles that were there
-    at the beginning, up to 2000, and of those minted since. The first events come within two seconds.
+    A live view on a terminal, one line for each event in a pipe. Expiries are shown for up to 2000 handles
+    that are alive at the beginning, and for those minted since. The first events come within two seconds.
 
     Args:
-        seconds: End by itself after so many seconds.
-        as_document: Print one JSON object a line.
+        seconds: End after this many seconds.
+        as_document: Print one JSON object on each line.
         quiet: Do not say on standard error that it is watching.
     """
     checked_names(wanted)
@@ -68,7 +68,7 @@ def watch_handles(
                     if not show(events):
                         break
         if watching.book.untold and not quiet:
-            tell("not every expiry was told: there were more handles than a watcher keeps in mind")
+            tell("some expiries were not shown: there were more handles than a watch can follow")
 
     operate(target, work)
 
