@@ -59,9 +59,10 @@ bench-profile: $(STAMP) .bench-venv/.installed ## where the time goes: instructi
 .bench-venv/.installed:
 	@PYTHON=$(PYTHON) sh tests/bench/environment.sh
 
-lint: $(STAMP) ## ruff, the compose file and the Dockerfile
+lint: $(STAMP) ## ruff, spelling, the compose file and the Dockerfile
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	git ls-files -z | xargs -0 $(BIN)/codespell
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	$(BIN)/hadolint deploy/Dockerfile
 

@@ -25,7 +25,7 @@ class CloakroomError(Exception):
     code: ClassVar[str] = "internal_error"
     status: ClassVar[int] = 500
     type: ClassVar[str] = "server_error"
-    # Whether the same request may be sent again as it is, later.
+    # Whether the same request may be sent again later.
     retryable: ClassVar[bool] = False
 
     def __init__(
@@ -81,19 +81,19 @@ class NotFound(CloakroomError):
 
 
 class CallNotFound(CloakroomError):
-    """No such call, or somebody else's: one answer for both, so that nobody can probe. OpenAI's own code."""
+    """No such call, or another caller's: one answer for both, so ids cannot be probed. OpenAI's code."""
 
     code, status, type = "call_id_not_found", 404, "invalid_request_error"
 
 
 class HandleNotFound(CloakroomError):
-    """To an operator: the handle expired, or never was."""
+    """To an operator: the handle expired, or never existed."""
 
     code, status, type = "handle_not_found", 404, "invalid_request_error"
 
 
 class UnknownCall(CloakroomError):
-    """To an operator, who may see every call: it is on record no longer, or never was."""
+    """To an operator, who may see every call: it is no longer on record, or never existed."""
 
     code, status, type = "call_not_found", 404, "invalid_request_error"
 
@@ -110,7 +110,7 @@ class InvalidApiKey(CloakroomError):
 
 
 class InvalidHandle(CloakroomError):
-    """Covers every way in which a handle is not one of ours; it never says which."""
+    """The handle is not one of ours. The answer never says why."""
 
     code, status, type = "invalid_handle", 401, "authentication_error"
 
@@ -140,7 +140,7 @@ class OriginNotAllowed(CloakroomError):
 
 
 class AdminDisabled(CloakroomError):
-    """No admin key is configured, so nobody could be let in."""
+    """No admin key is configured, so the admin API is closed."""
 
     code, status, type = "admin_disabled", 403, "permission_error"
 

@@ -15,14 +15,17 @@ from typing import Final
 from aiohttp import web
 
 from app.broker.attempts import MintAttempts
+from app.broker.catalog import Catalog
+from app.broker.claims import Claims, RelayPolicy
 from app.broker.desk import Desk
 from app.broker.hangup import Hangup
 from app.broker.mint import Minter, MintPolicy
-from app.broker.relay import Relay, RelayPolicy
+from app.broker.relay import Relay
 from app.broker.settlement import Settlement
 from app.handles.keyring import parse_sealing_ring, parse_signing_ring
 from app.handles.sealing import Sealer
 from app.handles.tokens import HandleIssuer
+from app.models import Clocks
 from app.outbound.client import UpstreamClient
 from app.providers.registry import PROVIDERS
 from app.settings import Settings
@@ -108,66 +111,18 @@ def create_app(
     )
 
     async def parts(app: web.Application) -> AsyncIterator[None]:
-        handle_store = HandleStore(store, replica=settings.replica)
-        directory, call_store = app[DESK].handles, app[DESK].calls
         settlement = Settlement(monotonic)
-        sealer = Sealer(parse_sealing_ring(reveal(settings.sealing_keys)))
         keepers = token_keepers(catalog.deployments)
         upstream = UpstreamClient(connect_timeout=settings.connect_timeout_seconds)
-        attempts = MintAttempts(
-            providers=PROVIDERS,
-            upstream=upstream,
-            deadline=settings.mint_timeout_seconds,
-            clock=clock,
-            monotonic=monotonic,
-        )
-        app[MINTER] = Minter(
-            catalog=catalog,
-            attempts=attempts,
-            handles=app[HANDLES],
-            sealer=sealer,
-            store=handle_store,
-            policy=MintPolicy(
-                replica=settings.replica,
-                max_calls=settings.handle_max_calls,
-                subject_key=reveal(settings.subject_key).encode() if settings.subject_key else None,
-            ),
-            clock=clock,
-            monotonic=monotonic,
-        )
-        app[RELAY] = Relay(
-            catalog=catalog,
-            providers=PROVIDERS,
-            upstream=upstream,
-            sealer=sealer,
-            store=handle_store,
-            settlement=settlement,
-            policy=RelayPolicy(
-                replica=settings.replica,
-                timeout=settings.relay_timeout_seconds,
-                replay_window=settings.replay_window_seconds,
-                call_retention=settings.call_retention_seconds,
-            ),
-            clock=clock,
-            monotonic=monotonic,
-        )
-        app[HANGUP] = Hangup(
-            catalog=catalog,
-            providers=PROVIDERS,
-            upstream=upstream,
-            calls=call_store,
-            settlement=settlement,
-            replica=settings.replica,
-            deadline=settings.mint_timeout_seconds,
-            clock=clock,
-            monotonic=monotonic,
-        )
-        census = Census(lambda: alive(directory, call_store, now=clock()), monotonic=monotonic)
+        broker = _Broker(app, catalog, upstream, settlement, Clocks(clock, monotonic))
+        app[MINTER], app[RELAY], app[HANGUP] = broker.minter(), broker.relay(), broker.hangup()
+        desk = app[DESK]
+        census = Census(lambda: alive(desk.handles, desk.calls, now=clock()), monotonic=monotonic)
         app[COLLECTOR] = Collector(
             metrics,
             State(
                 store_up=lambda: store.up,
-                cooling=attempts.cooling,
+                cooling=app[MINTER].attempts.cooling,
                 deployments=sorted(catalog.deployments),
                 in_flight=lambda: app[LIFECYCLE].in_flight,
                 in_flight_limit=settings.max_in_flight,
@@ -193,6 +148,84 @@ def create_app(
     app.on_shutdown.append(_end_watches)
     app.add_routes(routes(settings))
     return app
+
+
+class _Broker:
+    """The use cases of one service, over the parts that they share."""
+
+    def __init__(
+        self,
+        app: web.Application,
+        catalog: Catalog,
+        upstream: UpstreamClient,
+        settlement: Settlement,
+        clocks: Clocks,
+    ) -> None:
+        self._app = app
+        self._settings = settings = app[SETTINGS]
+        self._catalog = catalog
+        self._upstream = upstream
+        self._settlement = settlement
+        self._clocks = clocks
+        self._store = HandleStore(app[STORE], replica=settings.replica)
+        self._sealer = Sealer(parse_sealing_ring(reveal(settings.sealing_keys)))
+
+    def minter(self) -> Minter:
+        settings = self._settings
+        return Minter(
+            catalog=self._catalog,
+            attempts=MintAttempts(
+                providers=PROVIDERS,
+                upstream=self._upstream,
+                deadline=settings.mint_timeout_seconds,
+                clocks=self._clocks,
+            ),
+            handles=self._app[HANDLES],
+            sealer=self._sealer,
+            store=self._store,
+            policy=MintPolicy(
+                replica=settings.replica,
+                max_calls=settings.handle_max_calls,
+                subject_key=reveal(settings.subject_key).encode() if settings.subject_key else None,
+            ),
+            clocks=self._clocks,
+        )
+
+    def relay(self) -> Relay:
+        settings = self._settings
+        claims = Claims(
+            store=self._store,
+            sealer=self._sealer,
+            settlement=self._settlement,
+            policy=RelayPolicy(
+                replica=settings.replica,
+                timeout=settings.relay_timeout_seconds,
+                replay_window=settings.replay_window_seconds,
+                call_retention=settings.call_retention_seconds,
+            ),
+            clocks=self._clocks,
+        )
+        return Relay(
+            catalog=self._catalog,
+            providers=PROVIDERS,
+            upstream=self._upstream,
+            sealer=self._sealer,
+            claims=claims,
+            timeout=settings.relay_timeout_seconds,
+            monotonic=self._clocks.monotonic,
+        )
+
+    def hangup(self) -> Hangup:
+        return Hangup(
+            catalog=self._catalog,
+            providers=PROVIDERS,
+            upstream=self._upstream,
+            calls=self._app[DESK].calls,
+            settlement=self._settlement,
+            replica=self._settings.replica,
+            deadline=self._settings.mint_timeout_seconds,
+            clocks=self._clocks,
+        )
 
 
 def create_operations_app(app: web.Application) -> web.Application:

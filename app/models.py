@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Literal, Protocol
@@ -11,13 +11,21 @@ from typing import Any, Final, Literal, Protocol
 MIN_KEY_SECONDS: Final = 10
 MAX_KEY_SECONDS: Final = 7200
 
-# Where calls live: ``Location`` leads with it whatever the family, since hanging up is the same for all.
+# Where calls live: ``Location`` leads with it whatever the family, because hanging up is the same for all.
 CALLS_PATH: Final = "/v1/realtime/calls"
 TRANSLATION_CALLS_PATH: Final = "/v1/realtime/translations/calls"
 
 
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """``now`` returns epoch seconds, ``monotonic`` seconds that never jump. Tests pass their own."""
+
+    now: Callable[[], float]
+    monotonic: Callable[[], float]
+
+
 class Secret:
-    """A string that shows itself to nobody: ``repr``, ``str`` and ``format`` are masked.
+    """A string that never shows itself: ``repr``, ``str`` and ``format`` are masked.
 
     It has no ``__dict__`` and refuses to be pickled, so it cannot slip into a log or a cache
     by way of a generic dump. Call ``reveal()`` where the value goes on the wire, nowhere else.
@@ -109,7 +117,7 @@ class Deployment:
             raise ValueError("a deployment has either an api_key or tokens")
 
     def bearer(self) -> Secret:
-        """The standard credential as it is now.
+        """The current standard credential.
 
         Raises:
             UpstreamError: Microsoft Entra ID has given no token.
@@ -264,7 +272,7 @@ class Answer:
 class CallRecord:
     """What Redis keeps of a call that was relayed. Times are epoch seconds.
 
-    ``ended_at`` is None until a hang-up, by whichever replica; a call that ended by itself has none.
+    ``ended_at`` is None until a hang-up by any replica; a call that ended by itself has none.
     """
 
     id: str

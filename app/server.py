@@ -1,4 +1,4 @@
-"""Runs one replica: listens, waits for a signal, turns readiness, finishes what is in flight, ends.
+"""Runs one replica: listens, waits for a signal, drains and ends.
 
 On SIGTERM or SIGINT readiness turns first, while requests are still served for ``drain_seconds``, so that a
 load balancer has time to look elsewhere. Then the listener closes and requests in flight get
@@ -57,7 +57,7 @@ async def serve(settings: Settings) -> None:
         # What was made so far lives as long as the process: the collector need not walk it again and again.
         gc.collect()
         gc.freeze()
-        # Before anybody is told that we listen: a signal may come the moment after.
+        # Before we say that we listen: a signal may come the moment after.
         stop = _on_signal()
         for port in ports:
             await port.listen()
@@ -125,7 +125,7 @@ class _Port:
             self._listener.close()
 
     async def cleanup(self) -> None:
-        """Finish what is in flight, and close what the application needed."""
+        """Finish the requests in flight and close the application's resources."""
         await self._runner.cleanup()
 
 

@@ -27,7 +27,7 @@ from app.store.driver import connect
 
 
 class WiringError(Exception):
-    """The settings are well-formed, but no service can be built from them; says which one and why."""
+    """The settings are well-formed, but no part can be built from them. Names the setting and the reason."""
 
 
 def reveal(secret: SecretStr | None) -> str:
@@ -65,7 +65,7 @@ def build_store(settings: Settings) -> StoreConnection:
 
 
 def build_deployments(settings: Settings, *, clock: Callable[[], float]) -> dict[str, Deployment]:
-    """The configured deployments by name. Nothing is asked of anybody yet: ``BearerTokens.start`` does.
+    """The configured deployments by name. Nothing is sent yet: ``BearerTokens.start`` does that.
 
     Raises:
         WiringError: a URL is not one of that provider, or ``azure-identity`` is wanted and not installed.

@@ -1,25 +1,25 @@
 """Minting at the provider: tries, and deployments, within one deadline.
 
-Minting is safe to repeat: an unused key costs nothing and expires by itself. A deployment that fails is
-left for the next one at once; only when all of them failed is there a pause and another turn.
+Minting is safe to repeat: an unused key costs nothing and expires by itself. When a deployment fails, the
+next one is tried at once. When all have failed, there is a pause and another turn.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from app.errors import CloakroomError, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from app.handles.lifetimes import Life, life_of
-from app.models import Deployment, EphemeralKey, MintRequest
+from app.models import Clocks, Deployment, EphemeralKey, MintRequest
 from app.outbound.client import NoAnswer, NotConnected, UpstreamClient
 from app.outbound.retries import LEAST_SHARE_OF_A_TRY, MAX_TRIES, SHARE_OF_A_TRY, may_pass, pause_after
 from app.providers.base import Provider
 from app.telemetry.timings import Timings
 
-# The caller's session is at fault, wherever it is sent, except where Azure says 400 of its own deployment.
+# The caller's session is at fault at every deployment, except where Azure says 400 about its own.
 _CALLERS_FAULT: Final = frozenset({400, 413, 415, 422})
 _DEPLOYMENTS_FAULT: Final = frozenset({"OpperationNotSupported", "OperationNotSupported"})
 # A deployment that just failed is tried after the others for so long, in seconds.
@@ -28,7 +28,7 @@ _COOLING_SECONDS: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A deployment and the request as it is to be sent there."""
+    """A deployment, and the request to send to it."""
 
     deployment: Deployment
     request: MintRequest
@@ -56,14 +56,12 @@ class MintAttempts:
         providers: Mapping[str, Provider],
         upstream: UpstreamClient,
         deadline: float,
-        clock: Callable[[], float],
-        monotonic: Callable[[], float],
+        clocks: Clocks,
     ) -> None:
         self._providers = providers
         self._upstream = upstream
         self._deadline = deadline
-        self._clock = clock
-        self._monotonic = monotonic
+        self._clocks = clocks
         self._cooling: dict[str, float] = {}
 
     async def mint(
@@ -75,7 +73,7 @@ class MintAttempts:
             UpstreamError, UpstreamUnreachable, UpstreamTimeout: the last failure, when none does.
         """
         ordered = self._coolest_first(candidates)
-        deadline = self._monotonic() + self._deadline
+        deadline = self._clocks.monotonic() + self._deadline
         tries = 0
         while True:
             candidate = ordered[tries % len(ordered)]
@@ -84,24 +82,24 @@ class MintAttempts:
             if not isinstance(result, _Failure):
                 return candidate, *result
             if len(ordered) > 1 and result.elsewhere:
-                self._cooling[candidate.deployment.name] = self._monotonic() + _COOLING_SECONDS
+                self._cooling[candidate.deployment.name] = self._clocks.monotonic() + _COOLING_SECONDS
             if tries < len(ordered) and result.elsewhere:
                 continue
             pause = pause_after(result.error, tries)
-            worthwhile = self._monotonic() + pause + self._deadline * LEAST_SHARE_OF_A_TRY < deadline
+            worthwhile = self._clocks.monotonic() + pause + self._deadline * LEAST_SHARE_OF_A_TRY < deadline
             if not result.again or tries >= max(MAX_TRIES, len(ordered)) or not worthwhile:
                 raise result.error
             await asyncio.sleep(pause)
 
     def cooling(self) -> list[str]:
         """The deployments that failed just now, so that their alternatives are tried first."""
-        now = self._monotonic()
+        now = self._clocks.monotonic()
         return [name for name, end in self._cooling.items() if end > now]
 
     def _coolest_first(self, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
         if len(candidates) == 1 or not self._cooling:
             return candidates
-        now = self._monotonic()
+        now = self._clocks.monotonic()
         self._cooling = {name: end for name, end in self._cooling.items() if end > now}
         return sorted(candidates, key=lambda candidate: candidate.deployment.name in self._cooling)
 
@@ -110,7 +108,7 @@ class MintAttempts:
     ) -> tuple[EphemeralKey, Life] | _Failure:
         deployment = candidate.deployment
         provider = self._providers[deployment.provider]
-        left = max(deadline - self._monotonic(), 0.001)
+        left = max(deadline - self._clocks.monotonic(), 0.001)
         share = self._deadline * SHARE_OF_A_TRY if last else left / 2
         status: int | None = None
         timings.deployment = deployment.name
@@ -119,7 +117,7 @@ class MintAttempts:
             response = await self._upstream.post(request, timeout=min(left, share), timings=timings)
             status = response.status
             key = provider.read_mint(deployment, response)
-            return key, life_of(key, response.headers.get("Date"), now=self._clock())
+            return key, life_of(key, response.headers.get("Date"), now=self._clocks.now())
         except NotConnected:
             error = UpstreamUnreachable("The provider cannot be reached.", retry_after=1)
             return _Failure(error, elsewhere=True, again=True)

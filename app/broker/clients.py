@@ -29,7 +29,7 @@ class ClientRegistry:
         The key is looked up by its hash, so the time taken tells nothing about a stored key.
 
         Raises:
-            InvalidApiKey: no key, or nobody's.
+            InvalidApiKey: no key, or an unknown one.
         """
         client = self.find(unverified_key)
         if client is None:
@@ -37,7 +37,7 @@ class ClientRegistry:
         return client
 
     def find(self, unverified_key: str | None) -> Client | None:
-        """The client that this key belongs to; None for no key and for nobody's."""
+        """The client that this key belongs to; None without a key and for an unknown one."""
         if not unverified_key:
             return None
         # aiohttp hands over a header's bytes that are no UTF-8 as surrogates.
@@ -46,7 +46,7 @@ class ClientRegistry:
 
 
 def key_digest(key: str) -> bytes:
-    """The SHA-256 of a key as it is configured: in clear, or as ``sha256:`` and 64 hexadecimal digits."""
+    """The SHA-256 of a configured key: in clear, or as ``sha256:`` and 64 hexadecimal digits."""
     if key.startswith(_SHA256_PREFIX):
         return bytes.fromhex(key.removeprefix(_SHA256_PREFIX))
     return hashlib.sha256(key.encode()).digest()

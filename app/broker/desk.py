@@ -95,7 +95,7 @@ def story_document(view: HandleView, calls: Mapping[str, CallRecord]) -> Documen
 
 
 def call_document(call: CallRecord) -> Document:
-    """A call. ``open`` says only that nobody hung up through us."""
+    """A call. ``open`` means only that it was not hung up through us."""
     return {
         "object": "call",
         "id": call.id,

@@ -1,4 +1,4 @@
-"""The hang-up: who is asking came before; here find the call, ask its provider, note the end, in this order.
+"""The hang-up: the caller is known; here find the call, ask its provider and note the end, in this order.
 
 Ending a call twice does no harm, so unlike an offer it may be sent again. It is noted only once the provider
 has said that the call is over: a failed hang-up leaves no trace, and can be tried again anywhere.
@@ -6,7 +6,8 @@ has said that the call is over: a failed hang-up leaves no trace, and can be tri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final, Literal
 
 import structlog
@@ -14,7 +15,7 @@ import structlog
 from app.broker.catalog import Catalog
 from app.broker.settlement import Settlement
 from app.errors import CallNotFound, UpstreamUnreachable
-from app.models import CallRecord, Client, Deployment, HandleClaims
+from app.models import CallRecord, Client, Clocks, Deployment, HandleClaims
 from app.outbound.client import UpstreamClient
 from app.outbound.retries import send_until_answered
 from app.providers.base import Provider, UpstreamResponse
@@ -23,7 +24,7 @@ from app.telemetry.timings import Timings
 
 log = structlog.get_logger("cloakroom.hangup")
 
-# One sentence for the unknown and for the foreign call, so that nobody can find out which ids exist.
+# One sentence for an unknown and a foreign call, so that ids cannot be probed.
 NOT_FOUND_MESSAGE: Final = "There is no call of this id that you may end."
 
 # Who asks: the client that the handle was minted for, or the handle itself.
@@ -34,38 +35,22 @@ Caller = Client | HandleClaims
 Outcome = Literal["ended", "gone", "repeated"]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hangup:
-    """Ends calls, whichever replica relayed them.
+    """Ends calls that any replica relayed.
 
-    Args:
-        replica: noted on the record of a call that this process ended.
-        deadline: seconds for all tries at the provider together.
-        clock: returns epoch seconds.
-        monotonic: returns seconds.
+    ``replica`` is noted on the record of a call that this process ended. ``deadline`` is for all tries at the
+    provider together, in seconds.
     """
 
-    def __init__(
-        self,
-        *,
-        catalog: Catalog,
-        providers: Mapping[str, Provider],
-        upstream: UpstreamClient,
-        calls: CallStore,
-        settlement: Settlement,
-        replica: str,
-        deadline: float,
-        clock: Callable[[], float],
-        monotonic: Callable[[], float],
-    ) -> None:
-        self._catalog = catalog
-        self._providers = providers
-        self._upstream = upstream
-        self._calls = calls
-        self._settlement = settlement
-        self._replica = replica
-        self._deadline = deadline
-        self._clock = clock
-        self._monotonic = monotonic
+    catalog: Catalog
+    providers: Mapping[str, Provider]
+    upstream: UpstreamClient
+    calls: CallStore
+    settlement: Settlement
+    replica: str
+    deadline: float
+    clocks: Clocks
 
     async def find(self, call_id: str, caller: Caller, timings: Timings) -> CallRecord:
         """Return the caller's call. ``call_id`` is well-formed (``is_call_id``).
@@ -74,11 +59,11 @@ class Hangup:
             CallNotFound: there is no such call, or it is not the caller's.
             StoreUnavailable: the record could not be read.
         """
-        started = self._monotonic()
+        started = self.clocks.monotonic()
         try:
-            call = await self._calls.get(call_id)
+            call = await self.calls.get(call_id)
         finally:
-            timings.store_took("find", started, self._monotonic())
+            timings.store_took("find", started, self.clocks.monotonic())
         if call is None or not owns(caller, call):
             raise CallNotFound(NOT_FOUND_MESSAGE, param="call_id")
         return call
@@ -93,18 +78,18 @@ class Hangup:
         timings.model, timings.deployment = call.model, call.deployment
         if call.ended_at is not None:
             return "repeated"
-        started = self._monotonic()
+        started = self.clocks.monotonic()
         try:
             ended = await self._end(self._deployment(call), call.id, timings)
         finally:
-            timings.provider += self._monotonic() - started
-        started = self._monotonic()
+            timings.provider += self.clocks.monotonic() - started
+        started = self.clocks.monotonic()
         await self._note(call)
-        timings.store_took("note", started, self._monotonic())
+        timings.store_took("note", started, self.clocks.monotonic())
         return "ended" if ended else "gone"
 
     def _deployment(self, call: CallRecord) -> Deployment:
-        deployment = self._catalog.deployment(call.deployment)
+        deployment = self.catalog.deployment(call.deployment)
         if deployment is None:
             log.error("call_not_reached", call_id=call.id, deployment=call.deployment)
             # Seen while a configuration rolls out: nothing was sent, and the next replica may know the place.
@@ -114,29 +99,29 @@ class Hangup:
         return deployment
 
     async def _end(self, deployment: Deployment, call_id: str, timings: Timings) -> bool:
-        provider = self._providers[deployment.provider]
+        provider = self.providers[deployment.provider]
         request = provider.hangup_request(deployment, call_id)
 
         def read(response: UpstreamResponse) -> bool:
             return provider.read_hangup(deployment, response)
 
         return await send_until_answered(
-            self._upstream,
+            self.upstream,
             request,
             read,
-            deadline=self._deadline,
-            monotonic=self._monotonic,
+            deadline=self.deadline,
+            monotonic=self.clocks.monotonic,
             timings=timings,
         )
 
     async def _note(self, call: CallRecord) -> None:
-        ended_at = int(self._clock())
+        ended_at = int(self.clocks.now())
 
         async def note() -> None:
-            await self._calls.mark_ended(call, ended_at=ended_at, ended_by=self._replica)
+            await self.calls.mark_ended(call, ended_at=ended_at, ended_by=self.replica)
 
         # Should the store fail now, the call is over all the same, and the note follows.
-        await self._settlement.write("ended", note, call_id=call.id)
+        await self.settlement.write("ended", note, call_id=call.id)
 
 
 def owns(caller: Caller, call: CallRecord) -> bool:

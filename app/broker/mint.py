@@ -1,13 +1,13 @@
-"""The mint: authenticate came before; here limits, provider, seal, store, sign, in this order.
+"""The mint: the caller is known already; here limits, provider, seal, store and sign, in this order.
 
 The store is asked whether it is there before the provider is asked for a key, and a key whose record
-could not be stored is dropped: nobody ever gets a raw key.
+could not be stored is dropped: a raw key never reaches a caller.
 """
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from app.handles.grants import Grant, seal_grant
 from app.handles.lifetimes import Life
 from app.handles.sealing import Sealer
 from app.handles.tokens import HandleIssuer, new_handle_id
-from app.models import Client, Deployment, EphemeralKey, HandleRecord, MintRequest, ModelPolicy
+from app.models import Client, Clocks, Deployment, EphemeralKey, HandleRecord, MintRequest, ModelPolicy
 from app.providers.sessions import with_models
 from app.providers.standard_call import standard_call
 from app.store.handles import HandleStore
@@ -46,29 +46,17 @@ class MintPolicy:
     subject_key: bytes | None = field(default=None, repr=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Minter:
     """Mints an ephemeral key and leaves it in the store under a fresh handle."""
 
-    def __init__(
-        self,
-        *,
-        catalog: Catalog,
-        attempts: MintAttempts,
-        handles: HandleIssuer,
-        sealer: Sealer,
-        store: HandleStore,
-        policy: MintPolicy,
-        clock: Callable[[], float],
-        monotonic: Callable[[], float],
-    ) -> None:
-        self._catalog = catalog
-        self._attempts = attempts
-        self._handles = handles
-        self._sealer = sealer
-        self._store = store
-        self._policy = policy
-        self._clock = clock
-        self._monotonic = monotonic
+    catalog: Catalog
+    attempts: MintAttempts
+    handles: HandleIssuer
+    sealer: Sealer
+    store: HandleStore
+    policy: MintPolicy
+    clocks: Clocks
 
     async def mint(self, client: Client, request: MintRequest, timings: Timings) -> Minted:
         """Mint for this client.
@@ -78,22 +66,22 @@ class Minter:
             StoreUnavailable: before, when the store is known to be down; after, when it failed then.
             UpstreamError, UpstreamUnreachable, UpstreamTimeout: the provider's fault.
         """
-        route = self._catalog.resolve(client, request.model)
+        route = self.catalog.resolve(client, request.model)
         candidates = self._candidates(client, request, route)
-        self._store.require_up()
+        self.store.require_up()
         await self._count(client, timings)
-        started = self._monotonic()
+        started = self.clocks.monotonic()
         try:
-            candidate, key, life = await self._attempts.mint(candidates, timings)
+            candidate, key, life = await self.attempts.mint(candidates, timings)
         finally:
-            timings.provider += self._monotonic() - started
+            timings.provider += self.clocks.monotonic() - started
         record = self._record(client, request, route.policy, candidate, key, life)
-        started = self._monotonic()
+        started = self.clocks.monotonic()
         try:
-            await self._store.save(record, life=life.seconds)
+            await self.store.save(record, life=life.seconds)
         finally:
-            timings.store_took("save", started, self._monotonic())
-        handle = self._handles.issue(record.id, expires_at=life.expires_at)
+            timings.store_took("save", started, self.clocks.monotonic())
+        handle = self.handles.issue(record.id, expires_at=life.expires_at)
         session = clean_session(
             key,
             family=request.family,
@@ -131,24 +119,24 @@ class Minter:
         """
         if request.nested_model is None:
             return None
-        return self._catalog.upstream_name(
+        return self.catalog.upstream_name(
             client, request.nested_model, deployment, param="session.audio.input.transcription.model"
         )
 
     def _identifier(self, request: MintRequest) -> str | None:
         """The caller's safety identifier, else one that hides the subject and stays the same for it."""
-        if request.safety_identifier is not None or not request.subject or self._policy.subject_key is None:
+        if request.safety_identifier is not None or not request.subject or self.policy.subject_key is None:
             return request.safety_identifier
-        return hmac.digest(self._policy.subject_key, request.subject.encode(), "sha256").hex()
+        return hmac.digest(self.policy.subject_key, request.subject.encode(), "sha256").hex()
 
     async def _count(self, client: Client, timings: Timings) -> None:
         if client.mints_per_minute is None:
             return
-        started, now = self._monotonic(), self._clock()
+        started, now = self.clocks.monotonic(), self.clocks.now()
         try:
-            count = await self._store.count_mint(client.name, now=now)
+            count = await self.store.count_mint(client.name, now=now)
         finally:
-            timings.store_took("limit", started, self._monotonic())
+            timings.store_took("limit", started, self.clocks.monotonic())
         if count > client.mints_per_minute:
             raise RateLimited(
                 f"Client '{client.name}' may mint {client.mints_per_minute} handles a minute.",
@@ -166,7 +154,7 @@ class Minter:
     ) -> HandleRecord:
         handle_id, deployment = new_handle_id(), candidate.deployment
         grant = Grant(key.value, standard_call(deployment, candidate.request))
-        max_calls = policy.max_calls if policy.max_calls is not None else self._policy.max_calls
+        max_calls = policy.max_calls if policy.max_calls is not None else self.policy.max_calls
         return HandleRecord(
             id=handle_id,
             model=request.model,
@@ -176,11 +164,11 @@ class Minter:
             client=client.name,
             subject=request.subject or "",
             origin=request.origin or "",
-            minted_at=int(self._clock()),
+            minted_at=int(self.clocks.now()),
             expires_at=life.expires_at,
-            minted_by=self._policy.replica,
+            minted_by=self.policy.replica,
             max_calls=max_calls,
-            sealed_key=seal_grant(self._sealer, grant, handle_id, client.name, str(life.expires_at)),
+            sealed_key=seal_grant(self.sealer, grant, handle_id, client.name, str(life.expires_at)),
         )
 
 

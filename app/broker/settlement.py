@@ -1,8 +1,7 @@
-"""Writes that must follow what already happened at the provider: each is brought to its end.
+"""Writes that must follow what already happened at the provider.
 
-By the time a relay settles, the call exists. Neither a caller that goes away nor a store that is away for a
-moment may change what is on record about it, so a write that was cut off, or that the store did not take, is
-repeated in the background.
+By the time a relay settles, the call exists. Its record must follow even when the caller leaves or the store
+is away for a moment. A write that was cut off, or that the store did not take, is repeated in the background.
 """
 
 from __future__ import annotations
@@ -46,8 +45,8 @@ class Settlement:
 
         ``what`` and ``about`` go into the log should the write be late.
         """
-        # Not under a shield, which costs each relay a task: a write that was cancelled is begun once more,
-        # in a task of its own then, and every write may be repeated.
+        # Not under a shield, which costs each relay a task: a write that was cancelled is started again in a
+        # task. Every write may be repeated.
         try:
             await write()
         except StoreUnavailable:

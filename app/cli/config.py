@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from app.cli.display import Column, Columns, print_lines, terminal_width
 from app.cli.failure import unusable_settings
 from app.cli.output import document, tell, write
-from app.settings import Settings, SettingsError, load_with_notes, without_service_links
+from app.settings import LiteLlmNote, Settings, SettingsError, load_with_notes, without_service_links
 from app.settings.load import PREFIX
 from app.settings.masked import masked_settings
 from app.settings.schema import config_schema
@@ -31,7 +31,8 @@ def show_config(
 ) -> None:
     """Show the settings in force, and whether environment, file or default gave each. Secrets are masked.
 
-    Exit status 1 when the settings are not usable; it says why.
+    For LiteLLM's file it also shows which entries are left out, and why. Exit status 1 when the settings are
+    not usable; it says why.
 
     Args:
         config: Our own YAML file, or LiteLLM's config.yaml; default: what CLOAKROOM_CONFIG names.
@@ -48,7 +49,7 @@ def show_config(
         raise unusable_settings(error) from None
     if as_document:
         both = {name: {"value": values[name], "source": origin[name]} for name in values}
-        write(document({"object": "settings", "settings": both}))
+        write(document({"object": "settings", "settings": both, **_as_documents(notes)}))
         return
     table = Columns(
         [Column("SETTING", most=60), Column("VALUE", most=80), Column("FROM", rank=1, most=60)],
@@ -62,8 +63,10 @@ def show_config(
         if text or all_fields
     ]
     print_lines(table.lines(rows))
+    _print_left_out(notes)
     for note in notes:
-        tell(f"{note.level}: {note}")
+        if note.reason is None:
+            tell(f"{note.level}: {note}")
     if not all_fields:
         tell(f"{len(values) - len(shown)} settings have their defaults; --all shows them")
 
@@ -101,6 +104,30 @@ def _variables(name: str, environ: Mapping[str, str]) -> list[str]:
     )
     whole = [variable] if any(value and each.upper() == variable for each, value in environ.items()) else []
     return [*([f"{variable}__..."] if below else []), *whole]
+
+
+def _print_left_out(notes: Sequence[LiteLlmNote]) -> None:
+    """Print what was left out as a second table, where there is any. A reason is never shortened."""
+    rows = [(note.entry, note.reason) for note in notes if note.reason is not None]
+    if not rows:
+        return
+    table = Columns([Column("LEFT OUT", most=60), Column("WHY")], width=None)
+    write("\n")
+    print_lines(table.lines(rows))
+
+
+def _as_documents(notes: Sequence[LiteLlmNote]) -> dict[str, Any]:
+    """``left_out`` and ``notes`` of the JSON document, both empty without a LiteLLM file."""
+    return {
+        "left_out": [
+            {"entry": note.entry, "reason": note.reason} for note in notes if note.reason is not None
+        ],
+        "notes": [
+            {"level": note.level, "entry": note.entry, "note": note.text}
+            for note in notes
+            if note.reason is None
+        ],
+    }
 
 
 def _flat(path: str, value: Any) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ from app.broker.attempts import Candidate, MintAttempts
 from app.broker.session_policy import under_policy
 from app.errors import CloakroomError, UpstreamError
 from app.handles.lifetimes import Life
-from app.models import MIN_KEY_SECONDS, Deployment, Family, MintRequest, ModelPolicy
+from app.models import MIN_KEY_SECONDS, Clocks, Deployment, Family, MintRequest, ModelPolicy
 from app.outbound.client import UpstreamClient
 from app.providers.registry import PROVIDERS
 from app.providers.sessions import with_models
@@ -51,7 +51,7 @@ class MintTrials:
         monotonic: Callable[[], float],
     ) -> None:
         self._attempts = MintAttempts(
-            providers=PROVIDERS, upstream=upstream, deadline=deadline, clock=clock, monotonic=monotonic
+            providers=PROVIDERS, upstream=upstream, deadline=deadline, clocks=Clocks(clock, monotonic)
         )
 
     async def mint(self, deployment: Deployment, trial: Trial) -> tuple[Family, Life]:

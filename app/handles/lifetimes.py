@@ -41,7 +41,7 @@ def life_of(key: EphemeralKey, date_header: str | None, *, now: float) -> Life:
     """
     if key.expires_at is not None:
         return remaining_life(key.expires_at, date_header, now=now)
-    # Its life began a round trip ago at the most, on whatever clock.
+    # Its life began at most a round trip ago, on any clock.
     if key.seconds <= 0:
         raise UpstreamError("The provider minted a key and named no end of its life.")
     return Life(seconds=key.seconds, expires_at=int(now + key.seconds))

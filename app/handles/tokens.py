@@ -123,7 +123,7 @@ class HandleIssuer:
         claims = orjson.loads(base64url_decode(unverified_payload))
         if type(claims) is not dict or claims.keys() != _CLAIMS:
             raise InvalidHandle(_MESSAGE)
-        # Strict: an audience in a list is not ours, whatever the list holds.
+        # Strict: an audience in a list is never ours.
         if claims["iss"] != ISSUER or claims["aud"] != AUDIENCE:
             raise InvalidHandle(_MESSAGE)
         return claims

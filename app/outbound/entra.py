@@ -7,6 +7,7 @@ The authority is the library's: ``AZURE_AUTHORITY_HOST``, or login.microsoftonli
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import re
 from collections.abc import Callable, Mapping
@@ -52,6 +53,14 @@ _UNAVAILABLE: Final[Mapping[str, str]] = {
 
 class MissingExtra(Exception):
     """``azure-identity`` is not installed."""
+
+
+def entra_installed() -> bool:
+    """Whether ``azure-identity`` is there; it is not loaded for that."""
+    try:
+        return importlib.util.find_spec("azure.identity") is not None
+    except ModuleNotFoundError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from .clock import ProviderClock
+from .keys import ProviderClock
 from .refusals import Flavour, Refusal, call_id_not_found, too_many_calls
 
 # Bounds what a long load test can make the sandbox remember.
@@ -148,7 +148,7 @@ class CallBook:
     def _forget_old(self) -> None:
         while len(self._calls) > REMEMBERED_CALLS:
             oldest = next(iter(self._calls.values()))
-            # A peer that is alive is never forgotten: somebody must still be able to hang it up.
+            # A peer that is alive is never forgotten: it must still be possible to hang it up.
             if oldest.ended_at is None and self.cap is not None:
                 return
             self._live -= oldest.ended_at is None

@@ -1,14 +1,15 @@
-"""The ephemeral keys that this provider has minted."""
+"""The ephemeral keys that this provider has minted, and the clock by which they expire."""
 
 from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import Any, Literal
 
-from .clock import ProviderClock
 from .refusals import Flavour, expired_key, wrong_key
 
 Family = Literal["realtime", "transcription", "translation", "preview"]
@@ -17,6 +18,22 @@ Family = Literal["realtime", "transcription", "translation", "preview"]
 SWEEP_EVERY = 1000
 # An expired key is remembered this long, in seconds, so that it is told from one that never existed.
 REMEMBER_EXPIRED = 600.0
+
+
+class ProviderClock:
+    """Epoch seconds as the provider sees them: the host's, plus a skew that may change at any time."""
+
+    def __init__(self, now: Callable[[], float] = time.time, skew: float = 0.0) -> None:
+        self._now = now
+        self.skew = skew
+
+    def time(self) -> float:
+        """The provider's time in epoch seconds."""
+        return self._now() + self.skew
+
+    def http_date(self) -> str:
+        """The provider's time as an HTTP `Date` (RFC 9110, section 5.6.7)."""
+        return formatdate(self.time(), usegmt=True)
 
 
 def digest(key: str) -> str:

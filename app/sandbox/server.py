@@ -6,35 +6,34 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from . import azure_api, azure_preview, control, openai_api, openai_beta
+from . import control
 from .config import SandboxConfig
-from .edge import provider_edge, stamp
+from .http import azure, openai
+from .http.edge import provider_edge, stamp
 from .provider import PROVIDER, make_provider
 
 # The last part of a route's name is its operation: what a fault is aimed at.
 ROUTES = [
-    web.post("/v1/realtime/client_secrets", openai_api.client_secrets, name="openai.client_secrets"),
-    web.post("/v1/realtime/calls", openai_api.calls, name="openai.calls"),
-    web.post("/v1/realtime/calls/{call_id}/hangup", openai_api.hangup, name="openai.hangup"),
+    web.post("/v1/realtime/client_secrets", openai.client_secrets, name="openai.client_secrets"),
+    web.post("/v1/realtime/calls", openai.calls, name="openai.calls"),
+    web.post("/v1/realtime/calls/{call_id}/hangup", openai.hangup, name="openai.hangup"),
     web.post(
         "/v1/realtime/translations/client_secrets",
-        openai_api.translation_client_secrets,
+        openai.translation_client_secrets,
         name="openai.translations_client_secrets",
     ),
-    web.post(
-        "/v1/realtime/translations/calls", openai_api.translation_calls, name="openai.translations_calls"
-    ),
-    web.post("/v1/realtime/sessions", openai_beta.sessions, name="openai.sessions"),
+    web.post("/v1/realtime/translations/calls", openai.translation_calls, name="openai.translations_calls"),
+    web.post("/v1/realtime/sessions", openai.sessions, name="openai.sessions"),
     web.post(
         "/v1/realtime/transcription_sessions",
-        openai_beta.transcription_sessions,
+        openai.transcription_sessions,
         name="openai.transcription_sessions",
     ),
-    web.post("/openai/v1/realtime/client_secrets", azure_api.client_secrets, name="azure.client_secrets"),
-    web.post("/openai/v1/realtime/calls", azure_api.calls, name="azure.calls"),
-    web.post("/openai/v1/realtime/calls/{call_id}/hangup", azure_api.hangup, name="azure.hangup"),
-    web.post("/openai/realtimeapi/sessions", azure_preview.sessions, name="preview.sessions"),
-    web.post("/v1/realtimertc", azure_preview.rtc, name="preview.calls"),
+    web.post("/openai/v1/realtime/client_secrets", azure.client_secrets, name="azure.client_secrets"),
+    web.post("/openai/v1/realtime/calls", azure.calls, name="azure.calls"),
+    web.post("/openai/v1/realtime/calls/{call_id}/hangup", azure.hangup, name="azure.hangup"),
+    web.post("/openai/realtimeapi/sessions", azure.sessions, name="preview.sessions"),
+    web.post("/v1/realtimertc", azure.rtc, name="preview.calls"),
     *control.ROUTES,
 ]
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import aiohttp
+import orjson
 import pytest
 
 from app.store.embedded.engine import LocalEngine
@@ -15,6 +21,13 @@ from tests.support.planted import Planted
 from tests.support.processes import ROOT, START_SECONDS, Process, Replica, Sandbox
 
 CONFIG: Final = str(ROOT / "tests" / "samples" / "litellm" / "sandbox.yaml")
+
+LEFT_OUT: Final = {
+    "model_list entry 5 (azure-chat)": "its base_model azure/gpt-4o is no realtime model; if it is one, "
+    "set model_info.mode: realtime",
+    "model_list entry 6 (gpt-4o)": "its model gpt-4o is no realtime model; if it is one, "
+    "set model_info.mode: realtime",
+}
 
 
 @dataclass(frozen=True)
@@ -63,15 +76,25 @@ async def test_an_openai_entry_mints_and_relays_by_its_name_and_its_upstream_for
     assert relayed["path"] == "/v1/realtime/calls"
 
 
-@pytest.mark.parametrize("model", ["azure-gpt-realtime", "azure/voice-prod"])
-async def test_an_azure_entry_mints_and_relays_at_the_ga_surface_whatever_its_api_version(
-    service: LiteLlmService, http: aiohttp.ClientSession, model: str
+@pytest.mark.parametrize(
+    ("model", "deployment"),
+    [
+        ("azure-gpt-realtime", "voice-prod"),
+        ("azure/voice-prod", "voice-prod"),
+        # Nothing says what these are.
+        ("assistant", "voice-mini"),
+        ("azure/voice-mini", "voice-mini"),
+    ],
+)
+async def test_an_azure_entry_mints_and_relays_at_the_ga_surface_whatever_its_api_version_and_mode(
+    service: LiteLlmService, http: aiohttp.ClientSession, model: str, deployment: str
 ) -> None:
     minted, relayed = await _mint_and_relay(service, http, model)
     assert (minted["path"], minted["query"]) == ("/openai/v1/realtime/client_secrets", "")
     assert _headers(minted)["api-key"] == service.planted.azure_key
     assert relayed["path"] == "/openai/v1/realtime/calls"
     assert "api-version" not in relayed["query"]
+    assert service.sandbox.control("GET", "calls")["calls"][-1]["model"] == deployment
 
 
 async def test_a_transcription_entry_serves_a_nested_model_under_the_providers_name(
@@ -92,8 +115,8 @@ async def test_what_was_left_out_is_no_model_and_the_error_names_those_that_are(
     refused = await mint(http, service.replica.url, service.planted.client_key, {"model": "gpt-4o"})
     assert (refused.status, refused.code) == (404, "model_not_found")
     assert (
-        "azure-gpt-realtime, azure/scribe, azure/voice-prod, gpt-4o-realtime, openai/gpt-realtime, words"
-        in refused.text
+        "assistant, azure-gpt-realtime, azure/scribe, azure/voice-mini, azure/voice-prod, gpt-4o-realtime, "
+        "openai/gpt-realtime, words" in refused.text
     )
     assert service.asked() == []
 
@@ -103,12 +126,31 @@ async def test_the_start_logs_what_was_made_of_the_file_and_no_secret(service: L
     assert ("info", "model_list entry 1 (gpt-4o-realtime)") in [note[:2] for note in said]
     assert (
         "info",
-        "model_list entry 4 (gpt-4o)",
-        "left out: no name in it says realtime; if it is a realtime model, set model_info.mode: realtime",
+        "model_list entry 4 (assistant)",
+        f"served as deployment 'azure-127.0.0.1-{urlsplit(service.sandbox.url).port}-voice-mini', since "
+        "nothing says that it is no realtime model; model_info.mode would say what it is",
     ) in said
+    left_out = [(entry, f"left out: {reason}") for entry, reason in LEFT_OUT.items()]
+    assert [note[1:] for note in said if note[2].startswith("left out")] == left_out
     assert ("info", "litellm_settings", "not used: drop_params") in said
     for secret in service.planted.all_values():
         assert secret not in service.replica.output
+
+
+def test_config_show_lists_what_is_left_out_and_why(service: LiteLlmService) -> None:
+    table = _config_show(service)
+    settings, _, left_out = table.stdout.partition("\n\n")
+    assert "models.assistant " in settings
+    header, *rows = left_out.splitlines()
+    assert header.split() == ["LEFT", "OUT", "WHY"]
+    assert [tuple(re.split(r" {2,}", row)) for row in rows] == list(LEFT_OUT.items())
+    assert "info: litellm_settings: not used: drop_params" in table.stderr.splitlines()
+    assert "left out" not in table.stderr
+    document = orjson.loads(_config_show(service, "--json").stdout)
+    assert document["left_out"] == [{"entry": entry, "reason": reason} for entry, reason in LEFT_OUT.items()]
+    assert {"level": "info", "entry": "litellm_settings", "note": "not used: drop_params"} in document[
+        "notes"
+    ]
 
 
 def test_a_variable_that_is_not_set_ends_the_start_with_its_entry(planted: Planted) -> None:
@@ -121,6 +163,26 @@ def test_a_variable_that_is_not_set_ends_the_start_with_its_entry(planted: Plant
     )
     for secret in planted.all_values():
         assert secret not in process.output
+
+
+def _config_show(service: LiteLlmService, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in the replica's surroundings; no secret may stand in what it says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "app", "config", "show", "--config", CONFIG, *arguments],
+        env={
+            **os.environ,
+            **_environment(
+                service.planted, SANDBOX_URL=service.sandbox.url, CLOAKROOM_REDIS_URL="redis://127.0.0.1"
+            ),
+        },
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=START_SECONDS,
+    )
+    assert not [secret for secret in service.planted.all_values() if secret in done.stdout + done.stderr]
+    return done
 
 
 async def _mint_and_relay(

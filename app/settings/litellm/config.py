@@ -1,9 +1,9 @@
 """Reads LiteLLM's ``config.yaml`` as it is: its realtime models become deployments, models and a client.
 
 The result has the shape of our own YAML, so that the environment still wins over it and the same rules
-check it. A value that is a mistake is an error, as it is in our own file; what is no realtime model, or
-has no counterpart here, is left out with a note. Sources: LiteLLM's pages "Config.yaml", "/realtime" and
-"Router - Load Balancing", and contracts, section 6.
+check it. A value that is a mistake is an error, as it is in our own file; what says that it is no realtime
+model, or has no counterpart here, is left out with a note. Sources: LiteLLM's pages "Config.yaml",
+"/realtime" and "Router - Load Balancing", and contracts, section 6.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ from app.settings.litellm.entry import (
 from app.settings.litellm.environment import LiteLlmEnvironment
 from app.settings.litellm.models import Served, as_model, group_aliases, model_groups, upstream_aliases
 from app.settings.litellm.sections import master_client, section_notes, wants_ambient_entra
+from app.settings.litellm.trial import try_deployment
 from app.telemetry.redaction import one_safe_line
 
 MODEL_LIST: Final = "model_list"
+_CREDENTIAL_NAME: Final = "litellm_credential_name"
 # A file may have its models elsewhere (``include``, a database); it is then refused in LiteLLM's own words.
 _MARKS: Final = (MODEL_LIST, "litellm_settings", "general_settings", "router_settings")
 
@@ -76,11 +78,20 @@ def read_litellm(
         "models": {**{name: as_model(group) for name, group in groups.items()}, **forms, **aliases},
         **clients,
     }
-    talking = {served.entry.model_name for served in reading.served if served.entry.kind == "realtime"}
-    if len(talking) == 1:
-        # With one such model, a request that names none can only mean that one.
-        (values["default_model"],) = talking
+    default = _only_talking(reading.served)
+    if default is not None:
+        values["default_model"] = default
     return values, [*reading.notes, *form_notes, *alias_notes, *client_notes, *section_notes(loaded)]
+
+
+def _only_talking(served: Iterable[Served]) -> str | None:
+    """The one realtime model, which a request that names none can only mean.
+
+    Entries of which nothing says what they are do not make it one of several: most of them are for chat.
+    """
+    said = {one.entry.model_name for one in served if one.entry.kind == "realtime"}
+    talking = said or {one.entry.model_name for one in served if one.entry.kind is None}
+    return talking.pop() if len(talking) == 1 else None
 
 
 def _entries(model_list: Any) -> Iterable[Any]:
@@ -95,26 +106,31 @@ def _read_one(reading: _Reading, number: int, raw: Any) -> None:
     place = entry_place(number, raw)
     mode = other_mode(raw)
     if mode is not None:
-        reading.notes.append(LiteLlmNote("info", place, f"left out: its model_info.mode is {mode}"))
+        reading.notes.append(LiteLlmNote.leaving_out("info", place, f"its model_info.mode is {mode}"))
         return
     entry: LiteLlmEntry | None = None
     try:
-        entry = read_entry(place, _with_credential(place, raw, reading.credentials), reading.environment)
+        entry = read_entry(place, _with_credential(raw, reading.credentials), reading.environment)
         note = left_out(entry)
         if note is not None:
             reading.notes.append(note)
             return
+        _check_credential(entry, reading.credentials)
         deployment = read_deployment(entry, reading.environment, ambient_entra=reading.ambient_entra)
+        if not entry.is_meant:
+            try_deployment(place, deployment)
         _serve(reading, entry, deployment)
     except SettingsError as error:
-        if entry is None or entry.kind != "transcription":
+        if entry is None or entry.is_meant:
             reading.problems.append(str(error))
             return
-        # LiteLLM serves such models for uploaded files, too: it may stand here for those alone.
+        # It may be a chat model, or one for uploaded files: LiteLLM serves those, too.
         why = str(error).removeprefix(f"{place}: ")
-        reading.notes.append(LiteLlmNote("warning", place, f"left out: {why}"))
+        if entry.kind is None:
+            why += "; correct it, or say with model_info.mode what it is"
+        reading.notes.append(LiteLlmNote.leaving_out("warning", place, why))
     except NotServed as reason:
-        reading.notes.append(LiteLlmNote("warning", place, f"left out: {reason}"))
+        reading.notes.append(LiteLlmNote.leaving_out("warning", place, str(reason)))
 
 
 def _serve(reading: _Reading, entry: LiteLlmEntry, deployment: dict[str, Any]) -> None:
@@ -124,7 +140,10 @@ def _serve(reading: _Reading, entry: LiteLlmEntry, deployment: dict[str, Any]) -
         raise SettingsError(f"{entry.place}: model_info.id {name!r} stands twice")
     name = _unused(name, taken)
     reading.served.append(Served(name, entry, deployment))
-    how = f"a {entry.kind} model" + ("" if entry.says_mode else " by its name")
+    if entry.kind is None:
+        how = "since nothing says that it is no realtime model; model_info.mode would say what it is"
+    else:
+        how = f"a {entry.kind} model" + ("" if entry.says_mode else " by its name")
     text = f"served as deployment '{name}', {how}"
     reading.notes += [LiteLlmNote("info", entry.place, text), *entry_notes(entry)]
 
@@ -152,13 +171,18 @@ def _credentials(credential_list: Any) -> dict[str, Mapping[str, Any]]:
     return found
 
 
-def _with_credential(place: str, raw: Any, credentials: Mapping[str, Mapping[str, Any]]) -> Any:
+def _with_credential(raw: Any, credentials: Mapping[str, Mapping[str, Any]]) -> Any:
     """Lay the entry's own parameters over those of the credential that it names, as LiteLLM does."""
     params = raw.get("litellm_params") if isinstance(raw, dict) else None
-    name = params.get("litellm_credential_name") if isinstance(params, dict) else None
-    if not isinstance(params, dict) or name is None:
+    if not isinstance(params, dict) or params.get(_CREDENTIAL_NAME) is None:
         return raw
-    if str(name) not in credentials:
+    shared = credentials.get(str(params[_CREDENTIAL_NAME]), {})
+    return {**raw, "litellm_params": {**shared, **params}}
+
+
+def _check_credential(entry: LiteLlmEntry, credentials: Mapping[str, Mapping[str, Any]]) -> None:
+    """Only what is served needs it: LiteLLM may have the others' in its database."""
+    name = entry.params.get(_CREDENTIAL_NAME)
+    if name is not None and str(name) not in credentials:
         shown = one_safe_line(str(name), limit=80)
-        raise SettingsError(f"{place}: litellm_credential_name {shown!r} is not in credential_list")
-    return {**raw, "litellm_params": {**credentials[str(name)], **params}}
+        raise SettingsError(f"{entry.place}: {_CREDENTIAL_NAME} {shown!r} is not in credential_list")

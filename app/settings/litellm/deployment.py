@@ -13,21 +13,26 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from app.settings.error import SettingsError
-from app.settings.litellm.entry import LiteLlmEntry, LiteLlmNote
+from app.settings.litellm.entry import OWN_FIELDS, LiteLlmEntry, LiteLlmNote
 from app.settings.litellm.environment import LiteLlmEnvironment
 from app.settings.secrets import NAME_PATTERN
 from app.telemetry.redaction import one_safe_line
-
-# Where an entry may hold what LiteLLM has no name for: fields of our own deployment. LiteLLM keeps any key
-# of ``model_info`` and does nothing with it, so the file stays good for both programs.
-OWN_FIELDS: Final = "cloakroom"
 
 _ENTRA: Final = ("tenant_id", "client_id", "client_secret")
 # LiteLLM's reference to a token that the platform gives the pod: Microsoft's workload identity.
 _FEDERATED: Final = "oidc/azure"
 _READ_PARAMS: Final = frozenset(
     {"model", "custom_llm_provider", "api_key", "api_base", "base_url", "api_version", "organization"}
-    | {"azure_ad_token", "realtime_protocol", "litellm_credential_name", "weight", "rpm", "tpm", "order"}
+    | {
+        "azure_ad_token",
+        "base_model",
+        "realtime_protocol",
+        "litellm_credential_name",
+        "weight",
+        "rpm",
+        "tpm",
+        "order",
+    }
     | set(_ENTRA)
 )
 _READ_INFO: Final = frozenset({"mode", "base_model", "id", OWN_FIELDS})

@@ -18,9 +18,7 @@ from typing import Any, Final
 import aiohttp
 from av import AudioFrame
 
-from app.sandbox.listening import VOICE_RMS, loudness
-from app.sandbox.voice import SAMPLE_RATE, speech
-from app.sandbox.voice_track import VoiceTrack
+from app.sandbox.peer.voice import SAMPLE_RATE, VOICE_RMS, VoiceTrack, loudness, speech
 from tests.support.api import minted
 from tests.support.webrtc import BrowserPeer
 

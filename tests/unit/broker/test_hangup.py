@@ -22,7 +22,7 @@ from app.errors import (
     UpstreamError,
     UpstreamUnreachable,
 )
-from app.models import CallRecord, Client, HandleClaims
+from app.models import CallRecord, Client, Clocks, HandleClaims
 from app.providers.base import UpstreamRequest, UpstreamResponse
 from app.providers.registry import PROVIDERS
 from app.telemetry.timings import Timings
@@ -83,8 +83,7 @@ def hangup(calls: Calls) -> Hangup:
         settlement=Settlement(lambda: 0.0),
         replica="replica-a",
         deadline=10,
-        clock=lambda: NOW + 0.9,
-        monotonic=lambda: 0.0,
+        clocks=Clocks(now=lambda: NOW + 0.9, monotonic=lambda: 0.0),
     )
 
 

@@ -13,7 +13,7 @@ from app.errors import UpstreamError
 from app.models import Family, Offer, Secret, StandardCall
 from app.providers.registry import PROVIDERS
 from app.providers.standard_call import standard_call, standard_call_request
-from app.sandbox.requests import multipart_call
+from app.sandbox.http.requests import multipart_call
 from tests.samples import load
 from tests.unit.values import EPHEMERAL_KEY, OPENAI_KEY, deployment, mint_request, offer
 

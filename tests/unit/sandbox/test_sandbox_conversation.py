@@ -10,11 +10,10 @@ import pytest
 from openai.types.realtime import RealtimeServerEvent, RealtimeTranslationServerEvent
 from pydantic import TypeAdapter
 
-from app.sandbox.conversation import Conversation
-from app.sandbox.outbox import Outbox
-from app.sandbox.sessions import session_defaults
-from app.sandbox.voice import speech
-from app.sandbox.voice_track import VoiceTrack
+from app.sandbox.conversation.outbox import Outbox
+from app.sandbox.conversation.sessions import session_defaults
+from app.sandbox.conversation.turns import Conversation
+from app.sandbox.peer.voice import VoiceTrack, speech
 
 if TYPE_CHECKING:
     from tests.unit.sandbox.conftest import Browser, MakeBrowser, MakeSandbox

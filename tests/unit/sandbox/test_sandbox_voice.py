@@ -7,10 +7,9 @@ from array import array
 
 import pytest
 
-from app.sandbox.listening import SpeechDetector, loudness
-from app.sandbox.offers import reachable_part
-from app.sandbox.voice import SAMPLE_RATE, duration, room_tone, speech
-from app.sandbox.words import ECHO_WORDS, reply_to
+from app.sandbox.conversation.response import ECHO_WORDS, reply_to
+from app.sandbox.peer.offers import reachable_part
+from app.sandbox.peer.voice import SAMPLE_RATE, SpeechDetector, duration, loudness, room_tone, speech
 
 VAD = {"type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": 500}
 LOUD, QUIET, FRAME_MS = 3000.0, 50.0, 20.0

@@ -67,10 +67,14 @@ def test_a_mode_or_a_name_makes_a_realtime_model(
     ("text", "said"),
     [
         (entry("azure/realtime-index", mode="embedding"), "its model_info.mode is embedding"),
-        (entry("openai/gpt-4o", mode=None), "no name in it says realtime"),
         (entry("gemini/gemini-live"), "the provider 'gemini' is not served"),
         (entry("voice", custom_llm_provider="xai"), "the provider 'xai' is not served"),
         (entry("openai/*", name="openai/*"), "it is a wildcard"),
+        (entry("openai/gpt-4o", mode=None), "its model gpt-4o is no realtime model"),
+        (entry("gpt-4o", mode=None), "its model gpt-4o is no realtime model"),
+        (entry("claude-opus", mode=None), "neither a provider nor 'realtime' stands in its name"),
+        (entry("azure/*", mode=None, name="azure/*"), "it is a wildcard"),
+        (entry("azure/voice", mode=None, base_model="gpt-4o"), "its base_model gpt-4o is no realtime model"),
         (entry("azure/voice", api_base=BASE, azure_ad_token="ey.J.x"), "azure_ad_token is a token that ends"),
     ],
 )

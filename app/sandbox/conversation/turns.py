@@ -11,13 +11,11 @@ from typing import Any
 
 from aiortc import RTCDataChannel
 
+from ..peer.voice import SpeechEdge, VoiceTrack
 from .items import Items, read_item
-from .listening import SpeechEdge
 from .outbox import EventError, Outbox, Spawn, new_id, parse_event
-from .response import Response
-from .session_update import updated
-from .voice_track import VoiceTrack
-from .words import Reply, reply_to
+from .response import Reply, Response, reply_to
+from .sessions import updated
 
 
 class Conversation:

@@ -10,12 +10,10 @@ from typing import Any
 
 from aiortc import RTCDataChannel
 
-from .listening import SpeechEdge
+from ..peer.voice import SpeechEdge, VoiceTrack, speech
 from .outbox import EventError, Outbox, Spawn, parse_event
 from .response import WORD_SECONDS
 from .sessions import merged
-from .voice import speech
-from .voice_track import VoiceTrack
 
 # Translation always listens, with fixed settings that the session cannot change.
 _ALWAYS_LISTENING = {"type": "server_vad", "silence_duration_ms": 300}

@@ -7,18 +7,20 @@ the shape of errors.
 
 from __future__ import annotations
 
+import secrets
+from typing import Any
+
 from aiohttp import web
 
-from . import azure_refusals
-from .calls import CallTerms
-from .keys import Family
-from .mint_request import read_mint
-from .minting import mint_key
-from .offers import read_offer
-from .provider import PROVIDER, Provider
-from .refusals import missing_parameter
+from .. import refusals
+from ..calls import CallTerms
+from ..conversation.sessions import model_of
+from ..keys import Family
+from ..peer.offers import read_offer
+from ..provider import PROVIDER, Provider
+from ..refusals import missing_parameter
+from .mint import mint_key, read_mint
 from .requests import SDP, bearer, json_body, sdp_body
-from .sessions import model_of
 
 # The base models that serve each family, by words in their names.
 _SERVES: dict[Family, tuple[str, ...]] = {
@@ -33,17 +35,17 @@ def resource_key(request: web.Request, provider: Provider) -> None:
     key, token = request.headers.get("api-key"), bearer(request)
     if key is not None:
         if key not in provider.config.azure_keys:
-            raise azure_refusals.access_denied()
+            raise refusals.access_denied()
     elif token is None:
-        raise azure_refusals.access_denied()
+        raise refusals.access_denied()
     elif token not in provider.config.azure_tokens:
-        raise azure_refusals.token_refused()
+        raise refusals.token_refused()
 
 
 def no_api_version(request: web.Request) -> None:
     """Raises Refusal (401) when the query names an api-version, which the GA surface does not take."""
     if "api-version" in request.query:
-        raise azure_refusals.api_version_on_ga()
+        raise refusals.api_version_on_ga()
 
 
 def check_deployment(provider: Provider, family: Family, name: str) -> None:
@@ -56,10 +58,10 @@ def check_deployment(provider: Provider, family: Family, name: str) -> None:
     base = deployments.get(name)
     if base is None:
         if name in deployments.values() or "realtime" in name:
-            raise azure_refusals.operation_not_supported(name)
-        raise azure_refusals.deployment_not_found()
+            raise refusals.operation_not_supported(name)
+        raise refusals.deployment_not_found()
     if not any(word in base for word in _SERVES[family]):
-        raise azure_refusals.operation_not_supported(base)
+        raise refusals.operation_not_supported(base)
 
 
 async def client_secrets(request: web.Request) -> web.Response:
@@ -75,7 +77,7 @@ async def client_secrets(request: web.Request) -> web.Response:
     if name is None:
         raise missing_parameter("session.model")
     check_deployment(provider, mint.family, name)
-    # The transcription inside a realtime session is a deployment of its own, not a model's name.
+    # The transcription inside a realtime session is a deployment too, not a model's name.
     listener = model_of("transcription", mint.session)
     if listener is not None:
         check_deployment(provider, "transcription", listener)
@@ -89,7 +91,7 @@ async def calls(request: web.Request) -> web.Response:
     no_api_version(request)
     key = bearer(request)
     if key is None:
-        raise azure_refusals.token_refused()
+        raise refusals.token_refused()
     opened = provider.keys.open(key, "azure", ("realtime", "transcription"))
     sdp = await sdp_body(request)
     terms = CallTerms(
@@ -115,3 +117,65 @@ async def hangup(request: web.Request) -> web.Response:
     resource_key(request, provider)
     await provider.calls.hang_up(request.match_info["call_id"])
     return web.Response(status=200)
+
+
+# --- Azure OpenAI's preview paths, off unless the configuration asks -----------------------------
+#
+# Source: Microsoft's guide of April 2025; the status of the SDP answer is not verified there, so it is a
+# plain 200 without `Location`, the poorer of the two that a caller must accept.
+
+
+API_VERSIONS = ("2025-04-01-preview",)
+# "The ephemeral API key is valid for one minute."
+KEY_SECONDS = 60
+
+
+def _served(provider: Provider) -> None:
+    if not provider.config.azure_preview:
+        raise refusals.resource_not_found()
+
+
+async def sessions(request: web.Request) -> web.Response:
+    """`POST /openai/realtimeapi/sessions?api-version=...`: 200 with `{id, client_secret}`."""
+    provider = request.app[PROVIDER]
+    _served(provider)
+    version = request.query.get("api-version")
+    if version is None:
+        raise refusals.resource_not_found()
+    if version not in API_VERSIONS:
+        raise refusals.preview_version_not_served(request.path)
+    resource_key(request, provider)
+    body: Any = await json_body(request)
+    if not isinstance(body, dict):
+        raise refusals.wrong_type("body", "an object", body)
+    model = body.get("model")
+    if not isinstance(model, str):
+        raise refusals.missing_parameter("model")
+    check_deployment(provider, "preview", model)
+    value, expires_at, _ = mint_key(
+        request, provider, "azure", "preview", {"type": "realtime", "model": model}, KEY_SECONDS
+    )
+    return web.json_response(
+        {
+            "id": f"sess_{secrets.token_urlsafe(15)}",
+            "object": "realtime.session",
+            **body,
+            "client_secret": {"value": value, "expires_at": expires_at},
+        }
+    )
+
+
+async def rtc(request: web.Request) -> web.Response:
+    """`POST /v1/realtimertc?model=<deployment>`: 200 and the SDP answer."""
+    provider = request.app[PROVIDER]
+    _served(provider)
+    key = bearer(request)
+    if key is None:
+        raise refusals.token_refused()
+    opened = provider.keys.open(key, "azure", ("preview",))
+    if request.query.get("model") != opened.model:
+        raise refusals.deployment_not_found()
+    sdp = await sdp_body(request)
+    terms = CallTerms("azure", opened.key_digest, opened.model, opened.session)
+    _, answer = await provider.calls.open(terms, read_offer(sdp))
+    return web.Response(body=answer.encode(), content_type=SDP)

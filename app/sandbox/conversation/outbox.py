@@ -58,7 +58,7 @@ def parse_event(message: str | bytes) -> dict[str, Any]:
 
 
 class Outbox:
-    """Sends server events, each with an `event_id` of its own. Until it is connected, it drops them."""
+    """Sends server events, each with its `event_id`. Until it is connected, it drops them."""
 
     def __init__(self, *, filtered: bool) -> None:
         self._filtered = filtered
@@ -70,7 +70,7 @@ class Outbox:
 
     def send(self, kind: str, **fields: Any) -> None:
         """Send one event, unless the filter holds it back."""
-        # Between the browser's leaving and the call's end there is nobody to send to.
+        # Between the browser's leaving and the call's end there is no receiver.
         if self._channel is None or self._channel.readyState != "open":
             return
         if not self._filtered or _passes(kind, fields):

@@ -5,17 +5,19 @@ Source: OpenAI's API reference, `realtime/client_secrets` and `realtime/calls`.
 
 from __future__ import annotations
 
+import secrets
+from typing import Any
+
 from aiohttp import web
 
-from . import refusals
-from .calls import CallTerms
-from .keys import Family, digest
-from .mint_request import MintRequest, read_call_session, read_mint, read_translation_mint
-from .minting import mint_key
-from .offers import read_offer
-from .provider import PROVIDER, Provider
+from .. import refusals
+from ..calls import CallTerms
+from ..conversation.sessions import model_of, session_defaults
+from ..keys import Family, digest
+from ..peer.offers import read_offer
+from ..provider import PROVIDER, Provider
+from .mint import MintRequest, mint_key, read_call_session, read_mint, read_translation_mint
 from .requests import SDP, bearer, json_body, multipart_call, sdp_body
-from .sessions import model_of, session_defaults
 
 # What the default list of models accepts: names by family, so that a model of tomorrow needs no change here.
 _FAMILY_WORDS: dict[Family, tuple[str, ...]] = {
@@ -102,7 +104,7 @@ async def _call(request: web.Request, families: tuple[Family, ...]) -> web.Respo
 async def _terms_of_standard_key(
     request: web.Request, provider: Provider, key: str
 ) -> tuple[bytes, CallTerms]:
-    """A standard key brings no session of its own, so the request must: as a part, or at least a model."""
+    """A standard key brings no session, so the request must: as a part, or at least a model."""
     if request.content_type == "multipart/form-data":
         sdp, asked = await multipart_call(request)
         mint = read_call_session(asked)
@@ -122,3 +124,62 @@ async def hangup(request: web.Request) -> web.Response:
     standard_key(request, provider)
     await provider.calls.hang_up(request.match_info["call_id"])
     return web.Response(status=200)
+
+
+# --- OpenAI's beta mint paths, which are being retired and which old pages still use ------------
+#
+# Source: OpenAI's API reference, `realtime-sessions`; the bodies are flat, and the key is inside
+# `client_secret`.
+
+
+# The beta's keys lived a minute.
+BETA_SECONDS = 60
+
+
+async def sessions(request: web.Request) -> web.Response:
+    """`POST /v1/realtime/sessions`: 200 with a flat session and `client_secret: {value, expires_at}`."""
+    body = await _beta_body(request)
+    if not isinstance(body.get("model"), str):
+        raise refusals.missing_parameter("model")
+    session = {"type": "realtime", "model": body["model"]}
+    return _mint_beta(request, "realtime", session, {"object": "realtime.session", **body})
+
+
+async def transcription_sessions(request: web.Request) -> web.Response:
+    """`POST /v1/realtime/transcription_sessions`: the same, for transcription."""
+    body = await _beta_body(request)
+    asked = body.get("input_audio_transcription")
+    if asked is not None and not isinstance(asked, dict):
+        raise refusals.wrong_type("input_audio_transcription", "an object", asked)
+    session = {"type": "transcription", "audio": {"input": {"transcription": asked}}}
+    return _mint_beta(request, "transcription", session, {"object": "realtime.transcription_session", **body})
+
+
+async def _beta_body(request: web.Request) -> dict[str, Any]:
+    standard_key(request, request.app[PROVIDER])
+    if request.headers.get("OpenAI-Beta") != "realtime=v1":
+        # The real code is not verified; that the header is required is.
+        raise refusals.Refusal(
+            400,
+            "You must provide the 'OpenAI-Beta: realtime=v1' header to use this endpoint.",
+            code="missing_beta_header",
+        )
+    body = await json_body(request)
+    if not isinstance(body, dict):
+        raise refusals.wrong_type("body", "an object", body)
+    return body
+
+
+def _mint_beta(
+    request: web.Request, family: Family, session: dict[str, Any], shown: dict[str, Any]
+) -> web.Response:
+    provider = request.app[PROVIDER]
+    check_model(provider, MintRequest(family, session, BETA_SECONDS))
+    value, expires_at, _ = mint_key(request, provider, "openai", family, session, BETA_SECONDS)
+    return web.json_response(
+        {
+            "id": f"sess_{secrets.token_urlsafe(15)}",
+            **shown,
+            "client_secret": {"value": value, "expires_at": expires_at},
+        }
+    )

@@ -7,10 +7,10 @@ import secrets
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from . import azure_refusals, fault_wire, refusals
-from .faults import AFTER, BEFORE
-from .provider import FAULT, PROVIDER
-from .refusals import Flavour, Refusal
+from .. import fault_wire, refusals
+from ..faults import AFTER, BEFORE
+from ..provider import FAULT, PROVIDER
+from ..refusals import Flavour, Refusal
 
 CONTROL_PREFIX = "/_sandbox/"
 
@@ -60,7 +60,7 @@ async def _handled(request: web.Request, handler: Handler) -> web.StreamResponse
         return error_answer(request, refusal)
     except web.HTTPNotFound:
         if flavour_of(request.path) == "azure":
-            return error_answer(request, azure_refusals.resource_not_found())
+            return error_answer(request, refusals.resource_not_found())
         return error_answer(request, refusals.no_such_url(request.method, request.path))
     except web.HTTPMethodNotAllowed:
         return error_answer(request, refusals.wrong_method(request.method, request.path))

@@ -19,14 +19,13 @@ from aiortc import (
 from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame
 
-from .calls import CallTerms
-from .conversation import Conversation
-from .listening import SpeechDetector, loudness
+from ..calls import CallTerms
+from ..conversation.outbox import Outbox, new_id
+from ..conversation.translation import Translation
+from ..conversation.turns import Conversation
+from ..refusals import invalid_offer
 from .offers import reachable_part
-from .outbox import Outbox, new_id
-from .refusals import invalid_offer
-from .translation import Translation
-from .voice_track import VoiceTrack
+from .voice import SpeechDetector, VoiceTrack, loudness
 
 EVENTS_CHANNEL = "oai-events"
 

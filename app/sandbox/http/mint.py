@@ -1,4 +1,4 @@
-"""Reading the body of `POST .../client_secrets`, as strictly as the provider does. No I/O.
+"""The mint: the body of `POST .../client_secrets`, read as strictly as the provider does, and the key.
 
 Source: contracts of OpenAI's and Azure OpenAI's `client_secrets`; the parameters are those of OpenAI's
 Python SDK.
@@ -6,11 +6,17 @@ Python SDK.
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from . import refusals
-from .keys import Family
+from aiohttp import web
+
+from .. import refusals
+from ..conversation.sessions import session_defaults
+from ..keys import Family
+from ..provider import FAULT, Provider
+from ..refusals import Flavour
 
 LIFE_MIN, LIFE_MAX = 10, 7200
 
@@ -52,7 +58,7 @@ def read_translation_mint(body: Any, default_seconds: int) -> MintRequest:
 
 
 def read_call_session(session: Any) -> MintRequest:
-    """The `session` part of a multipart call: the rules of `client_secrets`, without a life of its own."""
+    """The `session` part of a multipart call: the rules of `client_secrets`, without a lifetime."""
     return read_mint({"session": session}, LIFE_MIN)
 
 
@@ -90,3 +96,35 @@ def _seconds(body: dict[str, Any], default: int) -> int:
     if not LIFE_MIN <= seconds <= LIFE_MAX:
         raise refusals.integer_out_of_range("expires_after.seconds", seconds, LIFE_MIN, LIFE_MAX)
     return seconds
+
+
+# --- Making an ephemeral key and the answer that carries it: the same for both providers --------
+
+
+def mint_key(
+    request: web.Request,
+    provider: Provider,
+    flavour: Flavour,
+    family: Family,
+    asked: dict[str, Any],
+    seconds: int,
+) -> tuple[str, int, dict[str, Any]]:
+    """Mint, obeying a fault that spoils the key. Returns the key, its expiry (epoch seconds), its session.
+
+    The session carries an `id` and a `client_secret` of its own, as OpenAI's has been seen to: whoever
+    passes the session on to a browser without looking has leaked the key.
+    """
+    session = session_defaults(family, asked)
+    fault = request.get(FAULT)
+    early = fault.seconds if fault is not None and fault.kind == "expire_early" else None
+    value, key = provider.keys.mint(flavour, family, session, seconds, early)
+    expires_at = key.expires_at
+    if fault is not None and fault.kind == "past_expiry":
+        expires_at = int(provider.clock.time() - fault.seconds)
+    shown = {
+        "id": f"sess_{secrets.token_urlsafe(15)}",
+        "expires_at": 0,
+        **session,
+        "client_secret": {"value": value, "expires_at": expires_at},
+    }
+    return value, expires_at, shown

@@ -68,3 +68,19 @@ def _media(section: str, mid: str, ice: list[str]) -> list[str]:
     # A refused m-line keeps its place, with port 0 (RFC 3264, section 6).
     words = section.split("\n", 1)[0].split()
     return [f"{words[0]} 0 {' '.join(words[2:])}", "c=IN IP4 0.0.0.0", f"a=mid:{mid}", "a=inactive"]
+
+
+# --- The provider's end of a call in `static` mode: an answer without a peer -------------------
+
+
+class StaticPeer:
+    """Answers with text. It never connects, so it only ends when it is hung up."""
+
+    def __init__(self) -> None:
+        self.state = "new"
+
+    async def answer(self, offer: str) -> str:
+        return answer_text(offer)
+
+    async def close(self) -> None:
+        self.state = "closed"

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from . import refusals
+from .. import refusals
 
 SDP = "application/sdp"
 # What a part may call itself. A plain form field has no type, and OpenAI's JavaScript guide sends such.

@@ -1,10 +1,10 @@
-"""Reading an SDP offer as far as the provider must, before anybody acts on it. No I/O."""
+"""Reading an SDP offer as far as the provider must, before it is acted on. No I/O."""
 
 from __future__ import annotations
 
 import re
 
-from .refusals import invalid_offer
+from ..refusals import invalid_offer
 
 # What an offer needs to be answerable with ICE, DTLS and one audio stream (RFC 8839, 8842 and 9429).
 _REQUIRED = {

@@ -1,0 +1,214 @@
+"""An offer's claim on its handle: won before the provider is asked, and settled by what came of it.
+
+A claim carries its own nonce, so it may be repeated after a lost reply, and two replicas never both win the
+last use. A use is given back only when the offer provably did not reach the provider.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from app.broker.settlement import Settlement, Write
+from app.errors import (
+    CloakroomError,
+    HandleExpired,
+    HandleRevoked,
+    HandleSpent,
+    OutcomeUnknown,
+    StoreUnavailable,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+    WrongSessionFamily,
+)
+from app.handles.sealing import Sealer, UnsealError
+from app.models import Answer, CallRecord, Clocks, HandleClaims, Offer
+from app.store.handles import (
+    Answered,
+    Gone,
+    HandleStore,
+    OtherFamily,
+    Pending,
+    Revoked,
+    Spent,
+    Unknown,
+    Won,
+)
+from app.telemetry.timings import Timings
+
+log = structlog.get_logger("cloakroom.relay")
+
+ANSWER_PURPOSE: Final = "sdp-answer"
+UNKNOWN_MESSAGE: Final = (
+    "The offer was sent to the provider, but its answer never arrived. A call may exist: do not resend the "
+    "offer, make a new one."
+)
+# A claim stays pending this much longer than the longest relay; then it is up for grabs again.
+_PENDING_MARGIN_SECONDS: Final = 10.0
+_POLL_SECONDS: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class RelayPolicy:
+    """Times in seconds: of one relay, of the replay window, and of a call on record."""
+
+    replica: str
+    timeout: float
+    replay_window: float
+    call_retention: float
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A use that was won for one offer. It must be settled, in one of the ways of ``Claims``."""
+
+    handle_id: str
+    offer_sha256: str
+    nonce: str
+    won: Won
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claims:
+    """Wins claims and settles them."""
+
+    store: HandleStore
+    sealer: Sealer
+    settlement: Settlement
+    policy: RelayPolicy
+    clocks: Clocks
+
+    async def win(self, handle: HandleClaims, offer: Offer, timings: Timings) -> Claim | Answer:
+        """Claim one use, or return the first answer to an offer that was relayed a moment ago.
+
+        Another relay of the same offer may be under way; this one then waits for its answer.
+
+        Raises:
+            HandleExpired, HandleRevoked, HandleSpent, WrongSessionFamily: no use was claimed.
+            OutcomeUnknown: the offer was sent before, and its answer is not known.
+            StoreUnavailable: the claim could not be made.
+        """
+        self.store.require_up()
+        nonce, monotonic = secrets.token_urlsafe(9), self.clocks.monotonic
+        deadline = monotonic() + self.policy.timeout
+        while True:
+            started = monotonic()
+            try:
+                result = await self.store.claim(
+                    handle.id,
+                    offer.sha256,
+                    nonce,
+                    families=offer.families,
+                    pending=self.policy.timeout + _PENDING_MARGIN_SECONDS,
+                    now=self.clocks.now(),
+                )
+            except StoreUnavailable as error:
+                # The claim may have been recorded and only its reply lost; nothing was sent on it.
+                release = self._releasing(handle.id, offer.sha256, nonce, give_back=True, code=error.code)
+                self.settlement.write_later("release", release, handle=handle.id)
+                raise
+            finally:
+                timings.store_took("claim", started, monotonic())
+            if not isinstance(result, Pending):
+                break
+            if monotonic() >= deadline:
+                raise OutcomeUnknown(UNKNOWN_MESSAGE)
+            await asyncio.sleep(_POLL_SECONDS)
+            timings.idle += _POLL_SECONDS
+        match result:
+            case Won():
+                return Claim(handle.id, offer.sha256, nonce, result)
+            case Answered():
+                return self._first_answer(handle.id, offer.sha256, result)
+            case Gone():
+                raise HandleExpired("This handle has expired. Mint a new one.")
+            case Revoked():
+                raise HandleRevoked("This handle was revoked. Mint a new one.")
+            case Spent(max_calls):
+                raise HandleSpent(f"This handle was good for {max_calls} call(s), which are used up.")
+            case OtherFamily(minted_for):
+                raise WrongSessionFamily(f"This handle was minted for {minted_for} sessions.")
+            case Unknown():
+                raise OutcomeUnknown(UNKNOWN_MESSAGE)
+
+    async def give_back(self, claim: Claim, *, code: str) -> None:
+        """The offer was never sent, so the use is not spent. ``code`` goes on the record."""
+        release = self._releasing(claim.handle_id, claim.offer_sha256, claim.nonce, give_back=True, code=code)
+        await self.settlement.write("release", release, handle=claim.handle_id)
+
+    async def failed(self, claim: Claim, error: CloakroomError) -> None:
+        """Settle by how the relay failed. Where a call may exist, this offer stays blocked for a while."""
+        if isinstance(error, OutcomeUnknown | UpstreamTimeout):
+            await self.settlement.write("mark_unknown", self._unknown(claim, error), handle=claim.handle_id)
+            return
+        if isinstance(error, UpstreamUnreachable):
+            await self.give_back(claim, code=error.answer_code)
+            return
+        # The provider saw the offer and refused it: the use is spent.
+        release = self._releasing(
+            claim.handle_id, claim.offer_sha256, claim.nonce, give_back=False, code=error.answer_code
+        )
+        await self.settlement.write("release", release, handle=claim.handle_id)
+
+    async def answered(self, claim: Claim, answer: Answer) -> None:
+        """Keep the answer for a repeated offer, and register the call that the provider named."""
+        now, won, call_id = self.clocks.now(), claim.won, answer.call_id or ""
+        sealed = self.sealer.seal(answer.sdp, ANSWER_PURPOSE, claim.handle_id, claim.offer_sha256, call_id)
+        call = CallRecord(
+            id=call_id,
+            handle=claim.handle_id,
+            deployment=won.deployment,
+            model=won.model,
+            client=won.client,
+            subject=won.subject,
+            relayed_at=int(now),
+            relayed_by=self.policy.replica,
+        )
+
+        async def settle() -> None:
+            await self.store.settle(
+                claim.handle_id,
+                claim.offer_sha256,
+                claim.nonce,
+                sealed,
+                call if call_id else None,
+                window=self.policy.replay_window,
+                retention=self.policy.call_retention,
+                now=now,
+            )
+
+        # Should the store fail now, the browser still gets its answer: the call exists.
+        await self.settlement.write("settle", settle, handle=claim.handle_id, call_id=call_id)
+
+    def _first_answer(self, handle_id: str, offer_sha256: str, kept: Answered) -> Answer:
+        context = (ANSWER_PURPOSE, handle_id, offer_sha256, kept.call_id)
+        try:
+            sdp = self.sealer.unseal(kept.sealed_answer, *context)
+        except UnsealError:
+            log.error("answer_not_unsealed", handle=handle_id)
+            raise OutcomeUnknown(UNKNOWN_MESSAGE) from None
+        return Answer(sdp=sdp, call_id=kept.call_id or None)
+
+    def _releasing(
+        self, handle_id: str, offer_sha256: str, nonce: str, *, give_back: bool, code: str
+    ) -> Write:
+        now = self.clocks.now()
+
+        async def release() -> None:
+            await self.store.release(handle_id, offer_sha256, nonce, give_back=give_back, code=code, now=now)
+
+        return release
+
+    def _unknown(self, claim: Claim, error: CloakroomError) -> Write:
+        now, window, code = self.clocks.now(), self.policy.replay_window, error.code
+
+        async def mark_unknown() -> None:
+            await self.store.mark_unknown(
+                claim.handle_id, claim.offer_sha256, claim.nonce, window=window, code=code, now=now
+            )
+
+        return mark_unknown
