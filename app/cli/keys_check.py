@@ -1,4 +1,4 @@
-"""``cloakroom keys check``: will the secrets in the environment do? It never prints one."""
+"""``cloakroom keys check``: whether the secrets in the environment are usable. It never prints one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from rich.console import Console
 from rich.text import Text
 
-from app.cli.fresh import ENV_NAMES, Kind
+from app.cli.keys_new import ENV_NAMES, Kind
 from app.handles.keyring import parse_sealing_ring, parse_signing_ring
 from app.settings.secrets import MAKE_KEYS, parse_key_pairs
 from app.telemetry.redaction import redact, redact_labels
@@ -28,7 +28,7 @@ _PARSERS: Final[dict[Kind, Callable[[str], Any]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report; ``label`` is a kid or a name, never a secret."""
+    """One line of the report. ``label`` is a kid or a name, never a secret."""
 
     verdict: Verdict
     env: str
@@ -68,7 +68,7 @@ def findings_of(kind: Kind, environ: Mapping[str, str]) -> Iterator[Finding]:
         else:
             yield Finding("ok", env, *_praise(kind, parsed, first=number == 0))
     if not whole_is_judged:
-        # What only shows in the ring as a whole: an id or a name that stands twice.
+        # An id or a name that is there twice shows only in the ring as a whole.
         try:
             _PARSERS[kind](",".join(entries))
         except ValueError as error:
@@ -76,7 +76,7 @@ def findings_of(kind: Kind, environ: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _safe(error: ValueError) -> str:
-    """The parser's words; a pair written the wrong way round would show the secret as its name."""
+    """The parser's message; a pair written the wrong way round would show the secret as its name."""
     return redact_labels(str(error).removeprefix("entry 1 "))
 
 
@@ -93,7 +93,7 @@ def _praise(kind: Kind, parsed: Any, *, first: bool) -> tuple[str, str]:
 def _missing(kind: Kind, environ: Mapping[str, str]) -> Finding:
     env = ENV_NAMES[kind]
     if kind == "admin":
-        return Finding("note", env, "-", f"not set: nobody can use the admin paths; {MAKE_KEYS}")
+        return Finding("note", env, "-", f"not set: the admin paths cannot be used; {MAKE_KEYS}")
     if environ.get("CLOAKROOM_CONFIG"):
         return Finding("note", env, "-", "not in the environment; the file in CLOAKROOM_CONFIG must have it")
     return Finding("bad", env, "-", f"missing; {MAKE_KEYS}")

@@ -1,22 +1,49 @@
-"""Prints a listing of handles or of calls: a table, ids, one JSON document, or JSON lines."""
+"""A listing of handles or calls: fetched page by page, printed as a table, ids or JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar
 
-from app.cli.columns import Column, Columns, print_lines, terminal_width
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from app.cli.display import Column, Columns, print_lines, progress, terminal_width
 from app.cli.output import document, json_line, tell, write
-from app.cli.pages import Fetch, steps
-from app.cli.progress import progress
+from app.store.views import Page
+
+AT_ONCE: Final = 500
 
 T = TypeVar("T")
+# Takes ``cursor`` and ``limit``, how many are still wanted.
+Fetch = Callable[..., Awaitable[Page[T]]]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """The options that say how much of a listing is shown."""
+
+    limit: Annotated[int, Parameter(validator=Number(gte=1, lte=100_000), help="At most this many.")] = 50
+    all_pages: Annotated[
+        bool,
+        Parameter(
+            name="--all",
+            negative=(),
+            help="Show all, page by page; with --json one object on each line.",
+        ),
+    ] = False
+
+
+USUAL: Final = Amount()
 
 
 @dataclass(frozen=True, slots=True)
 class Shape(Generic[T]):
-    """How one kind of thing is listed. ``row`` takes a thing and the time, epoch seconds."""
+    """How one kind of thing is listed. ``row`` takes a thing and the time in epoch seconds."""
 
     noun: str
     columns: Sequence[Column]
@@ -26,43 +53,66 @@ class Shape(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
-    """How much, and in which form. ``most`` None: all of them, page by page as they come."""
+class Step(Generic[T]):
+    """What one page added. ``found`` and ``examined`` are sums; ``more`` says whether others may follow."""
 
-    most: int | None
-    as_document: bool
-    quiet: bool
+    items: Sequence[T]
+    found: int
+    examined: int
+    more: bool
 
 
-async def print_listing(shape: Shape[T], fetch: Fetch[T], manner: Manner, *, now: float) -> None:
-    """Print what is found as far as it is wanted, and say on standard error how much that was."""
-    table = Columns(shape.columns, width=terminal_width())
+async def steps(fetch: Fetch[T], *, most: int | None) -> AsyncIterator[Step[T]]:
+    """Fetch pages until ``most`` items are there (None: all of them) or no more follow."""
+    cursor: str | None = None
+    found = examined = 0
+    while True:
+        wanted = AT_ONCE if most is None else min(most - found, AT_ONCE)
+        page = await fetch(cursor=cursor, limit=wanted)
+        found, examined, cursor = found + len(page.items), examined + page.examined, page.next_cursor
+        yield Step(page.items, found, examined, cursor is not None)
+        if cursor is None or (most is not None and found >= most):
+            return
+
+
+async def walk(fetch: Fetch[T], *, quiet: bool, most: int | None = None) -> AsyncGenerator[Step[T], None]:
+    """As ``steps``, and show on the terminal how far it is."""
+    with progress(shown=not quiet) as said:
+        async for step in steps(fetch, most=most):
+            said(f"looked at {step.examined:,}, found {step.found:,}")
+            yield step
+
+
+async def print_listing(
+    shape: Shape[T], fetch: Fetch[T], amount: Amount, *, as_document: bool, quiet: bool
+) -> None:
+    """Print as much as was asked for, and say on standard error how much that was."""
+    table, now = Columns(shape.columns, width=terminal_width()), time.time()
+
+    def show(items: Sequence[T]) -> bool:
+        if as_document:
+            return write("".join(json_line(shape.as_json(item)) for item in items))
+        if quiet:
+            return write("".join(f"{shape.id_of(item)}\n" for item in items))
+        return print_lines(table.lines([shape.row(item, now) for item in items]))
+
+    most = None if amount.all_pages else amount.limit
     held: list[T] = []
     found, more = 0, False
-    with progress(shown=not manner.quiet) as said:
-        async for step in steps(fetch, most=manner.most):
+    async with aclosing(walk(fetch, quiet=quiet, most=most)) as walked:
+        async for step in walked:
             found, more = step.found, step.more
-            said(f"looked at {step.examined:,}, found {found:,}")
-            if manner.most is not None:
+            if not amount.all_pages:
                 held += step.items
-            elif step.items and not _print(shape, step.items, manner, table, now):
+            elif step.items and not show(step.items):
                 return
-    if manner.most is not None:
-        if manner.as_document:
-            data = [shape.as_json(item) for item in held]
-            write(document({"object": "list", "data": data, "has_more": more}))
-        elif held:
-            _print(shape, held, manner, table, now)
-    if not manner.quiet and not manner.as_document:
+    if as_document and not amount.all_pages:
+        data = [shape.as_json(item) for item in held]
+        write(document({"object": "list", "data": data, "has_more": more}))
+    elif held:
+        show(held)
+    if not quiet and not as_document:
         tell(_footer(shape.noun, found, more=more))
-
-
-def _print(shape: Shape[T], items: Sequence[T], manner: Manner, table: Columns, now: float) -> bool:
-    if manner.as_document:
-        return write("".join(json_line(shape.as_json(item)) for item in items))
-    if manner.quiet:
-        return write("".join(f"{shape.id_of(item)}\n" for item in items))
-    return print_lines(table.lines([shape.row(item, now) for item in items]))
 
 
 def _footer(noun: str, found: int, *, more: bool) -> str:

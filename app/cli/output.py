@@ -1,4 +1,4 @@
-"""Writing for people and machines, whatever the terminal's encoding, and for readers that leave early."""
+"""Plain output, in any terminal's encoding and also when the reader leaves early; a question to a person."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from typing import Any, Final
 
 import orjson
 
-# Control characters, and those that turn the direction of what follows: a subject may hold any of them.
+from app.cli.failure import EXIT_REFUSED, CliFailure
+
+# Control characters, and those that change the direction of the text; a subject may hold any of them.
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def write(text: str) -> bool:
-    """Write to standard output; False once its reader has gone, which is no failure (``| head``)."""
+    """Write to standard output. Returns False once the reader has gone, which is no failure (``| head``)."""
     encoding = sys.stdout.encoding or "utf-8"
     try:
         sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
         sys.stdout.flush()
     except BrokenPipeError:
-        # The interpreter flushes once more at its end, into nothing.
+        # At its end the interpreter flushes once more, into nothing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return False
     return True
@@ -33,21 +35,38 @@ def tell(text: str) -> None:
     sys.stderr.flush()
 
 
+def for_people() -> bool:
+    """Whether standard output is a terminal; ``FORCE_COLOR`` and the like do not make a pipe one."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+
+
 def printable(text: str) -> str:
-    """``text`` with a ``?`` for whatever could move the cursor, colour the screen or forge a line."""
+    """``text`` with a ``?`` for what could move the cursor, colour the screen or forge a line."""
     return _UNPRINTABLE.sub("?", text)
 
 
 def document(value: Any) -> str:
-    """A JSON document for machines, indented, and its line break."""
+    """An indented JSON document with a line break at its end."""
     return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
 
 
 def json_line(value: Any) -> str:
-    """One JSON object on a line of its own."""
+    """A JSON object on one line."""
     return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE).decode()
 
 
-def for_people() -> bool:
-    """Whether standard output is a terminal; ``FORCE_COLOR`` and the like do not make a pipe one."""
-    return sys.stdout.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+def confirm(question: str) -> None:
+    """Return when the person at the terminal says yes.
+
+    Raises:
+        CliFailure: the answer is no, or there is no terminal to ask at.
+    """
+    if not sys.stdin.isatty():
+        raise CliFailure(
+            f"{question} There is no terminal to ask at: nothing was done. Say --yes to do it.",
+            status=EXIT_REFUSED,
+        )
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise CliFailure("nothing was done.", status=EXIT_REFUSED)

@@ -1,7 +1,8 @@
-"""The tree of commands. Commands are named by import string, so that a quick one stays quick."""
+"""The tree of commands. Each is named by its import string, so that a command loads only what it needs."""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -9,54 +10,32 @@ from typing import Final
 
 from cyclopts import App
 
-from app.cli.failure import CliFailure
+from app.cli.failure import CliFailure, usage_error
 from app.cli.output import tell
-from app.cli.usage import usage_error, with_ids_for_arguments
-
-_HANDLES: Final = "app.cli.handles"
-_CALLS: Final = "app.cli.calls"
-
 
 _COMMANDS: Final = (
-    ("", "serve", "app.cli.serve:serve", "Run one replica, as in production, until SIGTERM."),
+    ("serve", "app.cli.serve:serve", "Run one replica, as in production, until SIGTERM."),
     (
-        "",
         "dev",
         "app.cli.dev.command:dev",
         "Run replicas, a store and a provider on this machine, to try things out.",
     ),
     (
-        "",
         "doctor",
-        "app.cli.doctor.command:doctor",
-        "Check settings, store and providers, and say how to mend what is wrong.",
+        "app.cli.doctor:doctor",
+        "Check settings, store and providers, and say how to fix what is wrong.",
     ),
-    ("handles", "list", f"{_HANDLES}.list_command:list_handles", "Which are alive, and whose they are."),
-    (
-        "handles",
-        "show",
-        f"{_HANDLES}.show_command:show_handle",
-        "One handle's whole story, and why it fails.",
-    ),
-    (
-        "handles",
-        "revoke",
-        f"{_HANDLES}.revoke_command:revoke_handles",
-        "Stop handles at every replica, at once.",
-    ),
-    (
-        "handles",
-        "watch",
-        f"{_HANDLES}.watch_command:watch_handles",
-        "Mints, relays, expiries, failures: live.",
-    ),
-    ("calls", "list", f"{_CALLS}.list_command:list_calls", "Which calls were made, the latest first."),
-    ("calls", "show", f"{_CALLS}.show_command:show_call", "One call: whose, through what, and its end."),
-    ("calls", "hangup", f"{_CALLS}.hangup_command:hang_up_call", "End a call at its provider."),
-    ("config", "show", "app.cli.config.show_command:show_config", "The settings in force, secrets masked."),
-    ("config", "schema", "app.cli.config.schema_command:print_schema", "The JSON schema of the YAML file."),
-    ("keys", "new", "app.cli.keys_new:new", "Make the secrets that a replica needs."),
-    ("keys", "check", "app.cli.keys_check:check", "Look at secrets before they are put to use."),
+    ("handles list", "app.cli.handles.list:list_handles", "Which are alive, and whose they are."),
+    ("handles show", "app.cli.handles.show:show_handle", "One handle's whole story, and why it fails."),
+    ("handles revoke", "app.cli.handles.revoke:revoke_handles", "Stop handles at every replica, at once."),
+    ("handles watch", "app.cli.handles.watch:watch_handles", "Mints, relays, expiries, failures: live."),
+    ("calls list", "app.cli.calls:list_calls", "Which calls were made, the latest first."),
+    ("calls show", "app.cli.calls:show_call", "One call: whose, through what, and its end."),
+    ("calls hangup", "app.cli.calls:hang_up_call", "End a call at its provider."),
+    ("config show", "app.cli.config:show_config", "The settings in force, secrets masked."),
+    ("config schema", "app.cli.config:print_schema", "The JSON schema of the YAML file."),
+    ("keys new", "app.cli.keys_new:new", "Make the secrets that a replica needs."),
+    ("keys check", "app.cli.keys_check:check", "Check secrets before you use them."),
 )
 _GROUPS: Final = {
     "handles": "List, show, revoke and watch handles, for operators.",
@@ -64,12 +43,13 @@ _GROUPS: Final = {
     "config": "Show the settings in force, masked, and the schema of the file.",
     "keys": "Make and check the service's own secrets.",
 }
+_LEADING_HYPHEN_ID: Final = re.compile(r"-[A-Za-z0-9_-]{21}\Z")
 
 
 def build(*, listing: bool = False) -> App:
-    """Return the command line; ``result_action`` makes a command's integer the exit status.
+    """Return the command line. A command that returns an integer sets the exit status.
 
-    ``listing``: the commands are only told of, each in a line; else each has its own docstring for its help.
+    ``listing``: only list the commands, one line each; else each has its docstring as its help.
     """
     root = App(
         name="cloakroom",
@@ -80,7 +60,8 @@ def build(*, listing: bool = False) -> App:
     )
     root.register_install_completion_command(help="Install completion for this shell: bash, zsh or fish.")
     groups = {"": root} | {name: App(name=name, help=text) for name, text in _GROUPS.items()}
-    for group, name, place, text in _COMMANDS:
+    for words, place, text in _COMMANDS:
+        group, _, name = words.rpartition(" ")
         groups[group].command(place, name=name, help=text if listing else None)
     for name in _GROUPS:
         root.command(groups[name])
@@ -88,15 +69,15 @@ def build(*, listing: bool = False) -> App:
 
 
 def _only_lists(argv: Sequence[str]) -> bool:
-    """Whether no command is chosen yet: what follows can only be the list of them."""
+    """Whether no command is chosen, so that only the list of commands can follow."""
     words = [argument for argument in argv if not argument.startswith("-")]
     return not words or (len(words) == 1 and words[0] in _GROUPS)
 
 
 def run(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status, see ``failure``; a wrong usage exits with 2.
+    """Run one command and return its exit status (see ``failure``); a wrong usage exits with 2.
 
-    ``argv`` is without the program's name; None takes the process's own.
+    ``argv`` is without the program's name; None takes the arguments of the process.
     """
     arguments = sys.argv[1:] if argv is None else argv
     try:
@@ -105,3 +86,13 @@ def run(argv: Sequence[str] | None = None) -> int:
         tell(f"cloakroom: {failure}")
         return failure.status
     return status
+
+
+def with_ids_for_arguments(argv: Sequence[str]) -> list[str]:
+    """Put ids that begin with a hyphen in braces, so that they are not read as options.
+
+    One handle id in 64 begins with a hyphen.
+    """
+    if argv[:1] != ["handles"]:
+        return list(argv)
+    return [f"{{{word}}}" if _LEADING_HYPHEN_ID.match(word) else word for word in argv]

@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from app.cli.pasted import read_unverified
+from app.cli.arguments import read_unverified
 from tests.support import api
 from tests.support.clocks import PATIENCE
 from tests.support.sinks import ephemeral_keys

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from app.cli.pasted import read_unverified
+from app.cli.arguments import read_unverified
 from tests.support import api
 from tests.support.stack import Stack
 from tests.system.commands import WAYS, Commands, Way

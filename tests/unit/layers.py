@@ -45,10 +45,10 @@ ONLY: Final[Mapping[str, frozenset[str]]] = {
     for library, rooms in {
         "redis": "store",
         "fakeredis": "store",
-        "aiohttp": "web main server sandbox cli.operator.admin_api outbound.entra",
+        "aiohttp": "web main server sandbox cli.reach.admin_api outbound.entra",
         "httptools": "outbound",
         "aiohappyeyeballs": "outbound",
-        "yarl": "outbound cli.operator.admin_api",
+        "yarl": "outbound cli.reach.admin_api",
         "prometheus_client": "telemetry",
         "opentelemetry": "telemetry",
         "jwt": "handles",
@@ -65,7 +65,7 @@ ONLY: Final[Mapping[str, frozenset[str]]] = {
     }.items()
 }
 # The outbound half of aiohttp: the command line's way to the admin API, and azure-identity, which runs on it.
-CLIENT_MODULES: Final = ONLY["aiohttp"] & {"app.cli.operator.admin_api", "app.outbound.entra"}
+CLIENT_MODULES: Final = ONLY["aiohttp"] & {"app.cli.reach.admin_api", "app.outbound.entra"}
 CLIENT_NAMES: Final = frozenset({*aiohttp.client.__all__, *aiohttp.connector.__all__, "client", "connector"})
 
 Imports = Mapping[str, frozenset[str]]

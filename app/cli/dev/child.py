@@ -1,4 +1,4 @@
-"""One supervised child process: its lines go to a sink, its last ones are kept for the post-mortem."""
+"""One supervised child process: where its lines go, when it is ready, and its last lines when it ends."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
+from app.cli.failure import CliFailure
 from app.store.embedded import lifeline
 
+T = TypeVar("T")
 Sink = Callable[[str, list[str]], Awaitable[None]]
 
 TAIL_LINES: Final = 20
 _CHUNK: Final = 65_536  # bytes; also the longest line that is kept whole
-_DRAIN_SECONDS: Final = 2.0  # for the last lines of a child that ended
+_DRAIN_SECONDS: Final = 2.0  # for the last lines of a child that has ended
 
 
 def module_command(module: str, *arguments: str) -> list[str]:
-    """The command line that runs ``python -m module`` with this very Python.
+    """The command line that runs ``python -m module`` with this Python.
 
-    -P keeps the working directory off the path: a user's own ``app`` package there is not ours.
+    -P keeps the working directory off the path, where the user may have another ``app`` package.
     """
     return [sys.executable, "-P", "-m", module, *arguments]
 
@@ -30,7 +32,7 @@ def module_command(module: str, *arguments: str) -> list[str]:
 def with_our_package(environ: Mapping[str, str]) -> dict[str, str]:
     """Return ``environ`` such that a child started by ``module_command`` finds this package.
 
-    An installed package is found anyway; one that runs from a source tree only through PYTHONPATH.
+    A source tree is found only through PYTHONPATH; an installed package needs nothing.
     """
     root = str(Path(__file__).parents[3])
     found = {**environ, "PYTHONUNBUFFERED": "1"}
@@ -51,7 +53,7 @@ class Child:
 
     @classmethod
     async def start(cls, name: str, argv: Sequence[str], environ: Mapping[str, str], sink: Sink) -> Child:
-        """Start ``argv`` so that it dies with us. Raises OSError when it cannot be started."""
+        """Start ``argv`` so that it ends when we end. Raises OSError when it cannot be started."""
         process = await asyncio.create_subprocess_exec(
             *lifeline.bound_to_parent(argv),
             env=with_our_package(environ),
@@ -115,3 +117,35 @@ class Child:
             texts = [line.decode("utf-8", "replace").rstrip("\r") for line in lines]
             self.tail.extend(texts)
             await self._sink(self.name, texts)
+
+
+async def first_sign(child: Child, ready: asyncio.Future[T], seconds: float) -> T:
+    """Return the result of ``ready``.
+
+    Raises:
+        CliFailure: the child ended first, or ``seconds`` went by; with its last lines.
+    """
+    ended = asyncio.ensure_future(child.wait())
+    signs: set[asyncio.Future[Any]] = {ready, ended}
+    try:
+        await asyncio.wait(signs, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        # First whether it ended: on a port that it could not take, another server may answer.
+        if ended.done():
+            raise CliFailure(last_words(child, ended.result()))
+        if ready.done():
+            return ready.result()
+        tail = _indented(child)
+        raise CliFailure(f"{child.name} is not ready after {seconds:g} s; its last lines:\n{tail}")
+    finally:
+        ended.cancel()
+        ready.cancel()
+
+
+def last_words(child: Child, status: int) -> str:
+    """How the child ended, with its last lines."""
+    how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+    return f"{child.name} {how}; its last lines:\n{_indented(child)}"
+
+
+def _indented(child: Child) -> str:
+    return "\n".join(f"  {line}" for line in child.tail) or "  (none)"

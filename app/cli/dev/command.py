@@ -1,4 +1,4 @@
-"""``cloakroom dev``: the command and its life, from the first child to the last."""
+"""``cloakroom dev``: the command, from its first child to its last."""
 
 from __future__ import annotations
 
@@ -12,13 +12,9 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from app.cli.dev.environment import MAX_REPLICAS
-from app.cli.dev.recipe import recipe
 from app.cli.dev.screen import Screen
 from app.cli.dev.stack import DevOptions, Stack
-from app.cli.failure import CliFailure
-
-EXIT_STOPPED = 0  # Ctrl-C is how this command is meant to end
-EXIT_FAILED = 1
+from app.cli.failure import EXIT_DONE, EXIT_FAILED, CliFailure
 
 
 def dev(
@@ -34,16 +30,16 @@ def dev(
     """Run replicas, a store and a provider on this machine, to try things out.
 
     Ctrl-C ends all of it in order, a second one at once; no process and no file stays behind. Secrets are
-    made for the run. Without OPENAI_API_KEY, AZURE_OPENAI_ENDPOINT or CLOAKROOM_CONFIG in the environment a
-    provider in a box answers. What the environment sets wins over what this command would choose.
+    made for the run. Without OPENAI_API_KEY, AZURE_OPENAI_ENDPOINT or CLOAKROOM_CONFIG in the environment the
+    provider in a box answers. A setting in the environment wins over what this command would choose.
 
     Args:
-        port: Port of the first replica; the others follow. A taken one is passed over.
+        port: Port of the first replica; the others follow. A port in use is skipped.
         host: Address that the replicas listen on.
         replicas: How many replicas to run on the one store.
-        redis_url: The store, if not a local server for this run; better in the environment than here, where
-            everyone on the machine can read it.
-        quiet_logs: Hide the log lines of what runs.
+        redis_url: The store; default: a local server for this run. Better set it in the environment, since
+            every user of the machine can read it here.
+        quiet_logs: Hide the log lines of the children.
     """
     options = DevOptions(host, port, replicas, redis_url, quiet_logs)
     return asyncio.run(_supervise(options))
@@ -66,17 +62,18 @@ async def _supervise(options: DevOptions) -> int:
     except CliFailure as error:
         failure = str(error)
     finally:
-        # From here on a first Ctrl-C must count as the second: the end has begun, whoever began it.
+        # The end has begun, so from here on a first Ctrl-C counts as the second.
         stop.set()
         words = "stopping all: " + failure if failure else "stopping (once more: at once)"
         talk = asyncio.ensure_future(screen.say(words, "bold red" if failure else "bold"))
         await stack.stop(kill)
         await asyncio.wait([talk], timeout=1)
-    return EXIT_STOPPED if failure is None else EXIT_FAILED
+    # Ctrl-C is the usual end of this command.
+    return EXIT_DONE if failure is None else EXIT_FAILED
 
 
 async def _live(stack: Stack, screen: Screen, stop: asyncio.Event) -> str | None:
-    """Bring the stack up and return None when asked to stop, or what ended unasked.
+    """Start the stack. Return None when asked to stop, else what ended unasked.
 
     Raises:
         CliFailure: something did not come up.
@@ -95,11 +92,8 @@ async def _live(stack: Stack, screen: Screen, stop: asyncio.Event) -> str | None
 
 async def _run(stack: Stack, screen: Screen) -> str:
     await stack.start()
-    page = stack.page_url()
-    talk = f"# make a call in your browser\n{page}\n\n" if page else ""
-    # One write, raw: a log line must not fall into the commands, nor a wrapped line break them.
+    # One write, so that no log line falls into the commands; not wrapped, so that none is broken.
     await screen.write(
-        f"\n{screen.styled('ready; Ctrl-C ends all of it', 'bold green')}\n\n{talk}"
-        f"{recipe(*stack.recipe_arguments())}\n{stack.operator_commands()}"
+        f"\n{screen.styled('ready; Ctrl-C ends all of it', 'bold green')}\n\n{stack.to_try_out()}"
     )
     return await stack.watch()

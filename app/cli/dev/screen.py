@@ -1,8 +1,8 @@
-"""The supervisor's standard output: its own words and its children's lines, none lost or mixed.
+"""The supervisor's standard output: its messages and its children's lines, none lost or mixed.
 
 Each write waits for the one before it, so a reader that pauses (a pager, Ctrl-S) pauses the children
-through their pipes instead of filling our memory. The waiting is done by a thread, because a signal
-must still end everything while the terminal is held.
+through their pipes and does not fill our memory. A thread does the waiting, since a signal must still end
+everything while the terminal is held.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rich.text import Text
 class Screen:
     """Writes to a file descriptor, in colour where ``console`` says so.
 
-    ``on_gone`` is called, on the event loop, when nobody reads any more.
+    ``on_gone`` is called on the event loop when the reader has gone.
     """
 
     def __init__(self, console: Console, fd: int, on_gone: Callable[[], None]) -> None:
@@ -32,27 +32,27 @@ class Screen:
         self._work: queue.SimpleQueue[tuple[bytes, asyncio.Future[bool]]] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._gone = False
-        # A daemon, and not sys.stdout: a writer that is stuck in a held terminal must not keep us from
-        # ending, and the interpreter's last flush would wait for the lock of the stream.
+        # A daemon thread and not sys.stdout: a write that is stuck in a held terminal must not keep the
+        # process alive, and the interpreter's last flush would wait for the lock of the stream.
         threading.Thread(target=self._write_forever, name="screen", daemon=True).start()
 
     @classmethod
     def of_stdout(cls, on_gone: Callable[[], None]) -> Screen:
-        """The process's own standard output; rich decides about colour, and honours NO_COLOR."""
+        """Standard output. rich decides about colour, and honours NO_COLOR."""
         return cls(Console(file=sys.stdout, highlight=False), sys.stdout.fileno(), on_gone)
 
     def styled(self, text: str, style: str) -> str:
-        """Return ``text`` with the escape sequences of ``style``, if there is colour at all."""
+        """Return ``text`` with the escape sequences of ``style``, if the output has colour."""
         with self._console.capture() as captured:
             self._console.print(Text(text, style=style), end="", soft_wrap=True)
         return captured.get()
 
     async def say(self, text: str, style: str = "") -> None:
-        """Print one line of the supervisor's own."""
+        """Print one line of the supervisor."""
         await self.write((self.styled(text, style) if style else text) + "\n")
 
     async def write(self, text: str) -> None:
-        """Write ``text`` as it is, whole, and return when it is out."""
+        """Write ``text`` unchanged and whole; return when it is out."""
         async with self._turn:
             if self._gone:
                 return

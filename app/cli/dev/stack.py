@@ -1,28 +1,26 @@
-"""Everything that `cloakroom dev` runs: brought up in order, watched, and brought down in reverse."""
+"""Store, provider and replicas of ``cloakroom dev``: started in order, watched, stopped in reverse."""
 
 from __future__ import annotations
 
 import asyncio
-import shlex
+import json
 import shutil
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from app.cli.dev import environment, provider
-from app.cli.dev.child import Child, module_command
-from app.cli.dev.ports import base_url, choose_ports, reachable
-from app.cli.dev.readiness import first_sign, last_words, until_ready
-from app.cli.dev.recipe import operator_commands
+from app.cli.dev import environment, recipe
+from app.cli.dev.child import Child, first_sign, last_words, module_command
+from app.cli.dev.ports import base_url, choose_ports, reachable, until_ready
 from app.cli.dev.screen import Screen
 from app.cli.dev.store import DevStore
 from app.telemetry.redaction import redact
 
 READY_SECONDS: Final = 30.0
-GRACE_SECONDS: Final = 10.0  # more than the shutdown time that a replica is told
+GRACE_SECONDS: Final = 10.0  # more than the shutdown time of a replica
 _POLL_SECONDS: Final = 0.3
 _STYLES: Final = ("cyan", "magenta", "green", "blue", "yellow", "red")
 _OFFER: Final = Path(__file__).parents[2] / "sandbox" / "offer.sdp"
@@ -54,35 +52,34 @@ class Stack:
         self._directory: Path | None = None
         self._prefixes: dict[str, str] = {}
         self._told: dict[str, str] = {}  # the first replica's environment
-        self.addresses: list[tuple[str, str]] = []
+        self._addresses: list[tuple[str, str]] = []
 
     async def start(self) -> None:
-        """Bring all of it up. Raises CliFailure, with the last words of whatever failed."""
+        """Start all of it. Raises CliFailure with the last lines of what failed."""
         store = await self._store.start()
         await self._screen.say(f"store      {redact(self._store.url)} ({store})")
         url = await self._start_provider()
         await self._start_replicas(url)
 
-    def recipe_arguments(self) -> tuple[list[tuple[str, str]], str, str, str]:
-        """Return what the printed commands need; the offer is copied to a file of this run."""
+    def to_try_out(self) -> str:
+        """Return the demo page's address and the commands; copy the offer to a file of this run."""
         self._directory = Path(tempfile.mkdtemp(prefix="cloakroom-dev-"))
         offer = shutil.copy(_OFFER, self._directory / "offer.sdp")
-        key = environment.printable_client_key(self._environ, self._secrets)
-        return self.addresses, key, environment.model_to_ask_for(self._environ), str(offer)
-
-    def operator_commands(self) -> str:
-        """Return the commands that look at a handle; "" where the user configured the admin keys."""
-        key = environment.printable_admin_key(self._told, self._secrets)
-        if key is None:
-            return ""
-        return operator_commands(self.addresses[0][1], key, _program()) + "\n"
-
-    def page_url(self) -> str | None:
-        """Return the address of the demo page, with the run's own key; None where the replicas serve none."""
-        return environment.page_url(self.addresses[0][1], self._told, self._secrets)
+        url = self._addresses[0][1]
+        page = recipe.page_url(url, self._told, self._secrets)
+        client_key = recipe.printable_client_key(self._environ, self._secrets)
+        admin_key = recipe.printable_admin_key(self._told, self._secrets)
+        parts = [
+            f"# make a call in your browser\n{page}\n\n" if page else "",
+            recipe.recipe(self._addresses, client_key, recipe.model_to_ask_for(self._environ), str(offer)),
+            "\n",
+            # The user's own admin key is not ours to show.
+            recipe.operator_commands(url, admin_key) + "\n" if admin_key is not None else "",
+        ]
+        return "".join(parts)
 
     async def watch(self) -> str:
-        """Return, when anything ends unasked, what it was and its last words."""
+        """Return, when anything ends unasked, what it was and its last lines."""
         children = self._children()
         ends = {asyncio.create_task(child.wait()): child for child in children}
         try:
@@ -97,7 +94,7 @@ class Stack:
                 task.cancel()
 
     async def stop(self, kill: asyncio.Event) -> None:
-        """End all of it: replicas, provider, store; then remove the files. ``kill`` cuts the graces short."""
+        """Stop replicas, provider and store, then remove the files. ``kill`` ends the waiting."""
         await asyncio.gather(*(self._stop_child(child, kill) for child in self._replicas))
         if self._sandbox is not None:
             await self._stop_child(self._sandbox, kill)
@@ -115,7 +112,8 @@ class Stack:
         if environment.names_a_provider(self._environ):
             await self._screen.say("provider   from the environment")
             return None
-        webrtc = provider.can_connect_calls()
+        # Without the extra ``sandbox`` the answers are static text.
+        webrtc = find_spec("aiortc") is not None
         if not webrtc:
             await self._screen.say(
                 "NO WEBRTC: offers get an answer, but no call will connect.\n"
@@ -124,7 +122,7 @@ class Stack:
             )
         self._sandbox = await Child.start(
             "provider",
-            provider.sandbox_command(webrtc=webrtc),
+            sandbox_command(webrtc=webrtc),
             environment.sandbox_environment(self._environ, self._secrets),
             self._show,
         )
@@ -143,26 +141,20 @@ class Stack:
             )
         host = self._options.host
         ports = choose_ports(host, self._options.port, count)
-        self.addresses = [(environment.replica_name(i), base_url(host, port)) for i, port in enumerate(ports)]
+        self._addresses = [
+            (environment.replica_name(i), base_url(host, port)) for i, port in enumerate(ports)
+        ]
+        run = environment.Run(host, self._store.url, self._secrets, sandbox_url, tuple(self._addresses))
         for index, port in enumerate(ports):
             wanted = self._options.port if index == 0 else ports[index - 1] + 1
             if port != wanted:
                 await self._screen.say(f"port {wanted} is taken, so {port} it is", "yellow")
-            name, _ = self.addresses[index]
-            told = environment.replica_environment(
-                self._environ,
-                index=index,
-                host=host,
-                port=port,
-                redis_url=self._store.url,
-                secrets=self._secrets,
-                sandbox_url=sandbox_url,
-                replicas=self.addresses,
-            )
+            name, _ = self._addresses[index]
+            told = environment.replica_environment(self._environ, run, index=index, port=port)
             self._told = self._told or told
             child = await Child.start(name, module_command("app", "serve"), told, self._show)
             self._replicas.append(child)
-        for child, port, (name, url) in zip(self._replicas, ports, self.addresses, strict=True):
+        for child, port, (name, url) in zip(self._replicas, ports, self._addresses, strict=True):
             ready = asyncio.ensure_future(until_ready(reachable(host), port))
             await first_sign(child, ready, READY_SECONDS)
             await self._screen.say(f"{name}  {url} (pid {child.pid})")
@@ -173,7 +165,7 @@ class Stack:
     async def _show(self, name: str, lines: list[str]) -> None:
         if name == "provider" and not self._sandbox_url.done():
             for line in lines:
-                if url := provider.ready_url(line):
+                if url := ready_url(line):
                     self._sandbox_url.set_result(url)
                     break
         if self._options.quiet_logs:
@@ -185,8 +177,17 @@ class Stack:
         await self._screen.write("".join(f"{prefix}{line}\n" for line in lines))
 
 
-def _program() -> str:
-    """How this very program is called again, from any directory."""
-    if Path(sys.argv[0]).name == "cloakroom":
-        return shlex.quote(str(Path(sys.argv[0]).absolute()))
-    return f"{shlex.quote(sys.executable)} -m app"
+def sandbox_command(*, webrtc: bool) -> list[str]:
+    """The sandbox's command line. It holds no key; that is in the environment."""
+    return module_command("app.sandbox", "--port", "0", "--peer", "webrtc" if webrtc else "static")
+
+
+def ready_url(line: str) -> str | None:
+    """The base URL from the JSON line that the sandbox prints when it listens; None for any other line."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    if isinstance(event, dict) and event.get("event") == "sandbox_ready":
+        return str(event["url"])
+    return None

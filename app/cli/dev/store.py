@@ -1,4 +1,4 @@
-"""The store that the replicas share: the one that was named, else a server of our own, else none."""
+"""The store that the replicas share: the one that was named, else a server for this run, else none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MEMORY_URL = "memory://"
 
 
 class DevStore:
-    """Resolves to a URL by ``start``; ends what it started by ``stop``."""
+    """``start`` finds or starts the store and sets ``url``; ``stop`` ends what it started."""
 
     def __init__(self, redis_url: str | None, environ: Mapping[str, str]) -> None:
         self.url = redis_url or MEMORY_URL
@@ -29,9 +29,9 @@ class DevStore:
         return not self.url.startswith("memory:")
 
     async def start(self) -> str:
-        """Return a description of the store. Raises CliFailure when a server is there but does not start."""
+        """Return a description of the store. Raises CliFailure when an installed server does not start."""
         if self._named:
-            return "the one that was named"
+            return "as given"
         binary = await asyncio.to_thread(find_engine, self._environ)
         if binary is None:
             return "in the replica's own memory"
@@ -47,7 +47,7 @@ class DevStore:
 
     @property
     def failure(self) -> str | None:
-        """The last words of a server that ended unasked; None while all is well."""
+        """The last lines of a server that ended unasked; None while it runs."""
         if self._engine is None or self._engine.running:
             return None
         return self._engine.log_tail() or "(no output)"
@@ -59,7 +59,7 @@ class DevStore:
         if self._starting is not None:
             await asyncio.wait([self._starting])
             if not self._starting.cancelled():
-                self._starting.exception()  # start() has told it, or was interrupted before it could
+                self._starting.exception()  # start() has reported it, or was interrupted
         if kill.is_set() and self._engine.running:
             os.kill(self._engine.pid, signal.SIGKILL)
         await asyncio.to_thread(self._engine.stop)

@@ -1,40 +1,45 @@
-"""Watches: the events of all replicas, and the expiries of the handles seen so far, as one stream."""
+"""The events of all replicas, and the expiries of the handles seen so far, as one stream."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import heapq
 import time
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import Annotated, Any, Final
+
+from cyclopts import Parameter
 
 from app.cli.failure import CliFailure
-from app.cli.handles.expiries import EXPIRY, ExpiryBook
-from app.cli.pages import steps
+from app.cli.listing import steps
+from app.cli.reach.base import Operator
 from app.store.events import Event
-from app.store.views import HandleFilter, HandleView, Page
+from app.store.views import HandleFilter, HandleView
 
-if TYPE_CHECKING:
-    from app.cli.operator.base import Operator
-
-# Handles listed at the beginning, and minted ones that wait to be looked up; beyond that expiries go untold.
+EXPIRY: Final = "expiry"
+TICK_SECONDS: Final = 0.5
+# Handles listed at the beginning, and minted ones that wait to be looked up; expiries beyond are not told.
 _LISTED: Final = 2000
 _WAITING: Final = 2000
-TICK_SECONDS: Final = 0.5
+# Handles that are remembered; those beyond are counted, and their expiries not told.
+_REMEMBERED: Final = 20_000
 
 
+@Parameter(name="*")
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which events are shown; None shows all. An event that tells no such field is left out."""
+    """The options that choose events. An event without a field that was asked for is left out."""
 
-    client: str | None = None
-    model: str | None = None
-    deployment: str | None = None
-    failures: bool = False
+    client: Annotated[str | None, Parameter(help="Only what concerns this client.")] = None
+    model: Annotated[str | None, Parameter(help="Only what concerns this model.")] = None
+    deployment: Annotated[str | None, Parameter(help="Only what concerns this deployment.")] = None
+    failures: Annotated[bool, Parameter(negative=(), help="Only what failed.")] = False
 
     def shows(self, event: Event) -> bool:
-        """Whether this one is meant; what was dropped concerns everybody."""
+        """Whether this event is wanted; a ``dropped`` event always is."""
         if event.name == "dropped":
             return True
         named = (("client", self.client), ("model", self.model), ("deployment", self.deployment))
@@ -49,8 +54,61 @@ def failed(event: Event) -> bool:
     return isinstance(status, int) and status >= 400
 
 
+class ExpiryBook:
+    """The handles that are alive, by the time of their end.
+
+    No replica does anything when a handle expires, so the watcher tells it. Pure.
+    """
+
+    def __init__(self) -> None:
+        self._ends: list[tuple[float, str]] = []
+        self._views: dict[str, HandleView] = {}
+        self.untold = 0
+
+    def __contains__(self, handle_id: str) -> bool:
+        return handle_id in self._views
+
+    def add(self, view: HandleView, *, now: float) -> None:
+        """Remember a handle. ``now`` is seconds on the clock that ``due`` takes."""
+        if view.id in self._views:
+            return
+        if len(self._views) >= _REMEMBERED:
+            self.untold += 1
+            return
+        self._views[view.id] = view
+        heapq.heappush(self._ends, (now + view.life, view.id))
+
+    def with_names(self, event: Event) -> Event:
+        """The event, completed with the client, model and deployment of its handle.
+
+        A refused relay read no record, so its own event has none of them.
+        """
+        view = self._views.get(str(event.fields.get("handle")))
+        if view is None:
+            return event
+        known = {"client": view.client, "model": view.model, "deployment": view.deployment}
+        missing = {name: value for name, value in known.items() if event.fields.get(name) is None}
+        return Event(event.name, {**event.fields, **missing}) if missing else event
+
+    def due(self, *, now: float, wall: float) -> list[Event]:
+        """The events of those that expired by ``now``; ``wall`` is the same time in epoch seconds."""
+        events = []
+        while self._ends and self._ends[0][0] <= now:
+            end, handle_id = heapq.heappop(self._ends)
+            view = self._views.pop(handle_id)
+            fields = {
+                "at": round(wall - (now - end), 3),
+                "handle": view.id,
+                "client": view.client,
+                "model": view.model,
+                "deployment": view.deployment,
+            }
+            events.append(Event(EXPIRY, fields))
+        return events
+
+
 class Watching:
-    """One watch. Iterate ``batches``; each comes at once, and an empty one at least every half second."""
+    """One watch. ``batches`` yields events at once, and an empty batch at least every half second."""
 
     def __init__(self, operator: Operator, wanted: Wanted) -> None:
         self._operator = operator
@@ -87,7 +145,7 @@ class Watching:
         listed = False
         async for events in self._operator.events():
             if not listed:
-                # Only now, so that what is minted meanwhile is told by an event.
+                # Only now, so that an event tells of each handle that is minted meanwhile.
                 listed = True
                 await self._list()
             await news.put(events)
@@ -96,11 +154,7 @@ class Watching:
         wanted = HandleFilter(
             client=self._wanted.client, model=self._wanted.model, deployment=self._wanted.deployment
         )
-
-        async def fetch(cursor: str | None, most: int) -> Page[HandleView]:
-            return await self._operator.handles(wanted, cursor=cursor, limit=most)
-
-        async for step in steps(fetch, most=_LISTED):
+        async for step in steps(partial(self._operator.handles, wanted), most=_LISTED):
             now = time.monotonic()
             for view in step.items:
                 self.book.add(view, now=now)
@@ -117,7 +171,7 @@ class Watching:
             self.book.untold += 1
 
     async def _learn(self) -> None:
-        """Look up how long what was minted will live, one after the other."""
+        """Look up how long each minted handle will live, one after the other."""
         while True:
             handle_id = await self._minted.get()
             if handle_id in self.book:
@@ -129,6 +183,3 @@ class Watching:
             else:
                 if story is not None:
                     self.book.add(story.handle, now=time.monotonic())
-
-
-__all__ = ["EXPIRY", "TICK_SECONDS", "Wanted", "Watching", "failed"]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import structlog
 
-from app.cli.doctor.threads import AbandonableThreads
+from app.cli.doctor import AbandonableThreads
 from app.cli.root import run
 from app.telemetry.logs import without_logs
 from tests.support.clocks import kept_deadline

@@ -8,9 +8,8 @@ import json
 import pytest
 from rich.console import Console
 
-from app.cli.doctor.document import as_json
-from app.cli.doctor.progress import progress
-from app.cli.doctor.text import print_lines, print_table
+from app.cli.display import progress
+from app.cli.doctor import as_json, looking_at, print_lines, print_table
 from app.doctor.finding import Finding, Report
 
 LONG = (
@@ -170,7 +169,8 @@ def test_progress_is_for_terminals_only() -> None:
         (Console(file=io.StringIO(), force_terminal=True, _environ={"TERM": "dumb"}), True, False),
         (Console(file=io.StringIO(), force_terminal=True, _environ={"TERM": "xterm"}, width=80), True, True),
     ]:
-        with progress(console, shown=shown) as tell:
+        with progress(shown=shown, console=console) as said:
+            tell = looking_at(said)
             tell(["the store", "deployment voice"])
             tell([])
         text = console.file.getvalue()  # type: ignore[attr-defined]

@@ -1,0 +1,193 @@
+"""``cloakroom calls``: list the calls that were relayed, show one, end one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Final
+
+from cyclopts import Parameter
+from rich.text import Text
+
+from app.broker.desk import call_document
+from app.cli.arguments import checked_names, read_call_id
+from app.cli.display import Column, fact_lines, print_lines
+from app.cli.failure import CliFailure
+from app.cli.listing import USUAL, Amount, Shape, print_listing
+from app.cli.output import document, printable, write
+from app.cli.reach.base import Operator
+from app.cli.reach.target import NOWHERE_ELSE, Target, operate
+from app.cli.times import ago, utc
+from app.models import CallRecord
+from app.store.views import CallFilter, CallState
+
+if TYPE_CHECKING:
+    from app.broker.hangup import Outcome
+
+_NOT_ON_RECORD: Final = "there is no call with this id: it was never relayed here, or is no longer on record."
+_STATE_STYLES: Final = {"open": "green", "ended": "dim"}
+_OUTCOMES: Final[Mapping[Outcome, str]] = {
+    "ended": "hung up",
+    "gone": "was already over at the provider",
+    "repeated": "had been hung up before",
+}
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The options that choose calls."""
+
+    client: Annotated[str | None, Parameter(help="Only those of this client's handles.")] = None
+    subject: Annotated[
+        str | None, Parameter(help="Only those of handles that were minted for this subject.")
+    ] = None
+    model: Annotated[
+        str | None, Parameter(help="Only those of this model (the alias that clients ask for).")
+    ] = None
+    deployment: Annotated[str | None, Parameter(help="Only those at this deployment.")] = None
+    state: Annotated[CallState | None, Parameter(help="Only those that are open, or that have ended.")] = None
+
+
+_ALL: Final = Choice()
+
+
+def list_calls(
+    *,
+    choice: Choice = _ALL,
+    amount: Amount = USUAL,
+    as_document: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative=())] = False,
+    target: Target = NOWHERE_ELSE,
+) -> None:
+    """List the calls on record, the latest first.
+
+    A call is open until it is hung up through the service. The service does not learn that the browser or the
+    provider ended a call. No provider lets one last longer than an hour.
+
+    Args:
+        as_document: Print one JSON document.
+        quiet: Print only the ids.
+    """
+    wanted = CallFilter(**checked_names(choice))
+
+    async def work(operator: Operator) -> None:
+        fetch = partial(operator.calls, wanted)
+        await print_listing(CALLS, fetch, amount, as_document=as_document, quiet=quiet)
+
+    operate(target, work)
+
+
+def show_call(
+    call: str,
+    /,
+    *,
+    as_document: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative=())] = False,
+    target: Target = NOWHERE_ELSE,
+) -> None:
+    """Show what is known of a call. Exit status 1 when it is not on record.
+
+    Args:
+        call: Its id, or the Location that the relay answered.
+        as_document: Print one JSON document.
+        quiet: Print only its state: open or ended.
+    """
+    call_id = read_call_id(call)
+    found = operate(target, lambda operator: operator.call(call_id))
+    if found is None:
+        raise CliFailure(_NOT_ON_RECORD)
+    if as_document:
+        write(document(call_document(found)))
+    elif quiet:
+        write(f"{_state(found)}\n")
+    else:
+        print_lines(list(_lines(found, now=time.time())))
+
+
+def hang_up_call(
+    call: str,
+    /,
+    *,
+    as_document: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative=())] = False,
+    target: Target = NOWHERE_ELSE,
+) -> None:
+    """End a call, whichever replica relayed it.
+
+    Needs a replica, since the store alone has no provider's credential. Exit status 1 when the
+    call is not on record.
+
+    Args:
+        call: Its id, or the Location that the relay answered.
+        as_document: Print one JSON document.
+        quiet: Print only the outcome: ended, gone or repeated.
+    """
+    call_id = read_call_id(call)
+    outcome = operate(target, lambda operator: operator.hang_up(call_id))
+    if outcome is None:
+        raise CliFailure(_NOT_ON_RECORD)
+    if as_document:
+        write(document({"object": "call.hangup", "id": call_id, "outcome": outcome}))
+    elif quiet:
+        write(f"{outcome}\n")
+    else:
+        write(f"call {call_id} {_OUTCOMES[outcome]}\n")
+
+
+def _row(call: CallRecord, now: float) -> Sequence[str]:
+    return (
+        call.id,
+        _state(call),
+        call.client,
+        call.subject,
+        call.model,
+        call.deployment,
+        ago(call.relayed_at, now),
+        call.relayed_by,
+        call.handle,
+    )
+
+
+CALLS: Final[Shape[CallRecord]] = Shape(
+    noun="call",
+    columns=(
+        Column("ID", most=64),
+        Column("STATE", styles=_STATE_STYLES, most=5),
+        Column("CLIENT", rank=1, most=20),
+        Column("SUBJECT", rank=4, most=24),
+        Column("MODEL", rank=3, most=24),
+        Column("DEPLOYMENT", rank=6, most=20),
+        Column("RELAYED", rank=2, most=16),
+        Column("BY", rank=7, most=20),
+        Column("HANDLE", rank=5, most=22),
+    ),
+    row=_row,
+    as_json=call_document,
+    id_of=lambda call: call.id,
+)
+
+
+def _lines(call: CallRecord, *, now: float) -> Iterator[Text]:
+    state = _state(call)
+    hint = "it was not hung up here; it may have ended by itself" if state == "open" else "hung up"
+    yield Text(f"Call {printable(call.id)} is ").append(state, style=_STATE_STYLES[state]).append(f": {hint}")
+    yield Text()
+    yield from fact_lines(_facts(call, now))
+
+
+def _facts(call: CallRecord, now: float) -> Iterator[tuple[str, str]]:
+    yield "relayed", f"{utc(call.relayed_at)} ({ago(call.relayed_at, now)}) by {call.relayed_by or '?'}"
+    yield "client", call.client
+    yield "subject", call.subject or "none was given"
+    yield "model", call.model
+    yield "through", f"deployment {call.deployment}"
+    yield "handle", call.handle
+    if call.ended_at is not None:
+        yield "ended", f"{utc(call.ended_at)} ({ago(call.ended_at, now)}) by {call.ended_by or '?'}"
+
+
+def _state(call: CallRecord) -> str:
+    return "open" if call.ended_at is None else "ended"

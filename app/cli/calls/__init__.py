@@ -1,1 +1,0 @@
-"""``cloakroom calls``: list, show, hangup."""

@@ -1,1 +1,0 @@
-"""``cloakroom config``: show, schema."""

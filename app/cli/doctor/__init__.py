@@ -1,1 +1,0 @@
-"""``cloakroom doctor``: the command and the three forms of its report."""

@@ -1,0 +1,120 @@
+"""``cloakroom handles list``: how many are alive, and whose they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Final
+
+from cyclopts import Parameter
+
+from app.broker.desk import handle_document
+from app.cli.arguments import checked_names
+from app.cli.display import Column
+from app.cli.listing import USUAL, Amount, Shape, print_listing, walk
+from app.cli.output import document, write
+from app.cli.reach.base import Operator
+from app.cli.reach.target import NOWHERE_ELSE, Target, operate
+from app.cli.times import ago, span
+from app.store.views import HandleFilter, HandleState, HandleView
+
+STATE_STYLES: Final = {"live": "green", "spent": "yellow", "revoked": "red"}
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The options that choose handles."""
+
+    client: Annotated[str | None, Parameter(help="Only those minted by this client.")] = None
+    subject: Annotated[str | None, Parameter(help="Only those minted for this subject.")] = None
+    model: Annotated[
+        str | None, Parameter(help="Only those of this model (the alias that clients ask for).")
+    ] = None
+    deployment: Annotated[str | None, Parameter(help="Only those minted through this deployment.")] = None
+    state: Annotated[
+        HandleState | None, Parameter(help="Only those that are live, spent (all calls used) or revoked.")
+    ] = None
+
+
+_ALL: Final = Choice()
+
+
+def list_handles(
+    *,
+    choice: Choice = _ALL,
+    amount: Amount = USUAL,
+    count: Annotated[bool, Parameter(negative=())] = False,
+    as_document: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative=())] = False,
+    target: Target = NOWHERE_ELSE,
+) -> None:
+    """List the handles that have not expired; the first is the one that expires last.
+
+    Args:
+        count: Print only how many there are.
+        as_document: Print one JSON document.
+        quiet: Print only the ids.
+    """
+    wanted = HandleFilter(**checked_names(choice))
+
+    async def work(operator: Operator) -> None:
+        fetch = partial(operator.handles, wanted)
+        if not count:
+            await print_listing(HANDLES, fetch, amount, as_document=as_document, quiet=quiet)
+            return
+        exact, number = not _index_counts(wanted), 0
+        if exact:
+            async for step in walk(fetch, quiet=quiet):
+                number = step.found
+        else:
+            number = await operator.count(wanted)
+        counted = {"object": "count", "handles": number, "exact": exact}
+        write(document(counted) if as_document else f"{number}\n")
+
+    operate(target, work)
+
+
+def _index_counts(wanted: HandleFilter) -> bool:
+    """Whether the index lists just these: all, those of one client, or those of one model.
+
+    Its figure is true to the minute: handles that expired within the last one are still in it.
+    """
+    given = [wanted.client, wanted.subject, wanted.model, wanted.deployment, wanted.state]
+    asked = sum(value is not None for value in given)
+    return asked == 0 or (asked == 1 and (wanted.client is not None or wanted.model is not None))
+
+
+def _row(view: HandleView, now: float) -> Sequence[str]:
+    calls = f"{view.calls}/{view.max_calls}" if view.max_calls else f"{view.calls}"
+    return (
+        view.id,
+        view.state,
+        view.client,
+        view.subject,
+        view.model,
+        view.deployment,
+        ago(view.minted_at, now),
+        span(view.life),
+        calls,
+    )
+
+
+HANDLES: Final[Shape[HandleView]] = Shape(
+    noun="handle",
+    columns=(
+        Column("ID", most=22),
+        Column("STATE", styles=STATE_STYLES, most=7),
+        Column("CLIENT", rank=1, most=20),
+        Column("SUBJECT", rank=4, most=24),
+        Column("MODEL", rank=3, most=24),
+        Column("DEPLOYMENT", rank=6, most=20),
+        Column("MINTED", rank=5, most=16),
+        Column("LEFT", right=True, most=12),
+        Column("CALLS", rank=2, right=True, most=9),
+    ),
+    row=_row,
+    as_json=handle_document,
+    id_of=lambda view: view.id,
+)

@@ -1,0 +1,62 @@
+"""What an operator can do, the same over both ways. Both raise ``CliFailure`` and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from app.models import CallRecord
+from app.store.events import Event
+from app.store.views import CallFilter, HandleFilter, HandleView, Page, Revoked
+
+if TYPE_CHECKING:
+    from app.broker.hangup import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class HandleStory:
+    """A handle, and those of its calls that are still on record, by id."""
+
+    handle: HandleView
+    calls: Mapping[str, CallRecord] = field(default_factory=dict)
+
+
+RevokeOutcome = Literal["revoked", "already_revoked", "gone"]
+
+
+class Operator(Protocol):
+    """A listing looks at a bounded number of records a step, so a short page need not be the last."""
+
+    async def handle(self, handle_id: str) -> HandleStory | None:
+        """One handle; None when it expired or never existed."""
+
+    async def handles(self, wanted: HandleFilter, *, cursor: str | None, limit: int) -> Page[HandleView]:
+        """The next handles that match, without their relays; ``limit`` 1 to 1000."""
+
+    async def count(self, wanted: HandleFilter) -> int:
+        """How many handles the index names: an upper bound, quick at any size.
+
+        Only one of client, subject and model counts, the narrowest that is given.
+        """
+
+    async def revoke(self, handle_id: str) -> RevokeOutcome:
+        """Revoke one handle at every replica."""
+
+    async def revoke_step(self, wanted: HandleFilter, *, cursor: str | None) -> Revoked:
+        """Revoke the next handles that match; repeat with ``next_cursor`` until that is None."""
+
+    async def call(self, call_id: str) -> CallRecord | None:
+        """One call; None when it was never relayed here or is no longer kept."""
+
+    async def calls(self, wanted: CallFilter, *, cursor: str | None, limit: int) -> Page[CallRecord]:
+        """The next calls that match."""
+
+    async def hang_up(self, call_id: str) -> Outcome | None:
+        """End a call at its provider; None when there is no record of it."""
+
+    def events(self) -> AsyncIterator[Sequence[Event]]:
+        """What happens from now on at every replica, in batches; the first is empty and says that it began.
+
+        It never ends by itself. After a lost connection it connects again, with a ``dropped`` event.
+        """

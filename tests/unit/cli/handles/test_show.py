@@ -1,0 +1,102 @@
+"""The story of a handle says first whether it works, and if not, why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app.broker.desk import call_document, handle_document, story_document
+from app.cli.arguments import UnverifiedHandle
+from app.cli.handles.show import gone, story_lines, verdict
+from app.cli.reach.admin_answers import read_call, read_handle, read_story
+from app.cli.reach.base import HandleStory
+from app.store.views import RelayNote
+from tests.unit.cli.values import HANDLE_ID, NOW, call, view
+
+RELAYS = (
+    RelayNote(int(NOW) - 50, "upstream_timeout"),
+    RelayNote(int(NOW) - 30, "answered", "rtc_1"),
+    RelayNote(int(NOW) - 20, "answered", "rtc_gone"),
+    RelayNote(int(NOW) - 10, "answered"),
+)
+
+
+def text_of(story: HandleStory) -> str:
+    return "\n".join(line.plain for line in story_lines(story, now=NOW))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, ["9 min left", "for 1 call"]),
+        ({"max_calls": 0}, ["as many calls as the provider allows"]),
+        ({"calls": 2}, ["2 of 2 calls used", "handle_spent"]),
+        (
+            {"calls": 2, "revoked_at": int(NOW) - 120, "revoked_by": "alice"},
+            ["by alice 2 min ago", "handle_revoked"],
+        ),
+        (
+            {"relays": (RelayNote(int(NOW) - 5, "upstream_timeout"),)},
+            ["last relay failed 5 s ago", "upstream_timeout"],
+        ),
+    ],
+)
+def test_the_verdict_says_why(changes: dict[str, Any], words: list[str]) -> None:
+    said = verdict(view(**changes), NOW)
+    for word in words:
+        assert word in said
+
+
+def test_the_story_tells_who_minted_it_where_its_refusals_and_each_relay_with_its_call() -> None:
+    story = HandleStory(
+        view(
+            relays=RELAYS, relays_count=31, refusals=3, last_refusal=RelayNote(int(NOW) - 5, "handle_spent")
+        ),
+        {"rtc_1": call(ended_at=int(NOW) - 3, ended_by="replica-a")},
+    )
+    text = text_of(story)
+    for words in (
+        "by replica-a",
+        "deployment sweden (azure)",
+        "user 17",
+        "https://app.example",
+        "1 of 2 calls used; the last 30 s ago by replica-b",
+        "3 claims; the last 5 s ago: handle_spent",
+        "31 relays, the last 4 of them",
+        "upstream_timeout",
+        "call rtc_1 (ended 3 s ago by replica-a, relayed by replica-b)",
+        "call rtc_gone (no longer on record)",
+        "the provider named no call",
+    ):
+        assert words in text
+
+
+def test_a_call_that_nobody_hung_up_is_not_called_alive() -> None:
+    assert "rtc_1 (not hung up" in text_of(
+        HandleStory(view(relays=RELAYS[1:2], relays_count=1), {"rtc_1": call()})
+    )
+
+
+def test_nothing_that_a_caller_chose_reaches_the_screen_raw() -> None:
+    text = text_of(HandleStory(view(subject="\x1b[2Jx", origin="a\nb", client="\x9bc"), {}))
+    assert not set(text) & {"\x1b", "\x9b"}
+    assert "a?b" in text
+
+
+def test_json_is_read_back_as_it_was_written() -> None:
+    full = HandleStory(
+        view(relays=RELAYS[:2], relays_count=2, refusals=1, last_refusal=RelayNote(5, "handle_spent")),
+        {"rtc_1": call()},
+    )
+    assert read_story(story_document(full.handle, full.calls)) == full
+    bare = view(max_calls=0, calls=0, subject="", origin="", last_call_at=None, last_call_by="")
+    assert read_handle(handle_document(bare)) == bare
+    for one in (call(), call(subject="", ended_at=7, ended_by="replica-a")):
+        assert read_call(call_document(one)) == one
+
+
+def test_a_handle_that_is_gone_is_told_with_what_its_token_said() -> None:
+    assert "expired or never existed" in gone(UnverifiedHandle(HANDLE_ID), NOW)
+    assert "5 min ago" in gone(UnverifiedHandle(HANDLE_ID, int(NOW) - 300), NOW)
+    assert "whether this is the store" in gone(UnverifiedHandle(HANDLE_ID, int(NOW) + 300), NOW)
