@@ -55,13 +55,13 @@ def _run(source: Source, server: StoreServer | str, at: int, of: int) -> Outcome
         report = Path(folder) / "report.xml"
         # As in "make test".
         options = ("--numprocesses", "4", "--dist", "loadfile", f"--junitxml={report}")
-        subprocess.run(
+        ended = subprocess.run(
             (sys.executable, "-m", "pytest", *FOLDERS, *options),
             cwd=ROOT,
             env={**os.environ, VARIABLE: str(server.program)},
             check=False,
         )
-        return read_outcome(source.where, server, report)
+        return read_outcome(source.where, server, report, ended.returncode)
 
 
 def _shown(program: Path) -> Path:

@@ -32,17 +32,25 @@ class Outcome:
         return not self.missing and self.failed == 0 and self.passed > 0
 
 
-def read_outcome(where: str, server: StoreServer, report: Path) -> Outcome:
-    """Read pytest's report in JUnit's form; without one, or with half of one, the tests did not end."""
+def read_outcome(where: str, server: StoreServer, report: Path, ended: int) -> Outcome:
+    """Read pytest's report in JUnit's form.
+
+    Args:
+        ended: pytest's exit status. Other than 0 (all passed) and 1 (some failed) not every test was run,
+            whatever the report says.
+    """
+    cut_short = Outcome(where, server, missing="pytest did not end; its messages stand above")
+    if ended not in (0, 1):
+        return cut_short
     try:
         suite = ElementTree.parse(report).getroot().find("testsuite")
         if suite is None:
-            raise KeyError("testsuite")
+            return cut_short
         tests, skipped = int(suite.attrib["tests"]), int(suite.attrib["skipped"])
         failed = int(suite.attrib["failures"]) + int(suite.attrib["errors"])
         seconds = float(suite.attrib["time"])
     except (OSError, ElementTree.ParseError, KeyError):
-        return Outcome(where, server, missing="pytest did not end; its messages stand above")
+        return cut_short
     return Outcome(where, server, max(tests - failed - skipped, 0), failed, skipped, seconds)
 
 

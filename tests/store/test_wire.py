@@ -18,12 +18,14 @@ from app.store.driver import close, connect
 from app.store.embedded.engine import LocalEngine
 from app.store.execution import Executor, executor_for
 
+# Seconds that a test waits for a reply that must come; it says nothing about how soon.
+PATIENCE = 90.0
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
 async def executor_on(url: str) -> AsyncIterator[Executor]:
-    client = connect(parse_address(url), replica="wire", timeout=2.0, max_connections=8)
+    client = connect(parse_address(url), replica="wire", timeout=PATIENCE, max_connections=8)
     made = executor_for(client, max_connections=8)
     yield made
     await made.close()
@@ -52,7 +54,7 @@ async def scripted(answer: bytes | None) -> AsyncIterator[str]:
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     server.close()
-    await asyncio.wait([task for task in served if task is not None], timeout=5)
+    await asyncio.wait([task for task in served if task is not None], timeout=PATIENCE)
 
 
 @pytest.fixture
@@ -64,14 +66,14 @@ async def executor(engine: LocalEngine) -> AsyncIterator[Executor]:
 async def test_each_of_many_at_once_gets_its_own_replies_in_order(executor: Executor) -> None:
     async def ask(number: int) -> None:
         commands = [("ECHO", f"{number}-{part}") for part in range(number % 12 + 1)]
-        assert await executor.run(commands, timeout=5) == [text for _, text in commands]
+        assert await executor.run(commands, timeout=PATIENCE) == [text for _, text in commands]
 
     await asyncio.gather(*(ask(number) for number in range(300)))
 
 
 async def test_who_goes_away_takes_nobody_elses_reply_along(executor: Executor) -> None:
     async def ask(number: int) -> list[Any]:
-        return await executor.run([("ECHO", str(number))], timeout=5)
+        return await executor.run([("ECHO", str(number))], timeout=PATIENCE)
 
     await ask(-1)
     tasks = [asyncio.create_task(ask(number)) for number in range(100)]
@@ -85,26 +87,26 @@ async def test_who_goes_away_takes_nobody_elses_reply_along(executor: Executor) 
 
 
 async def test_a_refused_command_leaves_the_other_replies_in_their_places(executor: Executor) -> None:
-    first, refused, last = await executor.run([("ECHO", "a"), ("GET",), ("ECHO", "b")], timeout=5)
+    first, refused, last = await executor.run([("ECHO", "a"), ("GET",), ("ECHO", "b")], timeout=PATIENCE)
     assert (first, last) == ("a", "b")
     assert isinstance(refused, ResponseError)
 
 
 async def test_a_connection_that_the_server_closed_is_made_anew_unseen(executor: Executor) -> None:
-    await executor.run([("ECHO", "a")], timeout=5)
-    (me,) = await executor.run([("CLIENT", "ID")], timeout=5)
+    await executor.run([("ECHO", "a")], timeout=PATIENCE)
+    (me,) = await executor.run([("CLIENT", "ID")], timeout=PATIENCE)
     for _ in range(3):
         # The reply to its own end never comes, so the command is sent once more, and finds nobody.
-        (reply,) = await executor.run([("CLIENT", "KILL", "ID", me, "SKIPME", "no")], timeout=5)
+        (reply,) = await executor.run([("CLIENT", "KILL", "ID", me, "SKIPME", "no")], timeout=PATIENCE)
         assert reply in (0, 1)
-        assert await executor.run([("ECHO", "b")], timeout=5) == ["b"]
-        (me,) = await executor.run([("CLIENT", "ID")], timeout=5)
+        assert await executor.run([("ECHO", "b")], timeout=PATIENCE) == ["b"]
+        (me,) = await executor.run([("CLIENT", "ID")], timeout=PATIENCE)
 
 
 async def test_a_hung_server_is_a_timeout_for_all_and_the_connection_is_not_used_again() -> None:
     with LocalEngine() as own:
         async with executor_on(own.url) as executor:
-            await executor.run([("ECHO", "a")], timeout=5)
+            await executor.run([("ECHO", "a")], timeout=PATIENCE)
             os.kill(own.pid, signal.SIGSTOP)
             try:
                 asked = [executor.run([("ECHO", str(number))], timeout=0.3) for number in range(20)]
@@ -114,19 +116,19 @@ async def test_a_hung_server_is_a_timeout_for_all_and_the_connection_is_not_used
                     await executor.run([("ECHO", "again")], timeout=0.2)
             finally:
                 os.kill(own.pid, signal.SIGCONT)
-            assert await executor.run([("ECHO", "back")], timeout=5) == ["back"]
+            assert await executor.run([("ECHO", "back")], timeout=PATIENCE) == ["back"]
 
 
 async def test_a_reply_after_its_deadline_goes_to_nobody_else(engine: LocalEngine) -> None:
-    # The server blocks for as long as we say. A thousand times what it needs for the first reply, which
-    # shows that it is not silent, so that the connection is kept.
+    # The server blocks for as long as we say. The first reply shows that it is not silent, so that the
+    # connection is kept; it has a thousand times longer than it needs.
     async with executor_on(engine.url) as executor, executor_on(engine.url) as other:
-        (before,) = await executor.run([("CLIENT", "ID")], timeout=5)
+        (before,) = await executor.run([("CLIENT", "ID")], timeout=PATIENCE)
         with pytest.raises(TimeoutError):
-            await executor.run([("ECHO", "first"), ("BLPOP", "wire:late", 0)], timeout=1)
-        patient = asyncio.create_task(executor.run([("ECHO", "patient")], timeout=30))
-        asked_who = asyncio.create_task(executor.run([("CLIENT", "ID")], timeout=30))
-        await other.run([("RPUSH", "wire:late", "late")], timeout=30)
+            await executor.run([("ECHO", "first"), ("BLPOP", "wire:late", 0)], timeout=2.0)
+        patient = asyncio.create_task(executor.run([("ECHO", "patient")], timeout=PATIENCE))
+        asked_who = asyncio.create_task(executor.run([("CLIENT", "ID")], timeout=PATIENCE))
+        await other.run([("RPUSH", "wire:late", "late")], timeout=PATIENCE)
         assert await patient == ["patient"]
         assert await asked_who == [before], "the late reply came over this very connection"
 
@@ -135,12 +137,13 @@ async def test_who_waits_behind_a_silent_server_s_reply_is_served_on_a_new_conne
     engine: LocalEngine,
 ) -> None:
     async with executor_on(engine.url) as executor:
-        (before,) = await executor.run([("CLIENT", "ID")], timeout=5)
+        (before,) = await executor.run([("CLIENT", "ID")], timeout=PATIENCE)
         slow = executor.run([("BLPOP", "wire:never", 0)], timeout=0.2)
-        patient = executor.run([("CLIENT", "ID")], timeout=30)
+        patient = executor.run([("CLIENT", "ID")], timeout=PATIENCE)
         replies: list[Any] = await asyncio.gather(slow, patient, return_exceptions=True)
         assert isinstance(replies[0], TimeoutError)
-        assert replies[1] not in ([before], [None])
+        assert isinstance(replies[1], list), replies[1]
+        assert replies[1] != [before]
 
 
 async def test_news_that_nobody_asked_for_are_no_replies() -> None:
@@ -149,20 +152,20 @@ async def test_news_that_nobody_asked_for_are_no_replies() -> None:
         executor_on(url) as executor,
     ):
         for _ in range(3):
-            assert await executor.run([("ECHO", "x")], timeout=2) == ["x"]
+            assert await executor.run([("ECHO", "x")], timeout=PATIENCE) == ["x"]
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"$-7\r\nxx", b"$1\r\n\xff\r\n"])
 async def test_a_server_that_speaks_something_else_is_a_lost_connection(answer: bytes) -> None:
     async with scripted(answer) as url, executor_on(url) as executor:
         with pytest.raises(RedisConnectionError):
-            await executor.run([("ECHO", "x")], timeout=2)
+            await executor.run([("ECHO", "x")], timeout=PATIENCE)
 
 
 async def test_replies_to_nothing_end_the_connection_and_reach_nobody() -> None:
     async with scripted(b"$1\r\nx\r\n$5\r\nother\r\n") as url, executor_on(url) as executor:
         for _ in range(3):
-            assert await executor.run([("ECHO", "x")], timeout=2) == ["x"]
+            assert await executor.run([("ECHO", "x")], timeout=PATIENCE) == ["x"]
             await asyncio.sleep(0.02)
 
 
@@ -175,11 +178,11 @@ async def test_a_silent_server_is_a_timeout() -> None:
 async def test_a_demoted_primary_is_left_after_its_refusal() -> None:
     with LocalEngine() as primary, LocalEngine() as other:
         async with executor_on(primary.url) as executor:
-            (before,) = await executor.run([("CLIENT", "ID")], timeout=5)
-            await executor.run([("REPLICAOF", "127.0.0.1", other.port)], timeout=5)
-            (refused,) = await executor.run([("SET", "a", "b")], timeout=5)
+            (before,) = await executor.run([("CLIENT", "ID")], timeout=PATIENCE)
+            await executor.run([("REPLICAOF", "127.0.0.1", other.port)], timeout=PATIENCE)
+            (refused,) = await executor.run([("SET", "a", "b")], timeout=PATIENCE)
             assert isinstance(refused, ResponseError)
-            await executor.run([("REPLICAOF", "NO", "ONE")], timeout=5)
-            assert await executor.run([("SET", "a", "b")], timeout=5) == ["OK"]
-            (after,) = await executor.run([("CLIENT", "ID")], timeout=5)
+            await executor.run([("REPLICAOF", "NO", "ONE")], timeout=PATIENCE)
+            assert await executor.run([("SET", "a", "b")], timeout=PATIENCE) == ["OK"]
+            (after,) = await executor.run([("CLIENT", "ID")], timeout=PATIENCE)
             assert after != before

@@ -17,10 +17,10 @@ REPORT = """<?xml version="1.0"?><testsuites><testsuite name="pytest" tests="130
 skipped="3" time="181.26"><testcase name="one" /></testsuite></testsuites>"""
 
 
-def reported(folder: Path, text: str) -> Outcome:
+def reported(folder: Path, text: str, *, ended: int = 1) -> Outcome:
     report = folder / "report.xml"
     report.write_text(text)
-    return read_outcome("Debian's redis-server", SERVER, report)
+    return read_outcome("Debian's redis-server", SERVER, report, ended)
 
 
 def test_a_server_is_one_line_of_the_table(tmp_path: Path) -> None:
@@ -39,6 +39,11 @@ def test_a_report_that_is_not_whole_is_no_success(text: str, tmp_path: Path) -> 
     outcome = reported(tmp_path, text)
     assert "did not end" in outcome.missing
     assert status([outcome]) == 1
+
+
+@pytest.mark.parametrize("ended", [2, 3, 5, -9], ids=["interrupted", "a defect", "no tests", "killed"])
+def test_a_run_that_was_cut_short_is_no_success_whatever_its_report_says(ended: int, tmp_path: Path) -> None:
+    assert "did not end" in reported(tmp_path, REPORT, ended=ended).missing
 
 
 def test_only_tests_that_ran_and_passed_on_every_server_are_a_success() -> None:
