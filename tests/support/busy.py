@@ -1,7 +1,7 @@
 """``python -m tests.support.busy --workers 2``: the suite while every CPU has something else to do.
 
     --workers 2       pytest's processes
-    --minutes 60      so long the CPUs stay busy at most
+    --minutes 120     so long the CPUs stay busy at most
     anything else     goes to pytest: a folder, ``-k``, ``-x``
 
 A test that passes only on an idle machine fails here. Each CPU gets a child that counts in a circle at the
@@ -60,7 +60,7 @@ def main() -> int:
         prog="python -m tests.support.busy", description="The suite on a busy machine."
     )
     parser.add_argument("--workers", default="2", help="pytest's processes")
-    parser.add_argument("--minutes", type=float, default=60, help="so long the CPUs stay busy at most")
+    parser.add_argument("--minutes", type=float, default=120, help="so long the CPUs stay busy at most")
     chosen, for_pytest = parser.parse_known_args()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _unwind)

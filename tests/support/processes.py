@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +18,6 @@ from app.store.embedded import lifeline
 from tests.support.clocks import PATIENCE
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-QUIET_SECONDS: Final = 0.05
 
 
 class Process:
@@ -46,6 +45,8 @@ class Process:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+        assert self._process.stdout is not None
+        self._pipe = self._process.stdout
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -62,16 +63,16 @@ class Process:
         return "\n".join(self.lines)
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """The JSON log lines of this event, once the process has nothing more to say for a moment."""
-        self._until_quiet()
-        return self._events(name)
+        """The JSON log lines of this event, of all that the process has written by now.
 
-    def _until_quiet(self) -> None:
-        """A line is written before its answer, but the thread that reads it here may lag behind."""
-        seen = -1
-        while seen != len(self.lines):
-            seen = len(self.lines)
-            time.sleep(QUIET_SECONDS)
+        A line is written before its answer, but the thread that reads it here may lag behind.
+        """
+        with self._news:
+            assert self._news.wait_for(lambda: self._ended or not self._unread(), PATIENCE)
+            return self._events(name)
+
+    def _unread(self) -> bool:
+        return bool(select.select([self._pipe], [], [], 0)[0])
 
     def _events(self, name: str) -> list[dict[str, Any]]:
         found = []
@@ -118,16 +119,19 @@ class Process:
         self.stop()
 
     def _read(self) -> None:
-        stream = self._process.stdout
-        assert stream is not None
-        with stream:
-            for line in stream:
-                with self._news:
-                    self.lines.append(line.decode("utf-8", "replace").rstrip("\n"))
-                    self._news.notify_all()
-        with self._news:
-            self._ended = True
-            self._news.notify_all()
+        rest = b""
+        while not self._ended:
+            select.select([self._pipe], [], [])
+            # Under the lock from the pipe to the lines: nobody sees the pipe empty and the lines not there.
+            with self._news:
+                part = os.read(self._pipe.fileno(), 65_536)
+                *lines, rest = (rest + part).split(b"\n")
+                self._ended = part == b""
+                if self._ended and rest:
+                    lines.append(rest)
+                self.lines += [line.decode("utf-8", "replace") for line in lines]
+                self._news.notify_all()
+        self._pipe.close()
 
 
 class Replica(Process):

@@ -13,6 +13,7 @@ from app.settings import load_settings
 from app.store.embedded.engine import LocalEngine
 from app.wiring import build_catalog
 from tests.support.api import mint, minted, post, relay
+from tests.support.clocks import eventually
 from tests.support.handles import bad_handles
 from tests.support.offers import fresh_offer
 from tests.support.sinks import assert_nothing_planted_in, store_dump
@@ -65,7 +66,8 @@ async def test_no_secret_reaches_any_sink(http: aiohttp.ClientSession) -> None:
 
             listening = asyncio.create_task(listen())
             answers = await _traffic(stack, http)
-            await asyncio.sleep(0.2)
+            await store.echo("that is all")
+            await eventually(lambda: any("that is all" in line for line in monitored))
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
         slowlog = [str(entry) for entry in await store.slowlog_get(1000)]
