@@ -64,7 +64,7 @@ class Night:
         }
         assigned = "".join(f"{name}={value}\n" for name, value in variables.items())
         done = subprocess.run(
-            ["bash", "-c", BLOCKS["Questions"] + assigned + before + BLOCKS[heading]],
+            ["bash", "-c", BLOCKS["Queries"] + assigned + before + BLOCKS[heading]],
             env=environment,
             capture_output=True,
             text=True,
@@ -286,7 +286,7 @@ async def test_the_lines_of_the_page_answer_their_question(night: Night, heading
 
 
 def test_no_line_of_the_page_goes_unchecked() -> None:
-    assert BLOCKS.keys() == {"Questions", *CHECKS}
+    assert BLOCKS.keys() == {"Queries", *CHECKS}
 
 
 async def test_a_handle_that_was_revoked_by_hand_is_refused_at_every_replica(
