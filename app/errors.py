@@ -161,8 +161,7 @@ class RateLimited(CloakroomError):
 class UpstreamError(CloakroomError):
     """The provider answered with an error, or with something that is no answer.
 
-    ``upstream_status`` and ``upstream_code`` are set when the provider gave a well-formed error:
-    the answer then keeps both. Anything else (HTML, a redirect, garbage) is a plain 502.
+    ``upstream`` is the status and the code of a well-formed error: the answer then keeps both. Anything else (HTML, a redirect, garbage) is a plain 502.
     ``reason`` is what was refused, ``advice`` what to change; the message is both.
     """
 
@@ -172,8 +171,7 @@ class UpstreamError(CloakroomError):
         self,
         message: str,
         *,
-        upstream_status: int | None = None,
-        upstream_code: str | None = None,
+        upstream: tuple[int, str | None] | None = None,
         param: str | None = None,
         retry_after: int | None = None,
         headers: Mapping[str, str] = NO_HEADERS,
@@ -183,8 +181,7 @@ class UpstreamError(CloakroomError):
         super().__init__(whole, param=param, retry_after=retry_after, headers=headers)
         self.reason = message
         self.advice = advice
-        self.upstream_status = upstream_status
-        self.upstream_code = upstream_code
+        self.upstream_status, self.upstream_code = upstream if upstream is not None else (None, None)
 
     @property
     def answer_status(self) -> int:

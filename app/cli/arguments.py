@@ -7,13 +7,10 @@ import binascii
 import json
 import re
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, ClassVar, Final, Protocol
 
 from app.cli.failure import EXIT_REFUSED, CliFailure
 from app.providers.base import is_call_id
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{22}\Z")
 _IN_BRACES: Final = re.compile(r"\{([A-Za-z0-9_-]{22})\}")
@@ -95,7 +92,13 @@ def _from_payload(unverified_payload: str) -> UnverifiedHandle:
     return UnverifiedHandle(handle_id, expires_at if type(expires_at) is int else None)
 
 
-def checked_names(choice: DataclassInstance) -> dict[str, Any]:
+class Options(Protocol):
+    """A dataclass of a command's options."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+def checked_names(choice: Options) -> dict[str, Any]:
     """The options that choose handles, calls or events, as they were given, by their names.
 
     Raises:

@@ -122,8 +122,7 @@ def read_error(
     message = _message(deployment, response.status, error, secrets)
     return UpstreamError(
         message,
-        upstream_status=response.status,
-        upstream_code=code,
+        upstream=(response.status, code),
         param=_word(error.get("param"), _PARAM, secrets),
         retry_after=retry_after,
         headers=headers,

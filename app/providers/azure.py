@@ -104,7 +104,7 @@ class AzurePreview:
         if mint.family is not Family.REALTIME:
             raise UpstreamError(
                 f"Deployment '{deployment.name}' is an azure-preview, which serves realtime sessions only.",
-                upstream_status=400,
+                upstream=(400, None),
             )
         # The preview takes no wanted life, so none is sent; ``expires_at`` tells the real one.
         session = {**flat_session(mint.session), "model": deployment.upstream_model or mint.model}

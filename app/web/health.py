@@ -1,13 +1,17 @@
-"""Liveness and readiness. Liveness never asks the store: restarting this process would not repair it."""
+"""What machines ask a replica: liveness, readiness, metrics.
+
+Liveness never asks the store: restarting this process would not repair it.
+"""
 
 from __future__ import annotations
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from app.errors import Draining, StoreUnavailable
 from app.store.connection import RETRY_AFTER_SECONDS
+from app.telemetry.scrape import scrape
 from app.web.answers import json_answer
-from app.web.appkeys import LIFECYCLE, STORE
+from app.web.appkeys import LIFECYCLE, METRICS, STORE
 
 
 async def livez(request: web.Request) -> web.Response:
@@ -23,6 +27,15 @@ async def readyz(request: web.Request) -> web.Response:
     if not store.up or not await store.probe():
         raise StoreUnavailable("The token store cannot be reached.", retry_after=RETRY_AFTER_SECONDS)
     return _ok("ready")
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """``GET /metrics``: Prometheus' text format, or OpenMetrics where the scraper asks for it.
+
+    Pages cannot read it.
+    """
+    text, content_type = await scrape(request.app[METRICS].registry, request.headers.get(hdrs.ACCEPT, ""))
+    return web.Response(body=text, headers={hdrs.CONTENT_TYPE: content_type})
 
 
 def _ok(status: str) -> web.Response:

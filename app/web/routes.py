@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from app.settings import Settings
-from app.web import call_views, health, metrics_view, mint_views
+from app.web import call_views, health, mint_views
 from app.web.admin.routes import admin_routes
 from app.web.answers import expect
 from app.web.demo.site import DemoSite
@@ -51,5 +51,5 @@ def health_routes() -> Iterator[web.RouteDef]:
 
 def operations_routes() -> Iterator[web.RouteDef]:
     """For scrapers and operators; on the operations port, if there is one."""
-    yield web.get("/metrics", metrics_view.metrics)
+    yield web.get("/metrics", health.metrics)
     yield from admin_routes()

@@ -1,4 +1,7 @@
-"""The Lua scripts: one file each, with a header that names KEYS, ARGV and the reply."""
+"""The Lua scripts: one file each, with a header that names KEYS, ARGV and the reply.
+
+A command that needs no script belongs in the module that sends it.
+"""
 
 from __future__ import annotations
 

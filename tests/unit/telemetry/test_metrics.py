@@ -74,11 +74,11 @@ def values(counted: Metrics, name: str) -> dict[tuple[str, ...], float]:
         (OutcomeUnknown("x"), ("voice", "main", "provider_error", "outcome_unknown")),
         (UpstreamError("x"), ("voice", "main", "provider_error", "upstream_error")),
         (
-            UpstreamError("x", upstream_status=401, upstream_code="whatever_it_says"),
+            UpstreamError("x", upstream=(401, "whatever_it_says")),
             ("voice", "main", "provider_error", "upstream_401"),
         ),
-        (UpstreamError("x", upstream_status=418), ("voice", "main", "provider_error", "upstream_4xx")),
-        (UpstreamError("x", upstream_status=529), ("voice", "main", "provider_error", "upstream_5xx")),
+        (UpstreamError("x", upstream=(418, None)), ("voice", "main", "provider_error", "upstream_4xx")),
+        (UpstreamError("x", upstream=(529, None)), ("voice", "main", "provider_error", "upstream_5xx")),
         (InternalError("x"), ("voice", "main", "error", "internal_error")),
     ],
 )
@@ -233,18 +233,16 @@ def test_no_series_tells_when_another_one_was_created() -> None:
     model=st.none() | st.text(),
     deployment=st.none() | st.text(),
     handler=st.sampled_from(["mint", "relay", "hangup", "admin"]) | st.text(),
-    upstream_status=st.none() | st.integers(400, 599),
-    upstream_code=st.none() | st.text(),
+    upstream=st.none() | st.tuples(st.integers(400, 599), st.none() | st.text()),
 )
 def test_whatever_is_sent_the_labels_are_words_of_ours(
     model: str | None,
     deployment: str | None,
     handler: str,
-    upstream_status: int | None,
-    upstream_code: str | None,
+    upstream: tuple[int, str | None] | None,
 ) -> None:
     counted = metrics()
-    error = UpstreamError("x", upstream_status=upstream_status, upstream_code=upstream_code)
+    error = UpstreamError("x", upstream=upstream)
     waits = Timings(model=model, deployment=deployment, tries=[Try(deployment, 0.1, "answered", 500)])
     before = set(values(counted, "http_responses_total"))
     counted.answered(handler, error.answer_status, error, waits, seconds=0.1)

@@ -90,8 +90,7 @@ def test_when_to_try_again_is_a_header() -> None:
 def test_a_providers_refusal_keeps_its_status_code_and_headers() -> None:
     error = UpstreamError(
         "Rate limit reached.",
-        upstream_status=429,
-        upstream_code="rate_limit_exceeded",
+        upstream=(429, "rate_limit_exceeded"),
         retry_after=3,
         headers={"x-ratelimit-remaining-requests": "0", "x-upstream-request-id": "req_1"},
     )
