@@ -161,8 +161,9 @@ class RateLimited(CloakroomError):
 class UpstreamError(CloakroomError):
     """The provider answered with an error, or with something that is no answer.
 
-    ``upstream`` is the status and the code of a well-formed error: the answer then keeps both. Anything else (HTML, a redirect, garbage) is a plain 502.
-    ``reason`` is what was refused, ``advice`` what to change; the message is both.
+    ``upstream`` is the status and the code of a well-formed error: the answer then keeps both.
+    Anything else (HTML, a redirect, garbage) is a plain 502. ``reason`` is what was refused, ``advice``
+    what to change; the message is both.
     """
 
     code, status, type = "upstream_error", 502, "upstream_error"
@@ -181,7 +182,8 @@ class UpstreamError(CloakroomError):
         super().__init__(whole, param=param, retry_after=retry_after, headers=headers)
         self.reason = message
         self.advice = advice
-        self.upstream_status, self.upstream_code = upstream if upstream is not None else (None, None)
+        self.upstream_status: int | None = upstream[0] if upstream is not None else None
+        self.upstream_code: str | None = upstream[1] if upstream is not None else None
 
     @property
     def answer_status(self) -> int:
