@@ -105,6 +105,7 @@ async def test_a_dropped_line_was_or_was_not_acted_on(relay: Relay, kind: str, o
     assert entries[-1]["fault"] == kind
 
 
+@pytest.mark.virtual_time
 @pytest.mark.parametrize(("kind", "opened"), [("stall", 0), ("stall_after", 1)])
 async def test_a_stall_answers_nothing_and_ends_with_the_connection(
     relay: Relay, kind: str, opened: int
@@ -200,6 +201,7 @@ async def test_a_past_expiry_is_in_the_answer(relay: Relay) -> None:
     assert found["session"]["client_secret"]["expires_at"] == found["expires_at"]
 
 
+@pytest.mark.virtual_time
 async def test_a_huge_body_is_that_huge_and_a_trickle_is_that_slow(relay: Relay) -> None:
     await arm(relay.client, "huge_body", path="calls", size=3 * 2**20)
     async with relay() as answer:
