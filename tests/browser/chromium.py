@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from typing import Final
 
@@ -9,8 +10,10 @@ from playwright.async_api import Browser, Playwright
 
 from tests.support.clocks import PATIENCE
 
+# ``CLOAKROOM_TEST_BROWSER=visible`` shows the browser and slows each step down, for a person who watches.
+_VISIBLE: Final = os.environ.get("CLOAKROOM_TEST_BROWSER") == "visible"
+_STEP_MS: Final = 250
 _QUIET: Final = (
-    "--headless=new",
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -35,4 +38,12 @@ async def launch(playwright: Playwright, *, microphone: bool = True) -> Browser:
     path = find_chromium()
     assert path is not None
     flags = [*_QUIET, _ALLOW_MICROPHONE] if microphone else list(_QUIET)
-    return await playwright.chromium.launch(executable_path=path, args=flags, timeout=PATIENCE * 1000)
+    if not _VISIBLE:
+        flags.append("--headless=new")
+    return await playwright.chromium.launch(
+        executable_path=path,
+        headless=not _VISIBLE,
+        args=flags,
+        timeout=PATIENCE * 1000,
+        slow_mo=_STEP_MS if _VISIBLE else 0,
+    )
