@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from tests.bench.goals import MEGABYTE, goals
-from tests.bench.plots import NAMES
 
+# The servers by their names in the figures, in the order of tables and pictures.
+NAMES: Final = {"floor": "bare aiohttp", "cloakroom": "Cloakroom", "litellm": "LiteLLM"}
 KINDS: Final = ("mint, limited", "mint", "relay")
 _BESIDE: Final = ("cloakroom", "floor")
 
