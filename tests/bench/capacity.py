@@ -3,7 +3,7 @@
     --users 1000,100000,10000000    in calls at once
     --call-minutes 5 ...            other assumptions; see --help
 
-Prints the table of docs/capacity.md; ``python -m tests.bench.report`` writes it into the page.
+Prints the table of docs/capacity.md; ``make bench-report`` writes it into the page.
 """
 
 from __future__ import annotations

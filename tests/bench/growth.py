@@ -147,7 +147,7 @@ def main() -> None:
     found = grow(tuple(int(size) for size in chosen.sizes.split(",")), chosen.rounds)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "growth.json").write_text(json.dumps(found, indent=1) + "\n")
-    sys.stderr.write(f"\nwritten: {RESULTS / 'growth.json'}; python -m tests.bench.report makes the pages\n")
+    sys.stderr.write(f"\nwritten: {RESULTS / 'growth.json'}; make bench-report makes the pages\n")
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ def _bars(
             [], [], "|", color=_INK, markersize=11, label=f"goal: at most {FLOOR_TIMES} times bare aiohttp"
         )
         axes.legend(
-            loc="lower right", bbox_to_anchor=(1.08, 0.99), frameon=False, handletextpad=0, borderpad=0
+            loc="lower right", bbox_to_anchor=(1.05, 0.99), frameon=False, handletextpad=0, borderpad=0
         )
     axes.set_yticks([place for place, _ in places], [name for _, name in places])
     axes.set(xlim=(0, most * 1.08), ylim=(places[-1][0] + 0.6, -0.6), xticks=[])
