@@ -14,7 +14,7 @@ UV_MATRIX := $(BIN)/uv pip compile tests/matrix/requirements.in --universal --py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system run test test-matrix test-busy bench bench-growth bench-profile lint format types all clean lock
+.PHONY: help setup system run test test-matrix test-busy bench bench-growth bench-profile bench-report lint format types all clean lock
 
 help: ## print this help
 	@echo "Cloakroom: ephemeral-key broker and SDP relay for realtime voice"
@@ -54,19 +54,23 @@ test-busy: $(STAMP) system ## the suite while every CPU is busy with something e
 bench: $(STAMP) .bench-venv/.installed ## compare with a bare server and LiteLLM, write docs/performance.md (6 minutes)
 	@sh tests/bench/system_packages.sh
 	@$(BIN)/python -m tests.bench
-	@$(BIN)/python -m tests.bench.report
+	@$(MAKE) --no-print-directory bench-report
 
-bench-growth: $(STAMP) ## what a million handles, two replicas and a Cluster cost (5 minutes)
+bench-growth: $(STAMP) .bench-venv/.installed ## what a million handles, two replicas and a Cluster cost (5 minutes)
 	@sh tests/bench/system_packages.sh
 	@$(BIN)/python -m tests.bench.growth
-	@$(BIN)/python -m tests.bench.report
+	@$(MAKE) --no-print-directory bench-report
 
 bench-profile: $(STAMP) .bench-venv/.installed ## where the time goes: instructions and functions (2 minutes)
 	@sh tests/bench/system_packages.sh
 	@$(BIN)/python -m tests.bench.profile --json tests/bench/results/profile.json
-	@$(BIN)/python -m tests.bench.report
+	@$(MAKE) --no-print-directory bench-report
 
-.bench-venv/.installed:
+bench-report: $(STAMP) .bench-venv/.installed ## docs/performance.md, docs/capacity.md and their pictures from the last figures
+	@$(BIN)/python -m tests.bench.report
+	@.bench-venv/bin/python -m tests.bench.plots
+
+.bench-venv/.installed: tests/bench/environment.sh
 	@PYTHON=$(PYTHON) sh tests/bench/environment.sh
 
 lint: $(STAMP) ## ruff, spelling, the compose file and the Dockerfile

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.bench import trips
+from tests.bench import traffic
 from tests.bench.contenders import Contender
 from tests.bench.tools import BenchError, find
 from tests.bench.wrk import Load
@@ -54,9 +54,9 @@ def counts(
         with contender:
             found = {}
             for part, (kind, load) in enumerate(kinds(contender).items(), 1):
-                trips.send(contender.url, load, _WARM_UP)
+                traffic.send(contender.url, load, _WARM_UP)
                 _control("-z", contender.pid)
-                trips.send(contender.url, load, requests)
+                traffic.send(contender.url, load, requests)
                 _control("-d", contender.pid)
                 lines = Path(f"{out}.{part}").read_text(errors="replace").splitlines()
                 found[kind] = _per_request(lines, requests)

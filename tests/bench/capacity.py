@@ -3,7 +3,7 @@
     --users 1000,100000,10000000    in calls at once
     --call-minutes 5 ...            other assumptions; see --help
 
-Prints the table of docs/capacity.md; ``python -m tests.bench.report`` writes it into the page.
+Prints the table of docs/capacity.md; ``make bench-report`` writes it into the page.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 from tests.bench.population import Demand, Habits, simulate, waits
-from tests.bench.progress import run_to_end
+from tests.bench.tools import run_to_end
 
 USERS: Final = (1_000, 100_000, 10_000_000)
 SEED: Final = 20_261_121
@@ -148,7 +148,7 @@ def _sized(users: int, demand: Demand, cost: Costs) -> Plan:
 def main() -> None:
     # They present what is planned here.
     from tests.bench.plan_tables import assumptions, measured, table
-    from tests.bench.report import read
+    from tests.bench.tools import read
 
     parser = argparse.ArgumentParser(prog="python -m tests.bench.capacity", description="What users need.")
     parser.add_argument("--users", default=",".join(map(str, USERS)))

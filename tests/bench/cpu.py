@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Final
 
 from app.store.embedded.engine import LocalEngine
-from tests.bench import procfs, trips
+from tests.bench import procfs, traffic
 from tests.bench.contenders import Cloakroom, Contender, Floor
 from tests.bench.measure import Sample, sample, summary
 from tests.bench.nginx import Provider
-from tests.bench.progress import run_to_end
+from tests.bench.tools import run_to_end
 from tests.bench.wrk import Load
 
 KINDS: Final = ("mint, limited", "mint", "relay")
@@ -70,7 +70,7 @@ def loads(contender: Contender, *, handles: int = HANDLES) -> dict[str, Load]:
 def level_trips(redis_url: str, floor: Floor, cloakroom: Cloakroom) -> dict[str, float]:
     """Let the floor go to Redis as often as Cloakroom does; returns how often."""
     found = {
-        kind: trips.count(redis_url, cloakroom.url, load).round_trips
+        kind: traffic.count(redis_url, cloakroom.url, load).round_trips
         for kind, load in loads(cloakroom, handles=10).items()
     }
     floor.trips = {kind: max(1, round(number)) for kind, number in found.items()}

@@ -48,7 +48,7 @@ def _cpu(bench: Mapping[str, Any]) -> Iterator[Goal]:
             _run(bench, name, kind, 32)["cpu_us"] for name in ("cloakroom", "floor", "litellm")
         )
         yield Goal(
-            f"{kind}: at least {RIVAL_TIMES} times less CPU than LiteLLM's",
+            f"{kind}: at least {RIVAL_TIMES} times less CPU than LiteLLM",
             f"{theirs / ours:.1f} times less ({theirs:,.0f} us); the floor: {theirs / floor:.1f} times less",
             theirs >= RIVAL_TIMES * ours,
         )

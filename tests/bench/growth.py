@@ -19,18 +19,14 @@ from typing import Any, Final
 import redis
 
 from app.store.embedded.engine import LocalEngine
-from tests.bench import machine, procfs, trips
-from tests.bench.beside import LongestCommand, beside_operator
+from tests.bench import machine, procfs, traffic
 from tests.bench.contenders import Cloakroom, Contender, Floor
 from tests.bench.cpu import KINDS, level_trips, loads
 from tests.bench.fill import fill
-from tests.bench.footprint import footprint
 from tests.bench.measure import Sample, sample
 from tests.bench.nginx import Provider
-from tests.bench.operations import operations
-from tests.bench.operator import operator_times
-from tests.bench.progress import Progress, run_to_end
-from tests.bench.tools import RESULTS, find
+from tests.bench.operators import LongestCommand, beside_operator, operations, operator_times
+from tests.bench.tools import RESULTS, Progress, find, run_to_end
 from tests.bench.topology import on_a_cluster, with_two_replicas
 
 SIZES: Final = (1, 10_000, 100_000, 1_000_000)
@@ -63,7 +59,7 @@ class Grown:
         work = {one.name: loads(one) for one in self._contenders}
         cloakroom = self._contenders[0]
         counted = {
-            kind: trips.count(self._engine.url, cloakroom.url, load)
+            kind: traffic.count(self._engine.url, cloakroom.url, load)
             for kind, load in work["cloakroom"].items()
         }
         found["round_trips"] = {kind: one.round_trips for kind, one in counted.items()}
@@ -71,7 +67,7 @@ class Grown:
         found["store_traffic"] = {
             kind: {"received": one.received, "sent": one.sent} for kind, one in counted.items()
         }
-        found["footprint"] = footprint(self._store, cloakroom, self._cloakroom.log, work["cloakroom"])
+        found["footprint"] = traffic.footprint(self._store, cloakroom, self._cloakroom.log, work["cloakroom"])
         found["runs"] = self._runs(work, rounds)
         with LongestCommand(self._engine.url) as longest:
             found["operations"] = {**operations(self._engine.url), **operator_times(self._cloakroom)}
@@ -151,7 +147,7 @@ def main() -> None:
     found = grow(tuple(int(size) for size in chosen.sizes.split(",")), chosen.rounds)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "growth.json").write_text(json.dumps(found, indent=1) + "\n")
-    sys.stderr.write(f"\nwritten: {RESULTS / 'growth.json'}; python -m tests.bench.report makes the pages\n")
+    sys.stderr.write(f"\nwritten: {RESULTS / 'growth.json'}; make bench-report makes the pages\n")
 
 
 if __name__ == "__main__":

@@ -32,13 +32,13 @@ def growth(grown: Mapping[str, Any]) -> str:
         )
     head = (
         "live handles",
-        "CPU us: mint limited / mint / relay",
-        "x floor: mint / relay",
-        "Redis CPU us: mint / relay",
-        "round trips",
-        "bytes a handle",
-        "list 100, ms",
-        "revoke one / a client's (handles), ms",
+        "CPU in us: mint limited / mint / relay",
+        "times the floor: mint / relay",
+        "Redis CPU in us: mint / relay",
+        "round trips: mint limited / mint / relay",
+        "bytes per handle",
+        "list 100 handles, ms",
+        "revoke one / all of a client (handles), ms",
     )
     return markdown(head, rows)
 
@@ -61,12 +61,12 @@ def operators(grown: Mapping[str, Any]) -> str:
             )
         )
     head = (
-        "live handles; milliseconds",
-        "list 100 of a client",
+        "live handles (times in ms)",
+        "list 100 handles of a client",
         "count",
-        "longest step of the client's revocation",
+        "longest step of revoking the client",
         "longest command in Redis",
-        "page by the admin API",
+        "one page by the admin API",
         "`cloakroom handles list`",
         "`cloakroom handles revoke --client` (handles)",
     )
@@ -77,7 +77,7 @@ def beside(grown: Mapping[str, Any]) -> str:
     """Requests alone, and while an operator lists all handles through the same replica."""
     rows = []
     for kind, ways in grown["beside"].items():
-        for way, title in (("alone", "nobody asks"), ("beside", "somebody lists all handles")):
+        for way, title in (("alone", "no operator"), ("beside", "an operator lists all handles")):
             told = ways[way]
             rows.append(
                 (
@@ -88,14 +88,14 @@ def beside(grown: Mapping[str, Any]) -> str:
                     str(told["failed"]),
                 )
             )
-    return markdown(("", "CPU us a request", "requests/s", "p50 / p99, ms", "failed"), rows)
+    return markdown(("", "CPU per request, us", "requests/s", "p50 / p99 in ms", "failed"), rows)
 
 
 def topologies(grown: Mapping[str, Any]) -> str:
     """Two replicas beside one, a Cluster beside a single server."""
     titles = {
         ("replicas", "one"): "one replica",
-        ("replicas", "two"): "two replicas, each relaying with the other's handles",
+        ("replicas", "two"): "two replicas, each relays with handles of the other",
         ("cluster", "single"): "one Redis server",
         ("cluster", "cluster"): "Redis Cluster, three primaries",
     }
@@ -110,7 +110,7 @@ def topologies(grown: Mapping[str, Any]) -> str:
                 str(sum(one["failed"] for one in kinds.values())),
             )
         )
-    head = ("CPU us a request", "mint, limited", "mint", "relay", "Redis: mint", "Redis: relay", "failed")
+    head = ("CPU per request, us", "mint, limited", "mint", "relay", "Redis: mint", "Redis: relay", "failed")
     return markdown(head, rows)
 
 
@@ -122,4 +122,4 @@ def commands(grown: Mapping[str, Any]) -> str:
         traffic = last["store_traffic"][kind]
         listed = ", ".join(f"{name} {round(number)}" for name, number in ran.items() if round(number))
         rows.append((kind, f"{traffic['received']:.0f}", f"{traffic['sent']:.0f}", listed))
-    return markdown(("", "bytes to Redis", "bytes back", "commands, those inside scripts too"), rows)
+    return markdown(("", "bytes to Redis", "bytes back", "commands, including those inside scripts"), rows)

@@ -27,7 +27,7 @@ from app.providers.base import UpstreamRequest
 from app.telemetry.timings import Timings
 from tests.bench import procfs
 from tests.bench.nginx import Provider
-from tests.bench.progress import run_to_end
+from tests.bench.tools import run_to_end
 
 AT_ONCE: Final = 32
 _SECONDS: Final = 10

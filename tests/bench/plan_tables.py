@@ -50,26 +50,26 @@ def _megabits(value: float) -> str:
 def table(plans: Sequence[Plan]) -> str:
     """One column for each number of users."""
     rows: list[tuple[str, ...]] = [
-        ("in a call at once, mean", *(amount(one.demand.talking) for one in plans)),
-        ("mints a second, mean", *(amount(one.demand.mints) for one in plans)),
-        ("relays a second, mean", *(amount(one.demand.relays) for one in plans)),
+        ("users in a call at the same time, mean", *(amount(one.demand.talking) for one in plans)),
+        ("mints per second, mean", *(amount(one.demand.mints) for one in plans)),
+        ("relays per second, mean", *(amount(one.demand.relays) for one in plans)),
         (
-            "in the busiest minute: mints, relays",
+            "mints, relays per second in the busiest minute",
             *(f"{amount(one.demand.busiest_mints)}, {amount(one.demand.busiest_relays)}" for one in plans),
         ),
-        ("**replicas**, one CPU each", *(f"**{one.replicas:,}**" for one in plans)),
-        ("their CPU in the busiest minute", *(f"{one.replica_share:.0%}" for one in plans)),
-        ("wait for that CPU, p99", *(f"{one.wait_p99 * 1e3:.1f} ms" for one in plans)),
+        ("**replicas** with one CPU each", *(f"**{one.replicas:,}**" for one in plans)),
+        ("CPU use of a replica in the busiest minute", *(f"{one.replica_share:.0%}" for one in plans)),
+        ("p99 of the wait for that CPU", *(f"{one.wait_p99 * 1e3:.1f} ms" for one in plans)),
         ("live handles", *(amount(one.demand.handles) for one in plans)),
         ("calls on record", *(amount(one.demand.calls) for one in plans)),
         ("**Redis memory**", *(f"**{_gigabytes(one.store_bytes)}**" for one in plans)),
-        ("Redis CPU in the busiest minute, cores", *(f"{one.store_cpu:.2f}" for one in plans)),
+        ("Redis CPU cores in the busiest minute", *(f"{one.store_cpu:.2f}" for one in plans)),
         ("**Redis primaries**", *(f"**{one.primaries:,}**" for one in plans)),
         (
-            "network of all replicas, in and out",
+            "network of all replicas: in, out",
             *(f"{_megabits(one.network_in)}, {_megabits(one.network_out)}" for one in plans),
         ),
-        ("of that to and from Redis", *(_megabits(one.store_network) for one in plans)),
+        ("of which to and from Redis", *(_megabits(one.store_network) for one in plans)),
     ]
     return markdown(("concurrent users", *(f"{one.users:,}" for one in plans)), rows)
 
@@ -78,20 +78,26 @@ def assumptions(habits: Habits) -> str:
     """The habits as a table, with what each one stands for."""
     said = {
         "call_seconds": ("mean length of a call", f"{habits.call_seconds:.0f} s"),
-        "call_spread": ("spread of it (log-normal, sigma)", f"{habits.call_spread:g}"),
-        "longest_call": ("longest call that a provider allows", f"{habits.longest_call:.0f} s"),
+        "call_spread": (
+            "spread of that length (sigma of the log-normal distribution)",
+            f"{habits.call_spread:g}",
+        ),
+        "longest_call": ("longest call that the provider allows", f"{habits.longest_call:.0f} s"),
         "offer_after": ("mean time from mint to offer", f"{habits.offer_after:g} s"),
-        "unused": ("mints that no offer follows, so that another is made", f"{habits.unused:.0%}"),
-        "reconnects": ("calls that are made anew because the network changed", f"{habits.reconnects:.0%}"),
-        "rush": ("arrivals in the rush, times the usual", f"{habits.rush:g}"),
-        "rush_seconds": ("the rush, once an hour", f"{habits.rush_seconds:.0f} s"),
+        "unused": ("mints that get no offer and are repeated", f"{habits.unused:.0%}"),
+        "reconnects": ("calls that reconnect because the network changed", f"{habits.reconnects:.0%}"),
+        "rush": ("arrivals in the rush, times the usual rate", f"{habits.rush:g}"),
+        "rush_seconds": ("length of the rush, once an hour", f"{habits.rush_seconds:.0f} s"),
         "handle_seconds": (
-            "a handle's life (`expires_after`, the provider's default)",
+            "lifetime of a handle (`expires_after`, the provider's default)",
             f"{habits.handle_seconds:.0f} s",
         ),
-        "replay_seconds": ("an answer is kept (`replay_window_seconds`)", f"{habits.replay_seconds:.0f} s"),
+        "replay_seconds": (
+            "time that an answer is kept (`replay_window_seconds`)",
+            f"{habits.replay_seconds:.0f} s",
+        ),
         "retention_seconds": (
-            "a call stays on record (`call_retention_seconds`)",
+            "time that a call stays on record (`call_retention_seconds`)",
             f"{habits.retention_seconds:.0f} s",
         ),
     }
@@ -106,19 +112,25 @@ def measured(single: Costs, clustered: Costs) -> str:
         return (words, *(cell(one) for one in both))
 
     rows = [
-        row("CPU of a replica: limited mint, relay", lambda one: _micros(one.mint_cpu, one.relay_cpu)),
         row(
-            "CPU of Redis: limited mint, relay", lambda one: _micros(one.store_mint_cpu, one.store_relay_cpu)
+            "CPU of a replica per request: limited mint, relay",
+            lambda one: _micros(one.mint_cpu, one.relay_cpu),
         ),
         row(
-            "Redis memory: a handle, a call, an answer",
+            "CPU of Redis per request: limited mint, relay",
+            lambda one: _micros(one.store_mint_cpu, one.store_relay_cpu),
+        ),
+        row(
+            "Redis memory: handle, call, answer",
             lambda one: f"{one.handle_bytes:.0f}, {one.call_bytes:.0f}, {one.answer_bytes:.0f} bytes",
         ),
         row(
-            "into and out of a replica: mint", lambda one: f"{one.read[0]:,.0f}, {one.written[0]:,.0f} bytes"
+            "network of a replica per mint: in, out",
+            lambda one: f"{one.read[0]:,.0f}, {one.written[0]:,.0f} bytes",
         ),
         row(
-            "into and out of a replica: relay", lambda one: f"{one.read[1]:,.0f}, {one.written[1]:,.0f} bytes"
+            "network of a replica per relay: in, out",
+            lambda one: f"{one.read[1]:,.0f}, {one.written[1]:,.0f} bytes",
         ),
     ]
     return markdown(("measured", "one Redis server", "Cluster"), rows)

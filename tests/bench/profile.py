@@ -27,7 +27,7 @@ from tests.bench.contenders import Cloakroom, Contender, Floor
 from tests.bench.cpu import level_trips, loads
 from tests.bench.machine import commit
 from tests.bench.nginx import Provider
-from tests.bench.progress import run_to_end
+from tests.bench.tools import run_to_end
 from tests.bench.wrk import Load
 
 

@@ -1,39 +1,23 @@
 """``python -m tests.bench.report``: docs/performance.md and docs/capacity.md anew from the figures.
 
-Text is written by hand; tables stand between ``<!-- bench: NAME -->`` and ``<!-- end -->`` and are replaced,
-and the pictures are written beside them. Nothing is measured.
+Text is written by hand. Each table stands between ``<!-- bench: NAME -->`` and ``<!-- end -->`` and is
+replaced. ``tests.bench.plots`` makes the pictures. Nothing is measured.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from tests.bench import growth_tables, plots, tables
+from tests.bench import growth_tables, tables
 from tests.bench.plan_tables import capacity_blocks
-from tests.bench.progress import run_to_end
-from tests.bench.tools import RESULTS, ROOT, BenchError
+from tests.bench.tools import ROOT, BenchError, read, run_to_end
 
 DOCS: Final = ROOT / "docs"
 PAGES: Final = ("performance.md", "capacity.md")
 _BLOCK: Final = re.compile(r"(<!-- bench: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-
-
-def read(name: str) -> dict[str, Any]:
-    """The figures of one run.
-
-    Raises:
-        BenchError: there are none yet.
-    """
-    path = RESULTS / f"{name}.json"
-    if not path.exists():
-        raise BenchError(f"{path} is not there: run 'make bench', bench-growth and bench-profile first")
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
 
 
 def blocks() -> dict[str, Callable[[], str]]:
@@ -74,24 +58,12 @@ def filled(page: str, makers: Mapping[str, Callable[[], str]]) -> str:
     return _BLOCK.sub(replaced, page)
 
 
-def pictures() -> dict[Path, str]:
-    """Every picture by its path."""
-    bench, grown = read("bench"), read("growth")
-    return {
-        DOCS / "images" / "bench-cpu.svg": plots.cpu(bench),
-        DOCS / "images" / "bench-latency.svg": plots.latency(bench),
-        DOCS / "images" / "bench-growth.svg": plots.growth(grown),
-    }
-
-
 def main() -> None:
     makers = blocks()
     for name in PAGES:
         path = DOCS / name
         path.write_text(filled(path.read_text(encoding="utf-8"), makers))
-    for path, text in pictures().items():
-        path.write_text(text)
-    sys.stdout.write("written: docs/performance.md, docs/capacity.md and docs/images/bench-*.svg\n")
+    sys.stdout.write("written: docs/performance.md and docs/capacity.md\n")
 
 
 if __name__ == "__main__":

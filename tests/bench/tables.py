@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from tests.bench.goals import MEGABYTE, goals
-from tests.bench.plots import NAMES
 
+# The servers by their names in the figures, in the order of tables and pictures.
+NAMES: Final = {"floor": "bare aiohttp", "cloakroom": "Cloakroom", "litellm": "LiteLLM"}
 KINDS: Final = ("mint, limited", "mint", "relay")
 _BESIDE: Final = ("cloakroom", "floor")
 
@@ -46,7 +47,7 @@ def servers(bench: Mapping[str, Any]) -> str:
                     str(run["failed"]),
                 )
             )
-    head = ("", "CPU us a request", "x floor", "requests/s", "Redis round trips", "failed")
+    head = ("", "CPU per request, us", "times the floor", "requests/s", "Redis round trips", "failed")
     return markdown(head, rows)
 
 
@@ -65,7 +66,14 @@ def latencies(bench: Mapping[str, Any]) -> str:
             failed = sum(run["failed"] for run in runs.values())
             rates = " / ".join(f"{runs[str(each)]['per_second']:,.0f}" for each in (1, 32, 256))
             rows.append((f"{kind}: {title}", *cells, rates, str(failed)))
-    head = ("p50 / p99, milliseconds", "1 conn.", "32 conn.", "256 conn.", "requests/s at each", "failed")
+    head = (
+        "p50 / p99 in ms",
+        "1 connection",
+        "32 connections",
+        "256 connections",
+        "requests/s at each",
+        "failed",
+    )
     return markdown(head, rows)
 
 
@@ -77,7 +85,7 @@ def memory(bench: Mapping[str, Any]) -> str:
         after = server["memory_after_each_round"]
         each = [f"{value / MEGABYTE:.0f}" for value in (server["idle_memory"], after[0], after[1], after[-1])]
         rows.append((title, *each))
-    return markdown(("memory, MB", "idle", "warm", "after round 1", "after the last"), rows)
+    return markdown(("memory in MB", "idle", "after warm-up", "after round 1", "after the last round"), rows)
 
 
 def setup(bench: Mapping[str, Any]) -> str:
@@ -88,8 +96,8 @@ def setup(bench: Mapping[str, Any]) -> str:
     return (
         f"Measured on {bench['date']} at commit `{bench['commit']}`: {machine['cpus']} CPUs "
         f"({machine['processor']}), {machine['memory_gb']:.0f} GB, Linux {machine['kernel']}{busy}. "
-        f"{versions['store']}, {listed}. Medians of {bench['rounds']} rounds with runs of "
-        f"{bench['seconds']} s (LiteLLM's two to four times as long)."
+        f"{versions['store']}, {listed}. Each figure is the median of {bench['rounds']} rounds. "
+        f"A run takes {bench['seconds']} s (with LiteLLM two to four times as long)."
     )
 
 
@@ -102,8 +110,15 @@ def optimised(old: Mapping[str, Any], bench: Mapping[str, Any], new: Mapping[str
         timed = [old["cpu"][name][kind]["cpu_us"] for name in _BESIDE]
         timed += [bench["servers"][name]["runs"][kind]["32"]["cpu_us"] for name in _BESIDE]
         rows.append((kind, *_over_floor(counted[:2]), *_over_floor(counted[2:]), _ratios(timed)))
-    head = ("", "instructions before", "x floor", "after", "x floor", "CPU x floor, before and after")
-    return f"Commits `{old['commit']}` and `{new['commit']}`:\n\n{markdown(head, rows)}"
+    head = (
+        "",
+        "instructions before",
+        "times the floor",
+        "instructions after",
+        "times the floor",
+        "CPU, times the floor: before, after",
+    )
+    return f"Before is commit `{old['commit']}`, after is `{new['commit']}`:\n\n{markdown(head, rows)}"
 
 
 def _over_floor(pair: Sequence[float]) -> tuple[str, str]:

@@ -1,15 +1,20 @@
-"""The programs that a benchmark needs, and the plain message when one is missing."""
+"""What every benchmark stands on: its folders, the programs it needs, its progress, and an orderly end."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
+import signal
 import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-# LiteLLM and py-spy live apart: they would pull a hundred packages into the service's environment.
+# LiteLLM, py-spy and matplotlib live apart: they would pull a hundred packages into .venv.
 BENCH_VENV: Final = ROOT / ".bench-venv"
 # Debian keeps nginx where a user's PATH does not look.
 SYSTEM_PLACES: Final = "/usr/sbin:/usr/local/sbin:/opt/homebrew/bin"
@@ -53,3 +58,72 @@ def version_of(name: str, *arguments: str) -> str:
             if any(character.isdigit() for character in line):
                 return line.strip()
     return f"{name} (version unknown)"
+
+
+def read(name: str) -> dict[str, Any]:
+    """The recorded figures of one run: ``bench``, ``growth``, ``profile`` or ``before``.
+
+    Raises:
+        BenchError: there are none yet.
+    """
+    path = RESULTS / f"{name}.json"
+    if not path.exists():
+        raise BenchError(f"{path} is not there: run 'make bench', bench-growth and bench-profile first")
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+class Progress:
+    """Counts steps; on a terminal on one line, elsewhere one line for each tenth."""
+
+    def __init__(self, steps: int) -> None:
+        self._steps = max(1, steps)
+        self._done = 0
+        self._started = time.monotonic()
+
+    def step(self, what: str) -> None:
+        """One more step begins."""
+        self._done += 1
+        elapsed = time.monotonic() - self._started
+        text = f"[{elapsed:4.0f} s] {self._done:3d}/{self._steps} {what}"
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r\x1b[K{text}")
+        elif self._done % max(1, self._steps // 10) == 1 or self._done == self._steps:
+            sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+    def say(self, what: str) -> None:
+        """A line of its own."""
+        prefix = "\r\x1b[K" if sys.stderr.isatty() else ""
+        sys.stderr.write(f"{prefix}[{time.monotonic() - self._started:4.0f} s] {what}\n")
+        sys.stderr.flush()
+
+
+def run_to_end(program: Callable[[], None]) -> int:
+    """Run a program of the benchmarks; returns its exit status.
+
+    0 when it is done, 1 with the reason on standard error, 130 after Ctrl-C.
+    """
+    _unwind_on_signals()
+    try:
+        program()
+    except BenchError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("\nstopped\n")
+        return 130
+    return 0
+
+
+def _unwind_on_signals() -> None:
+    """Let SIGTERM and SIGHUP unwind like Ctrl-C does, so that whatever was started is stopped."""
+
+    def stop(number: int, frame: object) -> None:
+        del frame
+        sys.exit(128 + number)
+
+    # A shell that starts us in the background lets SIGINT be ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGHUP, stop)
