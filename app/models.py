@@ -244,7 +244,7 @@ class HandleRecord:
 class Offer:
     """A browser's SDP offer: the bytes as they came, and their SHA-256 in hexadecimal.
 
-    ``translation``: it was sent to the path of that family, which has calls of its own.
+    ``translation``: it was sent to the path of that family.
     """
 
     sdp: bytes = field(repr=False)

@@ -107,7 +107,7 @@ class OpenAI:
         return read_hangup(deployment, response)
 
     def mint_url(self, deployment: Deployment, *, translation: bool) -> str:
-        """Where keys are minted; translations have paths of their own."""
+        """Where keys are minted; translations have separate paths."""
         return f"{deployment.base_url}/realtime/{_branch(translation)}client_secrets"
 
     def calls_url(self, deployment: Deployment, *, translation: bool) -> str:
@@ -135,7 +135,7 @@ def _branch(translation: bool) -> str:
 def mint_body(deployment: Deployment, mint: MintRequest) -> dict[str, Any]:
     """``{session, expires_after?}``: the caller's session with the model under the provider's name."""
     session = with_models(mint.family, mint.session, main=deployment.upstream_model or mint.model)
-    # Translations have paths of their own, and no type.
+    # Translations have separate paths, and no type.
     if mint.family is not Family.TRANSLATION:
         session["type"] = mint.family.value
     if mint.seconds is None:

@@ -111,8 +111,8 @@ def mint_key(
 ) -> tuple[str, int, dict[str, Any]]:
     """Mint, obeying a fault that spoils the key. Returns the key, its expiry (epoch seconds), its session.
 
-    The session carries an `id` and a `client_secret` of its own, as OpenAI's has been seen to: whoever
-    passes the session on to a browser without looking has leaked the key.
+    The session carries an `id` and a `client_secret`, as OpenAI's has been seen to: a service that passes
+    the session on to a browser unread has leaked the key.
     """
     session = session_defaults(family, asked)
     fault = request.get(FAULT)
