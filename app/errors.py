@@ -1,6 +1,6 @@
 """The error tree: every failure that a caller can see, with its stable code and status.
 
-A leaf module. Use cases raise these; ``web.errors`` alone turns them into an answer.
+A leaf module. Use cases raise these; ``app.web.answers`` alone turns them into an answer.
 ``docs/errors.md`` explains each code to the person who receives it.
 """
 

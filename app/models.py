@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Literal, Protocol
 
-# OpenAI's bounds on ``expires_after.seconds`` (contracts, section 1), in seconds.
+# OpenAI's bounds on ``expires_after.seconds`` (its API reference, "Create client secret"), in seconds.
 MIN_KEY_SECONDS: Final = 10
 MAX_KEY_SECONDS: Final = 7200
+# OpenAI ends a session after an hour (its guide "Realtime conversations"), in seconds.
+LONGEST_CALL_SECONDS: Final = 3600
 
 # Where calls live: ``Location`` leads with it whatever the family, because hanging up is the same for all.
 CALLS_PATH: Final = "/v1/realtime/calls"

@@ -17,7 +17,7 @@ from jwt.utils import base64url_decode, base64url_encode
 
 from app.errors import HandleExpired, InvalidHandle
 from app.handles.keyring import SigningKey, SigningRing
-from app.models import MAX_KEY_SECONDS, HandleClaims
+from app.models import LONGEST_CALL_SECONDS, MAX_KEY_SECONDS, HandleClaims
 
 HANDLE_TYPE: Final = "handle+jwt"
 AUDIENCE: Final = "cloakroom"
@@ -28,9 +28,9 @@ ID_BYTES: Final = 16
 # is let through up to this many seconds, an expired one never: its record is gone from Redis anyway.
 CLOCK_SKEW_SECONDS: Final = 60
 
-# A call outlives its handle. The last one may start just before the expiry, and OpenAI ends a session after
-# an hour (its guide "Realtime conversations": 60 minutes at most); later no handle has a call left to end.
-AFTERLIFE_SECONDS: Final = 3600 + CLOCK_SKEW_SECONDS
+# A call outlives its handle. The last one may start just before the expiry, and after this time no
+# handle has a call left to end.
+AFTERLIFE_SECONDS: Final = LONGEST_CALL_SECONDS + CLOCK_SKEW_SECONDS
 
 # Three unpadded base64url segments. The last character of a 32- or 64-byte signature carries 2 or 4
 # bits; only the canonical letters are taken, so that one handle has exactly one spelling.

@@ -20,7 +20,7 @@ Read = TypeVar("Read")
 
 MAX_TRIES: Final = 3
 RETRY_STATUSES: Final = frozenset({429, 500, 502, 503, 504})
-# A 429 that does not pass (contracts, section 1).
+# A 429 that does not pass (OpenAI's guide "Error codes").
 _HOPELESS_CODES: Final = frozenset({"insufficient_quota"})
 _BACKOFF_SECONDS: Final = 0.1
 # One stalled try must leave time for another within the deadline.

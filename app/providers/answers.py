@@ -37,7 +37,7 @@ def is_key(value: Any) -> TypeGuard[str]:
 
 
 def read_ephemeral_key(deployment: Deployment, response: UpstreamResponse) -> EphemeralKey:
-    """Read ``{value, expires_at, session}`` (contracts, section 1; Azure answers alike)."""
+    """Read ``{value, expires_at, session}`` (OpenAI's "Create client secret"; Azure answers alike)."""
     if response.status not in (200, 201):
         raise read_error(deployment, response, operation="mint", secrets=deployment.held_secrets())
     try:
@@ -131,7 +131,7 @@ def read_error(
 
 
 def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """The provider's rate-limit headers and request id, where their values are plain."""
+    """Of a refusal: the provider's rate-limit headers and request id, where their values are plain."""
     kept: dict[str, str] = {}
     for name, value in headers.items():
         lowered = name.lower()

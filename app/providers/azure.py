@@ -1,4 +1,4 @@
-"""Azure OpenAI: the generally available paths, and the preview (contracts, sections 2 and 3).
+"""Azure OpenAI: the generally available paths, and the preview (Microsoft's guide "Realtime via WebRTC").
 
 The GA surface refuses ``api-version`` in any form, wants ``session.type``, and takes the deployment's name
 where OpenAI takes the model's. In the preview, minting and relaying go to different hosts: the resource

@@ -1,7 +1,7 @@
 """What a provider's refusal most likely means, and which of our settings to change. Pure; one table.
 
 The providers' own messages are true and seldom help: for a wrong endpoint Azure says "Resource not found",
-and for an old api-version it sends a 500 with a path. Sources: contracts, sections 1 to 3, and reports of
+and for an old api-version it sends a 500 with a path. Sources: both providers' API references, and reports of
 users. The first rule that fits is used. It reads the provider's message and repeats nothing of it.
 """
 

@@ -1,10 +1,10 @@
-"""OpenAI, generally available, and every API that speaks its contract (contracts, sections 1 and 5).
+"""OpenAI, generally available, and every API that speaks its contract (its API reference, "Realtime").
 
 An API with the same contract under other URLs is a subclass that overrides ``base_url`` and the three
 ``..._url``.
 
 A call can also be created with the deployment's standard key: the way round for sideband connections that
-answer 404 to calls of an ephemeral key (contracts, section 1). The standard key brings no session, so the
+answer 404 to calls of an ephemeral key. The standard key brings no session, so the
 session that was minted is sent along as a part of a form.
 """
 

@@ -1,7 +1,7 @@
 """Where a session keeps its models. Pure.
 
-Sessions are the provider's JSON. This module knows only where each family names its models (contracts,
-section 1); every other field passes through untouched.
+Sessions are the provider's JSON. This module knows only where each family names its models.
+Every other field passes through untouched.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.handles.keyring import parse_sealing_ring, parse_signing_ring
+from app.models import LONGEST_CALL_SECONDS
 from app.outbound.egress import parse_proxy
 from app.settings.aliases import AnyModelSettings
 from app.settings.base import Section
@@ -103,7 +104,10 @@ class Settings(BaseSettings):
     handle_max_calls: int = Field(0, ge=0, le=1000, description="calls a handle is good for; 0: until expiry")
     replay_window_seconds: float = Field(30, ge=1, le=600, description="same offer, same answer, this long")
     call_retention_seconds: int = Field(
-        7200, ge=3600, le=604_800, description="how long a call stays on record; a call lasts an hour at most"
+        7200,
+        ge=LONGEST_CALL_SECONDS,
+        le=604_800,
+        description="how long a call stays on record; a call lasts an hour at most",
     )
 
     subject_key: SecretStr | None = Field(

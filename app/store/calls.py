@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from app.models import CallRecord
+from app.models import LONGEST_CALL_SECONDS, CallRecord
 from app.store import keys
 from app.store.connection import StoreConnection
 from app.store.index import Walk
@@ -25,8 +25,6 @@ _FIELDS: Final = (
     "ended_by",
 )
 _CLOCK_MARGIN_MINUTES: Final = 5
-# The longest that a provider lets a call last, in seconds.
-LONGEST_CALL_SECONDS: Final = 3600
 
 
 class CallStore:

@@ -32,7 +32,7 @@ def parse_offer(content_type: str, body: bytes, *, translation: bool = False) ->
     ``content_type`` is the whole header.
 
     A ``session`` beside the offer must be a JSON object. It is ignored, since minting the handle fixed the
-    session (contracts, section 1).
+    session (OpenAI's API reference, "Create call").
 
     Raises:
         UnsupportedMediaType, InvalidRequest, InvalidOffer

@@ -3,7 +3,7 @@
 The result has the shape of our own YAML, so the environment still wins over it and the same rules check it.
 A mistake is an error, as in our own file. Entries that are not realtime models and values without a
 counterpart here are left out with a note. Sources: LiteLLM's pages "Config.yaml", "/realtime" and
-"Router - Load Balancing", and contracts, section 6.
+"Router - Load Balancing", and LiteLLM's source 1.110.
 """
 
 from __future__ import annotations

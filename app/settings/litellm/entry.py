@@ -2,7 +2,7 @@
 
 Only the variables in its names are looked up, and no credential is read, so an entry that is left out needs
 none. Sources: LiteLLM's pages "Config.yaml" and "/realtime", its list of models and their modes (release
-1.110), OpenAI's names in that list, and contracts, section 6.
+1.110), and OpenAI's names in that list.
 """
 
 from __future__ import annotations
