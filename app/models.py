@@ -272,6 +272,7 @@ class CallRecord:
     """What Redis keeps of a call that was relayed. Times are epoch seconds.
 
     ``ended_at`` is None until a hang-up by any replica; a call that ended by itself has none.
+    ``version`` is the record's (``app.store.keys``): of one that is not known, the rest may be empty.
     """
 
     id: str
@@ -284,3 +285,4 @@ class CallRecord:
     relayed_by: str
     ended_at: int | None = None
     ended_by: str = ""
+    version: int = 1

@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 
 from app.broker.settlement import Settlement, Write
+from app.broker.upgrades import newer_release
 from app.errors import (
     CloakroomError,
     HandleExpired,
@@ -32,6 +33,7 @@ from app.store.handles import (
     Attempt,
     Gone,
     HandleStore,
+    NewerVersion,
     OtherFamily,
     Pending,
     Revoked,
@@ -92,6 +94,7 @@ class Claims:
 
         Raises:
             HandleExpired, HandleRevoked, HandleSpent, WrongSessionFamily: no use was claimed.
+            Draining: nor here; only replicas of a newer release can read the handle's record.
             OutcomeUnknown: the offer was sent before, and its answer is not known.
             StoreUnavailable: the claim could not be made.
         """
@@ -126,16 +129,8 @@ class Claims:
                 return Claim(attempt, result)
             case Answered():
                 return self._first_answer(attempt, result)
-            case Gone():
-                raise HandleExpired("This handle has expired. Mint a new one.")
-            case Revoked():
-                raise HandleRevoked("This handle was revoked. Mint a new one.")
-            case Spent(max_calls):
-                raise HandleSpent(f"This handle was good for {max_calls} call(s), which are used up.")
-            case OtherFamily(minted_for):
-                raise WrongSessionFamily(f"This handle was minted for {minted_for} sessions.")
-            case Unknown():
-                raise OutcomeUnknown(UNKNOWN_MESSAGE)
+            case _:
+                raise _refusal(handle.id, result)
 
     async def give_back(self, claim: Claim, *, code: str) -> None:
         """The offer was never sent, so the use is not spent. ``code`` goes on the record."""
@@ -208,3 +203,21 @@ class Claims:
             await self.store.mark_unknown(claim.attempt, window=window, code=code, now=now)
 
         return mark_unknown
+
+
+def _refusal(
+    handle_id: str, result: Gone | Revoked | Spent | OtherFamily | Unknown | NewerVersion
+) -> CloakroomError:
+    match result:
+        case Gone():
+            return HandleExpired("This handle has expired. Mint a new one.")
+        case Revoked():
+            return HandleRevoked("This handle was revoked. Mint a new one.")
+        case Spent(max_calls):
+            return HandleSpent(f"This handle was good for {max_calls} call(s), which are used up.")
+        case OtherFamily(minted_for):
+            return WrongSessionFamily(f"This handle was minted for {minted_for} sessions.")
+        case Unknown():
+            return OutcomeUnknown(UNKNOWN_MESSAGE)
+        case NewerVersion(version):
+            return newer_release("handle", handle_id, version)

@@ -15,7 +15,7 @@ from app.models import CallRecord
 from app.store.calls import CallStore
 from app.store.directory import HandleDirectory, alive
 from app.store.events import EventFeed
-from app.store.views import Alive, HandleView, RelayNote
+from app.store.views import Alive, HandleView, RelayNote, call_state
 
 Document = dict[str, Any]
 
@@ -55,11 +55,12 @@ class Desk:
 
 
 def handle_document(view: HandleView) -> Document:
-    """A handle without its story. ``seconds_left`` is by the store's own clock."""
+    """A handle without its story. ``version`` is its record's, ``seconds_left`` by the store's own clock."""
     refusal = view.last_refusal
     return {
         "object": "handle",
         "id": view.id,
+        "version": view.version,
         "state": view.state,
         "model": view.model,
         "deployment": view.deployment,
@@ -98,7 +99,8 @@ def call_document(call: CallRecord) -> Document:
     return {
         "object": "call",
         "id": call.id,
-        "state": "open" if call.ended_at is None else "ended",
+        "version": call.version,
+        "state": call_state(call),
         "handle": call.handle,
         "deployment": call.deployment,
         "model": call.model,

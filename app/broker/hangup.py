@@ -14,11 +14,13 @@ import structlog
 
 from app.broker.catalog import Catalog
 from app.broker.settlement import Settlement
+from app.broker.upgrades import newer_release
 from app.errors import CallNotFound, UpstreamUnreachable
 from app.models import CallRecord, Client, Clocks, Deployment, HandleClaims
 from app.outbound.upstream import Upstream, send_until_answered
 from app.providers.base import Provider, UpstreamResponse
 from app.store.calls import CallStore
+from app.store.keys import knows_version
 from app.telemetry.timings import Timings
 
 log = structlog.get_logger("cloakroom.hangup")
@@ -72,8 +74,11 @@ class Hangup:
 
         Raises:
             InvalidRequest: the call's provider has no hang-up.
+            Draining: only replicas of a newer release can read the call's record; nothing was sent.
             UpstreamError, UpstreamUnreachable, UpstreamTimeout: the call may go on; nothing was noted.
         """
+        if not knows_version(call.version):
+            raise newer_release("call", call.id, call.version)
         timings.model, timings.deployment = call.model, call.deployment
         if call.ended_at is not None:
             return "repeated"

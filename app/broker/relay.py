@@ -63,7 +63,7 @@ class Relay:
             UpstreamUnreachable: the provider saw nothing, and the use was given back.
             UpstreamError: the provider refused; the use is spent.
             UpstreamTimeout, OutcomeUnknown: a call may exist.
-            StoreUnavailable: the claim could not be made.
+            StoreUnavailable, Draining: the claim could not be made here.
         """
         claim = await self.claims.win(handle, offer, timings)
         if isinstance(claim, Answer):

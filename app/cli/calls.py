@@ -21,13 +21,18 @@ from app.cli.reach.base import Operator
 from app.cli.reach.target import NOWHERE_ELSE, Target, operate
 from app.cli.times import ago, utc
 from app.models import CallRecord
-from app.store.views import CallFilter, CallState
+from app.store.views import CallFilter, CallState, call_state
 
 if TYPE_CHECKING:
     from app.broker.hangup import Outcome
 
 _NOT_ON_RECORD: Final = "there is no call with this id: it was never relayed here, or is no longer on record."
-_STATE_STYLES: Final = {"open": "green", "ended": "dim"}
+_STATE_STYLES: Final = {"open": "green", "ended": "dim", "unknown": "magenta"}
+_HINTS: Final[Mapping[CallState, str]] = {
+    "open": "it was not hung up here; it may have ended by itself",
+    "ended": "hung up",
+    "unknown": "a newer release wrote its record; ask a replica of that release",
+}
 _OUTCOMES: Final[Mapping[Outcome, str]] = {
     "ended": "hung up",
     "gone": "was already over at the provider",
@@ -48,7 +53,10 @@ class Choice:
         str | None, Parameter(help="Only those of this model (the alias that clients ask for).")
     ] = None
     deployment: Annotated[str | None, Parameter(help="Only those at this deployment.")] = None
-    state: Annotated[CallState | None, Parameter(help="Only those that are open, or that have ended.")] = None
+    state: Annotated[
+        CallState | None,
+        Parameter(help="Only those that are open or have ended; unknown: a newer release wrote them."),
+    ] = None
 
 
 _ALL: Final = Choice()
@@ -102,7 +110,7 @@ def show_call(
     if as_document:
         write(document(call_document(found)))
     elif quiet:
-        write(f"{_state(found)}\n")
+        write(f"{call_state(found)}\n")
     else:
         print_lines(list(_lines(found, now=time.time())))
 
@@ -140,12 +148,12 @@ def hang_up_call(
 def _row(call: CallRecord, now: float) -> Sequence[str]:
     return (
         call.id,
-        _state(call),
+        call_state(call),
         call.client,
         call.subject,
         call.model,
         call.deployment,
-        ago(call.relayed_at, now),
+        ago(call.relayed_at, now) if call.relayed_at else "",
         call.relayed_by,
         call.handle,
     )
@@ -171,15 +179,16 @@ CALLS: Final[Shape[CallRecord]] = Shape(
 
 
 def _lines(call: CallRecord, *, now: float) -> Iterator[Text]:
-    state = _state(call)
-    hint = "it was not hung up here; it may have ended by itself" if state == "open" else "hung up"
-    yield Text(f"Call {printable(call.id)} is ").append(state, style=_STATE_STYLES[state]).append(f": {hint}")
+    state = call_state(call)
+    head = Text(f"Call {printable(call.id)} is ").append(state, style=_STATE_STYLES[state])
+    yield head.append(f": {_HINTS[state]}")
     yield Text()
     yield from fact_lines(_facts(call, now))
 
 
 def _facts(call: CallRecord, now: float) -> Iterator[tuple[str, str]]:
-    yield "relayed", f"{utc(call.relayed_at)} ({ago(call.relayed_at, now)}) by {call.relayed_by or '?'}"
+    relayed = f"{utc(call.relayed_at)} ({ago(call.relayed_at, now)})" if call.relayed_at else "?"
+    yield "relayed", f"{relayed} by {call.relayed_by or '?'}"
     yield "client", call.client
     yield "subject", call.subject or "none was given"
     yield "model", call.model
@@ -187,7 +196,3 @@ def _facts(call: CallRecord, now: float) -> Iterator[tuple[str, str]]:
     yield "handle", call.handle
     if call.ended_at is not None:
         yield "ended", f"{utc(call.ended_at)} ({ago(call.ended_at, now)}) by {call.ended_by or '?'}"
-
-
-def _state(call: CallRecord) -> str:
-    return "open" if call.ended_at is None else "ended"

@@ -10,10 +10,12 @@ from app.models import LONGEST_CALL_SECONDS, CallRecord
 from app.store import keys
 from app.store.connection import StoreConnection
 from app.store.index import Walk
+from app.store.keys import knows_version, number_of, version_of
 from app.store.scripts import ENDED, INDEX
 from app.store.views import CallFilter, Page
 
 _FIELDS: Final = (
+    "v",
     "handle",
     "deployment",
     "model",
@@ -106,19 +108,22 @@ def _lists_for(wanted: CallFilter) -> Callable[[int], str]:
 
 def _record(call_id: str, values: Sequence[Any]) -> CallRecord | None:
     found = dict(zip(_FIELDS, values, strict=True))
+    version = version_of(found["v"])
+    known = knows_version(version)
     # Every record has both. A hash without them is what an operator's HSET left.
-    if found["handle"] is None or found["relayed_at"] is None:
+    if known and (found["handle"] is None or found["relayed_at"] is None):
         return None
-    ended_at = found["ended_at"]
+    ended_at = found["ended_at"] if known else None
     return CallRecord(
         id=call_id,
-        handle=found["handle"],
+        handle=found["handle"] or "",
         deployment=found["deployment"] or "",
         model=found["model"] or "",
         client=found["client"] or "",
         subject=found["subject"] or "",
-        relayed_at=int(found["relayed_at"]),
+        relayed_at=number_of(found["relayed_at"]),
         relayed_by=found["relayed_by"] or "",
         ended_at=int(ended_at) if ended_at is not None else None,
-        ended_by=found["ended_by"] or "",
+        ended_by=(found["ended_by"] or "") if known else "",
+        version=version,
     )

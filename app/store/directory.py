@@ -6,7 +6,7 @@ records that it names, some hundreds at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, Literal
 
@@ -15,6 +15,7 @@ from app.store import keys
 from app.store.calls import CallStore
 from app.store.connection import StoreConnection
 from app.store.index import EXAMINED_AT_MOST, Walk
+from app.store.keys import RECORD_VERSION, knows_version, number_of, version_of
 from app.store.scripts import REVOKE
 from app.store.views import Alive, HandleFilter, HandleView, Page, RelayNote, Revoked
 
@@ -25,17 +26,13 @@ _RELAYS_KEPT: Final = 20
 # Replicas with a larger difference between their clocks refuse each other's handles.
 _CLOCK_MARGIN_MINUTES: Final = 5
 
+# Text that the records of every version have.
+_WHO: Final = ("model", "deployment", "provider", "family", "client", "subject", "origin", "minted_by")
 _FIELDS: Final = (
-    "model",
-    "deployment",
-    "provider",
-    "family",
-    "client",
-    "subject",
-    "origin",
+    "v",
+    *_WHO,
     "minted_at",
     "expires_at",
-    "minted_by",
     "max_calls",
     "calls",
     "last_call_at",
@@ -48,7 +45,8 @@ _FIELDS: Final = (
 )
 _STORY: Final = tuple(f"relay_{number}" for number in range(1, _RELAYS_KEPT + 1))
 
-Revocation = Literal["revoked", "already", "gone"]
+# ``newer``: a newer release wrote the record, and nothing was changed.
+Revocation = Literal["revoked", "already", "gone", "newer"]
 
 
 class HandleDirectory:
@@ -95,8 +93,9 @@ class HandleDirectory:
     async def revoke(self, handle_id: str, *, by: str, now: float) -> Revocation:
         """Revoke one handle: from now on no replica relays an offer with it."""
         names = (keys.handle(handle_id),)
-        revoked, already, _ = await self._connection.run_script(REVOKE, names, int(now), by)
-        return "revoked" if revoked else "already" if already else "gone"
+        counts: list[int] = await self._connection.run_script(REVOKE, names, int(now), by, RECORD_VERSION)
+        outcomes: tuple[Revocation, ...] = ("revoked", "already", "gone", "newer")
+        return outcomes[counts.index(1)]
 
     async def revoke_page(
         self, wanted: HandleFilter, *, by: str, now: float, cursor: str | None = None
@@ -108,7 +107,7 @@ class HandleDirectory:
         walk = self._walk(wanted, now)
         entries = await walk.entries(walk.start(cursor), EXAMINED_AT_MOST)
         names = [keys.handle(handle_id) for handle_id in dict.fromkeys(entry.id for entry in entries)]
-        args: list[str | int] = [int(now), by, *_conditions(wanted)]
+        args: list[str | int] = [int(now), by, RECORD_VERSION, *_conditions(wanted)]
         groups = [
             group
             for first in range(0, len(names), _REVOKED_AT_ONCE)
@@ -118,6 +117,7 @@ class HandleDirectory:
         return Revoked(
             revoked=sum(reply[0] for reply in replies),
             already=sum(reply[1] for reply in replies),
+            newer=sum(reply[3] for reply in replies),
             examined=len(entries),
             next_cursor=str(entries[-1].after) if len(entries) == EXAMINED_AT_MOST else None,
         )
@@ -178,36 +178,39 @@ def _conditions(wanted: HandleFilter) -> list[str]:
 
 def _read(handle_id: str, values: Sequence[Any], life_ms: int) -> HandleView | None:
     found = dict(zip((*_FIELDS, *_STORY), values, strict=False))
+    version = version_of(found["v"])
     # Every record has both. A hash without them is what an operator's HSET left.
-    if found["minted_at"] is None or found["expires_at"] is None:
+    if knows_version(version) and (found["minted_at"] is None or found["expires_at"] is None):
         return None
+    who: dict[str, Any] = {name: found[name] or "" for name in _WHO}
+    return HandleView(
+        id=handle_id,
+        **who,
+        minted_at=number_of(found["minted_at"]),
+        expires_at=number_of(found["expires_at"]),
+        life=max(life_ms, 0) / 1000,
+        version=version,
+        **(_uses(found) if knows_version(version) else {}),
+    )
+
+
+def _uses(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields about uses, refusals, relays and revocation."""
     relays = int(found["relays"] or 0)
     notes = [found.get(f"relay_{number % _RELAYS_KEPT + 1}") for number in range(relays)[-_RELAYS_KEPT:]]
     text = {name: found[name] or "" for name in _FIELDS}
-    return HandleView(
-        id=handle_id,
-        model=text["model"],
-        deployment=text["deployment"],
-        provider=text["provider"],
-        family=text["family"],
-        client=text["client"],
-        subject=text["subject"],
-        origin=text["origin"],
-        minted_at=int(text["minted_at"]),
-        expires_at=int(text["expires_at"]),
-        minted_by=text["minted_by"],
-        life=max(life_ms, 0) / 1000,
-        max_calls=int(text["max_calls"] or 0),
-        calls=int(text["calls"] or 0),
-        last_call_at=int(text["last_call_at"]) if text["last_call_at"] else None,
-        last_call_by=text["last_call_by"],
-        revoked_at=int(text["revoked_at"]) if text["revoked_at"] else None,
-        revoked_by=text["revoked_by"],
-        refusals=int(text["refusals"] or 0),
-        last_refusal=_note(text["last_refusal"]) if text["last_refusal"] else None,
-        relays_count=relays,
-        relays=tuple(_note(note) for note in notes if note),
-    )
+    return {
+        "max_calls": int(text["max_calls"] or 0),
+        "calls": int(text["calls"] or 0),
+        "last_call_at": int(text["last_call_at"]) if text["last_call_at"] else None,
+        "last_call_by": text["last_call_by"],
+        "revoked_at": int(text["revoked_at"]) if text["revoked_at"] else None,
+        "revoked_by": text["revoked_by"],
+        "refusals": int(text["refusals"] or 0),
+        "last_refusal": _note(text["last_refusal"]) if text["last_refusal"] else None,
+        "relays_count": relays,
+        "relays": tuple(_note(note) for note in notes if note),
+    }
 
 
 def _note(text: str) -> RelayNote:

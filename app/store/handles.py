@@ -12,6 +12,7 @@ from typing import Any, Final
 from app.models import CallRecord, Family, HandleRecord
 from app.store import keys
 from app.store.connection import ScriptCall, StoreConnection
+from app.store.keys import RECORD_VERSION
 from app.store.scripts import CALL, CLAIM, INDEX, LIMIT, RECORD, SETTLE
 
 # The client's counter outlives its minute a little, for replicas whose clocks differ.
@@ -75,7 +76,14 @@ class OtherFamily:
     family: str
 
 
-Claim = Won | Answered | Pending | Unknown | Spent | Revoked | Gone | OtherFamily
+@dataclass(frozen=True, slots=True)
+class NewerVersion:
+    """A newer release wrote the record, in a form that this one does not read. Nothing was changed."""
+
+    version: str
+
+
+Claim = Won | Answered | Pending | Unknown | Spent | Revoked | Gone | OtherFamily | NewerVersion
 
 _PENDING, _UNKNOWN, _REVOKED, _GONE = Pending(), Unknown(), Revoked(), Gone()
 
@@ -114,6 +122,7 @@ class HandleStore:
         """Store a new handle. It expires after ``life`` seconds on the store's clock."""
         life_ms, key = int(life * 1000), keys.handle(record.id)
         fields = (
+            RECORD_VERSION,
             record.model,
             record.deployment,
             record.provider,
@@ -138,7 +147,8 @@ class HandleStore:
 
         ``pending`` is how long the claim may stay open, in seconds: longer than any relay takes.
         """
-        args = (attempt.nonce, int(pending * 1000), int(now), self._replica, ",".join(families))
+        paths = ",".join(families)
+        args = (attempt.nonce, int(pending * 1000), int(now), self._replica, paths, RECORD_VERSION)
         return _read_claim(await self._connection.run_script(CLAIM, attempt.keys, *args))
 
     async def release(self, attempt: Attempt, *, give_back: bool, code: str, now: float) -> None:
@@ -199,6 +209,7 @@ def _lists_of(record: HandleRecord) -> tuple[str, ...]:
 def _call_fields(call: CallRecord) -> tuple[str | int, ...]:
     """In the order of ``call.lua``."""
     return (
+        RECORD_VERSION,
         call.handle,
         call.deployment,
         call.model,
@@ -228,5 +239,7 @@ def _read_claim(reply: list[Any]) -> Claim:
             return OtherFamily(family)
         case ["gone"]:
             return _GONE
+        case ["version", version]:
+            return NewerVersion(version)
         case _:
             raise ValueError("claim.lua and its reader do not belong together")

@@ -1,4 +1,6 @@
-"""Every Redis key that the service uses. Tests import these; no other module spells a key.
+"""Every Redis key that the service uses, and the version of the records under them.
+
+Tests import these; no other module spells a key. ``docs/redis.md`` says when the version changes.
 
 The braces are Redis Cluster's hash tag: all keys of one handle lie in one slot, so one script may touch them.
 The index lists have none: the minutes of a list spread over the slots, so that no client and no model makes
@@ -17,6 +19,11 @@ _OFFER_DIGITS: Final = 32  # half of a SHA-256 in hexadecimal: 128 bits
 _SUBJECT_DIGITS: Final = 2
 
 MINUTE_SECONDS: Final = 60
+
+# The version that this release writes, and the last one that it reads.
+RECORD_VERSION: Final = 1
+# The release 0.1.0 wrote records without the field.
+_WITHOUT_FIELD: Final = 1
 
 
 def handle(handle_id: str) -> str:
@@ -91,3 +98,18 @@ def client_calls(client: str, minute: int) -> str:
 def ended_calls(minute: int) -> str:
     """List: ids of the calls, of those relayed in this minute, that were hung up."""
     return f"{PREFIX}:index:ended:{minute}"
+
+
+def knows_version(version: int) -> bool:
+    """Whether this release reads records of this version. The scripts decide the same."""
+    return 1 <= version <= RECORD_VERSION
+
+
+def version_of(text: str | None) -> int:
+    """A record's version by its field ``v``; 0, which is none that we know, where it is not a number."""
+    return _WITHOUT_FIELD if text is None else number_of(text)
+
+
+def number_of(text: str | None) -> int:
+    """A whole number of a record; 0 where a newer release wrote something else, or nothing."""
+    return int(text) if text is not None and text.isdecimal() else 0

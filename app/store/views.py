@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
 from app.models import CallRecord
+from app.store.keys import RECORD_VERSION, knows_version
 
-HandleState = Literal["live", "spent", "revoked"]
-CallState = Literal["open", "ended"]
+# ``unknown``: a newer release wrote the record, and this one cannot tell.
+HandleState = Literal["live", "spent", "revoked", "unknown"]
+CallState = Literal["open", "ended", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,9 @@ class HandleView:
     ``life`` is the seconds left on the store's clock. ``max_calls`` 0: as often as the provider allows
     until expiry. ``relays_count`` counts all outcomes, ``relays`` has the last twenty of them, oldest first.
     ``refusals`` counts claims that were refused, ``last_refusal`` is the last one of them.
+
+    Of a record whose ``version`` this release does not know, only the fields that every version has are read:
+    the others have their defaults, and a time that is missing is 0.
     """
 
     id: str
@@ -54,17 +59,25 @@ class HandleView:
     last_refusal: RelayNote | None = None
     relays_count: int = 0
     relays: tuple[RelayNote, ...] = ()
+    version: int = RECORD_VERSION
+
+    @property
+    def known_version(self) -> bool:
+        """False for a record that a newer release wrote."""
+        return knows_version(self.version)
 
     @property
     def state(self) -> HandleState:
         """Revoked comes before spent: a revocation is final, but a spent handle may get its use back."""
+        if not self.known_version:
+            return "unknown"
         if self.revoked_at is not None:
             return "revoked"
         return "spent" if self.max_calls and self.calls >= self.max_calls else "live"
 
     @property
     def uses_left(self) -> int | None:
-        """None: no limit of ours."""
+        """None: no limit of ours, or none that this release can read."""
         return max(self.max_calls - self.calls, 0) if self.max_calls else None
 
 
@@ -93,8 +106,14 @@ class CallFilter:
     state: CallState | None = None
 
     def matches(self, call: CallRecord) -> bool:
-        state: CallState = "ended" if call.ended_at is not None else "open"
-        return _fits(self, call, state)
+        return _fits(self, call, call_state(call))
+
+
+def call_state(call: CallRecord) -> CallState:
+    """What is known of a call; ``open`` means only that it was not hung up through us."""
+    if not knows_version(call.version):
+        return "unknown"
+    return "open" if call.ended_at is None else "ended"
 
 
 def _fits(wanted: HandleFilter | CallFilter, found: HandleView | CallRecord, state: str) -> bool:
@@ -122,12 +141,16 @@ class Page(Generic[Item]):
 
 @dataclass(frozen=True, slots=True)
 class Revoked:
-    """What one page of a revocation did: revoked now, revoked before, records read, and the next page."""
+    """What one page of a revocation did: revoked now, revoked before, records read, and the next page.
+
+    ``newer`` are those that a newer release wrote and that this one does not touch.
+    """
 
     revoked: int
     already: int
     examined: int
     next_cursor: str | None
+    newer: int = 0
 
 
 @dataclass(frozen=True, slots=True)

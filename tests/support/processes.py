@@ -27,10 +27,16 @@ class Process:
         arguments: what comes after ``python -m``.
         environment: its variables, besides the few that every program needs.
         prefix: a command, by its path, that becomes the program in other surroundings: a namespace.
+        code: the folder that has ``app``.
     """
 
     def __init__(
-        self, arguments: list[str], environment: Mapping[str, str], *, prefix: Sequence[str] = ()
+        self,
+        arguments: list[str],
+        environment: Mapping[str, str],
+        *,
+        prefix: Sequence[str] = (),
+        code: Path = ROOT,
     ) -> None:
         self.lines: list[str] = []
         self._news = threading.Condition()
@@ -38,7 +44,7 @@ class Process:
         inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         self._process = lifeline.popen(
             [*prefix, sys.executable, "-m", *arguments],
-            cwd=ROOT,
+            cwd=code,
             env={**inherited, **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -138,7 +144,12 @@ class Replica(Process):
     """``python -m app serve`` on a free port, with further arguments if any; returns when it is ready."""
 
     def __init__(
-        self, name: str, environment: Mapping[str, str], *arguments: str, prefix: Sequence[str] = ()
+        self,
+        name: str,
+        environment: Mapping[str, str],
+        *arguments: str,
+        prefix: Sequence[str] = (),
+        code: Path = ROOT,
     ) -> None:
         settings = {
             "CLOAKROOM_HOST": "127.0.0.1",
@@ -146,7 +157,7 @@ class Replica(Process):
             "CLOAKROOM_REPLICA": name,
             **environment,
         }
-        super().__init__(["app", "serve", *arguments], settings, prefix=prefix)
+        super().__init__(["app", "serve", *arguments], settings, prefix=prefix, code=code)
         self.name = name
         try:
             listening = self.wait_for_event("listening")

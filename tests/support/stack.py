@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Self
 
 from app.store.embedded.engine import LocalEngine
 from tests.support.access import url_for_service, user_arguments
 from tests.support.planted import Planted
-from tests.support.processes import Replica, Sandbox
+from tests.support.processes import ROOT, Replica, Sandbox
 
 
 class Stack:
@@ -75,7 +76,11 @@ class Stack:
 
     def replica(self, name: str, **more: str) -> Replica:
         """Start one more replica; it ends with the stack."""
-        return self._resources.enter_context(Replica(name, self.environment(**more)))
+        return self.replica_of(ROOT, name, **more)
+
+    def replica_of(self, code: Path, name: str, **more: str) -> Replica:
+        """``replica``, of the code in this folder."""
+        return self._resources.enter_context(Replica(name, self.environment(**more), code=code))
 
     @property
     def store_url(self) -> str:

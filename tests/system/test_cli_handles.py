@@ -10,8 +10,10 @@ from typing import Any
 
 import aiohttp
 import pytest
+import redis as sync_redis
 
 from app.cli.arguments import read_unverified
+from app.store import keys
 from tests.support import api
 from tests.support.stack import Stack
 from tests.system.commands import WAYS, Commands, Way
@@ -310,3 +312,25 @@ def test_a_wrong_admin_key_and_a_page_that_is_no_service_are_exit_status_3(
     elsewhere = cloakroom.run("handles", "list", CLOAKROOM_ADMIN_URL=stack.sandbox.url)
     assert elsewhere.status == 3
     assert "no admin API" in elsewhere.err
+
+
+async def test_handles_of_a_newer_release_are_shown_and_left_to_it(
+    stack: Stack, cloakroom: Commands, caller: Caller, way: Way
+) -> None:
+    newer, ours = [read_unverified(await caller.mint()).id for _ in range(2)]
+    with sync_redis.Redis.from_url(stack.engine.url) as store:
+        store.hset(keys.handle(newer), "v", "2")
+    listed = cloakroom.run("handles", "list", "--client", caller.name, way=way)
+    states = {line.split()[0]: line.split()[1] for line in listed.lines[1:]}
+    assert states == {newer: "unknown", ours: "live"}
+    shown = cloakroom.run("handles", "show", newer, way=way)
+    assert "is unknown: a newer release wrote its record (version 2)" in shown.lines[0]
+    assert caller.name in shown.out
+    done = cloakroom.run("handles", "revoke", newer, way=way)
+    assert done.status != 0
+    assert "newer release" in done.err
+    dry = cloakroom.run("handles", "revoke", "--client", caller.name, "--dry-run", "--json", way=way)
+    assert (dry.json["would_revoke"], dry.json["newer_release"]) == (1, 1)
+    done = cloakroom.run("handles", "revoke", "--client", caller.name, "--yes", way=way)
+    assert (done.status, done.out) == (1, "revoked 1 handle\n")
+    assert "a newer release wrote 1 handle, which cannot be revoked from here" in done.err

@@ -38,6 +38,7 @@ async def test_a_fresh_handle_is_shown_with_everything_but_its_key(service: Serv
     assert shown == {
         "object": "handle",
         "id": handle_id,
+        "version": 1,
         "state": "live",
         "model": "gpt-realtime",
         "deployment": "openai",
@@ -171,6 +172,7 @@ async def test_revoking_a_client_takes_all_of_its_handles_and_no_others(
         "object": "handles.revocation",
         "revoked": 5,
         "already_revoked": 1,
+        "newer_release": 0,
         "examined": 6,
         "next_cursor": None,
     }

@@ -19,7 +19,7 @@ from app.cli.reach.target import NOWHERE_ELSE, Target, operate
 from app.cli.times import ago, span
 from app.store.views import HandleFilter, HandleState, HandleView
 
-STATE_STYLES: Final = {"live": "green", "spent": "yellow", "revoked": "red"}
+STATE_STYLES: Final = {"live": "green", "spent": "yellow", "revoked": "red", "unknown": "magenta"}
 
 
 @Parameter(name="*")
@@ -34,7 +34,10 @@ class Choice:
     ] = None
     deployment: Annotated[str | None, Parameter(help="Only those minted through this deployment.")] = None
     state: Annotated[
-        HandleState | None, Parameter(help="Only those that are live, spent (all calls used) or revoked.")
+        HandleState | None,
+        Parameter(
+            help="Only those that are live, spent (all calls used) or revoked; unknown: of a newer release."
+        ),
     ] = None
 
 
@@ -88,6 +91,8 @@ def _index_counts(wanted: HandleFilter) -> bool:
 
 def _row(view: HandleView, now: float) -> Sequence[str]:
     calls = f"{view.calls}/{view.max_calls}" if view.max_calls else f"{view.calls}"
+    if not view.known_version:
+        calls = ""
     return (
         view.id,
         view.state,
@@ -95,7 +100,7 @@ def _row(view: HandleView, now: float) -> Sequence[str]:
         view.subject,
         view.model,
         view.deployment,
-        ago(view.minted_at, now),
+        ago(view.minted_at, now) if view.minted_at else "",
         span(view.life),
         calls,
     )

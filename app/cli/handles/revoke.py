@@ -66,7 +66,8 @@ def revoke_handles(
 ) -> int:
     """Revoke handles: from then on every replica refuses to relay with them. Calls that run go on.
 
-    Asks before it touches more than one. Exit status 1 when a named handle is gone, or when nothing matches.
+    Asks before it touches more than one. Exit status 1 when a named handle is gone, when nothing matches, or
+    when a newer release wrote one of them: only that release can revoke it.
 
     Args:
         handles: Ids, handles, or pasted Authorization headers.
@@ -101,7 +102,12 @@ def revoke_handles(
         write(f"{tally.in_words(dry_run=dry_run)}\n")
     if tally.gone:
         tell(f"gone (expired, or never existed): {' '.join(tally.gone)}")
-    return EXIT_FAILED if tally.gone or not tally.known else EXIT_DONE
+    if tally.newer:
+        tell(
+            f"a newer release wrote {_handles(tally.newer)}, which cannot be revoked from here: use the "
+            "'cloakroom' of that release, or a replica of it with --url."
+        )
+    return EXIT_FAILED if tally.gone or tally.newer or not tally.known else EXIT_DONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +143,16 @@ def scope_of(pasted: Sequence[str], choice: Choice) -> Scope:
 
 @dataclass(slots=True)
 class Tally:
-    """What is expected, and what was done. ``rough`` says that the expectation is an upper bound."""
+    """What is expected, and what was done. ``rough`` says that the expectation is an upper bound.
+
+    ``newer`` are the handles that a newer release wrote, which this one does not revoke.
+    """
 
     expected: int = 0
     rough: bool = False
     revoked: int = 0
     already: int = 0
+    newer: int = 0
     gone: list[str] = field(default_factory=list)
 
     @property
@@ -152,7 +162,9 @@ class Tally:
 
     def expect(self, view: HandleView) -> None:
         """Count one handle that was looked at."""
-        if view.revoked_at is None:
+        if not view.known_version:
+            self.newer += 1
+        elif view.revoked_at is None:
             self.expected += 1
         else:
             self.already += 1
@@ -165,6 +177,7 @@ class Tally:
             "dry_run": dry_run,
             **revoked,
             "already_revoked": self.already,
+            "newer_release": self.newer,
             "gone": self.gone,
         }
 
@@ -196,7 +209,7 @@ async def estimate(operator: Operator, scope: Scope, tally: Tally, *, exactly: b
                 tally.expect(view)
     if not exactly:
         # The revocation finds these again, and counts them.
-        tally.gone, tally.already = [], 0
+        tally.gone, tally.already, tally.newer = [], 0, 0
 
 
 async def revoke_named(operator: Operator, named: Sequence[UnverifiedHandle], tally: Tally) -> None:
@@ -220,6 +233,7 @@ async def revoke_matching(operator: Operator, wanted: HandleFilter, tally: Tally
             step = await operator.revoke_step(wanted, cursor=cursor)
             tally.revoked += step.revoked
             tally.already += step.already
+            tally.newer += step.newer
             said(f"revoked {tally.revoked:,}")
             cursor = step.next_cursor
             if cursor is None:

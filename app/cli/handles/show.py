@@ -49,7 +49,7 @@ def show_handle(
     Args:
         handle: Its id, the handle itself, or a pasted Authorization header; only the id is sent anywhere.
         as_document: Print one JSON document.
-        quiet: Print only its state: live, spent or revoked.
+        quiet: Print only its state: live, spent, revoked, or unknown where a newer release wrote the record.
     """
     unverified = read_unverified(handle)
     story = operate(target, lambda operator: operator.handle(unverified.id))
@@ -82,13 +82,15 @@ def story_lines(story: HandleStory, *, now: float) -> list[Text]:
     """The lines to print. ``now`` is epoch seconds."""
     view = story.handle
     head = Text(f"Handle {printable(view.id)} is ").append(view.state, style=STATE_STYLES[view.state])
-    lines = [head.append(f": {verdict(view, now)}"), Text()]
-    return [*lines, *fact_lines(_facts(view, now)), Text(), *_relays(story, now)]
+    lines = [head.append(f": {verdict(view, now)}"), Text(), *fact_lines(_facts(view, now))]
+    return [*lines, Text(), *_relays(story, now)] if view.known_version else lines
 
 
 def verdict(view: HandleView, now: float) -> str:
     """Why a relay with it fails, or how much is left of it; one clause without the state itself."""
     life = f"{exact_span(view.life)} left"
+    if not view.known_version:
+        return f"a newer release wrote its record (version {view.version}); ask a replica of it; {life}"
     if view.revoked_at is not None:
         by = printable(view.revoked_by) or "an unknown operator"
         return f"by {by} {ago(view.revoked_at, now)}; every relay is refused (handle_revoked)"
@@ -106,13 +108,16 @@ def _last_trouble(view: HandleView, now: float) -> str | None:
 
 
 def _facts(view: HandleView, now: float) -> Iterator[tuple[str, str]]:
-    yield "minted", f"{utc(view.minted_at)} ({ago(view.minted_at, now)}) by {view.minted_by or '?'}"
-    yield "expires", f"{utc(view.expires_at)} (in {exact_span(view.life)})"
+    minted = f"{utc(view.minted_at)} ({ago(view.minted_at, now)})" if view.minted_at else "?"
+    yield "minted", f"{minted} by {view.minted_by or '?'}"
+    yield "expires", f"{utc(view.expires_at) if view.expires_at else '?'} (in {exact_span(view.life)})"
     yield "client", view.client
     yield "subject", view.subject or "none was given"
     yield "model", view.model
     yield "through", f"deployment {view.deployment} ({view.provider}), for {view.family} sessions"
     yield "origin", view.origin or "none: minted by a backend"
+    if not view.known_version:
+        return
     last = ""
     if view.last_call_at is not None:
         last = f"; the last {ago(view.last_call_at, now)} by {view.last_call_by or '?'}"

@@ -55,6 +55,7 @@ def revoked_of(found: dict[str, Any]) -> Revoked:
         already=int(found["already_revoked"]),
         examined=int(found["examined"]),
         next_cursor=found["next_cursor"],
+        newer=int(found.get("newer_release", 0)),
     )
 
 
@@ -64,6 +65,7 @@ def read_handle(found: dict[str, Any]) -> HandleView:
     return HandleView(
         **_texts(found, "id model deployment provider family client subject origin"),
         **_texts(found, "minted_by last_call_by revoked_by"),
+        version=_version(found),
         minted_at=int(found["minted_at"]),
         expires_at=int(found["expires_at"]),
         life=float(found["seconds_left"]),
@@ -91,6 +93,7 @@ def read_call(found: dict[str, Any]) -> CallRecord:
     """One call."""
     return CallRecord(
         **_texts(found, "id handle deployment model client subject relayed_by ended_by"),
+        version=_version(found),
         relayed_at=int(found["relayed_at"]),
         ended_at=_time(found["ended_at"]),
     )
@@ -106,6 +109,11 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError("a string was expected")
     return value
+
+
+def _version(found: dict[str, Any]) -> int:
+    """The record's version. The release 0.1.0 names none, and knows only the first."""
+    return int(found.get("version", 1))
 
 
 def _time(value: Any) -> int | None:

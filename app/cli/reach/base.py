@@ -41,7 +41,7 @@ class Operator(Protocol):
         """
 
     async def revoke(self, handle_id: str) -> RevokeOutcome:
-        """Revoke one handle at every replica."""
+        """Revoke one handle at every replica. A record that a newer release wrote is a ``CliFailure``."""
 
     async def revoke_step(self, wanted: HandleFilter, *, cursor: str | None) -> Revoked:
         """Revoke the next handles that match; repeat with ``next_cursor`` until that is None."""

@@ -68,6 +68,11 @@ class DirectStore:
         outcome = await self._ask(self._directory.revoke(handle_id, by=self._by, now=time.time()))
         if outcome == "revoked":
             self._tell_revoked(1, handle=handle_id)
+        elif outcome == "newer":
+            raise CliFailure(
+                f"a newer release wrote the record of the handle {handle_id}, so it was not revoked: use the "
+                "'cloakroom' of that release, or a replica of it with --url.",
+            )
         return "already_revoked" if outcome == "already" else outcome
 
     async def revoke_step(self, wanted: HandleFilter, *, cursor: str | None) -> Revoked:

@@ -4,7 +4,7 @@
 -- ARGV[1]  its retention, milliseconds
 -- ARGV[2]  and so on: the fields below, in their order
 -- Returns  1
-redis.call('HSET', KEYS[1], 'handle', ARGV[2], 'deployment', ARGV[3], 'model', ARGV[4], 'client', ARGV[5],
-  'subject', ARGV[6], 'relayed_at', ARGV[7], 'relayed_by', ARGV[8])
+redis.call('HSET', KEYS[1], 'v', ARGV[2], 'handle', ARGV[3], 'deployment', ARGV[4], 'model', ARGV[5],
+  'client', ARGV[6], 'subject', ARGV[7], 'relayed_at', ARGV[8], 'relayed_by', ARGV[9])
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
 return 1

@@ -8,7 +8,9 @@
 -- ARGV[3]  now, epoch seconds, for last_call_at and last_refusal
 -- ARGV[4]  the replica's name, for last_call_by
 -- ARGV[5]  the session families that the caller's path is for, separated by commas
--- Returns  {"gone"}                      no such record: expired, or never stored
+-- ARGV[6]  the last version of a record that the caller reads
+-- Returns  {"version", <the record's>}   the caller does not read records of this version; nothing is written
+--          {"gone"}                      no such record: expired, or never stored
 --          {"revoked"}
 --          {"family", <the handle's family>}
 --          {"pending"}                   another relay of the same offer is under way
@@ -17,7 +19,13 @@
 --          {"spent", <max_calls>}
 --          {"won", <sealed key>, <deployment>, <model>, <client>, <subject>, <expires_at>, <calls>}
 local record = redis.call('HMGET', KEYS[1], 'sealed_key', 'deployment', 'model', 'client', 'subject',
-  'expires_at', 'calls', 'max_calls', 'family', 'revoked_at', 'sealed_key_2', 'sealed_key_3', 'sealed_key_4')
+  'expires_at', 'calls', 'max_calls', 'family', 'revoked_at', 'sealed_key_2', 'sealed_key_3', 'sealed_key_4',
+  'v')
+-- First, since a newer version may have other fields. A record without a version is of version 1.
+local version = tonumber(record[14] or 1)
+if not (version and version >= 1 and version <= tonumber(ARGV[6])) then
+  return {'version', record[14]}
+end
 if not record[1] then
   return {'gone'}
 end

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from app import __version__
 from app.broker.desk import call_document, handle_document, story_document
+from app.broker.upgrades import newer_release
 from app.errors import StoreUnavailable
 from app.models import CallRecord
 from app.store.views import Alive, HandleFilter, Page
@@ -95,6 +96,8 @@ async def revoke_handle(request: web.Request, act: Act) -> web.Response:
     view = await desk.handles.get(handle_id)
     if revocation == "gone" or view is None:
         raise handle_gone()
+    if revocation == "newer":
+        raise newer_release("handle", handle_id, view.version)
     act.fields |= {"client": view.client, "model": view.model, "deployment": view.deployment}
     act.outcome = "revoked" if revocation == "revoked" else "already_revoked"
     when = {"revoked_at": view.revoked_at, "revoked_by": view.revoked_by}
@@ -114,6 +117,7 @@ async def revoke_handles(request: web.Request, act: Act) -> web.Response:
             "object": "handles.revocation",
             "revoked": step.revoked,
             "already_revoked": step.already,
+            "newer_release": step.newer,
             "examined": step.examined,
             "next_cursor": step.next_cursor,
         }

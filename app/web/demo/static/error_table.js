@@ -68,8 +68,8 @@ export const OURS = {
     AGAIN,
   ],
   draining: [
-    "This replica is shutting down",
-    "Try again in a moment, or choose another replica.",
+    "This replica cannot take the request",
+    "It is shutting down, or it is older than the replica that minted the handle. Try again in a moment, or choose another replica.",
     ["again", "relay"],
   ],
   overloaded: [
