@@ -39,6 +39,8 @@ async def store_dump(url: str) -> list[str]:
         records = []
         async for key in client.scan_iter(count=1000):
             kind = await client.type(key)
+            if kind == "none":
+                continue  # its life has ended since the scan named it
             if kind == "hash":
                 value: Any = await client.hgetall(key)
             elif kind == "string":
