@@ -20,6 +20,7 @@ from tests.support.api import Reply, minted, relay
 from tests.support.clocks import eventually, kept_deadline
 from tests.support.handles import claims_of
 from tests.support.offers import fresh_offer
+from tests.support.scrape import scrape
 from tests.support.stack import Stack
 
 # What the issue promises.
@@ -29,7 +30,7 @@ SECOND = 1.0
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    """A stack whose replica A no test uses up: each starts one more, and breaks that."""
+    """Tests that break a replica start one more for that."""
     with Stack(
         peer="static", CLOAKROOM_RELAY_TIMEOUT_SECONDS="120", CLOAKROOM_STORE_TIMEOUT_SECONDS="30"
     ) as own:
@@ -75,7 +76,12 @@ async def test_the_offer_of_a_killed_replica_is_known_to_be_unknown_at_the_other
     first = await struck(stack, {"kind": "stall"}, relay(http, doomed.url, handle, offer))
     # One that waits already, and one that comes later, through a restart under the same name.
     waiting = asyncio.create_task(relay(http, stack.b.url, handle, offer))
-    await eventually(lambda: record(stack, handle).get("last_call_by") == "doomed")
+
+    async def waits() -> bool:
+        # This request and the one that waits.
+        return (await scrape(http, stack.b.url)).value("cloakroom_requests_in_flight") == 2
+
+    await eventually(waits)
     doomed.signal(signal.SIGKILL)
     with pytest.raises(aiohttp.ClientError):
         await first
