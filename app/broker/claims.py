@@ -7,8 +7,7 @@ last use. A use is given back only when the offer provably did not reach the pro
 from __future__ import annotations
 
 import asyncio
-import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
@@ -41,6 +40,7 @@ from app.store.handles import (
     Unknown,
     Won,
 )
+from app.store.handles import Claim as Result
 from app.telemetry.timings import Timings
 
 log = structlog.get_logger("cloakroom.relay")
@@ -99,31 +99,10 @@ class Claims:
             StoreUnavailable: the claim could not be made.
         """
         self.store.require_up()
-        attempt = Attempt(handle.id, offer.sha256, secrets.token_urlsafe(9))
-        monotonic = self.clocks.monotonic
-        deadline = monotonic() + self.policy.timeout
-        while True:
-            started = monotonic()
-            try:
-                result = await self.store.claim(
-                    attempt,
-                    families=offer.families,
-                    pending=self.policy.timeout + _PENDING_MARGIN_SECONDS,
-                    now=self.clocks.now(),
-                )
-            except StoreUnavailable as error:
-                # The claim may have been recorded and only its reply lost; nothing was sent on it.
-                release = self._releasing(attempt, give_back=True, code=error.code)
-                self.settlement.write_later("release", release, handle=handle.id)
-                raise
-            finally:
-                timings.store_took("claim", started, monotonic())
-            if not isinstance(result, Pending):
-                break
-            if monotonic() >= deadline:
-                raise OutcomeUnknown(UNKNOWN_MESSAGE)
-            await asyncio.sleep(_POLL_SECONDS)
-            timings.idle += _POLL_SECONDS
+        attempt = self.store.attempt(handle.id, offer.sha256)
+        result = await self._try(attempt, offer, timings)
+        if isinstance(result, Pending):
+            result = await self._wait(attempt, offer, result, timings)
         match result:
             case Won():
                 return Claim(attempt, result)
@@ -179,6 +158,54 @@ class Claims:
         # Should the store fail now, the browser still gets its answer: the call exists.
         await self.settlement.write("settle", settle, handle=claim.handle_id, call_id=call_id)
 
+    async def _try(self, attempt: Attempt, offer: Offer, timings: Timings) -> Result:
+        started = self.clocks.monotonic()
+        try:
+            return await self.store.claim(
+                attempt,
+                families=offer.families,
+                pending=self.policy.timeout + _PENDING_MARGIN_SECONDS,
+                now=self.clocks.now(),
+            )
+        except StoreUnavailable as error:
+            # The claim may have been recorded and only its reply lost; nothing was sent on it.
+            release = self._releasing(attempt, give_back=True, code=error.code)
+            self.settlement.write_later("release", release, handle=attempt.handle_id)
+            raise
+        finally:
+            timings.store_took("claim", started, self.clocks.monotonic())
+
+    async def _wait(self, attempt: Attempt, offer: Offer, other: Pending, timings: Timings) -> Result:
+        """Wait until another relay of this offer is over, or its process has died, and try again.
+
+        The result is ``Pending`` where neither happens in the time of a relay.
+        """
+        monotonic = self.clocks.monotonic
+        deadline = monotonic() + self.policy.timeout
+        watch = self.store.watch_holder(other, monotonic=monotonic)
+        while monotonic() < deadline:
+            started = monotonic()
+            if await watch.ended():
+                await self._abandon(attempt, other)
+            else:
+                await asyncio.sleep(_POLL_SECONDS)
+            timings.idle += monotonic() - started
+            result = await self._try(attempt, offer, timings)
+            if not isinstance(result, Pending):
+                return result
+            if result != other:
+                other, watch = result, self.store.watch_holder(result, monotonic=monotonic)
+        return other
+
+    async def _abandon(self, attempt: Attempt, other: Pending) -> None:
+        """The process of another relay has died: what became of its offer will not be learnt from it."""
+        lost = replace(attempt, nonce=other.nonce)
+        abandoned = await self.store.abandon(
+            lost, window=self.policy.replay_window, code=OutcomeUnknown.code, now=self.clocks.now()
+        )
+        if abandoned:
+            log.warning("claim_abandoned", handle=lost.handle_id, holder=other.holder)
+
     def _first_answer(self, attempt: Attempt, kept: Answered) -> Answer:
         context = (ANSWER_PURPOSE, attempt.handle_id, attempt.offer_sha256, kept.call_id)
         try:
@@ -206,7 +233,7 @@ class Claims:
 
 
 def _refusal(
-    handle_id: str, result: Gone | Revoked | Spent | OtherFamily | Unknown | NewerVersion
+    handle_id: str, result: Gone | Revoked | Spent | OtherFamily | Unknown | Pending | NewerVersion
 ) -> CloakroomError:
     match result:
         case Gone():
@@ -217,7 +244,7 @@ def _refusal(
             return HandleSpent(f"This handle was good for {max_calls} call(s), which are used up.")
         case OtherFamily(minted_for):
             return WrongSessionFamily(f"This handle was minted for {minted_for} sessions.")
-        case Unknown():
+        case Unknown() | Pending():
             return OutcomeUnknown(UNKNOWN_MESSAGE)
         case NewerVersion(version):
             return newer_release("handle", handle_id, version)

@@ -17,14 +17,13 @@ from app.store.keys import PREFIX, events
 _NO_PASSWORD: Final = "0" * 64
 # The connection's name in CLIENT LIST, and a database other than 0.
 _CONNECTION: Final = ("client|setname", "select")
-_DIRECT: Final = ("evalsha", "eval", "set", "hmget", "pttl", "llen", "lrange")
+_DIRECT: Final = ("evalsha", "eval", "set", "get", "hmget", "pttl", "llen", "lrange")
 _IN_SCRIPTS: Final = (
     "hset",
     "hget",
     "hsetnx",
     "hexists",
     "hincrby",
-    "get",
     "del",
     "exists",
     "incr",

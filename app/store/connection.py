@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import time
 from collections.abc import Sequence
 from typing import Any, Final
@@ -30,12 +31,13 @@ log = structlog.get_logger("cloakroom.store")
 # A script, its KEYS and its ARGV.
 ScriptCall = tuple[Script, Sequence[str], Sequence[str | int]]
 
-# Seconds between two probes: more while the store is up, fewer while callers get 503s.
-WATCH_UP_SECONDS: Final = 2.0
+# Seconds between two probes: more while the store is up, fewer while callers get 503s. Each probe renews the
+# lease, and ``leases.SILENCE_SECONDS`` is made of this.
+WATCH_UP_SECONDS: Final = 0.75
 WATCH_DOWN_SECONDS: Final = 0.25
 RETRY_AFTER_SECONDS: Final = 1
-# A probe outlives the pause between two probes, and not much more.
-_PROBE_LIFE_MS: Final = 10_000
+# A lease outlives the switch to a new primary. That its process has died is seen long before its end.
+_LEASE_LIFE_MS: Final = 10_000
 _DOWN_MESSAGE: Final = "The token store cannot be reached just now. Try again shortly."
 
 
@@ -44,7 +46,7 @@ class StoreConnection:
 
     Args:
         client: the driver's client, from ``driver.connect``.
-        replica: this replica's name, part of the probe's key.
+        replica: this replica's name, the first part of ``process``.
         timeout: deadline of one operation in seconds, with the wait for a connection and the retry.
         max_connections: operations at once; the size of the driver's pool.
     """
@@ -54,7 +56,9 @@ class StoreConnection:
         self._executor = executor_for(client, max_connections=max_connections)
         self._clustered = isinstance(client, RedisCluster)
         self._timeout = timeout
-        self._probe_key = keys.probe(replica)
+        # The name of this process's lease. A process that is started again has another one.
+        self.process: Final = f"{replica}.{secrets.token_hex(6)}"
+        self._renewals = 0
         # Whether the events have a watcher, at any replica, as of the last probe.
         self.watched = False
         self._down = False
@@ -119,14 +123,29 @@ class StoreConnection:
             return False
         return not any(isinstance(reply, Exception) for reply in replies)
 
+    async def ask(self, command: Command) -> Any:
+        """Send one command whose failure does not mark the store as down, and return its reply.
+
+        Raises:
+            StoreUnavailable: no reply in time, or a refusal.
+        """
+        self.require_up()
+        try:
+            replies = await self._executor.run([command], timeout=self._timeout)
+            _raise_first(replies)
+        except DRIVER_ERRORS as error:
+            raise _unavailable() from error
+        return replies[0]
+
     def subscription(self) -> Any:
         """A pub/sub client of the driver, on a separate connection. The caller closes it."""
         return subscription(self._client)
 
     async def probe(self) -> bool:
-        """Write to the store and return whether that worked. A full or read-only server answers a ping."""
+        """Renew the lease and return whether that worked. A full or read-only server answers a ping."""
+        self._renewals += 1
         try:
-            write = ("SET", self._probe_key, "1", "PX", _PROBE_LIFE_MS)
+            write = ("SET", keys.lease(self.process), self._renewals, "PX", _LEASE_LIFE_MS)
             look = ("EXISTS", keys.watch())
             wrote, watched = await self._executor.run([write, look], timeout=self._timeout)
             _raise_first([wrote])

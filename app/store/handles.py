@@ -5,7 +5,8 @@ One round trip each. The scripts make each step atomic; this file gives their re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import secrets
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -13,8 +14,11 @@ from app.models import CallRecord, Family, HandleRecord
 from app.store import keys
 from app.store.connection import ScriptCall, StoreConnection
 from app.store.keys import RECORD_VERSION
+from app.store.leases import LeaseWatch
 from app.store.scripts import CALL, CLAIM, INDEX, LIMIT, RECORD, SETTLE
 
+# Between a nonce's random part and the process that made it. No replica's name has this character.
+_MADE_BY: Final = "@"
 # The client's counter outlives its minute a little, for replicas whose clocks differ.
 _LIMIT_LIFE_MS: Final = 120_000
 # A list of the index outlives the last record that it names a little, for the same reason.
@@ -44,7 +48,14 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """Another relay of the same offer is under way: ask again shortly."""
+    """Another relay of the same offer is under way: ask again shortly. ``nonce`` is that one's."""
+
+    nonce: str
+
+    @property
+    def holder(self) -> str:
+        """The process that relays it; "" for a release that did not say so."""
+        return self.nonce.partition(_MADE_BY)[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +96,15 @@ class NewerVersion:
 
 Claim = Won | Answered | Pending | Unknown | Spent | Revoked | Gone | OtherFamily | NewerVersion
 
-_PENDING, _UNKNOWN, _REVOKED, _GONE = Pending(), Unknown(), Revoked(), Gone()
+_UNKNOWN, _REVOKED, _GONE = Unknown(), Revoked(), Gone()
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try of one relay to send one offer with one handle; ``nonce`` tells it from every other try."""
+    """One try of one relay to send one offer with one handle; ``nonce`` tells it from every other try.
+
+    ``HandleStore.attempt`` makes a new one.
+    """
 
     handle_id: str
     offer_sha256: str
@@ -140,6 +154,15 @@ class HandleStore:
             *self._indexing(_lists_of(record), record.id, life_ms),
         )
 
+    def attempt(self, handle_id: str, offer_sha256: str) -> Attempt:
+        """A new try, which names this process as the one that relays."""
+        nonce = f"{secrets.token_urlsafe(9)}{_MADE_BY}{self._connection.process}"
+        return Attempt(handle_id, offer_sha256, nonce)
+
+    def watch_holder(self, pending: Pending, *, monotonic: Callable[[], float]) -> LeaseWatch:
+        """Tell when the process that relays this offer has died. ``monotonic`` returns seconds."""
+        return LeaseWatch(self._connection, pending.holder, monotonic=monotonic)
+
     async def claim(
         self, attempt: Attempt, *, families: Sequence[Family], pending: float, now: float
     ) -> Claim:
@@ -163,6 +186,14 @@ class HandleStore:
         """Remember for ``window`` seconds that it is not known what became of this offer."""
         args = (attempt.nonce, "unknown", int(window * 1000), 0, int(now), code)
         await self._connection.run_scripts((SETTLE, attempt.keys, args))
+
+    async def abandon(self, attempt: Attempt, *, window: float, code: str, now: float) -> bool:
+        """Do the same for an attempt of a process that died, and return whether it was still pending.
+
+        Should the process live after all, its settlement still counts.
+        """
+        args = (attempt.nonce, f"unknown:{attempt.nonce}", int(window * 1000), 0, int(now), code)
+        return bool(await self._connection.run_script(SETTLE, attempt.keys, *args))
 
     async def settle(
         self,
@@ -227,8 +258,8 @@ def _read_claim(reply: list[Any]) -> Claim:
         case ["answered", value]:
             call_id, _, sealed = value.partition(":")
             return Answered(call_id=call_id, sealed_answer=sealed)
-        case ["pending"]:
-            return _PENDING
+        case ["pending", nonce]:
+            return Pending(nonce)
         case ["unknown"]:
             return _UNKNOWN
         case ["spent", max_calls]:

@@ -60,7 +60,7 @@ class StoreInspector:
     async def write(self) -> None:
         """Write what the service's health check writes."""
         try:
-            await self._client.set(keys.probe("doctor"), "1", px=_PROBE_LIFE_MS)
+            await self._client.set(keys.lease("doctor"), "1", px=_PROBE_LIFE_MS)
         except DRIVER_ERRORS as error:
             raise fault_of(error) from None
 

@@ -46,9 +46,9 @@ def mint_limit(client: str, minute: int) -> str:
     return f"{PREFIX}:limit:{{{client}}}:{minute}"
 
 
-def probe(replica: str) -> str:
-    """String: the health check writes it, to see that the store accepts writes."""
-    return f"{PREFIX}:probe:{{{replica}}}"
+def lease(process: str) -> str:
+    """String: a replica's process renews it, which shows that it lives; see ``app.store.leases``."""
+    return f"{PREFIX}:lease:{process}"
 
 
 def watch() -> str:

@@ -218,7 +218,7 @@ async def test_on_a_cluster_the_mend_keeps_what_a_cluster_needs(cluster: str) ->
 
 
 async def test_a_key_pattern_that_is_too_narrow_is_named(own: LocalEngine) -> None:
-    command(own.url, "ACL", "SETUSER", "app", "on", f">{PASSWORD}x", "~cloakroom:probe:*", "&*", "+@all")
+    command(own.url, "ACL", "SETUSER", "app", "on", f">{PASSWORD}x", "~cloakroom:lease:*", "&*", "+@all")
     rows = await look(f"redis://app:{PASSWORD}x@127.0.0.1:{own.port}")
     assert rows["access"].status == "fail"
     assert rows["access"].fix == "redis-cli ACL SETUSER app '~cloakroom:*'"

@@ -164,7 +164,7 @@ async def test_a_key_whose_slot_is_moving_is_found_with_what_the_access_list_gra
         )
         try:
             assert await connection.probe()
-            begin_to_move(keys.probe("mover"), old, new)
+            begin_to_move(keys.lease(connection.process), old, new)
             assert await connection.probe()
         finally:
             await connection.close()

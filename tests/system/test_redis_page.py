@@ -213,7 +213,8 @@ def memory(night: Night) -> None:
 
 def replicas(night: Night) -> None:
     found = night.run("Which replicas reach the store?")
-    assert sorted(found) == [keys.probe("replica-a"), keys.probe("replica-b")]
+    names = sorted(name.rpartition(".")[0] for name in found)
+    assert names == [keys.lease("replica-a"), keys.lease("replica-b")]
 
 
 def watching(night: Night) -> None:
@@ -316,7 +317,7 @@ def test_every_kind_of_key_is_on_the_page() -> None:
         keys.handle("<id>"): "hash",
         keys.call("<call id>"): "hash",
         keys.mint_limit("<client>", 0).replace(":0", ":<minute>"): "string",
-        keys.probe("<replica>"): "string",
+        keys.lease("<replica>.<process>"): "string",
         keys.handles(0).replace(":0", ":<minute>"): "list",
         keys.client_handles("<client>", 0).replace(":0", ":<minute>"): "list",
         keys.model_handles("<model>", 0).replace(":0", ":<minute>"): "list",

@@ -37,6 +37,7 @@ _KEY_AT: Final = {
     "EVALSHA": 3,
     "EVAL": 3,
     "SET": 1,
+    "GET": 1,
     "EXISTS": 1,
     "HMGET": 1,
     "PTTL": 1,

@@ -2,7 +2,8 @@
 -- same nonce wins again, so a claim whose reply was lost may be repeated. A refusal is noted on the record.
 --
 -- KEYS[1]  the handle's hash
--- KEYS[2]  the claim on this offer, a string: "pending:<nonce>", "answered:<call id>:<sealed answer>" or "unknown"
+-- KEYS[2]  the claim on this offer, a string: "pending:<nonce>", "answered:<call id>:<sealed answer>", "unknown",
+--          or "unknown:<nonce>" where the process that relayed it seems to have died
 -- ARGV[1]  the claim's nonce
 -- ARGV[2]  how long the claim may stay pending, milliseconds
 -- ARGV[3]  now, epoch seconds, for last_call_at and last_refusal
@@ -13,7 +14,7 @@
 --          {"gone"}                      no such record: expired, or never stored
 --          {"revoked"}
 --          {"family", <the handle's family>}
---          {"pending"}                   another relay of the same offer is under way
+--          {"pending", <its nonce>}      another relay of the same offer is under way
 --          {"answered", <call id>:<sealed answer>}
 --          {"unknown"}                   the same offer was sent, and its outcome is not known
 --          {"spent", <max_calls>}
@@ -48,10 +49,10 @@ if claim and claim ~= mine then
   if string.sub(claim, 1, 9) == 'answered:' then
     return {'answered', string.sub(claim, 10)}
   end
-  if claim == 'unknown' then
+  if string.sub(claim, 1, 7) == 'unknown' then
     return {'unknown'}
   end
-  return {'pending'}
+  return {'pending', string.sub(claim, 9)}
 end
 if not claim then
   local max_calls = tonumber(record[8]) or 0

@@ -3,19 +3,27 @@
 -- KEYS[1]  the handle's hash
 -- KEYS[2]  the claim on this offer, as claim.lua has it
 -- ARGV[1]  the claim's nonce
--- ARGV[2]  what the claim becomes, "answered:..." or "unknown"; "" to end it without an answer
+-- ARGV[2]  what the claim becomes, "answered:..." or "unknown"; "" to end it without an answer;
+--          "unknown:<nonce>" where the process that made it seems to have died: only what is pending becomes so,
+--          and the process may still settle it
 -- ARGV[3]  how long that is kept, milliseconds
 -- ARGV[4]  "1": the offer provably did not reach the provider, so the use is given back; "0": it did
 -- ARGV[5]  now, epoch seconds
 -- ARGV[6]  the outcome: "answered <call id>", or an error's code
 -- Returns  1 when the claim was settled, 0 when it was before, or when it has another nonce
 local claim = redis.call('GET', KEYS[2])
-local mine = claim == 'pending:' .. ARGV[1]
+local pending, lost = 'pending:' .. ARGV[1], 'unknown:' .. ARGV[1]
 if ARGV[2] == '' then
-  if not mine then
+  if claim ~= pending and claim ~= lost then
     return 0
   end
   redis.call('DEL', KEYS[2])
+elseif ARGV[2] == lost then
+  if claim ~= pending then
+    return 0
+  end
+  -- No sooner than it would have been without this may the offer be sent again.
+  redis.call('SET', KEYS[2], lost, 'PX', math.max(tonumber(ARGV[3]), redis.call('PTTL', KEYS[2])))
 else
   -- An answer is kept even where the claim has run out meanwhile; the first one stays.
   if claim == ARGV[2] or (claim and string.sub(claim, 1, 9) == 'answered:') then
