@@ -31,9 +31,9 @@ from app.outbound.upstream import Upstream
 from app.providers.registry import PROVIDERS
 from app.settings import Settings
 from app.store.calls import CallStore
-from app.store.directory import HandleDirectory
 from app.store.events import EventFeed
 from app.store.handles import HandleStore
+from app.store.listing.directory import HandleDirectory
 from app.telemetry.census import Census
 from app.telemetry.logs import RequestLog
 from app.telemetry.metrics import Metrics

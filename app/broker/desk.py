@@ -13,9 +13,9 @@ from typing import Any
 from app.broker.clients import ClientRegistry
 from app.models import CallRecord
 from app.store.calls import CallStore
-from app.store.directory import HandleDirectory, alive
 from app.store.events import EventFeed
-from app.store.views import Alive, HandleView, RelayNote, call_state
+from app.store.listing.directory import HandleDirectory, alive
+from app.store.listing.views import Alive, HandleView, RelayNote, call_state
 
 Document = dict[str, Any]
 

@@ -21,7 +21,7 @@ from app.cli.reach.base import Operator
 from app.cli.reach.target import NOWHERE_ELSE, Target, operate
 from app.cli.times import ago, utc
 from app.models import CallRecord
-from app.store.views import CallFilter, CallState, call_state
+from app.store.listing.views import CallFilter, CallState, call_state
 
 if TYPE_CHECKING:
     from app.broker.hangup import Outcome

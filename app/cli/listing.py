@@ -13,7 +13,7 @@ from cyclopts.validators import Number
 
 from app.cli.display import Column, Columns, print_lines, progress, terminal_width
 from app.cli.output import document, json_line, tell, write
-from app.store.views import Page
+from app.store.listing.views import Page
 
 AT_ONCE: Final = 500
 

@@ -14,13 +14,13 @@ from app.errors import StoreUnavailable
 from app.models import CallRecord, Family, HandleRecord
 from app.store import keys
 from app.store.connection import StoreConnection
-from app.store.directory import HandleDirectory
 from app.store.driver import Client
 from app.store.events import EventFeed
 from app.store.faults import StoreFault, fault_of
 from app.store.handles import Attempt, HandleStore
+from app.store.listing.directory import HandleDirectory
+from app.store.listing.views import HandleFilter
 from app.store.scripts import ENDED
-from app.store.views import HandleFilter
 
 _LIFE_SECONDS: Final = 2.0
 _NAME: Final = "cloakroom-doctor"

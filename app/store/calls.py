@@ -9,10 +9,10 @@ from typing import Any, Final
 from app.models import LONGEST_CALL_SECONDS, CallRecord
 from app.store import keys
 from app.store.connection import StoreConnection
-from app.store.index import Walk
 from app.store.keys import knows_version, number_of, version_of
+from app.store.listing.index import Walk
+from app.store.listing.views import CallFilter, Page
 from app.store.scripts import ENDED, INDEX
-from app.store.views import CallFilter, Page
 
 _FIELDS: Final = (
     "v",

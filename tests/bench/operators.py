@@ -21,9 +21,9 @@ import redis
 
 from app.store.address import parse_address
 from app.store.connection import StoreConnection
-from app.store.directory import HandleDirectory
 from app.store.driver import connect
-from app.store.views import HandleFilter
+from app.store.listing.directory import HandleDirectory
+from app.store.listing.views import HandleFilter
 from tests.bench.contenders import Cloakroom
 from tests.bench.fill import CLIENTS, LEAVER
 from tests.bench.measure import Sample, sample, summary

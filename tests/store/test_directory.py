@@ -13,9 +13,9 @@ from app.models import CallRecord, Family, HandleRecord
 from app.store import keys
 from app.store.calls import CallStore
 from app.store.connection import StoreConnection
-from app.store.directory import HandleDirectory, alive
 from app.store.handles import Attempt, HandleStore, Revoked, Won
-from app.store.views import CallFilter, HandleFilter, HandleView, RelayNote
+from app.store.listing.directory import HandleDirectory, alive
+from app.store.listing.views import CallFilter, HandleFilter, HandleView, RelayNote
 
 OFFER = "ab" * 32
 NOW = 1_800_000_000.0

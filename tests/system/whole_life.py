@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from app.store.calls import CallStore
-from app.store.directory import HandleDirectory, alive
 from app.store.events import EventFeed
-from app.store.views import CallFilter, HandleFilter
+from app.store.listing.directory import HandleDirectory, alive
+from app.store.listing.views import CallFilter, HandleFilter
 from app.web.appkeys import STORE
 from tests.support import api
 from tests.support.handles import claims_of

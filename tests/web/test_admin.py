@@ -184,7 +184,7 @@ async def test_revoking_a_client_takes_all_of_its_handles_and_no_others(
 async def test_revoking_many_goes_on_from_its_cursor_in_bounded_steps(
     service: Service, client: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.store.directory.EXAMINED_AT_MOST", 4)
+    monkeypatch.setattr("app.store.listing.directory.EXAMINED_AT_MOST", 4)
     for _ in range(10):
         await service.minted()
     steps = []

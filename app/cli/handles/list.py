@@ -17,7 +17,7 @@ from app.cli.output import document, write
 from app.cli.reach.base import Operator
 from app.cli.reach.target import NOWHERE_ELSE, Target, operate
 from app.cli.times import ago, span
-from app.store.views import HandleFilter, HandleState, HandleView
+from app.store.listing.views import HandleFilter, HandleState, HandleView
 
 STATE_STYLES: Final = {"live": "green", "spent": "yellow", "revoked": "red", "unknown": "magenta"}
 

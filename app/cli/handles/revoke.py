@@ -18,7 +18,7 @@ from app.cli.listing import walk
 from app.cli.output import confirm, document, tell, write
 from app.cli.reach.base import Operator
 from app.cli.reach.target import NOWHERE_ELSE, Target, operate
-from app.store.views import HandleFilter, HandleView
+from app.store.listing.views import HandleFilter, HandleView
 
 # Up to this many are looked at one by one before the question; beyond it the index's figure must do.
 _LOOKED_AT: Final = 20_000

@@ -19,7 +19,7 @@ from app.cli.reach.base import HandleStory
 from app.cli.reach.target import NOWHERE_ELSE, Target, operate
 from app.cli.times import ago, exact_span, utc
 from app.models import CallRecord
-from app.store.views import HandleView, RelayNote
+from app.store.listing.views import HandleView, RelayNote
 
 # What to do about the outcomes that are not the caller's own; docs/errors.md has all codes.
 _ADVICE: Final[Mapping[str, str]] = {

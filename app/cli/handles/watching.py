@@ -17,7 +17,7 @@ from app.cli.failure import CliFailure
 from app.cli.listing import steps
 from app.cli.reach.base import Operator
 from app.store.events import Event
-from app.store.views import HandleFilter, HandleView
+from app.store.listing.views import HandleFilter, HandleView
 
 EXPIRY: Final = "expiry"
 TICK_SECONDS: Final = 0.5

@@ -17,7 +17,7 @@ from app.cli.output import printable
 from app.cli.reach.base import HandleStory
 from app.models import CallRecord
 from app.store.events import Event
-from app.store.views import CallFilter, HandleFilter, HandleView, Page, RelayNote, Revoked
+from app.store.listing.views import CallFilter, HandleFilter, HandleView, Page, RelayNote, Revoked
 from app.telemetry.redaction import one_safe_line
 
 # No such handle, no such call. A 404 with another code comes from a service without an admin API.

@@ -26,7 +26,7 @@ from app.cli.reach import admin_answers as answers
 from app.cli.reach.base import HandleStory, RevokeOutcome
 from app.models import CallRecord, Secret
 from app.store.events import Event
-from app.store.views import CallFilter, HandleFilter, HandleView, Page, Revoked
+from app.store.listing.views import CallFilter, HandleFilter, HandleView, Page, Revoked
 
 if TYPE_CHECKING:
     from app.broker.hangup import Outcome

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from app.models import CallRecord
 from app.store.events import Event
-from app.store.views import CallFilter, HandleFilter, HandleView, Page, Revoked
+from app.store.listing.views import CallFilter, HandleFilter, HandleView, Page, Revoked
 
 if TYPE_CHECKING:
     from app.broker.hangup import Outcome

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar, get_args
 
 from app.errors import HandleNotFound, InvalidRequest, UnknownCall
 from app.providers.base import is_call_id
-from app.store.views import CallFilter, CallState, HandleFilter, HandleState
+from app.store.listing.views import CallFilter, CallState, HandleFilter, HandleState
 from app.telemetry.redaction import one_safe_line
 
 DEFAULT_LIMIT: Final = 100

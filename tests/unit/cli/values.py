@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from app.models import CallRecord
-from app.store.views import HandleView
+from app.store.listing.views import HandleView
 
 NOW = 1_800_000_000.0
 HANDLE_ID = "Mh2ztRj1zsnsG61hQEfDiw"

@@ -9,7 +9,7 @@ import pytest
 
 from app.cli.failure import CliFailure
 from app.cli.handles.revoke import Choice, Scope, Tally, estimate, revoke_matching, scope_of
-from app.store.views import HandleFilter, HandleView, Page, Revoked
+from app.store.listing.views import HandleFilter, HandleView, Page, Revoked
 from tests.unit.cli.values import HANDLE_ID, view
 
 SHOP = HandleFilter(client="shop")

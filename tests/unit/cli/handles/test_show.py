@@ -11,7 +11,7 @@ from app.cli.arguments import UnverifiedHandle
 from app.cli.handles.show import gone, story_lines, verdict
 from app.cli.reach.admin_answers import read_call, read_handle, read_story
 from app.cli.reach.base import HandleStory
-from app.store.views import RelayNote
+from app.store.listing.views import RelayNote
 from tests.unit.cli.values import HANDLE_ID, NOW, call, view
 
 RELAYS = (

@@ -13,7 +13,7 @@ from app.cli.handles.watching import ExpiryBook, Wanted, Watching, failed
 from app.cli.reach.admin_answers import EventReader
 from app.cli.reach.base import HandleStory
 from app.store.events import Event
-from app.store.views import HandleFilter, HandleView, Page
+from app.store.listing.views import HandleFilter, HandleView, Page
 from tests.unit.cli.values import NOW, view
 
 REFUSED = Event("relay", {"status": 409, "code": "handle_spent", "handle": "h1", "client": None, "at": NOW})

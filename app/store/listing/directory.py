@@ -14,10 +14,10 @@ from app.models import MAX_KEY_SECONDS
 from app.store import keys
 from app.store.calls import CallStore
 from app.store.connection import StoreConnection
-from app.store.index import EXAMINED_AT_MOST, Walk
 from app.store.keys import RECORD_VERSION, knows_version, number_of, version_of
+from app.store.listing.index import EXAMINED_AT_MOST, Walk
+from app.store.listing.views import Alive, HandleFilter, HandleView, Page, RelayNote, Revoked
 from app.store.scripts import REVOKE
-from app.store.views import Alive, HandleFilter, HandleView, Page, RelayNote, Revoked
 
 MAX_PAGE: Final = 1000
 # Handles that one call of the script revokes: a fraction of a millisecond of the server's time.

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 from app.errors import InvalidRequest
 from app.store.connection import StoreConnection
-from app.store.views import Page
+from app.store.listing.views import Page
 
 # How many records one page reads at most, however few of them match.
 EXAMINED_AT_MOST: Final = 2000
