@@ -196,7 +196,10 @@ def test_a_provider_s_clock_90_seconds_off_fails(well: Surroundings) -> None:
         well.sandbox.control("PUT", "clock", {"skew": 0})
     assert run.status == 1
     assert run.failed() == {("deployment", "openai", "clock"), ("deployment", "sweden", "clock")}
-    assert "90 s ahead" in run.row("clock", "openai")["detail"]
+    # ``Date`` has whole seconds, and half of a slow answer's time counts as well.
+    found = re.search(r"is (\d+) s ahead", run.row("clock", "openai")["detail"])
+    assert found is not None
+    assert 89 <= int(found[1]) <= 90 + PATIENCE
     assert "NTP" in run.row("clock", "openai")["fix"]
 
 

@@ -117,11 +117,12 @@ def test_what_is_over_too_soon_is_noticed() -> None:
 
 
 async def test_patience_ends_with_what_the_test_has_to_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.support.clocks.PATIENCE", 0.05)
-    with pytest.raises(AssertionError, match="the store is away"):
-        until(lambda: False, "the store is away")
-    with pytest.raises(AssertionError, match="the store is away"):
-        await eventually(lambda: False, lambda: "the store is away")
+    with monkeypatch.context() as impatient:
+        impatient.setattr("tests.support.clocks.PATIENCE", 0.05)
+        with pytest.raises(AssertionError, match="the store is away"):
+            until(lambda: False, "the store is away")
+        with pytest.raises(AssertionError, match="the store is away"):
+            await eventually(lambda: False, lambda: "the store is away")
     looks = iter([0, 0, 7])
 
     async def look() -> int:
