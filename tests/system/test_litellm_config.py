@@ -171,7 +171,8 @@ def _config_show(service: LiteLlmService, *arguments: str) -> subprocess.Complet
     done = subprocess.run(
         [sys.executable, "-m", "app", "config", "show", "--config", CONFIG, *arguments],
         env={
-            **os.environ,
+            # Not the variable that chose the tests' server: it is no setting.
+            **{name: value for name, value in os.environ.items() if not name.startswith("CLOAKROOM_")},
             **_environment(
                 service.planted, SANDBOX_URL=service.sandbox.url, CLOAKROOM_REDIS_URL="redis://127.0.0.1"
             ),
