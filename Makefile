@@ -14,7 +14,7 @@ UV_MATRIX := $(BIN)/uv pip compile tests/matrix/requirements.in --universal --py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system run test test-matrix test-busy bench bench-growth bench-profile bench-report lint format types all clean lock
+.PHONY: help setup system run test test-matrix test-busy test-faults bench bench-growth bench-profile bench-report lint format types all clean lock
 
 help: ## print this help
 	@echo "Cloakroom: ephemeral-key broker and SDP relay for realtime voice"
@@ -50,6 +50,10 @@ test-matrix: $(STAMP) system ## the tests that need a store, on each Redis and V
 WORKERS ?= 2
 test-busy: $(STAMP) system ## the suite while every CPU is busy with something else (WORKERS=2, TESTS=tests/web)
 	@$(BIN)/python -m tests.support.busy --workers $(WORKERS) $(TESTS)
+
+DRILLS ?=
+test-faults: $(STAMP) system ## break things for minutes and count what that did (DRILLS="races leaks")
+	@$(BIN)/python -m tests.faults $(DRILLS)
 
 bench: $(STAMP) .bench-venv/.installed ## compare with a bare server and LiteLLM, write docs/performance.md (6 minutes)
 	@sh tests/bench/system_packages.sh

@@ -13,12 +13,10 @@ import pytest
 from tests.support.clocks import LENIENCY, eventually, kept_deadline, no_sooner_than, until
 
 TESTS = Path(__file__).parents[1]
-# The one module that reads a clock to see how long something took; benches are there to measure.
-MAY_MEASURE = ("support/clocks.py", "support/busy.py", "bench/")
+# The only modules that read a clock to see how long something took; benches and drills are there to measure.
+MAY_MEASURE = ("support/clocks.py", "support/busy.py", "bench/", "faults/")
 READINGS = frozenset({"monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time"})
 LEAST_WAIT_SECONDS = 30
-# These files ask how long something took where they should not; each goes as soon as it is mended.
-NOT_YET = ("store/test_store_doctor.py", "store/test_wire.py", "system/test_access_list.py")
 
 
 def _called(node: ast.AST) -> str:
@@ -65,7 +63,7 @@ def test_no_test_asks_how_long_something_took() -> None:
         f"{name}:{breach}"
         for path in sorted(TESTS.rglob("*.py"))
         if "node_modules" not in path.parts
-        and not (name := str(path.relative_to(TESTS))).startswith((*MAY_MEASURE, *NOT_YET))
+        and not (name := str(path.relative_to(TESTS))).startswith(MAY_MEASURE)
         for breach in breaches(path.read_text(encoding="utf-8"))
     ]
     assert found == [], "\n".join(found)
