@@ -69,10 +69,9 @@ def main(arguments: Sequence[str]) -> int:
             print(f"       {name}: {figure:,}" if isinstance(figure, int) else f"       {name}: {figure}")
     if options.json:
         options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    print(
-        f"\n{len(chosen) - len(broken)} of {len(chosen)} held",
-        *(f"; broken: {', '.join(broken)}",) * bool(broken),
-    )
+    print(f"\n{len(chosen) - len(broken)} of {len(chosen)} held", flush=True)
+    if broken:
+        print(f"broken: {', '.join(broken)}", flush=True)
     return 1 if broken else 0
 
 
