@@ -10,11 +10,11 @@ from typing import Final
 
 import aiohttp
 import pytest
-import redis.asyncio as redis
 
 from app.sandbox import SandboxConfig
 from app.store.embedded.engine import LocalEngine
 from tests.support.access import url_for_service, user_arguments
+from tests.support.onlooker import async_onlooker
 from tests.support.planted import Planted
 from tests.support.service import Service, start_sandbox, start_service
 from tests.support.store_server import VARIABLE, NoServer, StoreServer, chosen_server, put_first
@@ -86,7 +86,7 @@ async def service_factory(
             service = await start_service(http, provider, url, planted, **settings)
             resources.push_async_callback(service.server.close)
             if store_url is None:
-                service.onlooker = redis.Redis.from_url(engine.url, decode_responses=True)
+                service.onlooker = async_onlooker(engine.url)
                 resources.push_async_callback(service.onlooker.aclose)
             started.append(service)
             return service
