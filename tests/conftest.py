@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Final
@@ -26,7 +27,10 @@ _SERVER: Final = pytest.StashKey[StoreServer]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose the store's server before anything can start one."""
+    """Choose the store's server before anything can start one, and let Ctrl-C reach every child."""
+    # A shell's background job ignores it, and so would each command that a test interrupts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         server = chosen_server(os.environ)
     except NoServer as error:
