@@ -18,6 +18,7 @@ import hiredis
 
 HOST: Final = "127.0.0.1"
 _CHUNK: Final = 65_536
+_TAKING_SECONDS: Final = 0.01
 _NOTHING_YET: Final = object()
 
 
@@ -74,6 +75,8 @@ class FaultProxy:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
+        # A connection that the server is just taking gets its task in the loop's next turns.
+        await asyncio.sleep(_TAKING_SECONDS)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -105,20 +108,16 @@ class FaultProxy:
         """Toss a coin."""
         return self._random.random() < 0.5
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
         self._tasks.add(task)
-        try:
-            there = await asyncio.open_connection(HOST, self._there)
-        except OSError:
-            writer.transport.abort()
-        else:
-            # Cancelled by ``__aexit__`` alone. Python's versions differ in what the server makes of that.
-            with contextlib.suppress(asyncio.CancelledError):
-                await _Way(self, (reader, writer), there).run()
-        finally:
-            self._tasks.discard(task)
+        # Also where the task is cancelled before it begins.
+        task.add_done_callback(lambda _: writer.transport.abort())
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            await _Way(self, (reader, writer), await self.opened()).run()
 
     async def opened(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """One more connection to the server."""
