@@ -1,0 +1,45 @@
+"""Clocks of whole processes that are off, by libfaketime: the short form of the drill ``clocks``."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+import pytest
+import redis.asyncio as redis
+
+from app.store import keys
+from tests.faults import clocks
+from tests.support.handles import claims_of
+
+# A clock that is half a minute behind takes the handle for alive long after its end: the record decides.
+BEHIND = -30.0
+
+
+async def test_no_handle_is_redeemed_past_its_keys_expiry_while_clocks_are_off_by_ninety_seconds() -> None:
+    tally = clocks.Tally()
+    await asyncio.gather(
+        *[
+            clocks.at_place(tally, store=store, provider=provider, replicas=(0.0, BEHIND))
+            for store, provider in ((90.0, -90.0), (-90.0, 90.0))
+        ]
+    )
+    tally.hold()
+    figures = tally.figures()
+    assert figures["combinations of clocks"] == 8
+    assert figures["presented past the expiry"] == 2 * 2 * 2 * len(clocks.PHASES) * 2 * len(clocks.LATE)
+    assert tally.in_time > 0
+
+
+async def test_a_record_that_outlives_its_key_does_not_escape_the_count(http: aiohttp.ClientSession) -> None:
+    tally = clocks.Tally()
+    async with clocks.place(store=0.0, provider=90.0, replicas=(0.0, BEHIND)) as here:
+        await here.check_clocks(http)
+        handles = await here.mint(http, tally, clocks.MODELS["standard"], clocks.SHORT)
+        async with redis.Redis.from_url(here.engine.url) as store:
+            for handle in handles:
+                await store.expire(keys.handle(claims_of(handle.text)["jti"]), clocks.LONG)
+        await here.present_late(http, handles, tally)
+    with pytest.raises(AssertionError, match=r"presented at -30: 201"):
+        tally.hold()
+    assert tally.offers_late > 0
