@@ -35,7 +35,26 @@ from tests.support.offers import fresh_offer
 # A restart takes a second, everything else milliseconds.
 SEED: Final = 12
 RESTARTS: Final = 2
-STEPS: Final = 40
+STEPS: Final = 50
+# What the rules do, by the names in the tally.
+WHAT: Final = (
+    "answer lost",
+    "expire",
+    "hang up",
+    "hang up of another",
+    "kill midway",
+    "leave midway",
+    "mint",
+    "race",
+    "race of one offer",
+    "refused by the provider",
+    "relay",
+    "replay",
+    "restart a replica",
+    "restart the store",
+    "revoke",
+    "rotate",
+)
 _AT = st.sampled_from(NAMES)
 _HOW = st.sampled_from((signal.SIGTERM, signal.SIGKILL))
 
@@ -58,6 +77,12 @@ class Machine(RuleBasedStateMachine):
         self.all_handles: list[Handle] = []
         self.expected = self.world.provider()
         self.restarts = 0
+
+    @property
+    def may_restart(self) -> bool:
+        """There is something that a restart could lose, and a restart left."""
+        alive = any(handle.state == "live" and not handle.gone for handle in self.all_handles)
+        return alive and self.restarts < RESTARTS
 
     # --- callers ---
 
@@ -175,9 +200,14 @@ class Machine(RuleBasedStateMachine):
 
     # --- operators, and time ---
 
-    @rule(handle=handles, at=_AT)
-    def revoke(self, handle: Handle, at: Name) -> None:
-        self._did("revoke")
+    @rule(handle=handles, at=_AT, how=st.sampled_from(("revoke", "revoke", "expire")))
+    def end(self, handle: Handle, at: Name, how: str) -> None:
+        """An operator revokes the handle, or its time is over."""
+        self._did(how)
+        if how == "expire":
+            self.world.expire(handle.id)
+            handle.gone = True
+            return
         status, told = self.world.operate(at, "POST", f"handles/{handle.id}/revoke")
         if handle.gone:
             assert (status, told["error"]["code"]) == (404, "handle_not_found")
@@ -185,27 +215,21 @@ class Machine(RuleBasedStateMachine):
             assert told["outcome"] == ("already_revoked" if handle.revoked else "revoked")
             handle.revoked = True
 
-    @rule(handle=handles)
-    def expire(self, handle: Handle) -> None:
-        self._did("expire")
-        self.world.expire(handle.id)
-        handle.gone = True
-
     # --- restarts ---
 
-    @precondition(lambda self: self.restarts < RESTARTS)
+    @precondition(lambda self: self.may_restart)
     @rule()
     def rotate(self) -> None:
         self._did("rotate", restarts=1)
         self.world.rotate()
 
-    @precondition(lambda self: self.restarts < RESTARTS)
+    @precondition(lambda self: self.may_restart)
     @rule(at=_AT, how=_HOW)
     def restart_a_replica(self, at: Name, how: signal.Signals) -> None:
         self._did("restart a replica", restarts=1)
         self.world.restart(at, how)
 
-    @precondition(lambda self: self.restarts < RESTARTS)
+    @precondition(lambda self: self.may_restart)
     @rule(target=offered, handle=handles, at=_AT)
     def kill_midway(self, handle: Handle, at: Name) -> MultipleResults[Offered]:
         """A replica dies while the provider thinks: what became of the offer is never known."""
@@ -217,7 +241,7 @@ class Machine(RuleBasedStateMachine):
         self._sent_in_vain(handle, offer)
         return multiple(self._relay(handle, other, offer))
 
-    @precondition(lambda self: self.restarts < RESTARTS)
+    @precondition(lambda self: self.may_restart)
     @rule(how=_HOW, empty=st.booleans())
     def restart_the_store(self, how: signal.Signals, empty: bool) -> None:
         self._did("restart the store", restarts=1)

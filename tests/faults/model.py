@@ -1,4 +1,4 @@
-"""The model of a handle, a few lines that are easy to trust: the state machine compares the service with it."""
+"""The model of a handle, in lines that are easy to trust. The state machine compares the service with it."""
 
 from __future__ import annotations
 

@@ -112,6 +112,18 @@ async def test_repeated_commands_run_twice_and_are_answered_once(engine: LocalEn
         assert {answer % 2 for answer in answers} == {0, 1}
 
 
+async def test_commands_that_are_repeated_late_run_again_after_their_reply(engine: LocalEngine) -> None:
+    async with behind(engine, {Fault.LATE_REPEAT: 1.0}) as (proxy, proxied, direct):
+        (first,) = await proxied.run([("INCR", "proxy:late-repeat")], timeout=PATIENCE)
+        assert first == 1
+
+        async def ran_again() -> bool:
+            return await count_of(direct, "proxy:late-repeat") == 2
+
+        await eventually(ran_again)
+        assert proxy.struck[Fault.LATE_REPEAT] == 1
+
+
 async def test_a_quiet_proxy_breaks_nothing_and_a_server_that_is_away_is_a_lost_connection() -> None:
     with LocalEngine() as own:
         async with behind(own, {Fault.CUT: 1.0}) as (proxy, proxied, _direct):

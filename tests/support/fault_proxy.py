@@ -31,6 +31,7 @@ class Fault(StrEnum):
     CUT = "cut"  # the connection ends, and the server never saw them
     DROPPED_REPLY = "dropped reply"  # they run, and the connection ends in place of their replies
     REPEAT = "repeat"  # they run twice, over two connections, before a reply comes: a driver's retry
+    LATE_REPEAT = "late repeat"  # they run again after their replies: a first try that was stuck on its way
 
 
 class FaultProxy:
@@ -119,6 +120,12 @@ class FaultProxy:
         with contextlib.suppress(OSError):
             await _Way(self, (reader, writer), await self.opened()).run()
 
+    def in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Go on with this, until the proxy ends."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     async def opened(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """One more connection to the server."""
         return await asyncio.open_connection(HOST, self._there)
@@ -161,6 +168,7 @@ class _Way:
             Fault.STALL: self._standstill,
             Fault.DROPPED_REPLY: self._dropped_reply,
             Fault.REPEAT: self._repeat,
+            Fault.LATE_REPEAT: self._late_repeat,
         }
         rest = b""
         while data := await self._from_client.read(_CHUNK):
@@ -228,6 +236,18 @@ class _Way:
             await self._run_elsewhere(data, count)
         await self._replies.come_to(self._sent)
         self._let_go()
+        return True
+
+    async def _late_repeat(self, data: bytes, count: int) -> bool:
+        self._pass_on(data, count)
+        expected = self._sent
+
+        async def again() -> None:
+            await self._replies.come_to(expected)
+            await self._proxy.moment()
+            await self._run_elsewhere(data, count)
+
+        self._proxy.in_background(again())
         return True
 
     async def _run_elsewhere(self, data: bytes, count: int) -> None:

@@ -11,7 +11,7 @@ from hypothesis import Phase
 from tests.faults import machine
 from tests.faults.world import World
 
-EXAMPLES = 8
+EXAMPLES = 6
 
 
 @pytest.mark.timeout(900)
