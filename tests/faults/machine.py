@@ -32,9 +32,7 @@ from tests.faults.world import MODELS, NAMES, Name, World
 from tests.support.api import Reply
 from tests.support.offers import fresh_offer
 
-# A restart takes a second, everything else milliseconds.
 SEED: Final = 12
-RESTARTS: Final = 2
 STEPS: Final = 50
 # What the rules do, by the names in the tally.
 WHAT: Final = (
@@ -66,6 +64,7 @@ class Machine(RuleBasedStateMachine):
     """The rules. ``world`` is set by ``machine_on``."""
 
     world: ClassVar[World]
+    most_restarts: ClassVar[int]
     begun: ClassVar[Callable[[], None]]
 
     handles: Bundle[Handle] = Bundle("handles")
@@ -79,10 +78,14 @@ class Machine(RuleBasedStateMachine):
         self.restarts = 0
 
     @property
+    def alive(self) -> int:
+        """Handles that open a call still."""
+        return sum(handle.state == "live" and not handle.gone for handle in self.all_handles)
+
+    @property
     def may_restart(self) -> bool:
         """There is something that a restart could lose, and a restart left."""
-        alive = any(handle.state == "live" and not handle.gone for handle in self.all_handles)
-        return alive and self.restarts < RESTARTS
+        return self.alive > 0 and self.restarts < self.most_restarts
 
     # --- callers ---
 
@@ -200,20 +203,24 @@ class Machine(RuleBasedStateMachine):
 
     # --- operators, and time ---
 
-    @rule(handle=handles, at=_AT, how=st.sampled_from(("revoke", "revoke", "expire")))
-    def end(self, handle: Handle, at: Name, how: str) -> None:
-        """An operator revokes the handle, or its time is over."""
-        self._did(how)
-        if how == "expire":
-            self.world.expire(handle.id)
-            handle.gone = True
-            return
+    # Not the last ones, or the rest of the example would have nothing to act on.
+    @precondition(lambda self: self.alive > 2)
+    @rule(handle=handles, at=_AT)
+    def revoke(self, handle: Handle, at: Name) -> None:
+        self._did("revoke")
         status, told = self.world.operate(at, "POST", f"handles/{handle.id}/revoke")
         if handle.gone:
             assert (status, told["error"]["code"]) == (404, "handle_not_found")
         else:
             assert told["outcome"] == ("already_revoked" if handle.revoked else "revoked")
             handle.revoked = True
+
+    @precondition(lambda self: self.alive > 2)
+    @rule(handle=handles)
+    def expire(self, handle: Handle) -> None:
+        self._did("expire")
+        self.world.expire(handle.id)
+        handle.gone = True
 
     # --- restarts ---
 
@@ -255,7 +262,7 @@ class Machine(RuleBasedStateMachine):
     # --- what must agree ---
 
     @invariant()
-    def the_provider_was_asked_for_what_was_won(self) -> None:
+    def provider_agrees(self) -> None:
         assert self.world.provider() == self.expected
 
     def teardown(self) -> None:
@@ -310,13 +317,14 @@ class Machine(RuleBasedStateMachine):
         self.restarts += restarts
 
 
-def run(world: World, options: settings, *, begun: Callable[[], None] = lambda: None) -> None:
-    """Run the machine on this world. ``begun`` is called as each example begins.
+def run(world: World, options: settings, *, restarts: int, begun: Callable[[], None] = lambda: None) -> None:
+    """Run the machine on this world, with so many restarts in one example at most.
 
-    Raises AssertionError, with the steps that led there in its notes, where service and model disagree.
+    ``begun`` is called as each example begins. Raises AssertionError where service and model disagree, with
+    the steps that led there in its notes.
     """
-    bound = type("Machine", (Machine,), {"world": world, "begun": staticmethod(begun)})
-    run_state_machine_as_test(seed(SEED)(bound), settings=options)
+    fields = {"world": world, "most_restarts": restarts, "begun": staticmethod(begun)}
+    run_state_machine_as_test(seed(SEED)(type("Machine", (Machine,), fields)), settings=options)
 
 
 def options(examples: int, *phases: Phase) -> settings:
@@ -346,7 +354,7 @@ def _machine(progress: Progress, rounds: int) -> Figures:
         progress.at(seen, max(rounds, seen), f"examples, {world.tally.total():,} steps")
 
     with World() as world:
-        run(world, options(rounds, Phase.generate, Phase.shrink), begun=begun)
+        run(world, options(rounds, Phase.generate, Phase.shrink), restarts=3, begun=begun)
         tally = world.tally
     return {"examples": seen, "steps": tally.total(), **dict(sorted(tally.items()))}
 

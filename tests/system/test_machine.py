@@ -11,12 +11,12 @@ from hypothesis import Phase
 from tests.faults import machine
 from tests.faults.world import World
 
-EXAMPLES = 6
+EXAMPLES = 8
 
 
 @pytest.mark.timeout(900)
 def test_two_replicas_and_the_model_agree_whatever_callers_operators_and_failures_do() -> None:
     # Without making it shorter, a failure shows within seconds. The drill does that.
     with World() as world:
-        machine.run(world, machine.options(EXAMPLES, Phase.generate))
-    assert set(world.tally) == set(machine.WHAT), "the budget is too small for every rule"
+        machine.run(world, machine.options(EXAMPLES, Phase.generate), restarts=1)
+    assert set(machine.WHAT) - set(world.tally) == set(), "the budget is too small for every rule"
