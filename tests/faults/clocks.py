@@ -15,8 +15,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import aiohttp
@@ -24,7 +22,6 @@ import orjson
 import redis.asyncio as redis
 
 from app.store import keys
-from app.store.embedded.engine import LocalEngine
 from tests.faults.drill import Drill, Figures, Progress
 from tests.support import faketime
 from tests.support.api import Reply, mint, relay
@@ -103,27 +100,25 @@ class Place:
 
     def __init__(
         self,
-        engine: LocalEngine,
+        store: faketime.SkewedStore,
         sandbox: Sandbox,
         replicas: Mapping[float, Replica],
-        planted: Planted,
         *,
-        store: float,
+        client_key: str,
         provider: float,
     ) -> None:
-        self.engine = engine
+        self.store = store
         self._sandbox = sandbox
         self._replicas = replicas
-        self._client_key = planted.client_key
-        self._store = store
+        self._client_key = client_key
         self._provider = provider
 
     async def check_clocks(self, http: aiohttp.ClientSession) -> None:
         """Raise AssertionError unless each process shows the time that it is meant to."""
-        async with redis.Redis.from_url(self.engine.url) as client:
+        async with redis.Redis.from_url(self.store.engine.url) as client:
             before = time.time()
             seconds, microseconds = await client.time()
-            shown = [(self._store, before, seconds + microseconds / 1e6, time.time())]
+            shown = [(self.store.skew, before, seconds + microseconds / 1e6, time.time())]
         before = time.time()
         state = self._sandbox.control("GET", "state")
         shown.append((self._provider, before, state["clock"]["time"], time.time()))
@@ -160,7 +155,7 @@ class Place:
         # The provider counts whole seconds of its clock.
         ends = math.floor(after + self._provider) + life - self._provider
         handle = Minted(reply.json["value"], skew, life, ends, after - before, fresh_offer())
-        return handle, await self._record_left(handle)
+        return handle, await self.record_left(handle)
 
     async def present_in_time(
         self, http: aiohttp.ClientSession, handles: Sequence[Minted], tally: Tally
@@ -170,7 +165,7 @@ class Place:
             own = handle.offer if skew == handle.minter else fresh_offer()
             reply = await relay(http, replica.url, handle.text, own)
             ahead, left = skew - handle.minter, handle.ends - time.time()
-            tally.combinations.add((self._store, self._provider, handle.minter, skew))
+            tally.combinations.add((self.store.skew, self._provider, handle.minter, skew))
             due = left - handle.mint_took - _LOST_SECONDS > max(ahead, 0) and -ahead <= _TOLERATED_SECONDS
             tally.in_time += due
             if due and reply.status != 201:
@@ -199,9 +194,9 @@ class Place:
         )
         tally.offers_late += self._offers() - before
 
-    async def _record_left(self, handle: Minted) -> float:
+    async def record_left(self, handle: Minted) -> float:
         """Seconds of the record's life after its key's, at the least that they can be."""
-        async with redis.Redis.from_url(self.engine.url) as client:
+        async with redis.Redis.from_url(self.store.engine.url) as client:
             before = time.time()
             left = await client.pttl(keys.handle(claims_of(handle.text)["jti"])) / 1000
         return before + left - handle.ends
@@ -212,7 +207,7 @@ class Place:
 
     def _told(self, handle: Minted, skew: float, reply: Reply) -> str:
         code = reply.code if reply.status != 201 else ""
-        clocks = f"store {self._store:+g}, provider {self._provider:+g}, minted at {handle.minter:+g}"
+        clocks = f"store {self.store.skew:+g}, provider {self._provider:+g}, minted at {handle.minter:+g}"
         return f"{clocks}, presented at {skew:+g}: {reply.status} {code}"
 
 
@@ -220,8 +215,8 @@ class Place:
 async def place(*, store: float, provider: float, replicas: Sequence[float]) -> AsyncIterator[Place]:
     """Start all of it with clocks that are ahead by so many seconds."""
     planted = Planted()
-    with TemporaryDirectory(prefix="cloakroom-clocks-") as folder, ExitStack() as resources:
-        engine = resources.enter_context(LocalEngine(faketime.engine_binary(store, Path(folder))))
+    with ExitStack() as resources:
+        server = resources.enter_context(faketime.SkewedStore(store))
         sandbox = resources.enter_context(
             Sandbox(
                 "--peer",
@@ -231,21 +226,20 @@ async def place(*, store: float, provider: float, replicas: Sequence[float]) -> 
                 prefix=faketime.prefix(provider),
             )
         )
-        environment = _environment(planted, engine, sandbox)
+        environment = _environment(planted, server, sandbox)
 
         def start(skew: float) -> Replica:
             name, prefix = f"ahead-{skew:g}", faketime.prefix(skew)
             return resources.enter_context(Replica(name, environment, prefix=prefix))
 
         started = await asyncio.gather(*[asyncio.to_thread(start, skew) for skew in replicas])
-        pids = [engine.pid, sandbox.pid, *[replica.pid for replica in started]]
+        pids = [sandbox.pid, *[replica.pid for replica in started]]
         try:
             yield Place(
-                engine,
+                server,
                 sandbox,
                 dict(zip(replicas, started, strict=True)),
-                planted,
-                store=store,
+                client_key=planted.client_key,
                 provider=provider,
             )
         finally:
@@ -254,14 +248,14 @@ async def place(*, store: float, provider: float, replicas: Sequence[float]) -> 
                 faketime.forget(pid)
 
 
-def _environment(planted: Planted, engine: LocalEngine, sandbox: Sandbox) -> dict[str, str]:
+def _environment(planted: Planted, store: faketime.SkewedStore, sandbox: Sandbox) -> dict[str, str]:
     way = {"provider": "openai", "base_url": f"{sandbox.url}/v1", "api_key": planted.openai_key}
     deployments: dict[str, Any] = {
         call_key: {**way, "call_key": call_key, "model": "gpt-realtime-mini"} for call_key in MODELS
     }
     models = {model: call_key for call_key, model in MODELS.items()}
     return planted.environment(
-        CLOAKROOM_REDIS_URL=engine.url,
+        CLOAKROOM_REDIS_URL=store.engine.url,
         CLOAKROOM_DEPLOYMENTS=orjson.dumps(deployments).decode(),
         CLOAKROOM_MODELS=orjson.dumps(models).decode(),
     )

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
+from tempfile import TemporaryDirectory
+from typing import Final, Self
 
-from app.store.embedded.engine import EngineBinary, find_engine
+from app.store.embedded.engine import EngineBinary, LocalEngine, find_engine
 from tests.support.missing import missing
 
 # The build for programs with threads, where Debian's package libfaketime and a build from source put it.
@@ -49,8 +51,43 @@ def prefix(skew: float) -> tuple[str, ...]:
     return (env, *[f"{name}={value}" for name, value in variables(skew).items()])
 
 
-def engine_binary(skew: float, folder: Path) -> EngineBinary:
-    """The store's server as a program whose clock is ahead by so much; ``folder`` gets a script."""
+class SkewedStore:
+    """A store's server whose clock is ahead by ``skew`` seconds. Its records outlive a change of the clock."""
+
+    def __init__(self, skew: float) -> None:
+        self.skew = skew
+
+    def __enter__(self) -> Self:
+        with ExitStack() as resources:
+            self._folder = Path(resources.enter_context(TemporaryDirectory(prefix="cloakroom-skewed-")))
+            self.engine = self._engine(None)
+            self.engine.start()
+            resources.callback(self._stop)
+            self._resources = resources.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._resources.close()
+
+    def set_clock(self, skew: float) -> None:
+        """Go on with another clock, as after a failover to a server whose clock is another one."""
+        self._stop()
+        self.skew = skew
+        self.engine = self._engine(self.engine.port)
+        self.engine.start()
+
+    def _stop(self) -> None:
+        pid = self.engine.pid
+        self.engine.stop()
+        forget(pid)
+
+    def _engine(self, port: int | None) -> LocalEngine:
+        on_disk = ("--appendonly", "yes", "--appendfsync", "always", "--dir", str(self._folder))
+        return LocalEngine(_program(self.skew, self._folder), port=port, extra_args=on_disk)
+
+
+def _program(skew: float, folder: Path) -> EngineBinary:
+    """The server as a program whose clock is ahead by so much; ``folder`` gets a script."""
     real = find_engine(os.environ)
     assert real is not None, "no server"
     program = folder / f"server{skew:+g}"

@@ -36,10 +36,29 @@ async def test_a_record_that_outlives_its_key_does_not_escape_the_count(http: ai
     async with clocks.place(store=0.0, provider=90.0, replicas=(0.0, BEHIND)) as here:
         await here.check_clocks(http)
         handles = await here.mint(http, tally, clocks.MODELS["standard"], clocks.SHORT)
-        async with redis.Redis.from_url(here.engine.url) as store:
+        async with redis.Redis.from_url(here.store.engine.url) as store:
             for handle in handles:
                 await store.expire(keys.handle(claims_of(handle.text)["jti"]), clocks.LONG)
         await here.present_late(http, handles, tally)
     with pytest.raises(AssertionError, match=r"presented at -30: 201"):
         tally.hold()
     assert tally.offers_late > 0
+
+
+async def test_where_the_stores_clock_is_set_back_a_replica_in_step_ends_the_handle(
+    http: aiohttp.ClientSession,
+) -> None:
+    tally = clocks.Tally()
+    async with clocks.place(store=0.0, provider=90.0, replicas=(0.0,)) as here:
+        handles = [
+            handle
+            for model in clocks.MODELS.values()
+            for handle in await here.mint(http, tally, model, clocks.SHORT)
+        ]
+        await here.present_in_time(http, handles, tally)
+        here.store.set_clock(-90.0)
+        await here.check_clocks(http)
+        assert await here.record_left(handles[0]) > -BEHIND, "the record is to outlive its key"
+        await here.present_late(http, handles, tally)
+    tally.hold()
+    assert tally.in_time > 0
