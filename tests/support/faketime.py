@@ -52,7 +52,7 @@ def prefix(skew: float) -> tuple[str, ...]:
 
 
 class SkewedStore:
-    """A store's server whose clock is ahead by ``skew`` seconds. Its records outlive a change of the clock."""
+    """A store's server whose clock is ahead by ``skew`` seconds. Its records outlive a new clock."""
 
     def __init__(self, skew: float) -> None:
         self.skew = skew

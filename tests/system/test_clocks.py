@@ -14,6 +14,8 @@ from tests.support.handles import claims_of
 
 # A clock that is half a minute behind takes the handle for alive long after its end: the record decides.
 BEHIND = -30.0
+# A life that lasts until the store is back, also on a busy machine.
+UNHURRIED = 20
 
 
 async def test_no_handle_is_redeemed_past_its_keys_expiry_while_clocks_are_off_by_ninety_seconds() -> None:
@@ -53,12 +55,11 @@ async def test_where_the_stores_clock_is_set_back_a_replica_in_step_ends_the_han
         handles = [
             handle
             for model in clocks.MODELS.values()
-            for handle in await here.mint(http, tally, model, clocks.SHORT)
+            for handle in await here.mint(http, tally, model, UNHURRIED)
         ]
-        await here.present_in_time(http, handles, tally)
         here.store.set_clock(-90.0)
         await here.check_clocks(http)
         assert await here.record_left(handles[0]) > -BEHIND, "the record is to outlive its key"
         await here.present_late(http, handles, tally)
     tally.hold()
-    assert tally.in_time > 0
+    assert tally.late == len(clocks.MODELS) * len(clocks.PHASES) * len(clocks.LATE)
