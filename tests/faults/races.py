@@ -55,7 +55,7 @@ MINT_RATES: Final[Mapping[Fault, float]] = {Fault.REPEAT: 0.2, Fault.LATE_REPEAT
 BLOCK: Final = 1000
 _RACES_AT_ONCE: Final = 32
 _STORE_SECONDS: Final = 0.8
-_STALL_SECONDS: Final = 1.0
+_STALL_SECONDS: Final = 0.9
 _LIFE_SECONDS: Final = 3600.0
 _REFUSED: Final = UpstreamError("The provider did not take the offer.")
 

@@ -28,7 +28,7 @@ from tests.support.stack import Stack
 _BLOCK: Final = 250
 _RACES_AT_ONCE: Final = 6
 _STORE_SECONDS: Final = 0.8
-_STALL_SECONDS: Final = 1.0
+_STALL_SECONDS: Final = 0.9
 _WON: Final = (201, "")
 _ALLOWED: Final = {_WON, (409, "handle_spent"), (503, "store_unavailable")}
 
