@@ -8,6 +8,7 @@ command -v ip >/dev/null 2>&1 || missing="$missing iproute2"
 command -v curl >/dev/null 2>&1 || missing="$missing curl"
 command -v redis-cli >/dev/null 2>&1 || missing="$missing redis-tools"
 command -v npm >/dev/null 2>&1 || missing="$missing nodejs npm"
+ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || missing="$missing libfaketime"
 # Of Prometheus the two programs alone: Debian's package would start a service, too.
 programs=""
 for program in promtool prometheus; do

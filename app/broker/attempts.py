@@ -120,12 +120,14 @@ class MintAttempts:
         share = self._deadline * SHARE_OF_A_TRY if last else left / 2
         status: int | None = None
         timings.deployment = deployment.name
+        sent = self._clocks.monotonic()
         try:
             request = provider.mint_request(deployment, candidate.request)
             response = await self._upstream.post(request, timeout=min(left, share), timings=timings)
             status = response.status
             key = provider.read_mint(deployment, response)
-            return key, life_of(key, response.headers.get("Date"), now=self._clocks.now())
+            date, under_way = response.headers.get("Date"), self._clocks.monotonic() - sent
+            return key, life_of(key, date, now=self._clocks.now(), under_way=under_way)
         except NotConnected:
             error = UpstreamUnreachable("The provider cannot be reached.", retry_after=1)
             return _Failure(error, elsewhere=True, again=True)

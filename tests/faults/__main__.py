@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import importlib
 import json
+import logging
 import pkgutil
 import sys
 import time
@@ -49,6 +50,8 @@ def main(arguments: Sequence[str]) -> int:
     if unknown := set(options.drills) - {drill.name for drill in known}:
         parser.error(f"there is no drill {sorted(unknown)[0]!r}; --list names them")
     chosen = [drill for drill in known if not options.drills or drill.name in options.drills]
+    # Its warnings are of connections that a drill cut.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     print(f"--> {len(chosen)} drills, about {sum(drill.minutes for drill in chosen):.0f} minutes", flush=True)
 
     results: dict[str, Figures] = {}

@@ -70,6 +70,19 @@ async def test_a_claim_wins_once_and_the_same_nonce_wins_again(store: HandleStor
     assert await claim(store, handle_id, OTHER_OFFER, "n3") == Spent(1)
 
 
+async def test_a_mint_that_is_repeated_late_gives_no_use_back_and_no_second_life(
+    store: HandleStore, connection: StoreConnection, handle_id: str
+) -> None:
+    """Its first try was stuck, and arrives when the handle is in use. The drill ``races`` found it."""
+    await store.save(record(handle_id, max_calls=1), life=60)
+    assert isinstance(await claim(store, handle_id), Won)
+    await connection._client.hset(keys.handle(handle_id), "revoked_at", "1235")
+    before = await connection._client.hgetall(keys.handle(handle_id))
+    await store.save(record(handle_id, max_calls=1), life=600)
+    assert await connection._client.hgetall(keys.handle(handle_id)) == before
+    assert await connection._client.pttl(keys.handle(handle_id)) <= 60_000
+
+
 async def test_a_release_gives_the_use_back_only_to_its_owner(store: HandleStore, handle_id: str) -> None:
     await store.save(record(handle_id, max_calls=1), life=60)
     assert isinstance(await claim(store, handle_id), Won)

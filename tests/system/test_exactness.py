@@ -9,12 +9,15 @@ from collections.abc import Iterator
 import aiohttp
 import pytest
 
+from tests.faults.drill import Progress
+from tests.faults.races_http import races_on
 from tests.support.api import Reply, minted, relay
 from tests.support.offers import fresh_offer
 from tests.support.processes import Replica
 from tests.support.stack import Stack
 
 ROUNDS = 300
+ROUNDS_WITH_FAULTS = 60
 AT_ONCE = 8
 
 Pair = tuple[Replica, Replica]
@@ -50,6 +53,18 @@ async def test_eight_relays_at_once_of_different_offers_have_exactly_one_winner(
         assert outcomes == {201: 1, 409: AT_ONCE - 1}, (number, outcomes)
         assert {reply.code for reply in replies if reply.status == 409} == {"handle_spent"}
     assert _calls_created(static_stack) - created_before == ROUNDS
+
+
+@pytest.mark.timeout(900)
+async def test_eight_relays_at_once_have_one_winner_though_replies_are_dropped_and_commands_repeated(
+    static_stack: Stack,
+) -> None:
+    """The short form of the drill ``races-http``."""
+    figures = await races_on(static_stack, Progress("races-http"), ROUNDS_WITH_FAULTS)
+    assert figures["double wins"] == 0
+    assert figures["calls at the provider"] == figures["offers at the provider"] == figures["relays that won"]
+    assert int(figures["relays that won"]) >= ROUNDS_WITH_FAULTS
+    assert int(figures["faults: repeat"]) > 0, "nothing was repeated"
 
 
 async def test_eight_relays_at_once_of_the_same_offer_all_get_the_one_calls_answer(

@@ -1,5 +1,8 @@
 -- Write a handle's record and its expiry in one step, so that no crash leaves a record without an expiry.
 --
+-- A record that is there stays as it is. A first try may have been stuck on its way and arrive after the second one:
+-- by then the handle may be in use, and writing it anew would give back its uses and start its life again.
+--
 -- A hash stays in its compact form while each value is at most 64 bytes long (hash-max-listpack-value), which
 -- halves the memory of a handle. The sealed key alone is longer, so it is cut into up to four fields; one that
 -- needs more (a key with a session beside it) is kept whole.
@@ -8,7 +11,10 @@
 -- ARGV[1]  its life, milliseconds
 -- ARGV[2]  the sealed key
 -- ARGV[3]  and so on: the fields below, in their order; an empty one is left out
--- Returns  1
+-- Returns  1 when it was written, 0 when it was there
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  return 0
+end
 local names = {'v', 'model', 'deployment', 'provider', 'family', 'client', 'subject', 'origin',
   'minted_at', 'expires_at', 'minted_by', 'max_calls'}
 local flat = {'calls', 0}

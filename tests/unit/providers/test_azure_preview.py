@@ -100,8 +100,11 @@ def test_a_key_that_names_no_end_lives_a_minute_on_whatever_clock() -> None:
     key = PREVIEW.read_mint(PLACE, sample)
     assert key.expires_at is None
     # The sample's Date lies a year back: it does not matter to a life without an end.
-    life = life_of(key, sample.headers["Date"], now=NOW)
-    assert (life.seconds, life.expires_at) == (60, int(NOW) + 60)
+    life = life_of(key, sample.headers["Date"], now=NOW, under_way=0)
+    assert (life.seconds, life.expires_at) == (pytest.approx(59.9), int(NOW) + 60)
+    # It began after the request was sent.
+    late = life_of(key, sample.headers["Date"], now=NOW + 2.5, under_way=2.5)
+    assert (late.seconds, late.expires_at) == (pytest.approx(57.4), int(NOW) + 60)
 
 
 @pytest.mark.parametrize(
@@ -230,4 +233,4 @@ def test_a_field_that_nobody_knows_is_not_lost() -> None:
 
 def test_a_key_whose_end_nobody_names_is_never_stored() -> None:
     with pytest.raises(UpstreamError, match="no end of its life"):
-        life_of(EphemeralKey(Secret(EPHEMERAL_KEY), None, {}), None, now=NOW)
+        life_of(EphemeralKey(Secret(EPHEMERAL_KEY), None, {}), None, now=NOW, under_way=0)
