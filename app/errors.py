@@ -200,6 +200,12 @@ class UpstreamUnreachable(CloakroomError):
     code, status, type, retryable = "upstream_unreachable", 502, "upstream_error", True
 
 
+class UpstreamUnavailable(CloakroomError):
+    """No deployment may be asked now, since they failed too often or asked us to wait. Nothing was sent."""
+
+    code, status, type, retryable = "upstream_unavailable", 503, "upstream_error", True
+
+
 class UpstreamTimeout(CloakroomError):
     code, status, type = "upstream_timeout", 504, "upstream_error"
 

@@ -15,6 +15,7 @@ from typing import Final
 from aiohttp import web
 
 from app.broker.attempts import MintAttempts
+from app.broker.breaker import Breakers
 from app.broker.catalog import Catalog
 from app.broker.claims import Claims, RelayPolicy
 from app.broker.desk import Desk
@@ -126,14 +127,16 @@ def create_app(
         settlement = Settlement(monotonic)
         keepers = token_keepers(catalog.deployments)
         upstream: Upstream = UpstreamClient(connect_timeout=settings.connect_timeout_seconds, egress=egress)
+        breakers = Breakers(monotonic)
         broker = _Broker(app, catalog, upstream, settlement, Clocks(clock, monotonic))
-        app[MINTER], app[RELAY], app[HANGUP] = broker.minter(), broker.relay(), broker.hangup()
+        app[MINTER], app[RELAY], app[HANGUP] = broker.minter(breakers), broker.relay(), broker.hangup()
         census = Census(app[DESK].alive, monotonic=monotonic)
         expose(
             metrics.registry,
             State(
                 store_up=lambda: store.up,
-                cooling=app[MINTER].attempts.cooling,
+                cooling=breakers.cooling,
+                closed=breakers.closed,
                 deployments=sorted(catalog.deployments),
                 in_flight=lambda: app[LIFECYCLE].in_flight,
                 in_flight_limit=settings.max_in_flight,
@@ -181,7 +184,7 @@ class _Broker:
         self._store = HandleStore(app[STORE], replica=settings.replica)
         self._sealer = Sealer(parse_sealing_ring(reveal(settings.sealing_keys)))
 
-    def minter(self) -> Minter:
+    def minter(self, breakers: Breakers) -> Minter:
         settings = self._settings
         return Minter(
             catalog=self._catalog,
@@ -190,6 +193,7 @@ class _Broker:
                 upstream=self._upstream,
                 deadline=settings.mint_timeout_seconds,
                 clocks=self._clocks,
+                breakers=breakers,
             ),
             handles=self._app[HANDLES],
             sealer=self._sealer,

@@ -7,11 +7,19 @@ next one is tried at once. When all have failed, there is a pause and another tu
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
-from app.errors import CloakroomError, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from app.broker.breaker import ANSWERED, SHOWS_NOTHING, Breakers, Verdict
+from app.errors import (
+    CloakroomError,
+    UpstreamError,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+    UpstreamUnreachable,
+)
 from app.handles.lifetimes import Life, life_of
 from app.models import Clocks, Deployment, EphemeralKey, MintRequest
 from app.outbound.upstream import (
@@ -30,8 +38,8 @@ from app.telemetry.timings import Timings
 # The caller's session is at fault at every deployment, except where Azure says 400 about its own.
 _CALLERS_FAULT: Final = frozenset({400, 413, 415, 422})
 _DEPLOYMENTS_FAULT: Final = frozenset({"OpperationNotSupported", "OperationNotSupported"})
-# A deployment that just failed is tried after the others for so long, in seconds.
-_COOLING_SECONDS: Final = 5.0
+# With these, Retry-After is meant for all requests and not for this one alone (RFC 6585, RFC 9110).
+_STATUSES_THAT_WAIT: Final = frozenset({429, 503})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +52,11 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """One try's end. ``elsewhere``: another deployment may do better; ``again``: this one may, later."""
+    """One try's end. ``again``: this candidate may do better later; ``shown`` is about its deployment."""
 
     error: CloakroomError
-    elsewhere: bool
     again: bool
+    shown: Verdict
 
 
 class MintAttempts:
@@ -56,6 +64,7 @@ class MintAttempts:
 
     Args:
         deadline: seconds for all tries together.
+        breakers: which deployments may be asked.
     """
 
     def __init__(
@@ -65,12 +74,13 @@ class MintAttempts:
         upstream: Upstream,
         deadline: float,
         clocks: Clocks,
+        breakers: Breakers,
     ) -> None:
         self._providers = providers
         self._upstream = upstream
         self._deadline = deadline
         self._clocks = clocks
-        self._cooling: dict[str, float] = {}
+        self._breakers = breakers
 
     async def mint(
         self, candidates: Sequence[Candidate], timings: Timings
@@ -78,38 +88,51 @@ class MintAttempts:
         """Return the first key that a candidate gives.
 
         Raises:
+            UpstreamUnavailable: none may be asked now; raised at once.
             UpstreamError, UpstreamUnreachable, UpstreamTimeout: the last failure, when none does.
         """
-        ordered = self._coolest_first(candidates)
+        line = deque(self._breakers.in_order(candidates, _name))
         deadline = self._clocks.monotonic() + self._deadline
-        tries = 0
-        while True:
-            candidate = ordered[tries % len(ordered)]
+        fresh, most_tries, tries = len(line), max(MAX_TRIES, len(line)), 0
+        error: CloakroomError | None = None
+        while line:
+            candidate, fresh = line.popleft(), fresh - 1
+            era = self._breakers.enter(candidate.deployment.name)
+            if era is None:
+                continue
             tries += 1
-            result = await self._try(candidate, deadline, timings, last=tries >= len(ordered))
+            verdict = SHOWS_NOTHING
+            try:
+                result = await self._try(candidate, deadline, timings, last=fresh <= 0)
+                verdict = result.shown if isinstance(result, _Failure) else ANSWERED
+            finally:
+                self._breakers.leave(candidate.deployment.name, era, verdict)
             if not isinstance(result, _Failure):
                 return candidate, *result
-            if len(ordered) > 1 and result.elsewhere:
-                self._cooling[candidate.deployment.name] = self._clocks.monotonic() + _COOLING_SECONDS
-            if tries < len(ordered) and result.elsewhere:
-                continue
-            pause = pause_after(result.error, tries)
-            worthwhile = self._clocks.monotonic() + pause + self._deadline * LEAST_SHARE_OF_A_TRY < deadline
-            if not result.again or tries >= max(MAX_TRIES, len(ordered)) or not worthwhile:
-                raise result.error
-            await asyncio.sleep(pause)
+            error = result.error
+            if not result.shown.elsewhere or tries == most_tries:
+                break
+            if result.again:
+                line.append(candidate)
+            if fresh <= 0 and line and not await self._paused(error, tries, deadline):
+                break
+        raise error or self._unavailable(candidates)
 
-    def cooling(self) -> list[str]:
-        """The deployments that failed just now, so that their alternatives are tried first."""
-        now = self._clocks.monotonic()
-        return [name for name, end in self._cooling.items() if end > now]
+    async def _paused(self, error: CloakroomError, tries: int, deadline: float) -> bool:
+        """Pause before a candidate's next try. Returns False at once where too little time would be left."""
+        pause = pause_after(error, tries)
+        if self._clocks.monotonic() + pause + self._deadline * LEAST_SHARE_OF_A_TRY >= deadline:
+            return False
+        await asyncio.sleep(pause)
+        return True
 
-    def _coolest_first(self, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
-        if len(candidates) == 1 or not self._cooling:
-            return candidates
-        now = self._clocks.monotonic()
-        self._cooling = {name: end for name, end in self._cooling.items() if end > now}
-        return sorted(candidates, key=lambda candidate: candidate.deployment.name in self._cooling)
+    def _unavailable(self, candidates: Sequence[Candidate]) -> UpstreamUnavailable:
+        seconds = self._breakers.retry_after(map(_name, candidates))
+        return UpstreamUnavailable(
+            "The provider failed too often just now, or asked us to wait. Nothing was sent to it. "
+            f"Try again in {seconds} s.",
+            retry_after=seconds,
+        )
 
     async def _try(
         self, candidate: Candidate, deadline: float, timings: Timings, *, last: bool
@@ -129,14 +152,29 @@ class MintAttempts:
             date, under_way = response.headers.get("Date"), self._clocks.monotonic() - sent
             return key, life_of(key, date, now=self._clocks.now(), under_way=under_way)
         except NotConnected:
-            error = UpstreamUnreachable("The provider cannot be reached.", retry_after=1)
-            return _Failure(error, elsewhere=True, again=True)
+            unreachable = UpstreamUnreachable("The provider cannot be reached.", retry_after=1)
+            return _failed(unreachable)
         except NoAnswer as failure:
             if failure.timed_out:
-                late = UpstreamTimeout("The provider did not answer in time.")
-                return _Failure(late, elsewhere=True, again=True)
-            cut = UpstreamError("The provider broke off its answer.")
-            return _Failure(cut, elsewhere=True, again=True)
+                return _failed(UpstreamTimeout("The provider did not answer in time."))
+            return _failed(UpstreamError("The provider broke off its answer."))
         except UpstreamError as refused:
-            callers = status in _CALLERS_FAULT and refused.upstream_code not in _DEPLOYMENTS_FAULT
-            return _Failure(refused, elsewhere=not callers, again=may_pass(status, refused))
+            return _Failure(refused, again=may_pass(status, refused), shown=_shown_by(status, refused))
+
+
+def _name(candidate: Candidate) -> str:
+    return candidate.deployment.name
+
+
+def _failed(error: CloakroomError) -> _Failure:
+    return _Failure(error, again=True, shown=Verdict("failed", elsewhere=True, reason=error.message))
+
+
+def _shown_by(status: int | None, refused: UpstreamError) -> Verdict:
+    """What an unusable answer shows. Without a status nothing was sent: there is no credential."""
+    if status is None:
+        return Verdict(None, elsewhere=True)
+    callers = status in _CALLERS_FAULT and refused.upstream_code not in _DEPLOYMENTS_FAULT
+    wait = refused.retry_after if status in _STATUSES_THAT_WAIT else None
+    health: Literal["answered", "failed"] = "answered" if 400 <= status < 500 else "failed"
+    return Verdict(health, elsewhere=not callers, wait=wait, reason=refused.reason)

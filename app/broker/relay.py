@@ -19,7 +19,7 @@ from app.errors import CloakroomError, InvalidHandle, OutcomeUnknown, UpstreamTi
 from app.handles.grants import Grant, open_grant
 from app.handles.sealing import Sealer, UnsealError
 from app.models import Answer, Deployment, HandleClaims, Offer, Secret
-from app.outbound.upstream import NoAnswer, NotConnected, Upstream
+from app.outbound.upstream import LEAST_SHARE_OF_A_TRY, NoAnswer, NotConnected, Upstream
 from app.providers.base import Provider, UpstreamRequest, UpstreamResponse
 from app.telemetry.timings import Timings
 
@@ -44,7 +44,7 @@ class Relayed:
 class Relay:
     """Presents a browser's offer to the provider with the key that its handle stands for.
 
-    ``timeout`` is that of one try at the provider, in seconds; ``monotonic`` returns seconds.
+    ``timeout`` is for the provider's answer, connecting included, in seconds; ``monotonic`` returns seconds.
     """
 
     catalog: Catalog
@@ -110,10 +110,14 @@ class Relay:
             raise
 
     async def _post(self, request: UpstreamRequest, timings: Timings) -> UpstreamResponse:
+        deadline = self.monotonic() + self.timeout
         for _ in range(CONNECT_TRIES):
             started = self.monotonic()
+            # After a slow first try too little may be left for an answer: a second offer would be in vain.
+            if deadline - started < self.timeout * LEAST_SHARE_OF_A_TRY:
+                break
             try:
-                return await self.upstream.post(request, timeout=self.timeout, timings=timings)
+                return await self.upstream.post(request, timeout=deadline - started, timings=timings)
             except NotConnected:
                 continue
             except NoAnswer as failure:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.broker.attempts import Candidate, MintAttempts
+from app.broker.breaker import Breakers
 from app.broker.session_policy import under_policy
 from app.doctor.finding import FIX_REACH_FIRST, Finding
 from app.doctor.source import Origin
@@ -58,9 +59,9 @@ class MintTrials:
         clock: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
-        self._attempts = MintAttempts(
-            providers=PROVIDERS, upstream=upstream, deadline=deadline, clocks=Clocks(clock, monotonic)
-        )
+        self._upstream = upstream
+        self._deadline = deadline
+        self._clocks = Clocks(clock, monotonic)
 
     async def mint(self, deployment: Deployment, trial: Trial) -> tuple[Family, Life]:
         """Return the kind of session that was minted, and the remaining life of its key.
@@ -83,7 +84,15 @@ class MintTrials:
         name = deployment.upstream_model or trial.alias
         session = with_models(family, under_policy(trial.policy, {}), main=name, nested=None)
         request = MintRequest(model=trial.alias, family=family, session=session, seconds=MIN_KEY_SECONDS)
-        _, _, life = await self._attempts.mint([Candidate(deployment, request)], Timings())
+        # Each trial is told for itself, so none of them closes the way to the next one.
+        attempts = MintAttempts(
+            providers=PROVIDERS,
+            upstream=self._upstream,
+            deadline=self._deadline,
+            clocks=self._clocks,
+            breakers=Breakers(self._clocks.monotonic),
+        )
+        _, _, life = await attempts.mint([Candidate(deployment, request)], Timings())
         return family, life
 
 

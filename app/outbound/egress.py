@@ -15,7 +15,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
+from urllib.request import (
+    getproxies_environment,
+    proxy_bypass_environment,  # type: ignore[attr-defined]  # the annotations know proxy_bypass alone
+)
 
 from app.models import Secret
 from app.outbound.http1 import Origin

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from app.outbound.dialer import Dialer, DialFailed, Stage
 from app.outbound.egress import Egress
@@ -41,7 +41,8 @@ class _Visit(asyncio.Protocol):
     """A connection that says nothing."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
+        # uvloop's transports are no subclass of asyncio's, so isinstance cannot tell.
+        self.transport = cast(asyncio.Transport, transport)
 
 
 async def reach(
@@ -83,7 +84,7 @@ async def reach(
     finally:
         await dialer.close()
     address = visit.transport.get_extra_info("peername")[0]
-    visit.transport.abort()  # type: ignore[attr-defined]
+    visit.transport.abort()
     return _times(str(address), begun, now(), str(proxy) if proxy is not None else None)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeGuard
 
 import orjson
@@ -27,6 +28,9 @@ _NO_SDP_LINE = re.compile(rb"\n(?![a-z]=|\r?\n|\Z)")
 # Every byte but control characters other than tab and the ends of lines.
 _SDP_BYTES = bytes([0x09, 0x0A, 0x0D, *range(0x20, 0x7F), *range(0x80, 0x100)])
 _RETRY_SECONDS = re.compile(r"[0-9]{1,5}\Z")
+_LONGEST_RETRY_SECONDS: Final = 99_999
+# RFC 9110, section 5.6.7: what is sent is IMF-fixdate; the two older forms are dying out.
+_HTTP_DATE = re.compile(r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT\Z", re.ASCII)
 # Contracts, section 1: the answer to a hang-up of a call that is not there.
 _GONE: Final = (404, "call_id_not_found")
 
@@ -109,14 +113,10 @@ def read_error(
         for name, value in kept_headers(response.headers).items()
         if not _holds_secret(value, secrets)
     }
-    retry_after = retry_seconds(response.headers.get("Retry-After"))
+    retry_after = retry_seconds(response.headers.get("Retry-After"), response.headers.get("Date"))
     error = _error_object(response)
     if error is None:
-        return UpstreamError(
-            f"The provider answered with status {response.status} and no readable error.",
-            retry_after=retry_after,
-            headers=headers,
-        )
+        return _unreadable(deployment, response.status, operation, retry_after, headers)
     code = _word(error.get("code"), _CODE, secrets)
     advice = explain(deployment, operation, status=response.status, code=code, message=error["message"])
     message = _message(deployment, response.status, error, secrets)
@@ -127,6 +127,24 @@ def read_error(
         retry_after=retry_after,
         headers=headers,
         advice=advice,
+    )
+
+
+def _unreadable(
+    deployment: Deployment,
+    status: int,
+    operation: Operation,
+    retry_after: int | None,
+    headers: Mapping[str, str],
+) -> UpstreamError:
+    if not 300 <= status < 400:
+        message = f"The provider answered with status {status} and no readable error."
+        return UpstreamError(message, retry_after=retry_after, headers=headers)
+    return UpstreamError(
+        f"The provider answered with a redirect (status {status}), which is never followed.",
+        retry_after=retry_after,
+        headers=headers,
+        advice=explain(deployment, operation, status=status, code=None, message=""),
     )
 
 
@@ -144,9 +162,29 @@ def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
     return kept
 
 
-def retry_seconds(value: str | None) -> int | None:
-    """``Retry-After`` in seconds, or None when it is absent, a date, or not believable."""
-    return int(value) if value is not None and _RETRY_SECONDS.match(value) else None
+def retry_seconds(value: str | None, date: str | None = None) -> int | None:
+    """``Retry-After`` in whole seconds, or None when it is absent or not believable.
+
+    One that is a date is read on the provider's clock, which ``date``, the answer's ``Date``, tells.
+    """
+    if value is None:
+        return None
+    if _RETRY_SECONDS.match(value):
+        return int(value)
+    then, now = http_date(value), http_date(date)
+    if then is None or now is None or not 0 <= then - now <= _LONGEST_RETRY_SECONDS:
+        return None
+    return int(then - now)
+
+
+def http_date(value: str | None) -> float | None:
+    """Epoch seconds of a date in the one form that HTTP's senders may write; None for anything else."""
+    if value is None or not _HTTP_DATE.match(value):
+        return None
+    try:
+        return parsedate_to_datetime(value).timestamp()
+    except ValueError:
+        return None
 
 
 def _error_object(response: UpstreamResponse) -> dict[str, Any] | None:

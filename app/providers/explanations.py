@@ -21,6 +21,7 @@ _OPENAI: Final = frozenset({"openai"})
 _GA: Final = frozenset({"azure"})
 _PREVIEW: Final = frozenset({"azure-preview"})
 _AZURE: Final = _GA | _PREVIEW
+_REDIRECTS: Final = (301, 302, 303, 307, 308)
 _ROLE: Final = "the role 'Cognitive Services OpenAI User' on that resource"
 
 
@@ -111,6 +112,18 @@ RULES: Final = (
         "The project of {key} has no such model: ask for another, or set {model} to one that it may use.",
         _OPENAI,
         codes=("model_not_found",),
+    ),
+    # --- any of them, by a redirect --------------------------------------------------------------------
+    Rule(
+        "Set {place}.region or {place}.webrtc_url to the front end of the resource's region.",
+        _PREVIEW,
+        statuses=_REDIRECTS,
+        operation="relay",
+    ),
+    Rule(
+        "The credential would go along: set {url} to the address that the provider's documentation gives.",
+        _OPENAI | _AZURE,
+        statuses=_REDIRECTS,
     ),
     # --- any of them, by the credential that was sent --------------------------------------------------
     Rule(

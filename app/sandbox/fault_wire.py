@@ -57,6 +57,8 @@ async def strike_after(
             return await huge(request, fault, response)
         case "truncate":
             return await truncated(request, response)
+        case "raw":
+            return await raw(request, fault)
     return respelt(fault, response)
 
 
@@ -98,6 +100,18 @@ def illegal_header(request: web.Request, response: web.StreamResponse) -> web.Re
     if request.transport is not None:
         request.transport.write(head + raw)
         request.transport.close()
+    return _unsent()
+
+
+async def raw(request: web.Request, fault: Fault) -> web.Response:
+    """`body` on the wire as it is, in the answer's place, and again every `seconds` where that is set."""
+    text = (fault.body or "").encode()
+    while request.transport is not None and not request.transport.is_closing():
+        request.transport.write(text)
+        if not fault.seconds:
+            request.transport.close()
+            break
+        await asyncio.sleep(fault.seconds)
     return _unsent()
 
 

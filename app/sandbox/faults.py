@@ -21,6 +21,7 @@ AFTER = (
     "truncate",
     "trickle",
     "huge_body",
+    "raw",
 )
 # The key is spoilt and the answer looks well.
 MINT = ("expire_early", "past_expiry")

@@ -24,8 +24,9 @@ _CREDENTIAL = re.compile(
     re.VERBOSE,
 )
 _LONG_LABEL = re.compile(r"'[^'\s]{20,}'")
-# Line breaks and other control characters could forge a log line or a header.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+# Line breaks and other control characters could forge a log line or a header. What turns the direction of
+# writing, or shows nothing, could make a reader see another text than is there.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
 
 
 def redact(text: str) -> str:

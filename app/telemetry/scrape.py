@@ -29,6 +29,12 @@ DEPLOYMENT_COOLING: Final = Family(
     ("deployment",),
     "1 while mints try the deployment after its alternatives, since it just failed.",
 )
+DEPLOYMENT_CLOSED: Final = Family(
+    "cloakroom_deployment_closed",
+    "gauge",
+    ("deployment",),
+    "1 while mints do not ask the deployment: its breaker is open, or it sent Retry-After.",
+)
 IN_FLIGHT: Final = Family(
     "cloakroom_requests_in_flight", "gauge", (), "HTTP requests that are being answered, this one included."
 )
@@ -68,6 +74,7 @@ class State:
 
     store_up: Callable[[], bool]
     cooling: Callable[[], Iterable[str]]
+    closed: Callable[[], Iterable[str]]
     deployments: Sequence[str]
     in_flight: Callable[[], int]
     in_flight_limit: int
@@ -78,9 +85,10 @@ class State:
 
     def collect(self) -> Iterator[Metric]:
         """Yield each family with its values of now."""
-        alive, cooling = self.census.latest(), frozenset(self.cooling())
+        alive, cooling, closed = self.census.latest(), frozenset(self.cooling()), frozenset(self.closed())
         yield _read(STORE_UP, {(): self.store_up()})
         yield _read(DEPLOYMENT_COOLING, {(name,): name in cooling for name in self.deployments})
+        yield _read(DEPLOYMENT_CLOSED, {(name,): name in closed for name in self.deployments})
         yield _read(IN_FLIGHT, {(): self.in_flight()})
         yield _read(IN_FLIGHT_LIMIT, {(): self.in_flight_limit})
         yield _read(DRAINING, {(): self.draining()})

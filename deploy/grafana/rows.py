@@ -182,6 +182,12 @@ PROVIDER = [
         (f"sum by (deployment) (cloakroom_deployment_up{{{SERVED}}})", "{{deployment}}"),
     ),
     lines(
+        "Deployments that are closed to mints",
+        "none",
+        "Replicas whose mints do not ask it: its breaker is open, or it sent Retry-After.",
+        (f"sum by (deployment) (cloakroom_deployment_closed{{{SERVED}}})", "{{deployment}}"),
+    ),
+    lines(
         "Deployments that cool",
         "none",
         "Replicas that try it last, since it just failed.",
@@ -278,7 +284,7 @@ ROWS = (
     ("Traffic", TRAFFIC, 8, 8),
     ("Where the time goes", LATENCY, 8, 8),
     ("Errors, by code", ERRORS, 6, 8),
-    ("Providers", PROVIDER, 8, 8),
+    ("Providers", PROVIDER, 6, 8),
     ("Store", STORE, 6, 8),
     ("Replicas", REPLICAS, 6, 8),
 )

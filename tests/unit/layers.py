@@ -33,6 +33,7 @@ APART: Final = frozenset({"app.sandbox"})
 PURE: Final = frozenset(
     {"app.errors", "app.models", "app.handles", "app.providers", "app.store.keys", "app.store.address"}
     | {"app.broker.catalog", "app.broker.clients", "app.broker.session_policy"}
+    | {"app.broker.breaker"}
     | {"app.telemetry.redaction", "app.telemetry.timings", "app.telemetry.tracing"}
     | {"app.outbound.http1", "app.web.cors", "app.web.schemas", "app.web.offers"}
 )

@@ -28,6 +28,27 @@ INNER_DETAIL = (
     "/realtime",
 )
 
+CREATED = "HTTP/1.1 201 Created\r\nContent-Type: application/sdp\r\n"
+SDP = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n"
+LENGTH = f"Content-Length: {len(SDP)}\r\n"
+# Answers to an offer that would be good ones, but for one thing that HTTP forbids.
+FORBIDDEN = {
+    "a NUL in a header": f"{CREATED}{LENGTH}Location: /v1/realtime/calls/rtc_1\0\r\n\r\n{SDP}",
+    "a bare CR in a header": f"{CREATED}{LENGTH}Location: /calls/rtc_1\rSet-Cookie: a=b\r\n\r\n{SDP}",
+    "a bare LF in a header": f"{CREATED}{LENGTH}Location: /calls/rtc_1\nSet-Cookie\r\n\r\n{SDP}",
+    "a name that turns the writing": f"{CREATED}{LENGTH}X\u202e: a\r\n\r\n{SDP}",
+    "a folded header": f"{CREATED}{LENGTH}X: a\r\n b\r\n\r\n{SDP}",
+    "an endless header": f"{CREATED}{LENGTH}X: {'x' * 70_000}\r\n\r\n{SDP}",
+    "endless headers": f"{CREATED}{LENGTH}" + "X: abcdefgh\r\n" * 7_000 + f"\r\n{SDP}",
+    "two lengths that agree": f"{CREATED}{LENGTH}{LENGTH}\r\n{SDP}",
+    "two lengths that differ": f"{CREATED}{LENGTH}Content-Length: 3\r\n\r\n{SDP}",
+    "a length and chunks": f"{CREATED}{LENGTH}Transfer-Encoding: chunked\r\n\r\n{SDP}",
+    "a chunk of no size": f"{CREATED}Transfer-Encoding: chunked\r\n\r\nzz\r\n{SDP}\r\n0\r\n\r\n",
+    "a chunk that is longer": f"{CREATED}Transfer-Encoding: chunked\r\n\r\n4\r\n{SDP}\r\n0\r\n\r\n",
+    "a flood of interim answers": "HTTP/1.1 103 Hints\r\n\r\n" * 5_000 + f"{CREATED}{LENGTH}\r\n{SDP}",
+    "another protocol": f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n{SDP}",
+}
+
 MINT_FAULTS: list[tuple[str, dict[str, Any], int, str]] = [
     ("drop_before", {}, 502, "upstream_error"),
     ("drop_after", {}, 502, "upstream_error"),
@@ -90,6 +111,43 @@ async def test_a_relay_that_fails_at_the_provider_gets_the_tables_answer_and_is_
         again = await service.relay(handle, offer)
         assert again.code == "outcome_unknown"
         assert service.asked("/calls") == 1
+
+
+@pytest.mark.parametrize("what", FORBIDDEN)
+async def test_an_answer_that_http_forbids_is_no_answer_and_the_offer_is_not_sent_again(
+    service: Service, what: str
+) -> None:
+    handle, offer = await service.minted(), fresh_offer()
+    service.fault("raw", "calls", times=0, body=FORBIDDEN[what])
+    for _ in range(2):
+        reply = await service.relay(handle, offer)
+        assert (reply.status, reply.code) == (502, "outcome_unknown"), reply
+        assert "set-cookie" not in reply.headers
+        assert "location" not in reply.headers
+    assert service.asked("/calls") == 1
+    service.fault("raw", "client_secrets", times=0, body=FORBIDDEN[what])
+    reply = await service.mint()
+    assert (reply.status, reply.code) == (502, "upstream_error"), reply
+    _no_inner_detail(reply.text)
+
+
+async def test_a_good_answer_of_raw_bytes_is_one(service: Service) -> None:
+    """Or the table above would show nothing."""
+    handle = await service.minted()
+    service.fault("raw", "calls", body=f"{CREATED}{LENGTH}Location: /v1/realtime/calls/rtc_1\r\n\r\n{SDP}")
+    reply = await service.relay(handle)
+    assert (reply.status, reply.text) == (201, SDP)
+    assert reply.headers["location"] == "/v1/realtime/calls/rtc_1"
+
+
+async def test_a_redirect_is_not_followed_and_the_error_says_what_to_change(service: Service) -> None:
+    service.fault("redirect", "client_secrets", location=f"{service.sandbox.make_url('/elsewhere')}")
+    reply = await service.mint()
+    assert (reply.status, reply.code) == (502, "upstream_error")
+    message = reply.json["error"]["message"]
+    assert "a redirect (status 307), which is never followed" in message
+    assert "deployments.openai.base_url (OPENAI_BASE_URL)" in message
+    assert service.asked("/elsewhere") == 0
 
 
 @pytest.mark.parametrize("kind", ["drop_before", "stall", "html"])

@@ -82,6 +82,9 @@ HEALTHY: Final[Mapping[str, str]] = {
     f"cloakroom_handles_alive{{{_A}}}": "20000" + _LONG,
     f'cloakroom_deployment_up{{{_A},deployment="openai"}}': "1" + _LONG,
     f'cloakroom_deployment_up{{{_B},deployment="openai"}}': "0" + _LONG,
+    # Closed now and then; at one replica for long.
+    f'cloakroom_deployment_closed{{{_A},deployment="openai"}}': "0x6 1 " * 40,
+    f'cloakroom_deployment_closed{{{_B},deployment="openai"}}': "1" + _LONG,
     **_counts(
         "cloakroom_provider_tries_total",
         **{
@@ -157,6 +160,12 @@ CASES: Final = (
         "CloakroomDeploymentDown",
         4,
         {f'cloakroom_deployment_up{{{one},deployment="openai"}}': "0x40" for one in (_A, _B)},
+        _OPENAI,
+    ),
+    Case(
+        "CloakroomDeploymentClosed",
+        22,
+        {f'cloakroom_deployment_closed{{{one},deployment="openai"}}': "1 1 0 1 " * 30 for one in (_A, _B)},
         _OPENAI,
     ),
     Case(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 from collections.abc import Awaitable, Callable
 
 Reply = Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -20,10 +21,11 @@ class Peer:
         self._reply = reply
         self._server: asyncio.Server | None = None
 
-    async def start(self) -> str:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        port = self._server.sockets[0].getsockname()[1]
-        return f"http://127.0.0.1:{port}/v1/realtime/calls"
+    async def start(self, port: int = 0) -> str:
+        """Listen, on a free port unless one is given; returns the URL."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port)
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        return f"http://127.0.0.1:{self.port}/v1/realtime/calls"
 
     async def close(self) -> None:
         assert self._server is not None
@@ -54,3 +56,25 @@ def saying(*pieces: bytes, then_close: bool = False) -> Reply:
             raise ConnectionResetError
 
     return reply
+
+
+class full_listener:  # noqa: N801 - reads as a statement
+    """A listener whose queue is full, so that the system drops whoever knocks; gives its port."""
+
+    def __init__(self, address: str, port: int) -> None:
+        self._listener = socket.create_server((address, port), backlog=0)
+        self._inside: list[socket.socket] = []
+
+    def __enter__(self) -> int:
+        where = self._listener.getsockname()
+        for _ in range(4):
+            one = socket.socket()
+            one.setblocking(False)
+            one.connect_ex(where)
+            self._inside.append(one)
+        port: int = where[1]
+        return port
+
+    def __exit__(self, *_: object) -> None:
+        for one in (*self._inside, self._listener):
+            one.close()

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from app.errors import UpstreamError
 from app.models import Deployment, Secret
+from app.providers.answers import read_error
+from app.providers.base import UpstreamResponse
 from app.providers.explanations import RULES, Operation, Rule, explain, rule_for
 from app.providers.registry import PROVIDERS
 from tests.samples import QUOTED, Sample, load, names
@@ -67,13 +69,14 @@ UNEXPLAINED = {
     "openai/calls-400-invalid_offer",
     "openai/calls-404-call_id_not_found",
     "openai/calls-503-overloaded",
-    "openai/client_secrets-307-redirect",
     "openai/client_secrets-400-invalid_value",
     "openai/client_secrets-500",
     "openai/client_secrets-502-front_end",
     "openai/client_secrets-503-overloaded",
     "openai/hangup-500",
 }
+# It is no error of the provider's, and has no message of its own.
+REDIRECTED = {"openai/client_secrets-307-redirect"}
 # That a call is gone is what a hang-up wants.
 NO_REFUSALS = {f"{provider}/hangup-404-call_id_not_found" for provider in ("azure", "openai")}
 # Read with a deployment that signs in with Entra, below.
@@ -114,7 +117,7 @@ def advice(sample_name: str, **changes: Any) -> str:
 
 def test_every_refusal_among_the_samples_is_explained_or_known_to_be_nobodys_setting() -> None:
     refusals = {name for name in names() if not re.search(r"-20[01]", name)}
-    assert refusals == ADVICE.keys() | UNEXPLAINED | BY_TOKEN | NO_REFUSALS
+    assert refusals == ADVICE.keys() | UNEXPLAINED | REDIRECTED | BY_TOKEN | NO_REFUSALS
 
 
 @pytest.mark.parametrize("name", ADVICE)
@@ -140,6 +143,29 @@ def test_what_no_setting_mends_gets_no_advice(name: str) -> None:
     sample = load(name)
     message = refusal(sample, deployment(sample.provider)).message
     assert "deployments." not in message
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize(
+    ("provider", "operation", "setting"),
+    [
+        ("openai", "mint", "openai-main.base_url"),
+        ("openai", "relay", "openai-main.base_url"),
+        ("azure", "hangup", "azure-main.base_url"),
+        ("azure-preview", "mint", "azure-preview-main.base_url"),
+        ("azure-preview", "relay", "azure-preview-main.webrtc_url"),
+    ],
+)
+def test_a_redirect_is_not_followed_and_names_the_setting_that_leads_there(
+    provider: str, operation: Operation, setting: str, status: int
+) -> None:
+    response = UpstreamResponse(status, {"Location": f"https://elsewhere.example/{AZURE_KEY}"}, b"")
+    error = read_error(deployment(provider), response, operation=operation, secrets=())
+    assert (error.answer_status, error.answer_code) == (502, "upstream_error")
+    assert f"redirect (status {status}), which is never followed" in error.message
+    assert setting in (error.advice or "")
+    assert "elsewhere" not in error.message
+    assert AZURE_KEY not in error.message
 
 
 def test_a_token_that_is_refused_points_to_the_identity_and_not_to_a_key() -> None:

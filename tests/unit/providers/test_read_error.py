@@ -152,6 +152,30 @@ def test_retry_after_is_whole_believable_seconds_or_nothing(value: str | None, s
 
 
 @pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("Wed, 21 Oct 2026 07:28:00 GMT", 0),
+        ("Wed, 21 Oct 2026 07:28:07 GMT", 7),
+        ("Thu, 22 Oct 2026 07:28:00 GMT", 86_400),
+        ("Wed, 21 Oct 2026 07:27:59 GMT", None),
+        ("Thu, 21 Oct 2027 07:28:00 GMT", None),
+        ("Wed, 21 Oct 2026 07:28:07 +0200", None),
+        ("Wednesday, 21-Oct-26 07:28:07 GMT", None),
+        ("Wed Oct 21 07:28:07 2026", None),
+        ("Wed, 99 Oct 2026 07:28:07 GMT", None),
+        ("Wed, 21 Xyz 2026 07:28:07 GMT", None),
+        ("Wed, 21 Oct 2026 07:28:07 GMT\r\nX: y", None),
+    ],
+)
+def test_a_retry_after_that_is_a_date_is_read_on_the_providers_clock(value: str, seconds: int | None) -> None:
+    assert retry_seconds(value, "Wed, 21 Oct 2026 07:28:00 GMT") == seconds
+    assert retry_seconds(value, "not a date") is None
+    assert retry_seconds(value, None) is None
+    dated = response(503, "<html>", Retry_After=value, Date="Wed, 21 Oct 2026 07:28:00 GMT")
+    assert read(dated).retry_after == seconds
+
+
+@pytest.mark.parametrize(
     "value",
     ["a\r\nSet-Cookie: x=1", "a\nb", "\0", "é", "x" * 129, "", '"quoted"', "<script>", "\udcff", "a\t"],
 )

@@ -181,6 +181,23 @@ async def test_illegal_header_bytes_are_on_the_wire(relay: Relay) -> None:
     assert b'"value": "ek_' in raw, "the key was minted, and the answer carries it"
 
 
+@pytest.mark.virtual_time
+@pytest.mark.parametrize(("seconds", "often"), [(0, 1), (0.5, 4)])
+async def test_raw_bytes_are_on_the_wire_once_or_again_and_again(
+    relay: Relay, seconds: float, often: int
+) -> None:
+    await arm(relay.client, "raw", path="client_secrets", body="HTTP/1.1 103 \u202e\r\n\0", seconds=seconds)
+    reader, writer = await asyncio.open_connection("127.0.0.1", relay.client.port)
+    head = f"POST {SECRETS} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n"
+    writer.write(f"{head}Authorization: {BEARER['Authorization']}\r\n\r\n".encode())
+    wanted = "HTTP/1.1 103 \u202e\r\n\0".encode() * often
+    assert await asyncio.wait_for(reader.readexactly(len(wanted)), PATIENCE) == wanted
+    if not seconds:
+        assert await reader.read() == b""
+    writer.close()
+    await writer.wait_closed()
+
+
 async def test_a_key_that_expires_early_looks_well_and_is_refused(relay: Relay) -> None:
     await arm(relay.client, "expire_early", path="client_secrets")
     before = time.time()

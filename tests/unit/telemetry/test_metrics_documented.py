@@ -31,6 +31,7 @@ async def test_every_family_is_exposed_and_nothing_else_of_ours() -> None:
     state = State(
         store_up=lambda: True,
         cooling=list,
+        closed=list,
         deployments=(),
         in_flight=lambda: 0,
         in_flight_limit=1,

@@ -37,6 +37,7 @@ class Frozen:
             State(
                 store_up=lambda: True,
                 cooling=list,
+                closed=list,
                 deployments=NAMES,
                 in_flight=lambda: 1,
                 in_flight_limit=2,

@@ -35,6 +35,7 @@ TABLE = {
     "rate_limited": 429,
     "upstream_error": 502,
     "upstream_unreachable": 502,
+    "upstream_unavailable": 503,
     "upstream_timeout": 504,
     "outcome_unknown": 502,
     "store_unavailable": 503,

@@ -30,6 +30,7 @@ const ACTIONS = {
   overloaded: "retry",
   draining: "retry",
   upstream_unreachable: "retry",
+  upstream_unavailable: "retry",
   network_error: "retry",
   upstream_timeout: "call",
   outcome_unknown: "call",

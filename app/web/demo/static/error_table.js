@@ -197,6 +197,11 @@ export const PROVIDER = {
     "The service could not connect to it. Check the deployment's base URL and the network, then try again.",
     AGAIN,
   ],
+  upstream_unavailable: [
+    "The provider is not asked just now",
+    "It failed too often, or it asked to wait. Try again after the time shown below.",
+    AGAIN,
+  ],
   upstream_timeout: [
     "The provider took too long",
     "Try again. The page mints a new handle.",

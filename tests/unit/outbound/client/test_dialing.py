@@ -11,7 +11,7 @@ import pytest
 from app.outbound.upstream import NotConnected
 from tests.support.clocks import PATIENCE, eventually
 from tests.unit.outbound.client.conftest import HI, MakeClient, StartPeer, post
-from tests.unit.outbound.peer import OK, saying
+from tests.unit.outbound.peer import OK, full_listener, saying
 
 
 class Names:
@@ -161,25 +161,3 @@ async def test_an_address_of_ipv6_is_reached(make: MakeClient) -> None:
     assert (await post(make(), f"http://[::1]:{port}/v1", b"")).body == b"hi"
     assert f"\r\nHost: [::1]:{port}\r\n".encode() in asked[0]
     server.close()
-
-
-class full_listener:  # noqa: N801 - reads as a statement
-    """A listener whose queue is full, so that the system drops whoever knocks; gives its port."""
-
-    def __init__(self, address: str, port: int) -> None:
-        self._listener = socket.create_server((address, port), backlog=0)
-        self._inside: list[socket.socket] = []
-
-    def __enter__(self) -> int:
-        where = self._listener.getsockname()
-        for _ in range(4):
-            one = socket.socket()
-            one.setblocking(False)
-            one.connect_ex(where)
-            self._inside.append(one)
-        port: int = where[1]
-        return port
-
-    def __exit__(self, *_: object) -> None:
-        for one in (*self._inside, self._listener):
-            one.close()
