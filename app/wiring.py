@@ -11,7 +11,7 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from app.broker.catalog import Catalog, Choice, Model
+from app.broker.catalog import Catalog, Choice, Model, Takeover
 from app.broker.clients import ClientRegistry
 from app.models import BearerTokens, Client, Deployment, ModelPolicy, Secret
 from app.outbound.egress import BadFile, Certificates, Egress, environment_proxies, parse_proxy
@@ -19,6 +19,7 @@ from app.outbound.entra import FETCH_SECONDS, EntraIdentity, MissingExtra, entra
 from app.outbound.tokens import TokenKeeper
 from app.providers.azure import REGIONS, webrtc_url
 from app.providers.registry import PROVIDERS
+from app.providers.retirement import first_moment
 from app.settings import DeploymentSettings, EntraSettings, Settings
 from app.settings.aliases import AnyModelSettings, ModelSettings, choices
 from app.settings.secrets import parse_key_pairs
@@ -177,7 +178,7 @@ def build_catalog(
     """
     deployments = build_deployments(settings, clock=clock, egress=egress)
     models = {alias: build_model(entry) for alias, entry in settings.models.items()}
-    return Catalog(deployments, models, default_model=settings.default_model)
+    return Catalog(deployments, models, default_model=settings.default_model, clock=clock)
 
 
 def build_model(entry: AnyModelSettings) -> Model:
@@ -196,7 +197,14 @@ def build_model(entry: AnyModelSettings) -> Model:
             default_seconds=entry.default_seconds,
             max_calls=entry.max_calls,
         ),
+        _takeover(entry),
     )
+
+
+def _takeover(entry: ModelSettings) -> Takeover | None:
+    if entry.successor is None or entry.successor_from is None:
+        return None
+    return Takeover(entry.successor, first_moment(entry.successor_from))
 
 
 def build_clients(settings: Settings) -> ClientRegistry:

@@ -108,7 +108,9 @@ class Minter:
         for deployment in route.deployments:
             nested = self._nested_name(client, request, deployment)
             ready = with_models(request.family, session, nested=nested) if nested is not None else session
-            candidate = replace(request, session=ready, seconds=seconds, safety_identifier=identifier)
+            candidate = replace(
+                request, model=route.model, session=ready, seconds=seconds, safety_identifier=identifier
+            )
             candidates.append(Candidate(deployment, candidate))
         return candidates
 

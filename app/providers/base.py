@@ -47,13 +47,15 @@ class Traits:
     ``is_azure``: it needs the resource's endpoint and a deployment's name, and may sign in with Microsoft
     Entra ID. ``has_regions``: offers go to a front end of the resource's region (``region`` or
     ``webrtc_url``), and the paths take an ``api_version``. ``takes_filter``: it knows ``webrtc_filter``.
-    ``takes_standard_call``: a call can be created with the standard key.
+    ``takes_standard_call``: a call can be created with the standard key. ``tells_ends``: its models have
+    the names and the ends of ``app.providers.retirement``, and it lists them.
     """
 
     is_azure: bool = False
     has_regions: bool = False
     takes_filter: bool = False
     takes_standard_call: bool = False
+    tells_ends: bool = False
 
 
 class Mints(Protocol):

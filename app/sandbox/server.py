@@ -14,6 +14,7 @@ from .provider import PROVIDER, make_provider
 
 # The last part of a route's name is its operation: what a fault is aimed at.
 ROUTES = [
+    web.get("/v1/models", openai.models, name="openai.models"),
     web.post("/v1/realtime/client_secrets", openai.client_secrets, name="openai.client_secrets"),
     web.post("/v1/realtime/calls", openai.calls, name="openai.calls"),
     web.post("/v1/realtime/calls/{call_id}/hangup", openai.hangup, name="openai.hangup"),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from app.broker.catalog import ANY_MODEL
 from app.broker.clients import key_digest
-from app.settings.aliases import choices
+from app.settings.aliases import ModelSettings, choices, successor_problems
 from app.settings.model import Settings
 from app.settings.secrets import MAKE_KEYS, parse_key_pairs
 
@@ -100,6 +101,8 @@ def _catalog_problems(settings: Settings) -> list[str]:
         for name in (choice.deployment for choice in choices(entry))
         if name not in settings.deployments
     ]
+    successions = list(successor_problems(settings.models))
+    problems += successions or _idle_successors(settings)
     if not settings.models:
         problems.append("models is empty: map at least one alias to a deployment, or '*' to take any name")
     if "*" in settings.models:
@@ -110,3 +113,21 @@ def _catalog_problems(settings: Settings) -> list[str]:
     if settings.default_model is not None and settings.default_model not in settings.models:
         problems.append(f"CLOAKROOM_DEFAULT_MODEL: there is no model {settings.default_model!r}")
     return problems
+
+
+def _idle_successors(settings: Settings) -> list[str]:
+    """A deployment with a model of its own serves that one under every alias."""
+
+    def served(alias: str) -> set[tuple[str, str]]:
+        entry = settings.models.get(alias, settings.models.get(ANY_MODEL, ()))
+        names = {choice.deployment for choice in choices(entry)} & settings.deployments.keys()
+        return {(name, settings.deployments[name].model or alias) for name in names}
+
+    return [
+        f"models.{alias}.successor: {entry.successor!r} is minted as the same model at the same deployments; "
+        "give it a deployment with another model, or leave the model out there"
+        for alias, entry in settings.models.items()
+        if isinstance(entry, ModelSettings)
+        and entry.successor is not None
+        and served(alias) == served(entry.successor)
+    ]

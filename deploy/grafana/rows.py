@@ -187,6 +187,15 @@ PROVIDER = [
         "Replicas that try it last, since it just failed.",
         (f"sum by (deployment) (cloakroom_deployment_cooling{{{SERVED}}})", "{{deployment}}"),
     ),
+    lines(
+        "Models that end",
+        "s",
+        "Time until a model's provider stops to serve it; only where no successor takes over before.",
+        (
+            f"min by (model, deployment) (cloakroom_model_end_timestamp_seconds{{{SERVED}}}) - time()",
+            "{{model}} at {{deployment}}",
+        ),
+    ),
 ]
 STORE = [
     lines(
@@ -278,7 +287,7 @@ ROWS = (
     ("Traffic", TRAFFIC, 8, 8),
     ("Where the time goes", LATENCY, 8, 8),
     ("Errors, by code", ERRORS, 6, 8),
-    ("Providers", PROVIDER, 8, 8),
+    ("Providers", PROVIDER, 6, 8),
     ("Store", STORE, 6, 8),
     ("Replicas", REPLICAS, 6, 8),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,6 +95,7 @@ async def start_service(
     store_url: str,
     planted: Planted,
     tracing: Tracing | None = None,
+    clock: Callable[[], float] = time.time,
     /,
     **settings: str,
 ) -> Service:
@@ -107,7 +110,7 @@ async def start_service(
             **{name: value.replace("{provider}", origin) for name, value in settings.items()},
         }
     )
-    app, conformance = create_app(load_settings(environment), tracing=tracing), Conformance()
+    app, conformance = create_app(load_settings(environment), tracing=tracing, clock=clock), Conformance()
     watch(app, conformance)
     server = TestServer(app, access_log=None)
     await server.start_server()

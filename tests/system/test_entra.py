@@ -39,7 +39,7 @@ async def signed_in(
         config.write_text(
             "deployments:\n  voice:\n    provider: azure\n    model: voice-prod\n"
             f"    base_url: {sandbox.make_url('/')}\n    entra:\n{lines}"
-            "models: {gpt-realtime: voice}\n"
+            "models: {gpt-realtime-2.1: voice}\n"
         )
         environment = planted.environment(
             CLOAKROOM_REDIS_URL=store,

@@ -24,7 +24,7 @@ async def test_the_records_ttl_equals_the_providers_within_a_second(
     store = redis.Redis.from_url(static_stack.engine.url)
     try:
         body = {
-            "session": {"type": "realtime", "model": "gpt-realtime"},
+            "session": {"type": "realtime", "model": "gpt-realtime-2.1"},
             "expires_after": {"anchor": "created_at", "seconds": SECONDS},
         }
         started = time.time()

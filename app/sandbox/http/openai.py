@@ -6,6 +6,7 @@ Source: OpenAI's API reference, `realtime/client_secrets` and `realtime/calls`.
 from __future__ import annotations
 
 import secrets
+from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
@@ -26,6 +27,10 @@ _FAMILY_WORDS: dict[Family, tuple[str, ...]] = {
     "translation": ("translate",),
 }
 
+# What the list of models names where every name is accepted.
+_LISTED = ("gpt-live-transcribe", "gpt-realtime-2.1", "gpt-realtime-2.1-mini", "gpt-realtime-translate")
+_CREATED = 1_756_310_470
+
 
 def standard_key(request: web.Request, provider: Provider) -> str:
     """The standard key of the request. Raises Refusal (401) for none and any other, ephemeral ones too."""
@@ -43,9 +48,39 @@ def check_model(provider: Provider, mint: MintRequest) -> None:
     if model is None:
         return
     known = provider.config.openai_models
+    end = provider.config.openai_ends.get(model)
+    if end is not None and _today(provider) >= end:
+        raise refusals.model_not_found(model)
     if model in known if known is not None else any(w in model for w in _FAMILY_WORDS[mint.family]):
         return
     raise refusals.model_not_found(model)
+
+
+def _today(provider: Provider) -> str:
+    return datetime.fromtimestamp(provider.clock.time(), UTC).date().isoformat()
+
+
+async def models(request: web.Request) -> web.Response:
+    """`GET /v1/models`: 200 with those that are still served; `shutdown_date` is a day, or null.
+
+    Source: OpenAI's API reference, "List models".
+    """
+    provider = request.app[PROVIDER]
+    standard_key(request, provider)
+    ends, today = provider.config.openai_ends, _today(provider)
+    names = sorted({*(provider.config.openai_models or _LISTED), *ends})
+    data = [
+        {
+            "id": name,
+            "object": "model",
+            "created": _CREATED,
+            "owned_by": "system",
+            "shutdown_date": ends.get(name),
+        }
+        for name in names
+        if name not in ends or today < ends[name]
+    ]
+    return web.json_response({"object": "list", "data": data})
 
 
 async def client_secrets(request: web.Request) -> web.Response:

@@ -32,6 +32,7 @@ async def test_every_family_is_exposed_and_nothing_else_of_ours() -> None:
         store_up=lambda: True,
         cooling=list,
         deployments=(),
+        model_ends=dict,
         in_flight=lambda: 0,
         in_flight_limit=1,
         draining=lambda: False,

@@ -38,6 +38,7 @@ class Frozen:
                 store_up=lambda: True,
                 cooling=list,
                 deployments=NAMES,
+                model_ends=dict,
                 in_flight=lambda: 1,
                 in_flight_limit=2,
                 draining=lambda: False,
