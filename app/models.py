@@ -97,7 +97,8 @@ class Deployment:
     the deployment's name); None means that the alias asked for is the provider's name too.
     ``call_key`` is which key creates the call (``standard``: OpenAI only).
     ``webrtc_filter`` keeps instructions and tool calls off the browser's data channel (Azure GA).
-    ``api_version`` and ``webrtc_url``, where offers go, belong to Azure's preview.
+    ``api_version`` and ``webrtc_url``, where offers go, belong to Azure's preview. ``region`` is where the
+    provider serves it, None where that is not known.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Deployment:
     call_key: Literal["ephemeral", "standard"] = "ephemeral"
     api_version: str | None = None
     webrtc_url: str | None = None
+    region: str | None = None
 
     def __post_init__(self) -> None:
         if (self.api_key is None) == (self.tokens is None):
@@ -224,7 +226,8 @@ class HandleClaims:
 class HandleRecord:
     """What Redis keeps of a handle. Times are epoch seconds on the minting replica's clock.
 
-    ``sealed_key`` is ciphertext; everything else is plain for an SRE to read.
+    ``sealed_key`` is ciphertext; everything else is plain for an SRE to read. ``region`` is the
+    deployment's, empty where none is known.
     """
 
     id: str
@@ -240,6 +243,7 @@ class HandleRecord:
     minted_by: str
     max_calls: int
     sealed_key: str = field(repr=False)
+    region: str = ""
 
 
 @dataclass(frozen=True, slots=True)

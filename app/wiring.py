@@ -17,7 +17,8 @@ from app.models import BearerTokens, Client, Deployment, ModelPolicy, Secret
 from app.outbound.egress import BadFile, Certificates, Egress, environment_proxies, parse_proxy
 from app.outbound.entra import FETCH_SECONDS, EntraIdentity, MissingExtra, entra_fetch
 from app.outbound.tokens import TokenKeeper
-from app.providers.azure import REGIONS, webrtc_url
+from app.providers.azure import webrtc_url
+from app.providers.base import region_of
 from app.providers.registry import PROVIDERS
 from app.providers.retirement import first_moment
 from app.settings import DeploymentSettings, EntraSettings, Settings
@@ -123,7 +124,7 @@ def _deployment(
 ) -> Deployment:
     provider = PROVIDERS[configured.provider]
     try:
-        base_url = provider.base_url(configured.base_url)
+        base_url = provider.base_url(_base_url(configured))
         offers_to = _webrtc_url(configured)
     except ValueError as error:
         raise WiringError(f"deployments.{name}: {error}") from None
@@ -138,13 +139,24 @@ def _deployment(
         call_key=configured.call_key,
         api_version=configured.api_version,
         webrtc_url=offers_to,
+        region=region_of(provider.traits, configured.region, base_url),
     )
+
+
+def _base_url(configured: DeploymentSettings) -> str | None:
+    traits = PROVIDERS[configured.provider].traits
+    if configured.region is None or traits.has_front_end:
+        return configured.base_url
+    return traits.regions[configured.region]
 
 
 def _webrtc_url(configured: DeploymentSettings) -> str | None:
     if configured.webrtc_url is not None:
         return webrtc_url(configured.webrtc_url)
-    return REGIONS[configured.region] if configured.region is not None else None
+    traits = PROVIDERS[configured.provider].traits
+    return (
+        traits.regions[configured.region] if configured.region is not None and traits.has_front_end else None
+    )
 
 
 def _tokens(name: str, entra: EntraSettings, egress: Egress, *, clock: Callable[[], float]) -> BearerTokens:

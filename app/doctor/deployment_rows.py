@@ -31,7 +31,8 @@ def target_findings(
     """What the deployment is, and whether its key would travel unencrypted. Pure."""
     model = f" as {deployment.upstream_model}" if deployment.upstream_model else ""
     names = ", ".join(aliases) or "no model"
-    text = f"{deployment.provider} at {deployment.base_url}{model}, for {names}"
+    region = f" (region {deployment.region})" if deployment.region is not None else ""
+    text = f"{deployment.provider} at {deployment.base_url}{region}{model}, for {names}"
     yield Finding("deployment", "target", "ok", text, subject=deployment.name)
     parts = urlsplit(deployment.base_url)
     if parts.scheme == "http" and parts.hostname not in _LOOPBACK:

@@ -52,6 +52,10 @@ class ModelSettings(Section):
     max_calls: int | None = Field(
         default=None, ge=0, le=1000, description="calls a handle is good for; default: handle_max_calls"
     )
+    region: str | None = Field(
+        default=None,
+        description="a region that its calls never leave: all of its deployments must be in it",
+    )
     successor: str | None = Field(
         default=None, description="another model, where this one is minted from successor_from on"
     )

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, WithJsonSchema, field_validator, model_validator
 
+from app.providers.base import Traits
 from app.providers.registry import PROVIDERS
 from app.settings.base import Section
 
@@ -65,6 +66,14 @@ def _known(provider: str) -> str:
     return provider
 
 
+def known_regions() -> list[str]:
+    """The regions of all providers."""
+    return list(dict.fromkeys(name for each in PROVIDERS.values() for name in each.traits.regions))
+
+
+_REGION_SCHEMA: Final[dict[str, Any]] = {
+    "anyOf": [{"type": "string", "enum": known_regions()}, {"type": "null"}]
+}
 _PROVIDER_SCHEMA: Final[dict[str, Any]] = {"type": "string", "enum": list(PROVIDERS)}
 
 
@@ -92,8 +101,10 @@ class DeploymentSettings(Section):
         pattern=r"^[A-Za-z0-9.-]{1,32}$",
         description="azure-preview only; default: 2025-04-01-preview",
     )
-    region: Literal["eastus2", "swedencentral"] | None = Field(
-        default=None, description="azure-preview: the resource's region, whose front end takes the offers"
+    region: Annotated[str | None, WithJsonSchema(_REGION_SCHEMA)] = Field(
+        default=None,
+        description="OpenAI: the region of the key's project, instead of base_url; azure-preview: the "
+        "resource's, whose front end takes the offers",
     )
     webrtc_url: str | None = Field(
         default=None, description="azure-preview: that front end's URL, instead of region"
@@ -120,24 +131,32 @@ class DeploymentSettings(Section):
             raise ValueError("base_url is missing: the endpoint of the Azure resource")
         if is_azure and not self.model:
             raise ValueError("model is missing: the name of the Azure deployment")
-        self._check_preview(has_regions=traits.has_regions)
+        self._check_region(traits)
         if self.webrtc_filter and not traits.takes_filter:
             raise ValueError("webrtc_filter is for provider: azure")
         if self.call_key == "standard" and not traits.takes_standard_call:
             raise ValueError("call_key: standard is for OpenAI; Azure takes offers with ephemeral keys only")
         return self
 
-    def _check_preview(self, *, has_regions: bool) -> None:
-        places = [name for name in ("region", "webrtc_url") if getattr(self, name) is not None]
-        if has_regions:
-            if len(places) != 1:
-                raise ValueError("azure-preview needs either region (eastus2, swedencentral) or webrtc_url")
+    def _check_region(self, traits: Traits) -> None:
+        known = ", ".join(traits.regions)
+        if self.region is not None and self.region not in traits.regions:
+            if not known:
+                raise ValueError("region is for OpenAI and azure-preview; remove it")
+            raise ValueError(f"provider: {self.provider} has no region {self.region!r}; known: {known}")
+        if traits.has_front_end:
+            if (self.region is None) == (self.webrtc_url is None):
+                raise ValueError(f"{self.provider} needs either region ({known}) or webrtc_url")
             return
+        if self.region is not None and self.base_url is not None:
+            url = traits.regions[self.region]
+            if self.base_url.strip().rstrip("/") != url:
+                raise ValueError(f"region {self.region!r} is served at {url} only; leave base_url out")
         if self.api_version is not None:
             # It does not show which surface is meant: people paste it with every endpoint.
             raise ValueError("api_version is for provider: azure-preview; remove it, the GA paths take none")
-        if places:
-            raise ValueError(f"{places[0]} is for provider: azure-preview")
+        if self.webrtc_url is not None:
+            raise ValueError("webrtc_url is for provider: azure-preview")
 
     def _check_credential(self, *, is_azure: bool) -> None:
         if self.entra is None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -82,10 +84,13 @@ class Service:
         return sum(count for name, count in self.provider.journal.counts().items() if name.endswith(path))
 
 
-async def start_sandbox(config: SandboxConfig) -> TestServer:
-    """Start a provider in this loop."""
-    server = TestServer(create_sandbox(config))
-    await server.start_server()
+async def start_sandbox(config: SandboxConfig, chain: Path | None = None) -> TestServer:
+    """Start a provider in this loop; with ``chain``, a PEM file of certificate and key, it speaks TLS."""
+    server, context = TestServer(create_sandbox(config)), None
+    if chain is not None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(chain)
+    await server.start_server(ssl=context)
     return server
 
 

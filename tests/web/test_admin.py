@@ -43,6 +43,7 @@ async def test_a_fresh_handle_is_shown_with_everything_but_its_key(service: Serv
         "model": "gpt-realtime-2.1",
         "deployment": "openai",
         "provider": "openai",
+        "region": None,
         "family": "realtime",
         "client": client,
         "subject": "user-1",

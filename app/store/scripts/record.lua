@@ -10,7 +10,7 @@
 -- ARGV[3]  and so on: the fields below, in their order; an empty one is left out
 -- Returns  1
 local names = {'v', 'model', 'deployment', 'provider', 'family', 'client', 'subject', 'origin',
-  'minted_at', 'expires_at', 'minted_by', 'max_calls'}
+  'minted_at', 'expires_at', 'minted_by', 'max_calls', 'region'}
 local flat = {'calls', 0}
 for number, name in ipairs(names) do
   local value = ARGV[number + 2]
