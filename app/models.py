@@ -69,7 +69,7 @@ class Family(StrEnum):
 
 
 class BearerTokens(Protocol):
-    """A standard credential that is renewed by itself: access tokens of Microsoft Entra ID."""
+    """A standard credential that is renewed by itself: access tokens of an issuer."""
 
     def current(self) -> Secret:
         """The token to send now.
@@ -80,6 +80,9 @@ class BearerTokens(Protocol):
 
     def held(self) -> tuple[Secret, ...]:
         """The token of this moment, if any, to be masked wherever the provider repeats it."""
+
+    def refused(self) -> None:
+        """The provider refused the current token, which may have been revoked: get the next one early."""
 
     async def start(self, *, wait: float) -> None:
         """Begin to keep a token, and give the first one ``wait`` seconds to come."""
@@ -121,7 +124,7 @@ class Deployment:
         """The current standard credential.
 
         Raises:
-            UpstreamError: Microsoft Entra ID has given no token.
+            UpstreamError: its issuer has given no token.
         """
         if self.api_key is not None:
             return self.api_key
@@ -130,6 +133,11 @@ class Deployment:
     def held_secrets(self) -> tuple[Secret, ...]:
         """The standard credential, to be masked wherever the provider repeats it; never raises."""
         return (self.api_key,) if self.api_key is not None else self._tokens().held()
+
+    def credential_refused(self) -> None:
+        """The provider answered 401 to the standard credential; a token is renewed early then."""
+        if self.tokens is not None:
+            self.tokens.refused()
 
     def _tokens(self) -> BearerTokens:
         if self.tokens is None:

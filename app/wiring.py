@@ -16,9 +16,11 @@ from app.broker.clients import ClientRegistry
 from app.models import BearerTokens, Client, Deployment, ModelPolicy, Secret
 from app.outbound.egress import BadFile, Certificates, Egress, environment_proxies, parse_proxy
 from app.outbound.entra import FETCH_SECONDS, EntraIdentity, MissingExtra, entra_fetch
+from app.outbound.federation import EXCHANGE_SECONDS, federation_fetch
 from app.outbound.tokens import TokenKeeper
 from app.providers.azure import webrtc_url
 from app.providers.base import region_of
+from app.providers.federation import Federation
 from app.providers.registry import PROVIDERS
 from app.providers.retirement import first_moment
 from app.settings import DeploymentSettings, EntraSettings, Settings
@@ -134,7 +136,7 @@ def _deployment(
         base_url=base_url,
         api_key=Secret(configured.api_key.get_secret_value()) if configured.api_key is not None else None,
         upstream_model=configured.model,
-        tokens=_tokens(name, configured.entra, egress, clock=clock) if configured.entra is not None else None,
+        tokens=_tokens(name, configured, egress, clock=clock),
         webrtc_filter=provider.traits.takes_filter and configured.webrtc_filter is not False,
         call_key=configured.call_key,
         api_version=configured.api_version,
@@ -159,7 +161,21 @@ def _webrtc_url(configured: DeploymentSettings) -> str | None:
     )
 
 
-def _tokens(name: str, entra: EntraSettings, egress: Egress, *, clock: Callable[[], float]) -> BearerTokens:
+def _tokens(
+    name: str, configured: DeploymentSettings, egress: Egress, *, clock: Callable[[], float]
+) -> BearerTokens | None:
+    if configured.entra is not None:
+        return _entra(name, configured.entra, egress, clock=clock)
+    if configured.workload_identity is None:
+        return None
+    federation = Federation(
+        place=f"deployments.{name}.workload_identity", **configured.workload_identity.model_dump()
+    )
+    fetch = federation_fetch(federation, clock=clock, egress=egress)
+    return TokenKeeper(name, fetch, issuer="OpenAI", fetch_seconds=2 * EXCHANGE_SECONDS, clock=clock)
+
+
+def _entra(name: str, entra: EntraSettings, egress: Egress, *, clock: Callable[[], float]) -> BearerTokens:
     place = f"deployments.{name}.entra"
     identity = EntraIdentity(
         place=place,
@@ -174,7 +190,7 @@ def _tokens(name: str, entra: EntraSettings, egress: Egress, *, clock: Callable[
         raise WiringError(
             f"{place} needs azure-identity, which is not installed; run: pip install 'cloakroom[entra]'"
         ) from None
-    return TokenKeeper(name, fetch, fetch_seconds=FETCH_SECONDS, clock=clock)
+    return TokenKeeper(name, fetch, issuer="Microsoft Entra ID", fetch_seconds=FETCH_SECONDS, clock=clock)
 
 
 def build_catalog(

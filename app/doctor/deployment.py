@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from app.broker.retirement import ask_for_ends
-from app.doctor.deployment_rows import credential_finding, skew_finding, target_findings
+from app.doctor.deployment_rows import credential_finding, signs_in_by, skew_finding, target_findings
 from app.doctor.endings import Foresight, ending_findings, no_foresight
 from app.doctor.finding import FIX_REACH_FIRST, Check, Finding, guarded
 from app.doctor.mint import MintTrials, Place, Trial, mint_finding
@@ -197,13 +197,14 @@ class DeploymentDoctor:
         tokens = self._deployment.tokens
         if tokens is None:
             raise TypeError("a deployment with a key has no token")
+        issuer, field = signs_in_by(self._deployment)
         started = time.perf_counter()
         await tokens.start(wait=self._look.seconds)
         try:
             tokens.current()
         except UpstreamError as error:
-            return self._finding("token", "fail", error.message, f"check {self._place('entra')}")
-        text = f"given by Microsoft Entra ID in {(time.perf_counter() - started) * 1000:.0f} ms"
+            return self._finding("token", "fail", error.message, f"check {self._place(field)}")
+        text = f"given by {issuer} in {(time.perf_counter() - started) * 1000:.0f} ms"
         return self._finding("token", "ok", text)
 
 

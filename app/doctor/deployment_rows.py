@@ -41,11 +41,18 @@ def target_findings(
         yield Finding("deployment", "TLS", status, text, fix, deployment.name)
 
 
+def signs_in_by(deployment: Deployment) -> tuple[str, str]:
+    """Whose access tokens it uses, in words, and the field of its settings that says so."""
+    if PROVIDERS[deployment.provider].traits.is_azure:
+        return "Microsoft Entra ID", "entra"
+    return "OpenAI's workload identity federation", "workload_identity"
+
+
 def credential_finding(deployment: Deployment, place: Place) -> Finding:
     """Whether the key has the form of that provider's keys. The key is never shown. Pure."""
     finding = partial(Finding, "deployment", "credential", subject=deployment.name)
     if deployment.api_key is None:
-        return finding("ok", "Microsoft Entra ID")
+        return finding("ok", signs_in_by(deployment)[0])
     key = deployment.api_key.reveal()
     doubt = _doubt(deployment, key)
     if doubt is None:

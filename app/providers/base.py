@@ -49,7 +49,8 @@ class Traits:
     ``base_url`` is one of them, it tells the region. ``has_front_end``: they are front ends for offers, one
     must be named by ``region`` or ``webrtc_url``, and the paths take an ``api_version``. ``takes_filter``:
     it knows ``webrtc_filter``. ``takes_standard_call``: a call can be created with the standard key.
-    ``tells_ends``: its models have the names and the ends of ``app.providers.retirement``, and it lists them.
+    ``federates``: it may sign in with a workload's own token. ``tells_ends``: its models have the names and
+    the ends of ``app.providers.retirement``, and it lists them.
     """
 
     is_azure: bool = False
@@ -58,6 +59,7 @@ class Traits:
     takes_filter: bool = False
     takes_standard_call: bool = False
     tells_ends: bool = False
+    federates: bool = False
 
 
 class Mints(Protocol):
@@ -163,10 +165,10 @@ def standard_key_header(deployment: Deployment, *, key_header: str | None = None
     """The header that carries the deployment's standard credential.
 
     ``key_header`` is the header in which a provider takes a key. Without it the key is a bearer token, as
-    Entra's tokens always are.
+    access tokens always are.
 
     Raises:
-        UpstreamError: Microsoft Entra ID has given no token.
+        UpstreamError: its issuer has given no token.
     """
     if key_header is not None and deployment.api_key is not None:
         return {key_header: deployment.api_key.reveal()}

@@ -42,7 +42,7 @@ _FAMILIES: Final = frozenset({Family.REALTIME, Family.TRANSCRIPTION})
 class OpenAI:
     """Mints with the standard key as a bearer token, relays the raw offer with the ephemeral key."""
 
-    traits = Traits(takes_standard_call=True, tells_ends=True, regions=REGIONS)
+    traits = Traits(takes_standard_call=True, tells_ends=True, federates=True, regions=REGIONS)
 
     def base_url(self, pasted: str | None) -> str:
         if pasted is None:

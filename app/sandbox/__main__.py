@@ -14,10 +14,12 @@ from datetime import date
 from aiohttp import web
 
 from .config import DEFAULT_DEPLOYMENTS, SandboxConfig
+from .federation import Identity
 from .server import create_sandbox
 
 OPENAI_KEY_ENV = "CLOAKROOM_SANDBOX_OPENAI_KEY"
 AZURE_KEY_ENV = "CLOAKROOM_SANDBOX_AZURE_KEY"
+ISSUER_KEY_ENV = "CLOAKROOM_SANDBOX_ISSUER_KEY"
 # What a request in flight may still take when the process is told to stop, in seconds.
 DRAIN_SECONDS = 0.5
 
@@ -46,6 +48,11 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         metavar="NAME=DAY",
         help="a model that is not served from this day on, as voice-1=2027-01-20; repeatable",
+    )
+    add(
+        "--workload-identity",
+        metavar="PROVIDER:ACCOUNT",
+        help=f"ids of the token exchange, which takes HS256 tokens signed with ${ISSUER_KEY_ENV}",
     )
     add(
         "--peer",
@@ -84,12 +91,22 @@ def config_from(options: argparse.Namespace, environ: Mapping[str, str]) -> Sand
         azure_preview=options.azure_preview,
         openai_models=tuple(options.openai_model) if options.openai_model else None,
         openai_ends=dict(map(_end, options.openai_end)),
+        identity=_identity(options.workload_identity, environ.get(ISSUER_KEY_ENV)),
         key_seconds=options.key_seconds,
         clock_skew=options.clock_skew,
         peer=options.peer,
         peer_cap=options.peer_cap,
         greeting=options.greeting,
     )
+
+
+def _identity(pair: str | None, issuer_key: str | None) -> Identity | None:
+    if pair is None:
+        return None
+    provider, _, account = pair.partition(":")
+    if not (provider and account and issuer_key):
+        raise ValueError(f"--workload-identity: write it as PROVIDER:ACCOUNT, and set {ISSUER_KEY_ENV}")
+    return Identity(provider, account, issuer_key)
 
 
 def _end(pair: str) -> tuple[str, str]:

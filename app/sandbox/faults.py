@@ -34,9 +34,10 @@ OPERATIONS = (
     "translations_client_secrets",
     "translations_calls",
     "models",
+    "token",
 )
 # What a service asks in the background: a fault that names no operation must strike a caller's request.
-BACKGROUND = frozenset({"models"})
+BACKGROUND = frozenset({"models", "token"})
 
 
 @dataclass(slots=True)

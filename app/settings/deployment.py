@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, Field, SecretStr, WithJsonSchema, field_validator, model_validator
 
 from app.providers.base import Traits
+from app.providers.federation import KUBERNETES_TOKEN_FILE, TOKEN_URL, TokenType, token_url
 from app.providers.registry import PROVIDERS
 from app.settings.base import Section
 
@@ -19,6 +20,7 @@ EntraKind = Literal["default", "client_secret", "workload_identity", "azure_cli"
 
 # A tenant or an application by its id or its domain; it becomes a part of the token endpoint's path.
 _DIRECTORY_NAME: Final = r"^[A-Za-z0-9.-]{1,255}$"
+_IDENTITY: Final = r"^[A-Za-z0-9._-]{1,255}$"
 
 
 class EntraSettings(Section):
@@ -59,6 +61,27 @@ class EntraSettings(Section):
         return self
 
 
+class WorkloadIdentitySettings(Section):
+    """How an OpenAI deployment signs in with the workload's own token instead of a key."""
+
+    identity_provider_id: str = Field(pattern=_IDENTITY, description="OpenAI's id of the identity provider")
+    service_account_id: str = Field(
+        pattern=_IDENTITY, description="OpenAI's id of the service account to act as"
+    )
+    token_file: str = Field(
+        default=KUBERNETES_TOKEN_FILE,
+        min_length=1,
+        description="the file with the workload's token, a JWT; it is read anew each time",
+    )
+    token_type: TokenType = Field(default="jwt", description="what kind of token the file holds")
+    token_url: str = Field(default=TOKEN_URL, description="where tokens are exchanged")
+
+    @field_validator("token_url")
+    @classmethod
+    def _encrypted(cls, value: str) -> str:
+        return token_url(value)
+
+
 def _known(provider: str) -> str:
     if provider not in PROVIDERS:
         *names, last = map(repr, PROVIDERS)
@@ -86,6 +109,9 @@ class DeploymentSettings(Section):
     base_url: str | None = Field(default=None, description="OpenAI: default https://api.openai.com/v1")
     api_key: SecretStr | None = Field(default=None, description="the provider's standard key")
     entra: EntraSettings | None = Field(default=None, description="Azure: sign in without a key")
+    workload_identity: WorkloadIdentitySettings | None = Field(
+        default=None, description="OpenAI: sign in without a key, with the workload's own token"
+    )
     model: str | None = Field(default=None, description="the provider's name; Azure: the deployment's name")
     webrtc_filter: bool | None = Field(
         default=None,
@@ -126,7 +152,7 @@ class DeploymentSettings(Section):
     def _whole(self) -> DeploymentSettings:
         traits = PROVIDERS[self.provider].traits
         is_azure = traits.is_azure
-        self._check_credential(is_azure=is_azure)
+        self._check_credential(traits)
         if is_azure and not self.base_url:
             raise ValueError("base_url is missing: the endpoint of the Azure resource")
         if is_azure and not self.model:
@@ -158,18 +184,20 @@ class DeploymentSettings(Section):
         if self.webrtc_url is not None:
             raise ValueError("webrtc_url is for provider: azure-preview")
 
-    def _check_credential(self, *, is_azure: bool) -> None:
-        if self.entra is None:
+    def _check_credential(self, traits: Traits) -> None:
+        if self.entra is not None and not traits.is_azure:
+            raise ValueError("entra is for Azure; set api_key or workload_identity")
+        if self.workload_identity is not None and not traits.federates:
+            raise ValueError("workload_identity is for OpenAI; set api_key or entra")
+        keyless = "entra" if traits.is_azure else "workload_identity"
+        if getattr(self, keyless) is None:
             if not _shown(self.api_key):
-                hint = ", or sign in with entra" if is_azure else ""
+                hint = f", or sign in with {keyless}" if traits.is_azure or traits.federates else ""
                 raise ValueError(
                     f"api_key is missing; write it as ${{NAME_OF_AN_ENVIRONMENT_VARIABLE}}{hint}"
                 )
-            return
-        if not is_azure:
-            raise ValueError("entra is for Azure; set api_key")
-        if self.api_key is not None:
-            raise ValueError("api_key and entra are both set; leave one of them out")
+        elif self.api_key is not None:
+            raise ValueError(f"api_key and {keyless} are both set; leave one of them out")
 
 
 def _sendable(value: SecretStr | None) -> SecretStr | None:

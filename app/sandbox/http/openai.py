@@ -33,13 +33,21 @@ _CREATED = 1_756_310_470
 
 
 def standard_key(request: web.Request, provider: Provider) -> str:
-    """The standard key of the request. Raises Refusal (401) for none and any other, ephemeral ones too."""
+    """The standard key of the request, or an access token of the exchange.
+
+    Raises Refusal (401) for none and any other, ephemeral ones too.
+    """
     key = bearer(request)
     if key is None:
         raise refusals.missing_key()
-    if key not in provider.config.openai_keys:
+    if not is_standard(key, provider):
         raise refusals.wrong_key(key)
     return key
+
+
+def is_standard(key: str, provider: Provider) -> bool:
+    """Whether this is a standard key or a live access token."""
+    return key in provider.config.openai_keys or provider.tokens.accepts(key)
 
 
 def check_model(provider: Provider, mint: MintRequest) -> None:
@@ -121,7 +129,7 @@ async def _call(request: web.Request, families: tuple[Family, ...]) -> web.Respo
     key = bearer(request)
     if key is None:
         raise refusals.missing_key()
-    if key in provider.config.openai_keys:
+    if is_standard(key, provider):
         sdp, terms = await _terms_of_standard_key(request, provider, key)
     else:
         opened = provider.keys.open(key, "openai", families)

@@ -42,6 +42,9 @@ class Tokens:
     def held(self) -> tuple[Secret, ...]:
         return (Secret(TOKEN),)
 
+    def refused(self) -> None:
+        """Nothing to ask for."""
+
     async def start(self, *, wait: float) -> None:
         assert wait > 0
 
