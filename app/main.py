@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -22,6 +23,7 @@ from app.broker.desk import Desk
 from app.broker.hangup import Hangup
 from app.broker.mint import Minter, MintPolicy
 from app.broker.relay import Relay
+from app.broker.retirement import Radar
 from app.broker.settlement import Settlement
 from app.handles.keyring import parse_sealing_ring, parse_signing_ring
 from app.handles.sealing import Sealer
@@ -128,6 +130,7 @@ def create_app(
         keepers = token_keepers(catalog.deployments)
         upstream: Upstream = UpstreamClient(connect_timeout=settings.connect_timeout_seconds, egress=egress)
         breakers = Breakers(monotonic)
+        radar = Radar(catalog, partial(upstream.get, timeout=settings.mint_timeout_seconds), clock=clock)
         broker = _Broker(app, catalog, upstream, settlement, Clocks(clock, monotonic))
         app[MINTER], app[RELAY], app[HANGUP] = broker.minter(breakers), broker.relay(), broker.hangup()
         census = Census(app[DESK].alive, monotonic=monotonic)
@@ -138,6 +141,7 @@ def create_app(
                 cooling=breakers.cooling,
                 closed=breakers.closed,
                 deployments=sorted(catalog.deployments),
+                model_ends=radar.end_times,
                 in_flight=lambda: app[LIFECYCLE].in_flight,
                 in_flight_limit=settings.max_in_flight,
                 draining=lambda: app[LIFECYCLE].draining,
@@ -150,7 +154,9 @@ def create_app(
         store.start()
         # The first caller should find a token, and a service whose other deployments work should start.
         await asyncio.gather(*(tokens.start(wait=FIRST_TOKEN_SECONDS) for tokens in keepers))
+        radar.start()
         yield
+        await radar.close()
         await census.close()
         await settlement.close(grace=settings.store_timeout_seconds * 3)
         await asyncio.gather(*(tokens.close() for tokens in keepers))

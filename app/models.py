@@ -69,7 +69,7 @@ class Family(StrEnum):
 
 
 class BearerTokens(Protocol):
-    """A standard credential that is renewed by itself: access tokens of Microsoft Entra ID."""
+    """A standard credential that is renewed by itself: access tokens of an issuer."""
 
     def current(self) -> Secret:
         """The token to send now.
@@ -80,6 +80,9 @@ class BearerTokens(Protocol):
 
     def held(self) -> tuple[Secret, ...]:
         """The token of this moment, if any, to be masked wherever the provider repeats it."""
+
+    def refused(self) -> None:
+        """The provider refused the current token, which may have been revoked: get the next one early."""
 
     async def start(self, *, wait: float) -> None:
         """Begin to keep a token, and give the first one ``wait`` seconds to come."""
@@ -97,7 +100,8 @@ class Deployment:
     the deployment's name); None means that the alias asked for is the provider's name too.
     ``call_key`` is which key creates the call (``standard``: OpenAI only).
     ``webrtc_filter`` keeps instructions and tool calls off the browser's data channel (Azure GA).
-    ``api_version`` and ``webrtc_url``, where offers go, belong to Azure's preview.
+    ``api_version`` and ``webrtc_url``, where offers go, belong to Azure's preview. ``region`` is where the
+    provider serves it, None where that is not known.
     """
 
     name: str
@@ -110,6 +114,7 @@ class Deployment:
     call_key: Literal["ephemeral", "standard"] = "ephemeral"
     api_version: str | None = None
     webrtc_url: str | None = None
+    region: str | None = None
 
     def __post_init__(self) -> None:
         if (self.api_key is None) == (self.tokens is None):
@@ -119,7 +124,7 @@ class Deployment:
         """The current standard credential.
 
         Raises:
-            UpstreamError: Microsoft Entra ID has given no token.
+            UpstreamError: its issuer has given no token.
         """
         if self.api_key is not None:
             return self.api_key
@@ -128,6 +133,11 @@ class Deployment:
     def held_secrets(self) -> tuple[Secret, ...]:
         """The standard credential, to be masked wherever the provider repeats it; never raises."""
         return (self.api_key,) if self.api_key is not None else self._tokens().held()
+
+    def credential_refused(self) -> None:
+        """The provider answered 401 to the standard credential; a token is renewed early then."""
+        if self.tokens is not None:
+            self.tokens.refused()
 
     def _tokens(self) -> BearerTokens:
         if self.tokens is None:
@@ -224,7 +234,8 @@ class HandleClaims:
 class HandleRecord:
     """What Redis keeps of a handle. Times are epoch seconds on the minting replica's clock.
 
-    ``sealed_key`` is ciphertext; everything else is plain for an SRE to read.
+    ``sealed_key`` is ciphertext; everything else is plain for an SRE to read. ``region`` is the
+    deployment's, empty where none is known.
     """
 
     id: str
@@ -240,6 +251,7 @@ class HandleRecord:
     minted_by: str
     max_calls: int
     sealed_key: str = field(repr=False)
+    region: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,18 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from app.broker.catalog import Catalog, Choice, Model
+from app.broker.catalog import Catalog, Choice, Model, Takeover
 from app.broker.clients import ClientRegistry
 from app.models import BearerTokens, Client, Deployment, ModelPolicy, Secret
 from app.outbound.egress import BadFile, Certificates, Egress, environment_proxies, parse_proxy
 from app.outbound.entra import FETCH_SECONDS, EntraIdentity, MissingExtra, entra_fetch
+from app.outbound.federation import EXCHANGE_SECONDS, federation_fetch
 from app.outbound.tokens import TokenKeeper
-from app.providers.azure import REGIONS, webrtc_url
+from app.providers.azure import webrtc_url
+from app.providers.base import region_of
+from app.providers.federation import Federation
 from app.providers.registry import PROVIDERS
+from app.providers.retirement import first_moment
 from app.settings import DeploymentSettings, EntraSettings, Settings
 from app.settings.aliases import AnyModelSettings, ModelSettings, choices
 from app.settings.secrets import parse_key_pairs
@@ -122,7 +126,7 @@ def _deployment(
 ) -> Deployment:
     provider = PROVIDERS[configured.provider]
     try:
-        base_url = provider.base_url(configured.base_url)
+        base_url = provider.base_url(_base_url(configured))
         offers_to = _webrtc_url(configured)
     except ValueError as error:
         raise WiringError(f"deployments.{name}: {error}") from None
@@ -132,21 +136,46 @@ def _deployment(
         base_url=base_url,
         api_key=Secret(configured.api_key.get_secret_value()) if configured.api_key is not None else None,
         upstream_model=configured.model,
-        tokens=_tokens(name, configured.entra, egress, clock=clock) if configured.entra is not None else None,
+        tokens=_tokens(name, configured, egress, clock=clock),
         webrtc_filter=provider.traits.takes_filter and configured.webrtc_filter is not False,
         call_key=configured.call_key,
         api_version=configured.api_version,
         webrtc_url=offers_to,
+        region=region_of(provider.traits, configured.region, base_url),
     )
+
+
+def _base_url(configured: DeploymentSettings) -> str | None:
+    traits = PROVIDERS[configured.provider].traits
+    if configured.region is None or traits.has_front_end:
+        return configured.base_url
+    return traits.regions[configured.region]
 
 
 def _webrtc_url(configured: DeploymentSettings) -> str | None:
     if configured.webrtc_url is not None:
         return webrtc_url(configured.webrtc_url)
-    return REGIONS[configured.region] if configured.region is not None else None
+    traits = PROVIDERS[configured.provider].traits
+    return (
+        traits.regions[configured.region] if configured.region is not None and traits.has_front_end else None
+    )
 
 
-def _tokens(name: str, entra: EntraSettings, egress: Egress, *, clock: Callable[[], float]) -> BearerTokens:
+def _tokens(
+    name: str, configured: DeploymentSettings, egress: Egress, *, clock: Callable[[], float]
+) -> BearerTokens | None:
+    if configured.entra is not None:
+        return _entra(name, configured.entra, egress, clock=clock)
+    if configured.workload_identity is None:
+        return None
+    federation = Federation(
+        place=f"deployments.{name}.workload_identity", **configured.workload_identity.model_dump()
+    )
+    fetch = federation_fetch(federation, clock=clock, egress=egress)
+    return TokenKeeper(name, fetch, issuer="OpenAI", fetch_seconds=2 * EXCHANGE_SECONDS, clock=clock)
+
+
+def _entra(name: str, entra: EntraSettings, egress: Egress, *, clock: Callable[[], float]) -> BearerTokens:
     place = f"deployments.{name}.entra"
     identity = EntraIdentity(
         place=place,
@@ -161,7 +190,7 @@ def _tokens(name: str, entra: EntraSettings, egress: Egress, *, clock: Callable[
         raise WiringError(
             f"{place} needs azure-identity, which is not installed; run: pip install 'cloakroom[entra]'"
         ) from None
-    return TokenKeeper(name, fetch, fetch_seconds=FETCH_SECONDS, clock=clock)
+    return TokenKeeper(name, fetch, issuer="Microsoft Entra ID", fetch_seconds=FETCH_SECONDS, clock=clock)
 
 
 def build_catalog(
@@ -177,7 +206,7 @@ def build_catalog(
     """
     deployments = build_deployments(settings, clock=clock, egress=egress)
     models = {alias: build_model(entry) for alias, entry in settings.models.items()}
-    return Catalog(deployments, models, default_model=settings.default_model)
+    return Catalog(deployments, models, default_model=settings.default_model, clock=clock)
 
 
 def build_model(entry: AnyModelSettings) -> Model:
@@ -196,7 +225,14 @@ def build_model(entry: AnyModelSettings) -> Model:
             default_seconds=entry.default_seconds,
             max_calls=entry.max_calls,
         ),
+        _takeover(entry),
     )
+
+
+def _takeover(entry: ModelSettings) -> Takeover | None:
+    if entry.successor is None or entry.successor_from is None:
+        return None
+    return Takeover(entry.successor, first_moment(entry.successor_from))
 
 
 def build_clients(settings: Settings) -> ClientRegistry:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,19 +24,41 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
+class Takeover:
+    """From ``since`` on, in epoch seconds, an alias is minted where ``successor`` is; its policy stays."""
+
+    successor: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """One alias of the configuration."""
 
     choices: tuple[Choice, ...]
     policy: ModelPolicy = field(default_factory=ModelPolicy)
+    takeover: Takeover | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where to mint, in the order in which to try, and under which policy."""
+    """Where to mint, in the order in which to try, and under which policy.
+
+    ``model`` is the provider's name of the model at deployments that have none: the alias, or its successor.
+    """
 
     deployments: tuple[Deployment, ...]
     policy: ModelPolicy
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What serves an alias for some time: until ``until``, in epoch seconds, or for ever where it is None."""
+
+    model: str
+    deployments: tuple[Deployment, ...]
+    until: float | None
 
 
 class Catalog:
@@ -46,13 +68,22 @@ class Catalog:
         deployments: by name.
         models: by alias; ``*`` takes any alias.
         default_model: the alias of a mint request that names none.
+        clock: returns epoch seconds; needed where a model has a takeover.
     """
 
     def __init__(
-        self, deployments: Mapping[str, Deployment], models: Mapping[str, Model], *, default_model: str | None
+        self,
+        deployments: Mapping[str, Deployment],
+        models: Mapping[str, Model],
+        *,
+        default_model: str | None,
+        clock: Callable[[], float] | None = None,
     ) -> None:
+        if clock is None and any(model.takeover is not None for model in models.values()):
+            raise ValueError("a takeover needs a clock")
         self.deployments = deployments
         self._models = models
+        self._clock = clock or (lambda: 0.0)
         self.default_model = default_model
 
     def resolve(self, client: Client, alias: str, *, param: str = "model") -> Route:
@@ -63,10 +94,11 @@ class Catalog:
             ModelNotAllowed: it is, but not for this client.
         """
         model = self._find(client, alias, param)
-        if len(model.choices) == 1:
-            return Route((self.deployments[model.choices[0].deployment],), model.policy)
-        ordered = sorted(model.choices, key=_turn)
-        return Route(tuple(self.deployments[choice.deployment] for choice in ordered), model.policy)
+        name, serving = self._serving(alias, model)
+        if len(serving.choices) == 1:
+            return Route((self.deployments[serving.choices[0].deployment],), model.policy, name)
+        ordered = sorted(serving.choices, key=_turn)
+        return Route(tuple(self.deployments[choice.deployment] for choice in ordered), model.policy, name)
 
     def upstream_name(self, client: Client, alias: str, beside: Deployment, *, param: str) -> str:
         """The provider's name of a nested model, which must be served where the session is.
@@ -75,10 +107,11 @@ class Catalog:
             ModelNotFound, ModelNotAllowed: as ``resolve``.
             InvalidRequest: the model is served somewhere else only.
         """
-        for choice in self._find(client, alias, param).choices:
+        name, serving = self._serving(alias, self._find(client, alias, param))
+        for choice in serving.choices:
             deployment = self.deployments[choice.deployment]
             if deployment.base_url == beside.base_url:
-                return deployment.upstream_model or alias
+                return deployment.upstream_model or name
         raise InvalidRequest(f"'{alias}' is not served where this session's model is.", param=param)
 
     @property
@@ -90,8 +123,38 @@ class Catalog:
         """The deployment of this name; None where this replica's configuration has none."""
         return self.deployments.get(name)
 
+    def stages(self, alias: str) -> list[Stage]:
+        """What serves an alias now and later, in this order; empty where it is not configured."""
+        stages: list[Stage] = []
+        begin, model = self._clock(), self._entry(alias)
+        while model is not None:
+            takeover = model.takeover
+            until = takeover.since if takeover is not None else None
+            if until is None or until > begin:
+                # A deployment that could not be built has no stage; the doctor looks at the other ones.
+                names = [
+                    choice.deployment for choice in model.choices if choice.deployment in self.deployments
+                ]
+                stages.append(Stage(alias, tuple(self.deployments[name] for name in names), until))
+            if takeover is None:
+                break
+            begin, alias = max(begin, takeover.since), takeover.successor
+            model = self._entry(alias)
+        return stages
+
+    def _serving(self, alias: str, model: Model) -> tuple[str, Model]:
+        """The model that serves an alias today, and its name."""
+        while model.takeover is not None and self._clock() >= model.takeover.since:
+            # The settings have checked that each successor exists, and that no chain of them is a circle.
+            alias = model.takeover.successor
+            model = self._models.get(alias) or self._models[ANY_MODEL]
+        return alias, model
+
+    def _entry(self, alias: str) -> Model | None:
+        return self._models.get(alias) or self._models.get(ANY_MODEL)
+
     def _find(self, client: Client, alias: str, param: str) -> Model:
-        model = self._models.get(alias) or self._models.get(ANY_MODEL)
+        model = self._entry(alias)
         if model is None:
             raise ModelNotFound(
                 f"There is no model '{alias}' here. You may use: {self._names_for(client)}.", param=param

@@ -65,6 +65,7 @@ def handle_document(view: HandleView) -> Document:
         "model": view.model,
         "deployment": view.deployment,
         "provider": view.provider,
+        "region": view.region or None,
         "family": view.family,
         "client": view.client,
         "subject": view.subject or None,

@@ -34,7 +34,7 @@ class Minted:
     handle: str = field(repr=False)
     expires_at: int
     session: Mapping[str, Any] = field(repr=False)
-    deployment: str
+    deployment: Deployment
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Minter:
             handle=handle,
             expires_at=life.expires_at,
             session=session,
-            deployment=candidate.deployment.name,
+            deployment=candidate.deployment,
         )
 
     def _candidates(self, client: Client, request: MintRequest, route: Route) -> list[Candidate]:
@@ -108,7 +108,9 @@ class Minter:
         for deployment in route.deployments:
             nested = self._nested_name(client, request, deployment)
             ready = with_models(request.family, session, nested=nested) if nested is not None else session
-            candidate = replace(request, session=ready, seconds=seconds, safety_identifier=identifier)
+            candidate = replace(
+                request, model=route.model, session=ready, seconds=seconds, safety_identifier=identifier
+            )
             candidates.append(Candidate(deployment, candidate))
         return candidates
 
@@ -168,6 +170,7 @@ class Minter:
             expires_at=life.expires_at,
             minted_by=self.policy.replica,
             max_calls=max_calls,
+            region=deployment.region or "",
             sealed_key=seal_grant(self.sealer, grant, handle_id, client.name, str(life.expires_at)),
         )
 

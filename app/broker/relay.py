@@ -31,13 +31,17 @@ CONNECT_TRIES: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Relayed:
-    """What the browser gets, and what the log says about it. ``replayed``: this is the first answer again."""
+    """What the browser gets, and what the log says about it. ``replayed``: this is the first answer again.
+
+    ``region`` is where the provider serves the call, None where that is not known.
+    """
 
     answer: Answer
     deployment: str
     model: str
     client: str
     replayed: bool
+    region: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +79,9 @@ class Relay:
         started = self.monotonic()
         await self.claims.answered(claim, answer)
         timings.store_took("settle", started, self.monotonic())
-        return Relayed(answer, won.deployment, won.model, won.client, replayed=False)
+        return Relayed(
+            answer, won.deployment, won.model, won.client, replayed=False, region=deployment.region
+        )
 
     async def _open(self, claim: Claim) -> tuple[Deployment, Grant]:
         """Find the deployment and unseal the key; where either fails, no use is spent."""

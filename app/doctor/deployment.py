@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
-from app.doctor.finding import FIX_REACH_FIRST, Check, Finding, Status, guarded
+from app.broker.retirement import ask_for_ends
+from app.doctor.deployment_rows import credential_finding, signs_in_by, skew_finding, target_findings
+from app.doctor.endings import Foresight, ending_findings, no_foresight
+from app.doctor.finding import FIX_REACH_FIRST, Check, Finding, guarded
 from app.doctor.mint import MintTrials, Place, Trial, mint_finding
 from app.doctor.source import Origin
 from app.errors import UpstreamError
@@ -22,17 +22,9 @@ from app.outbound.client import UpstreamClient
 from app.outbound.egress import Egress
 from app.outbound.reach import Reached, Unreachable, reach
 from app.outbound.upstream import NoAnswer, NotConnected
-from app.providers.registry import PROVIDERS
+from app.providers.base import UpstreamRequest
 
 _ASK_FOR_MINT: Final = "add --mint: one real key per deployment, which lives 10 s and is thrown away"
-WARN_SKEW_SECONDS: Final = 5.0
-FAIL_SKEW_SECONDS: Final = 60.0
-# A Date has whole seconds, so its clock was half a second later on average.
-_HALF: Final = 0.5
-_PLACEHOLDER: Final = re.compile(r"(?i)\.\.\.|…|your[-_ ]|change[-_ ]?me|example|placeholder|<.*>|xxxx")
-_OPENAI_HOST: Final = "api.openai.com"
-_LEAST_KEY: Final = 20
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +32,7 @@ class Look:
     """What the checks of all deployments share.
 
     ``seconds`` is the deadline of each check; ``proxied`` says that the environment names a proxy that the
-    service does not use; ``egress`` is the way that it takes.
+    service does not use; ``egress`` is the way that it takes; ``ends`` knows which models end.
     """
 
     upstream: UpstreamClient
@@ -50,6 +42,7 @@ class Look:
     proxied: bool
     clock: Callable[[], float]
     egress: Egress = field(default_factory=Egress)
+    ends: Foresight = no_foresight
 
 
 class DeploymentDoctor:
@@ -97,12 +90,31 @@ class DeploymentDoctor:
         """The token, then the mint that needs it."""
         tokens = self._deployment.tokens
         if tokens is None:
-            return await self._mint()
+            return await self._with_credential()
         try:
             row = await self._row("token", self._token)
-            return [*row, *(await self._mint())]
+            return [*row, *(await self._with_credential())]
         finally:
             await tokens.close()
+
+    async def _with_credential(self) -> list[Finding]:
+        ends, mints = await asyncio.gather(self._row("model ends", self._ends), self._mint())
+        return [*ends, *mints]
+
+    async def _ends(self) -> list[Finding]:
+        look, deployment = self._look, self._deployment
+        # The list is not read without a key, and without --mint none is sent.
+        told = (
+            await ask_for_ends(deployment, partial(look.upstream.get, timeout=look.seconds))
+            if look.mint
+            else None
+        )
+        found = look.ends(deployment.name, told or {})
+        return list(
+            ending_findings(
+                deployment, found, told=told, now=look.clock(), place=self._place, origin=self._origin
+            )
+        )
 
     async def _mint(self) -> list[Finding]:
         look, deployment = self._look, self._deployment
@@ -165,7 +177,9 @@ class DeploymentDoctor:
         url = self._deployment.base_url
         before = self._look.clock()
         try:
-            response = await self._look.upstream.get(url, timeout=self._look.seconds)
+            response = await self._look.upstream.get(
+                UpstreamRequest(url=url, headers={}, body=b""), timeout=self._look.seconds
+            )
         except NotConnected:
             return self._finding("clock", "skipped", "no connection", FIX_REACH_FIRST)
         except NoAnswer as failure:
@@ -183,13 +197,14 @@ class DeploymentDoctor:
         tokens = self._deployment.tokens
         if tokens is None:
             raise TypeError("a deployment with a key has no token")
+        issuer, field = signs_in_by(self._deployment)
         started = time.perf_counter()
         await tokens.start(wait=self._look.seconds)
         try:
             tokens.current()
         except UpstreamError as error:
-            return self._finding("token", "fail", error.message, f"check {self._place('entra')}")
-        text = f"given by Microsoft Entra ID in {(time.perf_counter() - started) * 1000:.0f} ms"
+            return self._finding("token", "fail", error.message, f"check {self._place(field)}")
+        text = f"given by {issuer} in {(time.perf_counter() - started) * 1000:.0f} ms"
         return self._finding("token", "ok", text)
 
 
@@ -199,79 +214,3 @@ def _times(host: str, found: Reached) -> str:
         return f"{way}, TLS {found.tls * 1000:.0f} ms" if found.tls is not None else way
     tls = f", TLS {found.tls * 1000:.0f} ms" if found.tls is not None else ""
     return f"{host}: name {found.name * 1000:.0f} ms, TCP {found.connect * 1000:.0f} ms{tls}"
-
-
-def target_findings(
-    deployment: Deployment, aliases: Sequence[str], *, production: bool, place: Place
-) -> Iterator[Finding]:
-    """What the deployment is, and whether its key would travel unencrypted. Pure."""
-    model = f" as {deployment.upstream_model}" if deployment.upstream_model else ""
-    names = ", ".join(aliases) or "no model"
-    text = f"{deployment.provider} at {deployment.base_url}{model}, for {names}"
-    yield Finding("deployment", "target", "ok", text, subject=deployment.name)
-    parts = urlsplit(deployment.base_url)
-    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
-        status: Status = "fail" if production else "warn"
-        text, fix = "http:// sends the provider's key unencrypted", f"set {place('base_url')} to https://"
-        yield Finding("deployment", "TLS", status, text, fix, deployment.name)
-
-
-def credential_finding(deployment: Deployment, place: Place) -> Finding:
-    """Whether the key has the form of that provider's keys. The key is never shown. Pure."""
-    finding = partial(Finding, "deployment", "credential", subject=deployment.name)
-    if deployment.api_key is None:
-        return finding("ok", "Microsoft Entra ID")
-    key = deployment.api_key.reveal()
-    doubt = _doubt(deployment, key)
-    if doubt is None:
-        return finding("ok", f"an api_key of {len(key)} characters")
-    return finding(*doubt, f"set {place('api_key')}")
-
-
-def _doubt(deployment: Deployment, key: str) -> tuple[Status, str] | None:
-    if _PLACEHOLDER.search(key):
-        return "fail", "the api_key is a placeholder from an example"
-    if key.startswith(("ek_", "ek-")):
-        return "fail", "the api_key is an ephemeral key, which cannot mint"
-    if key.startswith("eyJ"):
-        return "fail", "the api_key is a token, which expires within the hour"
-    if PROVIDERS[deployment.provider].traits.is_azure and key.startswith("sk-"):
-        return "fail", "the api_key has the form of OpenAI's, and this is an Azure resource"
-    if urlsplit(deployment.base_url).hostname == _OPENAI_HOST and not key.startswith("sk-"):
-        return "warn", "the api_key does not begin with sk-, as OpenAI's do"
-    if len(key) < _LEAST_KEY:
-        return "warn", f"the api_key has only {len(key)} characters"
-    return None
-
-
-def skew_finding(deployment: Deployment, date_header: str | None, *, ours: float, request: str) -> Finding:
-    """Compare the provider's clock with ours. Pure.
-
-    A key's life counts by the provider's clock, so the handle's life is right. But ``exp`` of the handle
-    counts by ours: if our clock is minutes off, other replicas end handles early or refuse them.
-
-    Args:
-        date_header: ``Date`` of the provider's answer.
-        ours: epoch seconds, half way between the request and its answer.
-        request: the request in words.
-    """
-    finding = partial(Finding, "deployment", "clock", subject=deployment.name)
-    theirs = _epoch(date_header)
-    if theirs is None:
-        fix = "none needed if the row 'mint' is ok: our own clock is used instead"
-        return finding("warn", f"no usable Date in the answer to {request}", fix)
-    skew = theirs + _HALF - ours
-    if abs(skew) <= WARN_SKEW_SECONDS:
-        return finding("ok", f"in step with ours (Date of {request})")
-    status: Status = "fail" if abs(skew) > FAIL_SKEW_SECONDS else "warn"
-    text = f"the provider's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} ours"
-    fix = "let NTP set this host's clock (timedatectl, chronyc tracking), on every replica"
-    return finding(status, f"{text} (Date of {request})", fix)
-
-
-def _epoch(date_header: str | None) -> float | None:
-    try:
-        date = parsedate_to_datetime(date_header or "")
-        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, TypeError, OverflowError):
-        return None

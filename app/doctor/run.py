@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from app.broker.catalog import ANY_MODEL
+from app.broker.catalog import ANY_MODEL, Catalog
+from app.broker.retirement import Ending, Told, endings
 from app.doctor.deployment import DeploymentDoctor, Look
+from app.doctor.endings import Foresight
 from app.doctor.finding import Finding, Report, guarded
 from app.doctor.mint import Trial
 from app.doctor.settings import egress_finding, settings_findings, shared_secret_findings
@@ -19,7 +21,7 @@ from app.models import Deployment
 from app.outbound.client import UpstreamClient
 from app.outbound.egress import Egress
 from app.settings import Settings
-from app.settings.aliases import AnyModelSettings, choices
+from app.settings.aliases import AnyModelSettings, ModelSettings, choices
 from app.store.embedded.engine import find_engine
 from app.wiring import WiringError, build_deployments, build_egress, build_model
 
@@ -90,6 +92,7 @@ async def examine(
             clock=clock,
             egress=egress,
         )
+        look = replace(look, ends=_foresight(settings, look))
         if way_out.status == "ok":
             asked += _deployments(settings, look, options, source.origin)
         found = await _all(asked, tell)
@@ -139,6 +142,20 @@ def _store(settings: Settings, options: Options, clock: Callable[[], float]) -> 
         return await guarded("store", "store", doctor.examine, seconds=seconds, fix=fix)
 
     return [_Area("the store", run)]
+
+
+def _foresight(settings: Settings, look: Look) -> Foresight:
+    """What ends, over those deployments that can be built."""
+    built = {name: _build(settings, name, look) for name in settings.deployments}
+    usable = {name: found for name, found in built.items() if isinstance(found, Deployment)}
+    models = {alias: build_model(entry) for alias, entry in settings.models.items()}
+    catalog = Catalog(usable, models, default_model=settings.default_model, clock=look.clock)
+
+    def ends(name: str, told: Told) -> list[Ending]:
+        found = endings(catalog, {name: told}, now=look.clock())
+        return [ending for ending in found if ending.deployment == name]
+
+    return ends
 
 
 def _deployments(settings: Settings, look: Look, options: Options, origin: Origin) -> list[_Area]:
@@ -213,6 +230,10 @@ def trials_for(settings: Settings, alias: str | None, deployment: Deployment) ->
     wanted = [alias] if alias is not None else [name for name in settings.models if name != ANY_MODEL]
     if alias is None and settings.default_model is not None:
         wanted.append(settings.default_model)
+    if alias is None:
+        # A successor that '*' takes is no alias, and should mint before its day comes.
+        entries = [entry for entry in settings.models.values() if isinstance(entry, ModelSettings)]
+        wanted += [entry.successor for entry in entries if entry.successor is not None]
     trials: dict[str, Trial] = {}
     for name in wanted:
         entry = _entry(settings, name)

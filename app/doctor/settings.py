@@ -11,7 +11,7 @@ from app.doctor.finding import Finding, Status
 from app.handles.keyring import parse_sealing_ring, parse_signing_ring
 from app.outbound.egress import Egress
 from app.settings import Settings
-from app.settings.aliases import choices
+from app.settings.aliases import ModelSettings, choices
 from app.settings.secrets import MAKE_KEYS, parse_key_pairs
 
 
@@ -92,6 +92,7 @@ def _models(settings: Settings) -> Iterator[Finding]:
     shown = (
         f"{'any other name' if alias == ANY_MODEL else alias} -> "
         + ", ".join(choice.deployment for choice in choices(entry))
+        + (f" (never outside {entry.region})" if isinstance(entry, ModelSettings) and entry.region else "")
         for alias, entry in settings.models.items()
     )
     yield Finding("settings", "models", "ok", "; ".join(shown))

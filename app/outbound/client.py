@@ -80,13 +80,9 @@ class UpstreamClient:
             if span is not None:
                 span.end(outcome, status)
 
-    async def get(self, url: str, *, timeout: float) -> UpstreamResponse:
-        """Ask without a credential and without a body, which changes nothing; for ``cloakroom doctor``.
-
-        Raises:
-            NotConnected, NoAnswer: as ``post``.
-        """
-        return await self._send("GET", UpstreamRequest(url=url, headers={}, body=b""), timeout=timeout)
+    async def get(self, request: UpstreamRequest, *, timeout: float) -> UpstreamResponse:
+        """As ``Upstream.get``."""
+        return await self._send("GET", request, timeout=timeout)
 
     async def _send(
         self,

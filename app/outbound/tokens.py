@@ -7,6 +7,7 @@ refreshes never overlap. While a refresh fails, the old token serves for as long
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ _FIRST_RETRY_SECONDS: Final = 1.0
 _LONGEST_RETRY_SECONDS: Final = 30.0
 # Long sleeps go in pieces, so that a machine that was suspended, or whose clock was set, notices in time.
 _LONGEST_SLEEP_SECONDS: Final = 60.0
+# A token that is refused is renewed before its time, at most once in so long: one that never works must not
+# make every request ask for another.
+_EARLY_EVERY_SECONDS: Final = 60.0
 # Replicas that started together should not all ask in the same second.
 _SPREAD: Final = 0.1
 
@@ -53,20 +57,30 @@ class TokenKeeper:
     Args:
         deployment: its name, for messages and the log.
         fetch: asks once for a new token; raises ``TokenFault``.
+        issuer: who gives it, in words, for messages and the log.
         fetch_seconds: how long one fetch may take.
         clock: returns epoch seconds.
     """
 
     def __init__(
-        self, deployment: str, fetch: Fetch, *, fetch_seconds: float, clock: Callable[[], float]
+        self,
+        deployment: str,
+        fetch: Fetch,
+        *,
+        issuer: str,
+        fetch_seconds: float,
+        clock: Callable[[], float],
     ) -> None:
         self._deployment = deployment
         self._fetch = fetch
+        self._issuer = issuer
         self._fetch_seconds = fetch_seconds
         self._clock = clock
         self._token: FreshToken | None = None
         self._fault = "none was given yet"
         self._asked = asyncio.Event()
+        self._early = asyncio.Event()
+        self._early_at = -_EARLY_EVERY_SECONDS
         self._task: asyncio.Task[None] | None = None
 
     def current(self) -> Secret:
@@ -79,12 +93,21 @@ class TokenKeeper:
         if token is not None and self._clock() < token.expires_at - _MARGIN_SECONDS:
             return token.value
         raise UpstreamError(
-            f"Deployment '{self._deployment}' has no access token of Microsoft Entra ID: {self._fault}.",
+            f"Deployment '{self._deployment}' has no access token of {self._issuer}: {self._fault}.",
             retry_after=int(_FIRST_RETRY_SECONDS),
         )
 
     def held(self) -> tuple[Secret, ...]:
         return (self._token.value,) if self._token is not None else ()
+
+    def refused(self) -> None:
+        """The provider refused the token: ask for the next one now, unless that was done a moment ago."""
+        now = self._clock()
+        if self._token is None or now - self._early_at < _EARLY_EVERY_SECONDS:
+            return
+        self._early_at = now
+        self._early.set()
+        log.warning("access_token_refused", deployment=self._deployment, issuer=self._issuer)
 
     async def start(self, *, wait: float) -> None:
         """Begin, and wait up to ``wait`` seconds for the first fetch, so that the first caller finds a token.
@@ -96,7 +119,9 @@ class TokenKeeper:
             async with asyncio.timeout(wait):
                 await self._asked.wait()
         except TimeoutError:
-            log.warning("entra_token_late", deployment=self._deployment, waited_seconds=wait)
+            log.warning(
+                "access_token_late", deployment=self._deployment, issuer=self._issuer, waited_seconds=wait
+            )
 
     async def close(self) -> None:
         """Stop; the token is not used again."""
@@ -118,9 +143,16 @@ class TokenKeeper:
             else:
                 failures = 0
                 seconds = round(token.expires_at - self._clock())
-                log.info("entra_token_refreshed", deployment=self._deployment, valid_seconds=seconds)
+                log.info(
+                    "access_token_refreshed",
+                    deployment=self._deployment,
+                    issuer=self._issuer,
+                    valid_seconds=seconds,
+                )
                 pause = max(token.refresh_at - self._clock(), _LEAST_SECONDS)
             self._asked.set()
+            # What was refused while this fetch was under way is the token before.
+            self._early.clear()
             await self._sleep_until(self._clock() + pause * random.uniform(1 - _SPREAD, 1))  # noqa: S311 - no secret
 
     def _told(self, fault: Exception) -> str:
@@ -135,9 +167,16 @@ class TokenKeeper:
         self._fault = fault
         left = max(self._token.expires_at - self._clock(), 0) if self._token is not None else 0
         log.warning(
-            "entra_token_not_refreshed", deployment=self._deployment, reason=fault, valid_seconds=round(left)
+            "access_token_not_refreshed",
+            deployment=self._deployment,
+            issuer=self._issuer,
+            reason=fault,
+            valid_seconds=round(left),
         )
 
     async def _sleep_until(self, moment: float) -> None:
-        while (left := moment - self._clock()) > 0:  # noqa: ASYNC110 - a clock sets no event
-            await asyncio.sleep(min(left, _LONGEST_SLEEP_SECONDS))
+        """Sleep, or until the token is refused."""
+        while (left := moment - self._clock()) > 0 and not self._early.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(left, _LONGEST_SLEEP_SECONDS)):
+                    await self._early.wait()

@@ -2,7 +2,7 @@
 
 A relay must never be sent twice once it may have arrived, so two failures are told apart: ``NotConnected``
 (no byte of the request was written, so the provider saw nothing) and ``NoAnswer`` (bytes may have left). To
-swap the client for a library, write another class with ``post`` and ``close``, and make it in ``app.main``.
+swap the client for a library, write another class with these methods, and make it in ``app.main``.
 """
 
 from __future__ import annotations
@@ -53,6 +53,13 @@ class Upstream(Protocol):
         Raises:
             NotConnected: nothing was sent.
             NoAnswer: it was sent, and no whole, well-formed answer of a sane size came in time.
+        """
+
+    async def get(self, request: UpstreamRequest, *, timeout: float) -> UpstreamResponse:
+        """Ask what changes nothing, outside of any caller's request; the request's body is not sent.
+
+        Raises:
+            NotConnected, NoAnswer: as ``post``.
         """
 
     async def close(self) -> None:

@@ -106,8 +106,12 @@ def read_error(
     """Turn a provider's refusal into our error: its status, code and sentence, without inner detail.
 
     Where the cause is known, our own sentence says what to change (``explain``). Only a well-formed error
-    keeps the provider's status; anything else is a 502.
+    keeps the provider's status; anything else is a 502. A 401 is told to the deployment, whose token may
+    have been revoked.
     """
+    if response.status == 401 and operation != "relay":
+        # A relay presents the ephemeral key.
+        deployment.credential_refused()
     headers = {
         name: value
         for name, value in kept_headers(response.headers).items()

@@ -45,15 +45,21 @@ class Traits:
     """What the settings of a deployment may and must have.
 
     ``is_azure``: it needs the resource's endpoint and a deployment's name, and may sign in with Microsoft
-    Entra ID. ``has_regions``: offers go to a front end of the resource's region (``region`` or
-    ``webrtc_url``), and the paths take an ``api_version``. ``takes_filter``: it knows ``webrtc_filter``.
-    ``takes_standard_call``: a call can be created with the standard key.
+    Entra ID. ``regions``: the URL of each region that a deployment can be in, by the region's name; where
+    ``base_url`` is one of them, it tells the region. ``has_front_end``: they are front ends for offers, one
+    must be named by ``region`` or ``webrtc_url``, and the paths take an ``api_version``. ``takes_filter``:
+    it knows ``webrtc_filter``. ``takes_standard_call``: a call can be created with the standard key.
+    ``federates``: it may sign in with a workload's own token. ``tells_ends``: its models have the names and
+    the ends of ``app.providers.retirement``, and it lists them.
     """
 
     is_azure: bool = False
-    has_regions: bool = False
+    regions: Mapping[str, str] = field(default_factory=dict)
+    has_front_end: bool = False
     takes_filter: bool = False
     takes_standard_call: bool = False
+    tells_ends: bool = False
+    federates: bool = False
 
 
 class Mints(Protocol):
@@ -143,6 +149,13 @@ def http_url(text: str) -> SplitResult | None:
     return parts if plain and parts.scheme in ("http", "https") else None
 
 
+def region_of(traits: Traits, region: str | None, base_url: str) -> str | None:
+    """The region of a deployment: the one that is set, else the one whose URL this is."""
+    if region is not None or traits.has_front_end:
+        return region
+    return next((name for name, url in traits.regions.items() if url == base_url), None)
+
+
 def is_call_id(text: str) -> bool:
     """Whether this can be a call's id: such text is safe in a path, in a log line and in a Redis key."""
     return _CALL_ID.match(text) is not None
@@ -152,10 +165,10 @@ def standard_key_header(deployment: Deployment, *, key_header: str | None = None
     """The header that carries the deployment's standard credential.
 
     ``key_header`` is the header in which a provider takes a key. Without it the key is a bearer token, as
-    Entra's tokens always are.
+    access tokens always are.
 
     Raises:
-        UpstreamError: Microsoft Entra ID has given no token.
+        UpstreamError: its issuer has given no token.
     """
     if key_header is not None and deployment.api_key is not None:
         return {key_header: deployment.api_key.reveal()}

@@ -147,6 +147,20 @@ RULES: Final = (
         credential="token",
     ),
     Rule(
+        "Check that the service account of {place}.workload_identity is enabled, and that its project is one "
+        "of {url}.",
+        _OPENAI,
+        statuses=(401,),
+        credential="token",
+    ),
+    Rule(
+        "Give the service account of {place}.workload_identity permission for the Realtime API, and its "
+        "project access to the model.",
+        _OPENAI,
+        statuses=(403,),
+        credential="token",
+    ),
+    Rule(
         "Check that {key} is whole, not revoked, a standard key, and one of {url}.",
         _OPENAI,
         statuses=(401,),

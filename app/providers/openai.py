@@ -31,6 +31,10 @@ from app.providers.base import (
 from app.providers.sessions import with_models
 
 DEFAULT_BASE_URL: Final = "https://api.openai.com/v1"
+# OpenAI's guide "Data residency": the key's project must have been made for the region.
+REGIONS: Final[Mapping[str, str]] = {
+    name: f"https://{name}.api.openai.com/v1" for name in ("us", "eu", "ae", "au", "in", "jp")
+}
 # The sessions that a form serves. Whether a translation's path takes one is not verified.
 _FAMILIES: Final = frozenset({Family.REALTIME, Family.TRANSCRIPTION})
 
@@ -38,7 +42,7 @@ _FAMILIES: Final = frozenset({Family.REALTIME, Family.TRANSCRIPTION})
 class OpenAI:
     """Mints with the standard key as a bearer token, relays the raw offer with the ephemeral key."""
 
-    traits = Traits(takes_standard_call=True)
+    traits = Traits(takes_standard_call=True, tells_ends=True, federates=True, regions=REGIONS)
 
     def base_url(self, pasted: str | None) -> str:
         if pasted is None:

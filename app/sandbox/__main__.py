@@ -9,14 +9,17 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import date
 
 from aiohttp import web
 
 from .config import DEFAULT_DEPLOYMENTS, SandboxConfig
+from .federation import Identity
 from .server import create_sandbox
 
 OPENAI_KEY_ENV = "CLOAKROOM_SANDBOX_OPENAI_KEY"
 AZURE_KEY_ENV = "CLOAKROOM_SANDBOX_AZURE_KEY"
+ISSUER_KEY_ENV = "CLOAKROOM_SANDBOX_ISSUER_KEY"
 # What a request in flight may still take when the process is told to stop, in seconds.
 DRAIN_SECONDS = 0.5
 
@@ -40,6 +43,18 @@ def parser() -> argparse.ArgumentParser:
     add("--azure-preview", action="store_true", help="serve Azure's preview paths too")
     add("--openai-model", action="append", metavar="NAME", help="serve only these models; repeatable")
     add(
+        "--openai-end",
+        action="append",
+        default=[],
+        metavar="NAME=DAY",
+        help="a model that is not served from this day on, as voice-1=2027-01-20; repeatable",
+    )
+    add(
+        "--workload-identity",
+        metavar="PROVIDER:ACCOUNT",
+        help=f"ids of the token exchange, which takes HS256 tokens signed with ${ISSUER_KEY_ENV}",
+    )
+    add(
         "--peer",
         choices=("webrtc", "static"),
         default=default.peer,
@@ -58,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def config_from(options: argparse.Namespace, environ: Mapping[str, str]) -> SandboxConfig:
-    """The configuration. Raises ValueError for a deployment that is not NAME=BASEMODEL."""
+    """The configuration. Raises ValueError for a pair of another form than its option's."""
     default = SandboxConfig()
     deployments = dict(DEFAULT_DEPLOYMENTS)
     if options.azure_deployment:
@@ -75,12 +90,31 @@ def config_from(options: argparse.Namespace, environ: Mapping[str, str]) -> Sand
         azure_deployments=deployments,
         azure_preview=options.azure_preview,
         openai_models=tuple(options.openai_model) if options.openai_model else None,
+        openai_ends=dict(map(_end, options.openai_end)),
+        identity=_identity(options.workload_identity, environ.get(ISSUER_KEY_ENV)),
         key_seconds=options.key_seconds,
         clock_skew=options.clock_skew,
         peer=options.peer,
         peer_cap=options.peer_cap,
         greeting=options.greeting,
     )
+
+
+def _identity(pair: str | None, issuer_key: str | None) -> Identity | None:
+    if pair is None:
+        return None
+    provider, _, account = pair.partition(":")
+    if not (provider and account and issuer_key):
+        raise ValueError(f"--workload-identity: write it as PROVIDER:ACCOUNT, and set {ISSUER_KEY_ENV}")
+    return Identity(provider, account, issuer_key)
+
+
+def _end(pair: str) -> tuple[str, str]:
+    name, _, day = pair.partition("=")
+    try:
+        return name, date.fromisoformat(day).isoformat()
+    except ValueError:
+        raise ValueError(f"--openai-end {pair}: write it as NAME=YYYY-MM-DD") from None
 
 
 def _keys(given: list[str] | None, from_env: str | None, default: tuple[str, ...]) -> tuple[str, ...]:

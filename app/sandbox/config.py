@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
+from .federation import Identity
+
 PeerKind = Literal["webrtc", "static"]
 
 # Deployments are named after their use, never after their model: a product that sends the model's name where
@@ -15,9 +17,9 @@ PeerKind = Literal["webrtc", "static"]
 # realtime one.
 DEFAULT_DEPLOYMENTS: Mapping[str, str] = MappingProxyType(
     {
-        "voice-prod": "gpt-realtime",
-        "voice-mini": "gpt-realtime-mini",
-        "scribe": "gpt-4o-transcribe",
+        "voice-prod": "gpt-realtime-2.1",
+        "voice-mini": "gpt-realtime-2.1-mini",
+        "scribe": "gpt-live-transcribe",
         "interpreter": "gpt-realtime-translate",
         "chat": "gpt-4o",
     }
@@ -36,6 +38,8 @@ class SandboxConfig:
         azure_preview: whether the resource is an older one that also serves the preview paths.
         openai_models: the exact names that OpenAI serves; None accepts every realtime, transcription and
             translation name, so that tomorrow's models need no release of this file.
+        openai_ends: the day in UTC, as `2027-01-20`, from which OpenAI no longer serves a model.
+        identity: whose workloads may exchange their tokens at OpenAI; None for nobody.
         key_seconds: life of an ephemeral key, in seconds, when the request names none.
         clock_skew: seconds added to the provider's whole notion of time.
         peer: `webrtc` answers with a real peer, `static` with text that only matches the offer's m-lines.
@@ -53,6 +57,8 @@ class SandboxConfig:
     azure_deployments: Mapping[str, str] = field(default_factory=lambda: DEFAULT_DEPLOYMENTS)
     azure_preview: bool = False
     openai_models: tuple[str, ...] | None = None
+    openai_ends: Mapping[str, str] = field(default_factory=dict)
+    identity: Identity | None = None
     key_seconds: int = 600
     clock_skew: float = 0.0
     peer: PeerKind = "webrtc"

@@ -34,7 +34,11 @@ OPERATIONS = (
     "transcription_sessions",
     "translations_client_secrets",
     "translations_calls",
+    "models",
+    "token",
 )
+# What a service asks in the background: a fault that names no operation must strike a caller's request.
+BACKGROUND = frozenset({"models", "token"})
 
 
 @dataclass(slots=True)
@@ -43,7 +47,7 @@ class Fault:
 
     Attributes:
         kind: one of KINDS.
-        path: the operation that it strikes, one of OPERATIONS; None strikes all.
+        path: the operation that it strikes, one of OPERATIONS; None strikes all but BACKGROUND.
         times: how many requests it strikes; 0 is until it is cleared.
         seconds: how long, for the kinds that take time.
         status, body, headers: what is answered, for the kinds that answer.
@@ -111,7 +115,7 @@ class FaultBook:
     def take(self, operation: str) -> Fault | None:
         """The fault that strikes this request, if any; one that is used up is gone."""
         for fault in self._faults:
-            if fault.path in (None, operation):
+            if fault.path == operation or (fault.path is None and operation not in BACKGROUND):
                 fault.hits += 1
                 if fault.hits == fault.times:
                     self._faults.remove(fault)

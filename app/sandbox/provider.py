@@ -11,6 +11,7 @@ from aiohttp import web
 from .calls import CallBook
 from .config import SandboxConfig
 from .faults import Fault, FaultBook
+from .federation import AccessTokens
 from .keys import KeyRing, ProviderClock
 from .peer.static import StaticPeer
 
@@ -87,6 +88,7 @@ class Provider:
     config: SandboxConfig
     clock: ProviderClock
     keys: KeyRing
+    tokens: AccessTokens
     calls: CallBook
     journal: Journal
     faults: FaultBook
@@ -118,6 +120,7 @@ def make_provider(config: SandboxConfig) -> Provider:
         config=config,
         clock=clock,
         keys=KeyRing(clock),
+        tokens=AccessTokens(clock),
         calls=calls,
         journal=Journal(config.journal_size),
         faults=FaultBook(),

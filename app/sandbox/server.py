@@ -8,12 +8,14 @@ from aiohttp import web
 
 from . import control
 from .config import SandboxConfig
-from .http import azure, openai
+from .http import azure, oauth, openai
 from .http.edge import provider_edge, stamp
 from .provider import PROVIDER, make_provider
 
 # The last part of a route's name is its operation: what a fault is aimed at.
 ROUTES = [
+    web.post("/oauth/token", oauth.exchange, name="openai.token"),
+    web.get("/v1/models", openai.models, name="openai.models"),
     web.post("/v1/realtime/client_secrets", openai.client_secrets, name="openai.client_secrets"),
     web.post("/v1/realtime/calls", openai.calls, name="openai.calls"),
     web.post("/v1/realtime/calls/{call_id}/hangup", openai.hangup, name="openai.hangup"),

@@ -5,11 +5,13 @@ It has three forms: ``alias: deployment``, ``alias: [deployment, deployment]``, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from app.broker.catalog import ANY_MODEL
 from app.models import MAX_KEY_SECONDS, MIN_KEY_SECONDS
 from app.settings.base import Section
 
@@ -50,6 +52,16 @@ class ModelSettings(Section):
     max_calls: int | None = Field(
         default=None, ge=0, le=1000, description="calls a handle is good for; default: handle_max_calls"
     )
+    region: str | None = Field(
+        default=None,
+        description="a region that its calls never leave: all of its deployments must be in it",
+    )
+    successor: str | None = Field(
+        default=None, description="another model, where this one is minted from successor_from on"
+    )
+    successor_from: date | None = Field(
+        default=None, description="the day on which the successor takes over, at 00:00 UTC, as 2027-01-10"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -66,6 +78,8 @@ class ModelSettings(Section):
             self.min_seconds <= self.default_seconds <= self.max_seconds
         ):
             raise ValueError("default_seconds is not between min_seconds and max_seconds")
+        if (self.successor is None) != (self.successor_from is None):
+            raise ValueError("successor and successor_from need each other: a model, and a day")
         for name in ("defaults", "locked"):
             if {"model", "type"} & getattr(self, name).keys():
                 raise ValueError(f"{name} cannot hold 'model' or 'type': the alias and the path decide them")
@@ -82,3 +96,25 @@ def choices(entry: AnyModelSettings) -> Iterable[ChoiceSettings]:
     else:
         names = entry.deployments if isinstance(entry, ModelSettings) else entry
     return [name if isinstance(name, ChoiceSettings) else ChoiceSettings(deployment=name) for name in names]
+
+
+def successor_problems(models: Mapping[str, AnyModelSettings]) -> Iterator[str]:
+    """A line for each successor that is not there, and for each that leads back to its predecessor."""
+    for alias, entry in models.items():
+        seen, name = {alias}, _successor(entry)
+        if name is None:
+            continue
+        if alias == ANY_MODEL:
+            yield "models.*.successor: any name has no successor; name the model that ends, and give it one"
+        elif name == ANY_MODEL or (name not in models and ANY_MODEL not in models):
+            known = ", ".join(sorted(other for other in models if other not in (alias, ANY_MODEL)))
+            yield f"models.{alias}.successor: there is no model {name!r}; add it under models; known: {known}"
+        while name is not None and name not in seen:
+            seen.add(name)
+            name = _successor(models.get(name))
+        if name == alias:
+            yield f"models.{alias}.successor: its successors lead back to it; let one of them have none"
+
+
+def _successor(entry: AnyModelSettings | None) -> str | None:
+    return entry.successor if isinstance(entry, ModelSettings) else None

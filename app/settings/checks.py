@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
+from app.broker.catalog import ANY_MODEL
 from app.broker.clients import key_digest
-from app.settings.aliases import choices
+from app.providers.base import region_of
+from app.providers.registry import PROVIDERS
+from app.settings.aliases import ModelSettings, choices, successor_problems
+from app.settings.deployment import DeploymentSettings, known_regions
 from app.settings.model import Settings
 from app.settings.secrets import MAKE_KEYS, parse_key_pairs
 
@@ -100,6 +105,9 @@ def _catalog_problems(settings: Settings) -> list[str]:
         for name in (choice.deployment for choice in choices(entry))
         if name not in settings.deployments
     ]
+    problems += _leaving_their_region(settings)
+    successions = list(successor_problems(settings.models))
+    problems += successions or _idle_successors(settings)
     if not settings.models:
         problems.append("models is empty: map at least one alias to a deployment, or '*' to take any name")
     if "*" in settings.models:
@@ -110,3 +118,62 @@ def _catalog_problems(settings: Settings) -> list[str]:
     if settings.default_model is not None and settings.default_model not in settings.models:
         problems.append(f"CLOAKROOM_DEFAULT_MODEL: there is no model {settings.default_model!r}")
     return problems
+
+
+def _idle_successors(settings: Settings) -> list[str]:
+    """A deployment with a model of its own serves that one under every alias."""
+
+    def served(alias: str) -> set[tuple[str, str]]:
+        entry = settings.models.get(alias, settings.models.get(ANY_MODEL, ()))
+        names = {choice.deployment for choice in choices(entry)} & settings.deployments.keys()
+        return {(name, settings.deployments[name].model or alias) for name in names}
+
+    return [
+        f"models.{alias}.successor: {entry.successor!r} is minted as the same model at the same deployments; "
+        "give it a deployment with another model, or leave the model out there"
+        for alias, entry in settings.models.items()
+        if isinstance(entry, ModelSettings)
+        and entry.successor is not None
+        and served(alias) == served(entry.successor)
+    ]
+
+
+def _leaving_their_region(settings: Settings) -> Iterator[str]:
+    """A line for each deployment that a model locked to a region could be minted at outside of it."""
+    for alias, entry in settings.models.items():
+        if not isinstance(entry, ModelSettings) or entry.region is None:
+            continue
+        known = known_regions()
+        if entry.region not in known:
+            yield f"models.{alias}.region: {entry.region!r} is no region; known: {', '.join(known)}"
+            continue
+        for name in dict.fromkeys(_later_deployments(settings, alias)):
+            region = _region(settings.deployments[name])
+            if region != entry.region:
+                where = f"is in {region!r}" if region is not None else "names no region"
+                yield (
+                    f"models.{alias}: it never leaves region {entry.region!r}, "
+                    f"and deployment {name!r} {where}; take it out, or set deployments.{name}.region"
+                )
+
+
+def _later_deployments(settings: Settings, alias: str) -> Iterator[str]:
+    """The deployments of an alias and of all that succeed it."""
+    seen: set[str] = set()
+    following: str | None = alias
+    while following is not None and following not in seen:
+        seen.add(following)
+        entry = settings.models.get(following, settings.models.get(ANY_MODEL, ()))
+        yield from (
+            choice.deployment for choice in choices(entry) if choice.deployment in settings.deployments
+        )
+        following = entry.successor if isinstance(entry, ModelSettings) else None
+
+
+def _region(deployment: DeploymentSettings) -> str | None:
+    provider = PROVIDERS[deployment.provider]
+    try:
+        return region_of(provider.traits, deployment.region, provider.base_url(deployment.base_url))
+    except ValueError:
+        # No URL of this provider: that is told when the parts are wired.
+        return None

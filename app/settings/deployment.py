@@ -11,6 +11,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, WithJsonSchema, field_validator, model_validator
 
+from app.providers.base import Traits
+from app.providers.federation import KUBERNETES_TOKEN_FILE, TOKEN_URL, TokenType, token_url
 from app.providers.registry import PROVIDERS
 from app.settings.base import Section
 
@@ -18,6 +20,7 @@ EntraKind = Literal["default", "client_secret", "workload_identity", "azure_cli"
 
 # A tenant or an application by its id or its domain; it becomes a part of the token endpoint's path.
 _DIRECTORY_NAME: Final = r"^[A-Za-z0-9.-]{1,255}$"
+_IDENTITY: Final = r"^[A-Za-z0-9._-]{1,255}$"
 
 
 class EntraSettings(Section):
@@ -58,6 +61,27 @@ class EntraSettings(Section):
         return self
 
 
+class WorkloadIdentitySettings(Section):
+    """How an OpenAI deployment signs in with the workload's own token instead of a key."""
+
+    identity_provider_id: str = Field(pattern=_IDENTITY, description="OpenAI's id of the identity provider")
+    service_account_id: str = Field(
+        pattern=_IDENTITY, description="OpenAI's id of the service account to act as"
+    )
+    token_file: str = Field(
+        default=KUBERNETES_TOKEN_FILE,
+        min_length=1,
+        description="the file with the workload's token, a JWT; it is read anew each time",
+    )
+    token_type: TokenType = Field(default="jwt", description="what kind of token the file holds")
+    token_url: str = Field(default=TOKEN_URL, description="where tokens are exchanged")
+
+    @field_validator("token_url")
+    @classmethod
+    def _encrypted(cls, value: str) -> str:
+        return token_url(value)
+
+
 def _known(provider: str) -> str:
     if provider not in PROVIDERS:
         *names, last = map(repr, PROVIDERS)
@@ -65,6 +89,14 @@ def _known(provider: str) -> str:
     return provider
 
 
+def known_regions() -> list[str]:
+    """The regions of all providers."""
+    return list(dict.fromkeys(name for each in PROVIDERS.values() for name in each.traits.regions))
+
+
+_REGION_SCHEMA: Final[dict[str, Any]] = {
+    "anyOf": [{"type": "string", "enum": known_regions()}, {"type": "null"}]
+}
 _PROVIDER_SCHEMA: Final[dict[str, Any]] = {"type": "string", "enum": list(PROVIDERS)}
 
 
@@ -77,6 +109,9 @@ class DeploymentSettings(Section):
     base_url: str | None = Field(default=None, description="OpenAI: default https://api.openai.com/v1")
     api_key: SecretStr | None = Field(default=None, description="the provider's standard key")
     entra: EntraSettings | None = Field(default=None, description="Azure: sign in without a key")
+    workload_identity: WorkloadIdentitySettings | None = Field(
+        default=None, description="OpenAI: sign in without a key, with the workload's own token"
+    )
     model: str | None = Field(default=None, description="the provider's name; Azure: the deployment's name")
     webrtc_filter: bool | None = Field(
         default=None,
@@ -92,8 +127,10 @@ class DeploymentSettings(Section):
         pattern=r"^[A-Za-z0-9.-]{1,32}$",
         description="azure-preview only; default: 2025-04-01-preview",
     )
-    region: Literal["eastus2", "swedencentral"] | None = Field(
-        default=None, description="azure-preview: the resource's region, whose front end takes the offers"
+    region: Annotated[str | None, WithJsonSchema(_REGION_SCHEMA)] = Field(
+        default=None,
+        description="OpenAI: the region of the key's project, instead of base_url; azure-preview: the "
+        "resource's, whose front end takes the offers",
     )
     webrtc_url: str | None = Field(
         default=None, description="azure-preview: that front end's URL, instead of region"
@@ -115,42 +152,52 @@ class DeploymentSettings(Section):
     def _whole(self) -> DeploymentSettings:
         traits = PROVIDERS[self.provider].traits
         is_azure = traits.is_azure
-        self._check_credential(is_azure=is_azure)
+        self._check_credential(traits)
         if is_azure and not self.base_url:
             raise ValueError("base_url is missing: the endpoint of the Azure resource")
         if is_azure and not self.model:
             raise ValueError("model is missing: the name of the Azure deployment")
-        self._check_preview(has_regions=traits.has_regions)
+        self._check_region(traits)
         if self.webrtc_filter and not traits.takes_filter:
             raise ValueError("webrtc_filter is for provider: azure")
         if self.call_key == "standard" and not traits.takes_standard_call:
             raise ValueError("call_key: standard is for OpenAI; Azure takes offers with ephemeral keys only")
         return self
 
-    def _check_preview(self, *, has_regions: bool) -> None:
-        places = [name for name in ("region", "webrtc_url") if getattr(self, name) is not None]
-        if has_regions:
-            if len(places) != 1:
-                raise ValueError("azure-preview needs either region (eastus2, swedencentral) or webrtc_url")
+    def _check_region(self, traits: Traits) -> None:
+        known = ", ".join(traits.regions)
+        if self.region is not None and self.region not in traits.regions:
+            if not known:
+                raise ValueError("region is for OpenAI and azure-preview; remove it")
+            raise ValueError(f"provider: {self.provider} has no region {self.region!r}; known: {known}")
+        if traits.has_front_end:
+            if (self.region is None) == (self.webrtc_url is None):
+                raise ValueError(f"{self.provider} needs either region ({known}) or webrtc_url")
             return
+        if self.region is not None and self.base_url is not None:
+            url = traits.regions[self.region]
+            if self.base_url.strip().rstrip("/") != url:
+                raise ValueError(f"region {self.region!r} is served at {url} only; leave base_url out")
         if self.api_version is not None:
             # It does not show which surface is meant: people paste it with every endpoint.
             raise ValueError("api_version is for provider: azure-preview; remove it, the GA paths take none")
-        if places:
-            raise ValueError(f"{places[0]} is for provider: azure-preview")
+        if self.webrtc_url is not None:
+            raise ValueError("webrtc_url is for provider: azure-preview")
 
-    def _check_credential(self, *, is_azure: bool) -> None:
-        if self.entra is None:
+    def _check_credential(self, traits: Traits) -> None:
+        if self.entra is not None and not traits.is_azure:
+            raise ValueError("entra is for Azure; set api_key or workload_identity")
+        if self.workload_identity is not None and not traits.federates:
+            raise ValueError("workload_identity is for OpenAI; set api_key or entra")
+        keyless = "entra" if traits.is_azure else "workload_identity"
+        if getattr(self, keyless) is None:
             if not _shown(self.api_key):
-                hint = ", or sign in with entra" if is_azure else ""
+                hint = f", or sign in with {keyless}" if traits.is_azure or traits.federates else ""
                 raise ValueError(
                     f"api_key is missing; write it as ${{NAME_OF_AN_ENVIRONMENT_VARIABLE}}{hint}"
                 )
-            return
-        if not is_azure:
-            raise ValueError("entra is for Azure; set api_key")
-        if self.api_key is not None:
-            raise ValueError("api_key and entra are both set; leave one of them out")
+        elif self.api_key is not None:
+            raise ValueError(f"api_key and {keyless} are both set; leave one of them out")
 
 
 def _sendable(value: SecretStr | None) -> SecretStr | None:

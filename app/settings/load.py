@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource
 
+from app.providers.retirement import USUAL_MODEL
 from app.settings.base import SettingsError
 from app.settings.checks import problems_of
 from app.settings.environment import PREFIX, Variables
@@ -28,8 +29,8 @@ from app.settings.model import Settings
 from app.telemetry.redaction import redact_labels
 
 CONFIG_NAME: Final = "CLOAKROOM_CONFIG"
-# The model of the providers' guides; the default of a start with one provider.
-USUAL_MODEL: Final = "gpt-realtime"
+# What clients ask for that were written before the usual model changed.
+_EARLIER_USUAL_MODEL: Final = "gpt-realtime"
 
 # Names of another program under our prefix: the sandbox.
 _FOREIGN_NAMES: Final = ("CLOAKROOM_SANDBOX_",)
@@ -200,8 +201,8 @@ def _add_usual_deployments(values: dict[str, Any], environ: Mapping[str, str]) -
             "api_key": environ.get("AZURE_OPENAI_API_KEY"),
             "model": name,
         }
-        # Clients written for OpenAI ask for the usual name, which can mean only this deployment.
-        models |= {str(name): "azure", USUAL_MODEL: "azure"}
+        # Clients written for OpenAI ask for a usual name, which can mean only this deployment.
+        models |= {str(name): "azure", USUAL_MODEL: "azure", _EARLIER_USUAL_MODEL: "azure"}
     if environ.get("OPENAI_API_KEY"):
         deployments["openai"] = {
             "provider": "openai",
@@ -209,6 +210,8 @@ def _add_usual_deployments(values: dict[str, Any], environ: Mapping[str, str]) -
             "api_key": environ["OPENAI_API_KEY"],
         }
         models |= {"*": "openai", USUAL_MODEL: "openai"}
+        # OpenAI's own model has this name, so '*' takes it.
+        models.pop(_EARLIER_USUAL_MODEL, None)
     if deployments:
         values["deployments"] = deployments
         if not values.get("models"):

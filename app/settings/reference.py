@@ -26,6 +26,7 @@ _HEADS: Final = {
 }
 # ``${NAME}`` may stand for any value, also for one that is not text.
 _REFERENCE: Final[dict[str, Any]] = {"type": "string", "pattern": r"^\$\{[A-Za-z_][A-Za-z0-9_]*\}$"}
+_FORMATS: Final = {"password": "secret", "date": "a day"}
 _LOOSE: Final = ("description", "default")
 _DROPPED: Final = ("title", "writeOnly")
 
@@ -85,7 +86,7 @@ def _values(field: Mapping[str, Any]) -> Iterator[str]:
     elif field.get("type") == "array":
         yield "list"
     elif field.get("type") == "string":
-        yield "secret" if field.get("format") == "password" else "text"
+        yield _FORMATS.get(field.get("format", ""), "text")
     elif field.get("type") in ("integer", "number", "boolean"):
         yield _bounds(field)
 

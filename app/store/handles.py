@@ -148,6 +148,7 @@ class HandleStore:
             record.expires_at,
             record.minted_by,
             record.max_calls or "",
+            record.region,
         )
         await self._connection.run_scripts(
             (RECORD, (key,), (life_ms, record.sealed_key, *fields)),

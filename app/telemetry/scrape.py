@@ -35,6 +35,12 @@ DEPLOYMENT_CLOSED: Final = Family(
     ("deployment",),
     "1 while mints do not ask the deployment: its breaker is open, or it sent Retry-After.",
 )
+MODEL_END: Final = Family(
+    "cloakroom_model_end_timestamp_seconds",
+    "gauge",
+    ("model", "deployment"),
+    "Epoch seconds at which a model ends at its provider, where that is known and no successor comes before.",
+)
 IN_FLIGHT: Final = Family(
     "cloakroom_requests_in_flight", "gauge", (), "HTTP requests that are being answered, this one included."
 )
@@ -76,6 +82,7 @@ class State:
     cooling: Callable[[], Iterable[str]]
     closed: Callable[[], Iterable[str]]
     deployments: Sequence[str]
+    model_ends: Callable[[], Mapping[tuple[str, ...], float]]
     in_flight: Callable[[], int]
     in_flight_limit: int
     draining: Callable[[], bool]
@@ -89,6 +96,7 @@ class State:
         yield _read(STORE_UP, {(): self.store_up()})
         yield _read(DEPLOYMENT_COOLING, {(name,): name in cooling for name in self.deployments})
         yield _read(DEPLOYMENT_CLOSED, {(name,): name in closed for name in self.deployments})
+        yield _read(MODEL_END, self.model_ends())
         yield _read(IN_FLIGHT, {(): self.in_flight()})
         yield _read(IN_FLIGHT_LIMIT, {(): self.in_flight_limit})
         yield _read(DRAINING, {(): self.draining()})

@@ -44,6 +44,8 @@ async def _relayed(request: web.Request, *, translation: bool) -> web.Response:
         "call_id": call_id,
         "replayed": relayed.replayed,
     }
+    if relayed.region is not None:
+        line.fields["region"] = relayed.region
     headers = {hdrs.LOCATION: f"{CALLS_PATH}/{call_id}"} if call_id else {}
     return web.Response(body=relayed.answer.sdp, status=201, content_type=SDP_TYPE, headers=headers)
 

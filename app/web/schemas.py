@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from app.errors import InvalidRequest
 from app.models import MAX_KEY_SECONDS, MIN_KEY_SECONDS, Family, MintRequest
+from app.providers.retirement import USUAL_MODEL
 from app.providers.sessions import main_model, main_path, misplaced, nested_model
 
 Parse = Callable[..., MintRequest]
@@ -117,7 +118,7 @@ def _nested(session: dict[str, Any], family: Family) -> str | None:
 
 def _check_name(value: Any, param: str) -> None:
     if not isinstance(value, str) or not _MODEL.match(value):
-        raise InvalidRequest("A model name must be a string such as 'gpt-realtime'.", param=param)
+        raise InvalidRequest(f"A model name must be a string such as '{USUAL_MODEL}'.", param=param)
 
 
 def _seconds(expires_after: Any) -> int | None:

@@ -193,6 +193,15 @@ PROVIDER = [
         "Replicas that try it last, since it just failed.",
         (f"sum by (deployment) (cloakroom_deployment_cooling{{{SERVED}}})", "{{deployment}}"),
     ),
+    lines(
+        "Models that end",
+        "s",
+        "Time until a model's provider stops to serve it; only where no successor takes over before.",
+        (
+            f"min by (model, deployment) (cloakroom_model_end_timestamp_seconds{{{SERVED}}}) - time()",
+            "{{model}} at {{deployment}}",
+        ),
+    ),
 ]
 STORE = [
     lines(

@@ -125,7 +125,7 @@ def _record(number: int, sealer: Sealer, now: int, expires_at: int) -> HandleRec
     sealed = seal_grant(sealer, Grant(Secret(KEY), None), handle_id, client, str(expires_at))
     return HandleRecord(
         id=handle_id,
-        model="gpt-realtime",
+        model="gpt-realtime-2.1",
         deployment="openai",
         provider="openai",
         family="realtime",

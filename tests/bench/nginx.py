@@ -66,7 +66,7 @@ def mint_answer() -> str:
         "type": "realtime",
         "object": "realtime.session",
         "id": "sess_C9CiUVUzUzYIssh3ELY1d",
-        "model": "gpt-realtime",
+        "model": "gpt-realtime-2.1",
         "output_modalities": ["audio"],
         "instructions": "You are a helpful assistant.",
         "tools": [],

@@ -36,7 +36,7 @@ _HEADERS: Final = {
     "Content-Type": "application/json",
     "Accept": "application/json",
 }
-_BODY: Final = b'{"session":{"type":"realtime","model":"gpt-realtime"}}'
+_BODY: Final = b'{"session":{"type":"realtime","model":"gpt-realtime-2.1"}}'
 
 Post = Callable[[], Awaitable[None]]
 

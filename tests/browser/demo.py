@@ -39,7 +39,7 @@ class Demo:
         await self.in_call()
 
     async def in_call(self) -> None:
-        await self.page.get_by_text("Connected to gpt-realtime").wait_for()
+        await self.page.get_by_text("Connected to gpt-realtime-2.1").wait_for()
 
     async def end(self) -> None:
         """Press the button again."""

@@ -68,7 +68,7 @@ async def test_events_are_shown_filtered_and_copied(open_demo: OpenDemo) -> None
     await demo.call()
     created = demo.event("session.created")
     await created.get_by_text("session.created", exact=True).click()
-    assert json.loads(await created.locator("pre").inner_text())["session"]["model"] == "gpt-realtime"
+    assert json.loads(await created.locator("pre").inner_text())["session"]["model"] == "gpt-realtime-2.1"
 
     await demo.page.get_by_label("Text to send").fill("Is anybody there?")
     await demo.page.get_by_role("button", name="Send").click()

@@ -36,7 +36,7 @@ async def test_the_sdk_from_npm_works_with_its_base_url_changed_and_nothing_else
     assert node.returncode == 0, errors.decode()
     seen = json.loads(out)
     assert seen["value"].startswith("ek_")
-    assert (seen["status"], seen["model"]) == (201, "gpt-realtime")
+    assert (seen["status"], seen["model"]) == (201, "gpt-realtime-2.1")
     assert seen["sdp"].startswith("v=0")
     assert seen["callId"].startswith("rtc_")
     assert seen["refused"] == {

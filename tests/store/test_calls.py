@@ -26,7 +26,7 @@ def calls(connection: StoreConnection) -> CallStore:
 @pytest.fixture
 def call(handle_id: str) -> CallRecord:
     return CallRecord(
-        f"rtc_{handle_id}", handle_id, "sweden", "gpt-realtime", "shop", "user-7", 1_234, "replica-b"
+        f"rtc_{handle_id}", handle_id, "sweden", "gpt-realtime-2.1", "shop", "user-7", 1_234, "replica-b"
     )
 
 

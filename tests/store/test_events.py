@@ -53,7 +53,7 @@ async def test_a_watcher_sees_what_another_replica_does_in_its_order(
     async with EventFeed(connection, replica="replica-a").watch() as watch:
         await until_wanted(teller, elsewhere, wanted=True)
         for number in range(300):
-            teller.offer("mint", {"handle": f"h{number}", "status": 200, "model": "gpt-realtime"})
+            teller.offer("mint", {"handle": f"h{number}", "status": 200, "model": "gpt-realtime-2.1"})
         events = await seen(watch, lambda found: len(found) >= 300)
     assert [event.fields["handle"] for event in events] == [f"h{number}" for number in range(300)]
     assert {event.name for event in events} == {"mint"}

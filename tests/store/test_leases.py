@@ -135,7 +135,7 @@ async def claimed(store: HandleStore, handle_id: str, *, pending: float = 30) ->
     """Save a handle of one call, and claim it."""
     record = HandleRecord(
         id=handle_id,
-        model="gpt-realtime",
+        model="gpt-realtime-2.1",
         deployment="openai",
         provider="openai",
         family="realtime",
@@ -215,7 +215,7 @@ async def test_a_process_that_lives_after_all_still_settles_its_claim(
 ) -> None:
     late = await claimed(dead, handle_id)
     assert await abandon(store, late)
-    call = CallRecord("rtc_" + handle_id, handle_id, "openai", "gpt-realtime", "shop", "", 1_102, "other")
+    call = CallRecord("rtc_" + handle_id, handle_id, "openai", "gpt-realtime-2.1", "shop", "", 1_102, "other")
     for _ in range(2):
         await dead.settle(late, "seal1.BBBB", call, window=30, retention=60, now=1_102)
     assert await claim(store, store.attempt(handle_id, OFFER)) == Answered(call.id, "seal1.BBBB")

@@ -25,7 +25,7 @@ def store(connection: StoreConnection) -> HandleStore:
 def record(handle_id: str, *, max_calls: int = 0) -> HandleRecord:
     return HandleRecord(
         id=handle_id,
-        model="gpt-realtime",
+        model="gpt-realtime-2.1",
         deployment="openai",
         provider="openai",
         family="realtime",
@@ -53,7 +53,7 @@ async def test_a_record_is_stored_whole_with_its_expiry(
     await store.save(record(handle_id), life=600)
     client = connection._client
     fields = await client.hgetall(keys.handle(handle_id))
-    assert fields["model"] == "gpt-realtime"
+    assert fields["model"] == "gpt-realtime-2.1"
     assert fields["calls"] == "0"
     assert "origin" not in fields
     assert 599_000 < await client.pttl(keys.handle(handle_id)) <= 600_000
@@ -63,7 +63,7 @@ async def test_a_claim_wins_once_and_the_same_nonce_wins_again(store: HandleStor
     await store.save(record(handle_id, max_calls=1), life=60)
     won = await claim(store, handle_id)
     assert won == Won(
-        "seal1.AAAA", "openai", "gpt-realtime", "shop", "user-7", "2000", 1
+        "seal1.AAAA", "openai", "gpt-realtime-2.1", "shop", "user-7", "2000", 1
     )  # what the relay needs, and the use counted
     assert await claim(store, handle_id) == won
     assert isinstance(await claim(store, handle_id, nonce="n2"), Pending)
@@ -104,7 +104,7 @@ async def test_a_settled_answer_is_replayed_and_its_call_registered_with_an_end(
 ) -> None:
     await store.save(record(handle_id), life=60)
     assert isinstance(await claim(store, handle_id), Won)
-    call = CallRecord("rtc_" + handle_id, handle_id, "openai", "gpt-realtime", "shop", "", 1_234, "replica-b")
+    call = CallRecord("rtc_" + handle_id, handle_id, "openai", "gpt-realtime-2.1", "shop", "", 1_234, "replica-b")
     for _ in range(2):
         await store.settle(
             Attempt(handle_id, OFFER, "n1"), "seal1.BBBB", call, window=30, retention=7200, now=1_235.0

@@ -26,7 +26,7 @@ UNKNOWN = (str(RECORD_VERSION + 1), "99", "0", "-1", "2b", "nan", "inf", "")
 def record(handle_id: str) -> HandleRecord:
     return HandleRecord(
         id=handle_id,
-        model="gpt-realtime",
+        model="gpt-realtime-2.1",
         deployment="sweden",
         provider="azure",
         family="realtime",

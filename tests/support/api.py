@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 
+from app.providers.retirement import USUAL_MODEL
 from tests.support.conformance import Conformance, Exchange
 from tests.support.offers import fresh_offer
 
@@ -56,11 +57,11 @@ async def post(
 async def mint(
     http: aiohttp.ClientSession, base: str, client_key: str, body: Any = None, **headers: str
 ) -> Reply:
-    """Mint at ``base``, by default for gpt-realtime in LiteLLM's short form."""
+    """Mint at ``base``, by default for the usual model in LiteLLM's short form."""
     return await post(
         http,
         f"{base}/v1/realtime/client_secrets",
-        json={"model": "gpt-realtime"} if body is None else body,
+        json={"model": USUAL_MODEL} if body is None else body,
         headers={"Authorization": f"Bearer {client_key}", **headers},
     )
 

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def make_certificates(folder: Path) -> tuple[Path, Path]:
-    """Write a CA's certificate, and one for 127.0.0.1 with its key; return the two files."""
+def make_certificates(folder: Path, names: Iterable[str] = ()) -> tuple[Path, Path]:
+    """Write a CA's certificate, and one for 127.0.0.1 and ``names`` with its key; return the two files."""
     ca_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
     ca = _signed(
@@ -28,7 +28,7 @@ def make_certificates(folder: Path) -> tuple[Path, Path]:
         ca_name,
         ca_key,
         [
-            x509.SubjectAlternativeName([address]),
+            x509.SubjectAlternativeName([address, *map(x509.DNSName, names)]),
             x509.BasicConstraints(ca=False, path_length=None),
             x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()),
         ],

@@ -26,6 +26,7 @@ class TunnelProxy:
         answer: sent instead of opening a tunnel, and then the connection is closed; None opens it.
         silent: never answers.
         chain: a PEM file with certificate and key: the proxy then speaks TLS itself.
+        homes: the loopback port that stands for a target, ``host:port``; others are connected to as they are.
         tunnels: where each tunnel led, in their order.
         refused: how many requests got no tunnel.
         before: what was received from each client before its tunnel stood.
@@ -36,6 +37,7 @@ class TunnelProxy:
     answer: bytes | None = None
     silent: bool = False
     chain: Path | None = None
+    homes: dict[str, int] = field(default_factory=dict)
     tunnels: list[str] = field(default_factory=list)
     refused: int = 0
     before: list[bytes] = field(default_factory=list)
@@ -95,6 +97,8 @@ class TunnelProxy:
         assert found is not None
         target = found[1].decode()
         host, _, port = target.rpartition(":")
+        if target in self.homes:
+            host, port = "127.0.0.1", str(self.homes[target])
         there = await asyncio.open_connection(host.strip("[]"), int(port))
         self._writers.add(there[1])
         self.tunnels.append(target)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ssl
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -80,10 +84,13 @@ class Service:
         return sum(count for name, count in self.provider.journal.counts().items() if name.endswith(path))
 
 
-async def start_sandbox(config: SandboxConfig) -> TestServer:
-    """Start a provider in this loop."""
-    server = TestServer(create_sandbox(config))
-    await server.start_server()
+async def start_sandbox(config: SandboxConfig, chain: Path | None = None) -> TestServer:
+    """Start a provider in this loop; with ``chain``, a PEM file of certificate and key, it speaks TLS."""
+    server, context = TestServer(create_sandbox(config)), None
+    if chain is not None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(chain)
+    await server.start_server(ssl=context)
     return server
 
 
@@ -93,6 +100,7 @@ async def start_service(
     store_url: str,
     planted: Planted,
     tracing: Tracing | None = None,
+    clock: Callable[[], float] = time.time,
     /,
     **settings: str,
 ) -> Service:
@@ -107,7 +115,7 @@ async def start_service(
             **{name: value.replace("{provider}", origin) for name, value in settings.items()},
         }
     )
-    app, conformance = create_app(load_settings(environment), tracing=tracing), Conformance()
+    app, conformance = create_app(load_settings(environment), tracing=tracing, clock=clock), Conformance()
     watch(app, conformance)
     server = TestServer(app, access_log=None)
     await server.start_server()

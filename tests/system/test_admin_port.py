@@ -85,7 +85,7 @@ async def test_the_second_port_sees_and_revokes_what_the_first_one_minted(
         "handle": handle_id,
         "revoked": 1,
         "client": "shop",
-        "model": "gpt-realtime",
+        "model": "gpt-realtime-2.1",
         "deployment": "openai",
         "replica": "revoking",
         "time": "",

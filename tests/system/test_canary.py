@@ -93,7 +93,7 @@ def test_nothing_secret_is_shown_by_a_repr(static_stack: Stack, engine: LocalEng
         "deployments:\n"
         "  main: {provider: openai, api_key: '${OPENAI_API_KEY}'}\n"
         "  az: {provider: azure, base_url: https://x.openai.azure.com, model: voice, api_key: '${AZ}'}\n"
-        "models: {gpt-realtime: main, voice: az}\n"
+        "models: {gpt-realtime-2.1: main, voice: az}\n"
         "clients:\n"
         "  web: {api_key: '${WEB}'}\n"
     )

@@ -23,7 +23,7 @@ from tests.support.sinks import ephemeral_keys
 from tests.support.stack import Stack
 from tests.system.commands import WAYS, Commands, Way
 
-SHORT = {"model": "gpt-realtime", "expires_after": {"anchor": "created_at", "seconds": 10}}
+SHORT = {"model": "gpt-realtime-2.1", "expires_after": {"anchor": "created_at", "seconds": 10}}
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ async def test_calls_are_listed_and_shown(
     call_id = await api.called(http, stack.b.url, handle)
     assert call_id in cloakroom.run("calls", "list", "--state", "open", "-q", way=way).lines
     assert cloakroom.run("calls", "list", "--client", "nobody", "-q", way=way).out == ""
-    table = cloakroom.run("calls", "list", "--model", "gpt-realtime", way=way)
+    table = cloakroom.run("calls", "list", "--model", "gpt-realtime-2.1", way=way)
     assert table.lines[0].split()[:3] == ["ID", "STATE", "CLIENT"]
     shown = cloakroom.run("calls", "show", f"/v1/realtime/calls/{call_id}", way=way)
     assert shown.status == 0
@@ -117,7 +117,7 @@ def told(name: str, lines: list[str]) -> bool:
 async def test_a_watch_tells_mints_relays_failures_and_expiries_of_every_replica(
     cloakroom: Commands, stack: Stack, http: aiohttp.ClientSession, way: Way
 ) -> None:
-    longer = {"model": "gpt-realtime", "expires_after": {"anchor": "created_at", "seconds": 20}}
+    longer = {"model": "gpt-realtime-2.1", "expires_after": {"anchor": "created_at", "seconds": 20}}
     before = read_unverified(await mint(http, stack, longer)).id
     process = cloakroom.start("handles", "watch", "--json", "-q", way=way)
     minting = asyncio.create_task(keep_minting(http, stack))

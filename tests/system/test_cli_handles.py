@@ -23,7 +23,7 @@ BY: dict[Way, str] = {"api": "sre", "direct": "cli:"}
 KEYS = {f"client-{number}": "ck_" + secrets.token_urlsafe(32) for number in range(60)}
 FRESH = iter(KEYS)
 # Of which no other test has handles.
-MODELS: dict[Way, str] = {"api": "gpt-realtime-mini", "direct": "gpt-realtime-1.5"}
+MODELS: dict[Way, str] = {"api": "gpt-realtime-2.1-mini", "direct": "gpt-realtime-1.5"}
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ class Caller:
     def __init__(self, http: aiohttp.ClientSession, stack: Stack) -> None:
         self.http, self.stack, self.name = http, stack, next(FRESH)
 
-    async def mint(self, *, subject: str = "", model: str = "gpt-realtime") -> str:
+    async def mint(self, *, subject: str = "", model: str = "gpt-realtime-2.1") -> str:
         reply = await api.mint(
             self.http,
             self.stack.a.url,
@@ -92,7 +92,7 @@ async def test_a_listing_tells_whose_the_handles_are_and_filters_them(
     def listed(*filters: str) -> set[str]:
         return set(cloakroom.run("handles", "list", *mine, "-q", *filters, way=way).lines)
 
-    assert listed() == listed("--model", "gpt-realtime") == listed("--deployment", "openai") == ids
+    assert listed() == listed("--model", "gpt-realtime-2.1") == listed("--deployment", "openai") == ids
     assert listed("--subject", "user-17") == ids - {read_unverified(handles[0]).id}
     assert listed("--state", "spent") == {read_unverified(handles[0]).id}
     assert listed("--state", "revoked") == listed("--model", "no-such") == set()

@@ -27,7 +27,7 @@ OURS = """\
 deployments:
   openai: {{provider: openai, base_url: "{url}/v1", api_key: "${{OPENAI_API_KEY}}"}}
   sweden: {{provider: azure, base_url: "{url}", model: {model}, api_key: "${{AZURE_API_KEY}}"}}
-models: {{gpt-realtime: openai, voice-eu: sweden}}
+models: {{gpt-realtime-2.1: openai, voice-eu: sweden}}
 """
 LITELLM = ROOT / "tests/samples/litellm/sandbox.yaml"
 
@@ -172,7 +172,7 @@ def test_a_wrong_key_is_a_failed_mint_that_names_the_setting(well: Surroundings)
 
 @pytest.mark.parametrize(
     ("model", "code"),
-    [("no-such-name", "404 DeploymentNotFound"), ("gpt-realtime", "400 OpperationNotSupported")],
+    [("no-such-name", "404 DeploymentNotFound"), ("gpt-realtime-2.1", "400 OpperationNotSupported")],
 )
 def test_a_wrong_azure_deployment_is_explained(model: str, code: str, well: Surroundings) -> None:
     run = well.doctor("--config", well.config(model=model), "--mint", "--json")
@@ -183,7 +183,7 @@ def test_a_wrong_azure_deployment_is_explained(model: str, code: str, well: Surr
 
 
 def test_one_model_keeps_the_look_to_its_deployments(well: Surroundings) -> None:
-    run = well.doctor("--config", well.config(model="no-such"), "--mint", "--model", "gpt-realtime", "--json")
+    run = well.doctor("--config", well.config(model="no-such"), "--mint", "--model", "gpt-realtime-2.1", "--json")
     assert run.status == 0
     assert {one["subject"] for one in run.findings} == {None, "openai"}
 

@@ -28,7 +28,7 @@ deployments:
     base_url: {url}
     model: voice-prod
     entra: {{tenant_id: "${{TENANT}}", client_id: "${{CLIENT}}", client_secret: "${{CLIENT_SECRET}}"}}
-models: {{gpt-realtime: voice}}
+models: {{gpt-realtime-2.1: voice}}
 """
 
 

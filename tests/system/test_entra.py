@@ -39,7 +39,7 @@ async def signed_in(
         config.write_text(
             "deployments:\n  voice:\n    provider: azure\n    model: voice-prod\n"
             f"    base_url: {sandbox.make_url('/')}\n    entra:\n{lines}"
-            "models: {gpt-realtime: voice}\n"
+            "models: {gpt-realtime-2.1: voice}\n"
         )
         environment = planted.environment(
             CLOAKROOM_REDIS_URL=store,
@@ -88,7 +88,7 @@ async def test_a_replica_mints_and_relays_with_a_token_and_renews_it_in_the_back
     for secret in (*TOKENS[:4], entra.client_secret):
         for text in (*answers, dump, output):
             assert secret not in text
-    assert "entra_token_refreshed" in output
+    assert "access_token_refreshed" in output
 
 
 async def test_a_renewal_that_fails_is_logged_and_the_old_token_serves_on(
@@ -97,7 +97,7 @@ async def test_a_renewal_that_fails_is_logged_and_the_old_token_serves_on(
     entra = FakeEntra(tokens=TOKENS, life=60, refresh_in=1)
     async with signed_in(entra, planted, engine.url, tmp_path) as (replica, _, _):
         entra.outage = 403
-        await asyncio.to_thread(replica.wait_for_event, "entra_token_not_refreshed")
+        await asyncio.to_thread(replica.wait_for_event, "access_token_not_refreshed")
         assert (await mint(http, replica.url, planted.client_key)).status == 200
         output = replica.output
     assert entra.client_secret not in output

@@ -31,7 +31,7 @@ async def test_a_handle_and_its_record_end_with_the_key_or_up_to_a_second_before
     store = async_onlooker(static_stack.engine.url, decode=False)
     try:
         body = {
-            "session": {"type": "realtime", "model": "gpt-realtime"},
+            "session": {"type": "realtime", "model": "gpt-realtime-2.1"},
             "expires_after": {"anchor": "created_at", "seconds": SECONDS},
         }
         asked = time.time()

@@ -38,7 +38,7 @@ async def test_the_sdk_ends_a_call_at_another_replica_than_the_one_that_made_it(
     assert call_at(static_stack, call_id)["end_reason"] == "hangup"
     line = line_of(static_stack.a, call_id)
     assert (line["status"], line["outcome"], line["client"]) == (200, "ended", "shop")
-    assert (line["deployment"], line["model"], line["level"]) == ("openai", "gpt-realtime", "info")
+    assert (line["deployment"], line["model"], line["level"]) == ("openai", "gpt-realtime-2.1", "info")
     assert {"handle", "request_id", "replica", "total_ms", "provider_ms", "store_ms"} <= line.keys()
     assert 0 < line["provider_ms"] < line["total_ms"]
     # Again, at either replica and by either credential: it is over, and the provider is left alone.
@@ -91,7 +91,7 @@ async def test_a_handle_that_really_expired_still_ends_its_call_and_opens_no_oth
     static_stack: Stack, http: aiohttp.ClientSession
 ) -> None:
     # Ten seconds are the shortest life that the provider gives a key.
-    body = {"model": "gpt-realtime", "expires_after": {"anchor": "created_at", "seconds": 10}}
+    body = {"model": "gpt-realtime-2.1", "expires_after": {"anchor": "created_at", "seconds": 10}}
     handle = await minted(http, static_stack.a.url, static_stack.planted.client_key, body)
     call_id = await called(http, static_stack.b.url, handle)
     await asyncio.sleep(claims_of(handle)["exp"] - time.time() + 0.1)

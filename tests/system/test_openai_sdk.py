@@ -35,7 +35,7 @@ async def test_the_sdk_mints_and_reads_every_field_of_the_answer(
 ) -> None:
     session: Any = {
         "type": "realtime",
-        "model": "gpt-realtime",
+        "model": "gpt-realtime-2.1",
         "instructions": "Be kind.",
         "future_field": [1],
     }
@@ -44,7 +44,7 @@ async def test_the_sdk_mints_and_reads_every_field_of_the_answer(
     )
     assert secret.value.startswith("ek_")
     assert secret.session.type == "realtime"
-    assert secret.session.model == "gpt-realtime"
+    assert secret.session.model == "gpt-realtime-2.1"
     assert secret.session.instructions == "Be kind."
     # OpenAI repeats the key inside the session; there it must be the handle, too.
     assert secret.session.model_extra is not None
@@ -54,7 +54,7 @@ async def test_the_sdk_mints_and_reads_every_field_of_the_answer(
 
 async def test_the_sdk_relays_a_raw_offer(static_stack: Stack, backend: openai.AsyncOpenAI) -> None:
     secret = await backend.realtime.client_secrets.create(
-        session={"type": "realtime", "model": "gpt-realtime"}
+        session={"type": "realtime", "model": "gpt-realtime-2.1"}
     )
     async with _browser(static_stack, secret.value) as browser:
         answer = await browser.realtime.calls.create(sdp=fresh_offer().decode())
@@ -67,12 +67,12 @@ async def test_the_sdk_relays_an_offer_with_a_session_as_multipart(
     static_stack: Stack, backend: openai.AsyncOpenAI
 ) -> None:
     secret = await backend.realtime.client_secrets.create(
-        session={"type": "realtime", "model": "gpt-realtime"}
+        session={"type": "realtime", "model": "gpt-realtime-2.1"}
     )
     offer = fresh_offer()
     async with _browser(static_stack, secret.value) as browser:
         answer = await browser.realtime.calls.create(
-            sdp=offer.decode(), session={"type": "realtime", "model": "gpt-realtime"}
+            sdp=offer.decode(), session={"type": "realtime", "model": "gpt-realtime-2.1"}
         )
     assert answer.response.status_code == 201
     assert answer.response.request.headers["content-type"].startswith("multipart/form-data")
@@ -87,9 +87,9 @@ async def test_the_json_body_of_older_sdk_versions_is_relayed(
     static_stack: Stack, backend: openai.AsyncOpenAI, http: aiohttp.ClientSession
 ) -> None:
     secret = await backend.realtime.client_secrets.create(
-        session={"type": "realtime", "model": "gpt-realtime"}
+        session={"type": "realtime", "model": "gpt-realtime-2.1"}
     )
-    body = {"sdp": fresh_offer().decode(), "session": {"type": "realtime", "model": "gpt-realtime"}}
+    body = {"sdp": fresh_offer().decode(), "session": {"type": "realtime", "model": "gpt-realtime-2.1"}}
     reply = await post(
         http,
         f"{static_stack.b.url}/v1/realtime/calls",

@@ -32,7 +32,7 @@ ENDLESS: Final = "/admin/v1/events"
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     # The default model lets mints succeed that name none, as many generated ones do.
-    with Stack(peer="static", CLOAKROOM_DEFAULT_MODEL="gpt-realtime") as running:
+    with Stack(peer="static", CLOAKROOM_DEFAULT_MODEL="gpt-realtime-2.1") as running:
         yield running
 
 
@@ -86,7 +86,7 @@ def linked(reference: Document) -> Document:
 async def test_schemathesis_finds_nothing_at_any_operation(
     http: aiohttp.ClientSession, stack: Stack, tmp_path: Path
 ) -> None:
-    realtime = await handle(http, stack, "", "gpt-realtime")
+    realtime = await handle(http, stack, "", "gpt-realtime-2.1")
     printed, report = schemathesis(
         stack,
         tmp_path,
@@ -94,7 +94,7 @@ async def test_schemathesis_finds_nothing_at_any_operation(
         f"--exclude-path={ENDLESS}",
         ADMIN_KEY=stack.planted.admin_key,
         # Not the one that opens calls in this run, since it gets revoked.
-        HANDLE_ID=claims_of(await handle(http, stack, "", "gpt-realtime"))["jti"],
+        HANDLE_ID=claims_of(await handle(http, stack, "", "gpt-realtime-2.1"))["jti"],
         CLIENT_KEY=stack.planted.client_key,
         HANDLE=realtime,
         CALL_ID=await called(http, stack.b.url, realtime),

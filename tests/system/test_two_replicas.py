@@ -28,7 +28,7 @@ async def test_thirty_calls_minted_on_a_and_relayed_on_b_connect_and_carry_audio
             assert peer.state == "connected"
             assert peer.frames >= 3
             created = await peer.event("session.created")
-            assert created["session"]["model"] == "gpt-realtime"
+            assert created["session"]["model"] == "gpt-realtime-2.1"
             assert peer.location.startswith("/v1/realtime/calls/rtc_")
             call_ids.add(peer.location.rpartition("/")[2])
             answers += [handle, peer.answer, peer.location]

@@ -57,7 +57,7 @@ async def test_what_is_no_http_is_a_400_in_the_one_shape(static_stack: Stack, wh
 
 async def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(static_stack: Stack) -> None:
     """curl does so for bodies over a megabyte, some SDKs always."""
-    body = b'{"model": "gpt-realtime"}'
+    body = b'{"model": "gpt-realtime-2.1"}'
     host, _, port = static_stack.a.url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(

@@ -32,10 +32,10 @@ async def live_through_everything(service: Service, forget_scripts: Callable[[],
     Args:
         forget_scripts: has the server forget its scripts, as a restart does.
     """
-    limited = await api.mint(service.http, service.base, LIMITED_KEY, {"model": "gpt-realtime"})
+    limited = await api.mint(service.http, service.base, LIMITED_KEY, {"model": "gpt-realtime-2.1"})
     assert limited.status == 200, limited
     forget_scripts()
-    handle, offer = await service.minted({"model": "gpt-realtime"}), fresh_offer()
+    handle, offer = await service.minted({"model": "gpt-realtime-2.1"}), fresh_offer()
     first = await service.relay(handle, offer)
     replayed = await service.relay(handle, offer)
     assert (first.status, replayed.status, replayed.text) == (201, 201, first.text)

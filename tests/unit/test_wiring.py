@@ -23,7 +23,7 @@ ENTRA = {"tenant_id": "t-1", "client_id": "c-1", "client_secret": "s-1-of-the-te
 def settings(**deployment: Any) -> Settings:
     environment = Planted().environment(CLOAKROOM_REDIS_URL="memory://")
     environment["CLOAKROOM_DEPLOYMENTS"] = orjson.dumps({"voice": deployment}).decode()
-    environment["CLOAKROOM_MODELS"] = '{"gpt-realtime": "voice"}'
+    environment["CLOAKROOM_MODELS"] = '{"gpt-realtime-2.1": "voice"}'
     return load_settings(environment)
 
 

@@ -66,6 +66,9 @@ class HeldTokens:
     def held(self) -> tuple[Secret, ...]:
         return (self.current(),)
 
+    def refused(self) -> None:
+        """Nothing to ask for."""
+
     async def start(self, *, wait: float) -> None:
         """Nothing to begin."""
 

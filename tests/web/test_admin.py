@@ -40,9 +40,10 @@ async def test_a_fresh_handle_is_shown_with_everything_but_its_key(service: Serv
         "id": handle_id,
         "version": 1,
         "state": "live",
-        "model": "gpt-realtime",
+        "model": "gpt-realtime-2.1",
         "deployment": "openai",
         "provider": "openai",
+        "region": None,
         "family": "realtime",
         "client": client,
         "subject": "user-1",
@@ -108,7 +109,7 @@ async def test_pages_of_any_size_list_each_handle_once(service: Service, client:
 async def test_each_filter_lists_what_it_says_and_nothing_else(service: Service, client: str) -> None:
     subject = f"user-{client}"
     live = id_of((await service.mint(None, **{SUBJECT: subject})).json["value"])
-    spent, revoked = await service.minted(), await service.minted({"model": "gpt-realtime-mini"})
+    spent, revoked = await service.minted(), await service.minted({"model": "gpt-realtime-2.1-mini"})
     for _ in range(2):
         await service.called(spent)
     await post(service, f"/handles/{id_of(revoked)}/revoke")
@@ -119,8 +120,8 @@ async def test_each_filter_lists_what_it_says_and_nothing_else(service: Service,
     mine = f"client={client}"
     assert await listed(mine) == {live, id_of(spent), id_of(revoked)}
     assert await listed(f"subject={subject}") == {live}
-    assert await listed(f"{mine}&model=gpt-realtime-mini") == {id_of(revoked)}
-    assert await listed(f"{mine}&deployment=openai&model=gpt-realtime") == {live, id_of(spent)}
+    assert await listed(f"{mine}&model=gpt-realtime-2.1-mini") == {id_of(revoked)}
+    assert await listed(f"{mine}&deployment=openai&model=gpt-realtime-2.1") == {live, id_of(spent)}
     assert await listed(f"{mine}&deployment=elsewhere") == set()
     for state, expected in (("live", live), ("spent", id_of(spent)), ("revoked", id_of(revoked))):
         assert await listed(f"{mine}&state={state}") == {expected}
@@ -131,9 +132,9 @@ async def test_handles_are_counted_by_the_narrowest_name(service: Service, clien
     for number in range(5):
         await service.mint(None, **{SUBJECT: f"{client}-{number % 2}"})
     assert await get(service, f"/handles/count?client={client}") == {"object": "count", "handles": 5}
-    assert (await get(service, f"/handles/count?client={client}&model=gpt-realtime"))["handles"] == 5
+    assert (await get(service, f"/handles/count?client={client}&model=gpt-realtime-2.1"))["handles"] == 5
     assert (await get(service, f"/handles/count?client={client}&subject={client}-0"))["handles"] >= 3
-    assert (await get(service, "/handles/count?model=gpt-realtime"))["handles"] >= 5
+    assert (await get(service, "/handles/count?model=gpt-realtime-2.1"))["handles"] >= 5
     assert (await get(service, "/handles/count"))["handles"] >= 5
     assert (await get(service, "/handles/count?client=nobody"))["handles"] == 0
 
@@ -200,8 +201,8 @@ async def test_revoking_many_goes_on_from_its_cursor_in_bounded_steps(
 
 
 async def test_all_given_names_must_match_what_is_revoked(service: Service, client: str) -> None:
-    one, two = await service.minted(), await service.minted({"model": "gpt-realtime-mini"})
-    for wanted, revoked in (({"deployment": "other"}, 0), ({"model": "gpt-realtime-mini"}, 1)):
+    one, two = await service.minted(), await service.minted({"model": "gpt-realtime-2.1-mini"})
+    for wanted, revoked in (({"deployment": "other"}, 0), ({"model": "gpt-realtime-2.1-mini"}, 1)):
         step = await post(service, "/handles/revoke", {"client": client, **wanted})
         assert step["revoked"] == revoked
     assert (await service.relay(one)).status == 201

@@ -188,7 +188,7 @@ async def test_a_state_of_the_other_kind_is_refused(deaf: Service) -> None:
         ({}, "client"),
         ({"deployment": "openai"}, "client"),
         ({"client": None}, "client"),
-        ({"model": "gpt-realtime", "client": None}, "client"),
+        ({"model": "gpt-realtime-2.1", "client": None}, "client"),
         ({"client": ""}, "client"),
         ({"client": 7}, "client"),
         ({"client": ["shop"]}, "client"),
@@ -252,7 +252,7 @@ async def test_each_action_has_one_line_with_who_what_how_many_and_outcome(servi
         await get(service, "/handles?client=shop&state=live&limit=1")
         await post(service, f"/calls/{call_id}/hangup")
         await post(service, f"/handles/{id_of(handle)}/revoke")
-        await post(service, "/handles/revoke", {"client": "nobody", "model": "gpt-realtime"})
+        await post(service, "/handles/revoke", {"client": "nobody", "model": "gpt-realtime-2.1"})
         await ask(service, "GET", "/handles?limit=0")
         await ask(service, "GET", f"/handles/{HANDLE_ID}", key=service.planted.client_key)
     told = [(line["action"], line["admin"], line["outcome"], line["status"]) for line in lines]
@@ -267,7 +267,7 @@ async def test_each_action_has_one_line_with_who_what_how_many_and_outcome(servi
     assert (lines[0]["filters"], lines[0]["count"]) == ({"client": "shop", "state": "live"}, 1)
     assert (lines[1]["call_id"], lines[1]["handle"]) == (call_id, id_of(handle))
     assert (lines[2]["handle"], lines[2]["revoked"]) == (id_of(handle), 1)
-    assert (lines[3]["filters"], lines[3]["revoked"]) == ({"client": "nobody", "model": "gpt-realtime"}, 0)
+    assert (lines[3]["filters"], lines[3]["revoked"]) == ({"client": "nobody", "model": "gpt-realtime-2.1"}, 0)
     assert all(line["request_id"] for line in lines)
 
 

@@ -97,7 +97,7 @@ async def test_mint_relay_and_hang_up_go_to_its_own_urls(
     }
     service = await service_factory(
         CLOAKROOM_DEPLOYMENTS=orjson.dumps({"acme": deployment}).decode(),
-        CLOAKROOM_MODELS='{"gpt-realtime": "acme"}',
+        CLOAKROOM_MODELS='{"gpt-realtime-2.1": "acme"}',
     )
     api.behind = str(service.sandbox.make_url("")).rstrip("/")
     call_id = await service.called(await service.minted())
@@ -114,7 +114,7 @@ async def test_its_refusals_are_explained_as_openais(
     deployment = {"provider": "acme", "base_url": origin, "api_key": "sk-of-nobody-at-all-2026"}
     service = await service_factory(
         CLOAKROOM_DEPLOYMENTS=orjson.dumps({"acme": deployment}).decode(),
-        CLOAKROOM_MODELS='{"gpt-realtime": "acme"}',
+        CLOAKROOM_MODELS='{"gpt-realtime-2.1": "acme"}',
     )
     api.behind = str(service.sandbox.make_url("")).rstrip("/")
     reply = await service.mint()

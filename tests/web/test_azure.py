@@ -25,13 +25,13 @@ PREVIEW = {
 async def azure_service(
     service_factory: ServiceFactory, planted: Planted, deployment: dict[str, Any], **sandbox: Any
 ) -> Service:
-    """A service whose model ``gpt-realtime`` is this Azure deployment."""
+    """A service whose model ``gpt-realtime-2.1`` is this Azure deployment."""
     config = SandboxConfig(azure_keys=(planted.azure_key,), peer="static", **sandbox)
     deployment = {"api_key": planted.azure_key, **deployment}
     return await service_factory(
         sandbox=config,
         CLOAKROOM_DEPLOYMENTS=orjson.dumps({"voice": deployment}).decode(),
-        CLOAKROOM_MODELS='{"gpt-realtime": "voice"}',
+        CLOAKROOM_MODELS='{"gpt-realtime-2.1": "voice"}',
     )
 
 
@@ -58,12 +58,12 @@ async def test_the_preview_mints_at_the_resource_and_relays_at_the_region(
     clock = service.provider.clock
     before = int(clock.time())
     reply = await service.mint(
-        {"model": "gpt-realtime", "session": {"audio": {"output": {"voice": "verse"}}}}
+        {"model": "gpt-realtime-2.1", "session": {"audio": {"output": {"voice": "verse"}}}}
     )
     assert reply.status == 200, reply
     minted = reply.json
     assert minted["session"]["voice"] == "verse"
-    assert minted["session"]["model"] == "gpt-realtime"
+    assert minted["session"]["model"] == "gpt-realtime-2.1"
     # "Valid one minute", whatever was asked for.
     assert before + 59 <= minted["expires_at"] <= clock.time() + 60
     offer = fresh_offer()

@@ -27,7 +27,7 @@ BAD_MINTS: list[tuple[str, str | None, bytes, int, str, str | None]] = [
     ("a number", JSON, b"1", 400, "invalid_request", None),
     ("null", JSON, b"null", 400, "invalid_request", None),
     ("deeply nested", JSON, b"[" * 5000 + b"]" * 5000, 400, "invalid_request", None),
-    ("no content type", None, b'{"model": "gpt-realtime"}', 415, "unsupported_media_type", None),
+    ("no content type", None, b'{"model": "gpt-realtime-2.1"}', 415, "unsupported_media_type", None),
     ("a form", "application/x-www-form-urlencoded", b"model=x", 415, "unsupported_media_type", None),
     ("broken content type", ";;;", b"{}", 415, "unsupported_media_type", None),
     ("model is a number", JSON, b'{"model": 1}', 400, "invalid_request", "model"),
@@ -53,7 +53,7 @@ BAD_MINTS: list[tuple[str, str | None, bytes, int, str, str | None]] = [
         "invalid_request",
         "model",
     ),
-    ("unknown field", JSON, b'{"model": "gpt-realtime", "voice": "x"}', 400, "invalid_request", "voice"),
+    ("unknown field", JSON, b'{"model": "gpt-realtime-2.1", "voice": "x"}', 400, "invalid_request", "voice"),
     ("expires_after is a number", JSON, b'{"expires_after": 60}', 400, "invalid_request", "expires_after"),
     (
         "seconds too few",

@@ -28,7 +28,7 @@ async def service_with(
 ) -> Service:
     """A service whose OpenAI deployment creates calls with this key."""
     deployment = {"provider": "openai", "base_url": "{provider}/v1", "api_key": planted.openai_key}
-    deployment |= {"model": "gpt-realtime-mini"}
+    deployment |= {"model": "gpt-realtime-2.1-mini"}
     if call_key is not None:
         deployment["call_key"] = call_key
     return await service_factory(
@@ -80,7 +80,7 @@ async def test_the_standard_key_creates_the_call_with_the_session_that_was_minte
     assert session["instructions"] == SESSION["instructions"]
     assert session["tools"] == SESSION["tools"]
     assert session["audio"]["output"]["voice"] == "marin"
-    assert session["model"] == "gpt-realtime-mini"
+    assert session["model"] == "gpt-realtime-2.1-mini"
     (relayed,) = arrived(service, "calls")
     assert headers_of(relayed)["content-type"].startswith("multipart/form-data; boundary=cloakroom-")
     # The mint is made all the same: it checks the session, and gives the handle its life.

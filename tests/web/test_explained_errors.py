@@ -23,7 +23,7 @@ PREVIEW = {
 MINT_REFUSALS: list[tuple[dict[str, Any], dict[str, Any], int, str, tuple[str, ...]]] = [
     ({**AZURE, "model": "chat"}, {}, 400, "OpperationNotSupported", ("deployments.voice.model", "region")),
     (
-        {**AZURE, "model": "gpt-realtime"},
+        {**AZURE, "model": "gpt-realtime-2.1"},
         {},
         400,
         "OpperationNotSupported",
@@ -73,7 +73,7 @@ MINT_REFUSALS: list[tuple[dict[str, Any], dict[str, Any], int, str, tuple[str, .
 async def one_deployment(
     service_factory: ServiceFactory, planted: Planted, deployment: dict[str, Any], **sandbox: Any
 ) -> Service:
-    """A service whose model ``gpt-realtime`` is this deployment, named ``voice``."""
+    """A service whose model ``gpt-realtime-2.1`` is this deployment, named ``voice``."""
     key = planted.openai_key if deployment["provider"] == "openai" else planted.azure_key
     config = SandboxConfig(
         **{
@@ -86,7 +86,7 @@ async def one_deployment(
     return await service_factory(
         sandbox=config,
         CLOAKROOM_DEPLOYMENTS=orjson.dumps({"voice": {"api_key": key, **deployment}}).decode(),
-        CLOAKROOM_MODELS='{"gpt-realtime": "voice"}',
+        CLOAKROOM_MODELS='{"gpt-realtime-2.1": "voice"}',
     )
 
 

@@ -116,16 +116,16 @@ async def test_the_call_ends_in_the_provider_that_owns_it_with_that_deployments_
         "api_key: '${OPENAI_KEY}'}\n"
         f"  az: {{provider: azure, base_url: '{box.sandbox.make_url('/')}', model: voice-prod, "
         "api_key: '${AZURE_KEY}'}\n"
-        "models: {gpt-realtime: main, voice: az}\n"
+        "models: {gpt-realtime-2.1: main, voice: az}\n"
     )
     service = await service_factory(
         CLOAKROOM_CONFIG=str(config), OPENAI_KEY=planted.openai_key, AZURE_KEY=planted.azure_key
     )
-    handles = {alias: await service.minted({"model": alias}) for alias in ("gpt-realtime", "voice")}
+    handles = {alias: await service.minted({"model": alias}) for alias in ("gpt-realtime-2.1", "voice")}
     calls = {alias: await service.called(handle) for alias, handle in handles.items()}
     # A handle ends its own call only, though both are one client's.
-    assert (await service.hang_up(handles["voice"], calls["gpt-realtime"])).code == "call_id_not_found"
-    for alias in ("voice", "gpt-realtime"):
+    assert (await service.hang_up(handles["voice"], calls["gpt-realtime-2.1"])).code == "call_id_not_found"
+    for alias in ("voice", "gpt-realtime-2.1"):
         assert (await service.hang_up(handles[alias], calls[alias])).status == 200
         assert box.call(calls[alias])["end_reason"] == "hangup"
     azure, openai = hangups(box)
@@ -148,7 +148,7 @@ async def test_a_replica_that_does_not_know_the_deployment_says_so_and_leaves_th
         "deployments:\n"
         f"  renamed: {{provider: openai, base_url: '{service.sandbox.make_url('/v1')}', "
         "api_key: '${OPENAI_KEY}'}\n"
-        "models: {gpt-realtime: renamed}\n"
+        "models: {gpt-realtime-2.1: renamed}\n"
     )
     newer = await service_factory(CLOAKROOM_CONFIG=str(config), OPENAI_KEY=planted.openai_key)
     handle = await service.minted()

@@ -20,7 +20,7 @@ LIMIT = 5
 def limited() -> tuple[str, dict[str, Any]]:
     """A client with a limit and one model; its name is new, so that no other test counts for it."""
     key = "ck_" + secrets.token_urlsafe(24)
-    client = {"api_key": key, "models": ["gpt-realtime"], "mints_per_minute": LIMIT}
+    client = {"api_key": key, "models": ["gpt-realtime-2.1"], "mints_per_minute": LIMIT}
     return key, {f"limited-{secrets.token_hex(4)}": client}
 
 
@@ -47,9 +47,9 @@ async def test_a_clients_models_are_its_own(
 ) -> None:
     key, clients = limited
     service = await service_factory(CLOAKROOM_CLIENTS=json.dumps(clients))
-    reply = await api.mint(service.http, service.base, key, {"model": "gpt-realtime-mini"})
+    reply = await api.mint(service.http, service.base, key, {"model": "gpt-realtime-2.1-mini"})
     assert (reply.status, reply.code) == (403, "model_not_allowed")
-    assert "gpt-realtime." in reply.json["error"]["message"]
+    assert "gpt-realtime-2.1." in reply.json["error"]["message"]
     assert service.asked() == 0
 
 
@@ -57,7 +57,7 @@ async def test_a_model_that_nobody_configured_is_a_404_that_lists_those_that_are
     service_factory: ServiceFactory,
 ) -> None:
     service = await service_factory(CLOAKROOM_MODELS='{"voice": "openai", "chat": "openai"}')
-    reply = await service.mint({"model": "gpt-realtime"})
+    reply = await service.mint({"model": "gpt-realtime-2.1"})
     assert (reply.status, reply.code) == (404, "model_not_found")
     assert "chat, voice" in reply.json["error"]["message"]
     assert service.asked() == 0

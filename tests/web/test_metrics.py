@@ -25,7 +25,7 @@ async def test_a_mint_a_relay_and_a_hang_up_are_counted_with_their_times(service
     call_id = await service.called(await service.minted())
     assert (await service.hang_up(service.planted.client_key, call_id)).status == 200
     seen = await scrape(service.http, service.base)
-    good = {"model": "gpt-realtime", "deployment": "openai", "outcome": "ok", "code": "none"}
+    good = {"model": "gpt-realtime-2.1", "deployment": "openai", "outcome": "ok", "code": "none"}
     for operation in OPERATIONS:
         assert seen.value(f"cloakroom_{operation}_total", **good) == 1
         one = operation.removesuffix("s")
@@ -210,7 +210,7 @@ async def test_the_line_of_a_failed_relay_says_where_it_failed_and_the_store_is_
     service.fault("status", "calls", status=500, times=1)
     assert (await service.relay(handle)).status == 500
     (line,) = [json.loads(line) for line in capfd.readouterr().out.splitlines() if '"relay"' in line]
-    assert (line["model"], line["deployment"]) == ("gpt-realtime", "openai")
+    assert (line["model"], line["deployment"]) == ("gpt-realtime-2.1", "openai")
     seen = await scrape(service.http, service.base)
     assert seen.value("cloakroom_relays_total", deployment="openai", code="upstream_5xx") == 1
     assert seen.value("cloakroom_store_duration_seconds_count", step="release") == 1

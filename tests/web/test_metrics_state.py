@@ -17,7 +17,7 @@ deployments:
   first: {provider: openai, base_url: "%s", api_key: "%s"}
   second: {provider: openai, base_url: "%s", api_key: "%s"}
 models:
-  gpt-realtime:
+  gpt-realtime-2.1:
     deployments: [{deployment: first, priority: 0}, {deployment: second, priority: 1}]
 """
 

@@ -188,7 +188,7 @@ async def two_deployments(
     return again
 
 
-BOTH = {"gpt-realtime": {"deployments": [{"deployment": "first"}, {"deployment": "second", "priority": 1}]}}
+BOTH = {"gpt-realtime-2.1": {"deployments": [{"deployment": "first"}, {"deployment": "second", "priority": 1}]}}
 
 
 async def test_a_mint_that_fails_on_one_deployment_goes_to_the_next_and_the_handle_remembers(
@@ -252,7 +252,7 @@ async def test_a_session_that_the_provider_refuses_is_not_tried_elsewhere(
 async def test_when_all_deployments_fail_the_last_failure_is_told(
     service_factory: ServiceFactory, planted: Planted
 ) -> None:
-    models = {"gpt-realtime": {"deployments": ["first"]}}
+    models = {"gpt-realtime-2.1": {"deployments": ["first"]}}
     service = await two_deployments(service_factory, "http://127.0.0.1:9/v1", models, planted)
     reply = await service.mint()
     assert (reply.status, reply.code) == (502, "upstream_unreachable")

@@ -45,7 +45,7 @@ def last_body(service: Service) -> str:
 
 @pytest.mark.parametrize("base", ALIASES)
 async def test_a_realtime_handle_opens_a_realtime_call(service: Service, base: str) -> None:
-    answer = await mint_at(service, f"{base}/realtime/client_secrets", {"model": "gpt-realtime"})
+    answer = await mint_at(service, f"{base}/realtime/client_secrets", {"model": "gpt-realtime-2.1"})
     assert answer["session"]["type"] == "realtime"
     assert answer["calls_url"] == f"{service.base}/v1/realtime/calls"
     # Old clients name the model once more; it is ignored, as the session was fixed at the mint.
@@ -75,7 +75,7 @@ async def test_a_translation_handle_opens_a_translation_call(service: Service, b
 
 
 async def test_a_handle_presented_elsewhere_is_refused_and_spends_nothing(service: Service) -> None:
-    realtime = (await mint_at(service, "/v1/realtime/client_secrets", {"model": "gpt-realtime"}))["value"]
+    realtime = (await mint_at(service, "/v1/realtime/client_secrets", {"model": "gpt-realtime-2.1"}))["value"]
     translation = (await mint_at(service, "/v1/realtime/translations/client_secrets", TRANSLATION))["value"]
     asked = service.asked("calls")
     for path, handle in (
@@ -140,16 +140,16 @@ async def test_the_betas_transcription_session_is_minted_through_the_ga_endpoint
         ("/v1/realtime/sessions", {"model": 1}, "model"),
         (
             "/v1/realtime/sessions",
-            {"model": "gpt-realtime", "input_audio_format": "mp3"},
+            {"model": "gpt-realtime-2.1", "input_audio_format": "mp3"},
             "input_audio_format",
         ),
-        ("/v1/realtime/sessions", {"model": "gpt-realtime", "client_secret": 5}, "client_secret"),
+        ("/v1/realtime/sessions", {"model": "gpt-realtime-2.1", "client_secret": 5}, "client_secret"),
         (
             "/v1/realtime/sessions",
-            {"model": "gpt-realtime", "client_secret": {"expires_after": {"seconds": 1}}},
+            {"model": "gpt-realtime-2.1", "client_secret": {"expires_after": {"seconds": 1}}},
             "client_secret.expires_after.seconds",
         ),
-        ("/v1/realtime/sessions", {"model": "gpt-realtime", "audio": 5, "voice": "x"}, "audio"),
+        ("/v1/realtime/sessions", {"model": "gpt-realtime-2.1", "audio": 5, "voice": "x"}, "audio"),
         ("/v1/realtime/transcription_sessions", {}, "input_audio_transcription.model"),
         (
             "/v1/realtime/transcription_sessions",

@@ -180,7 +180,7 @@ async def test_a_failed_relay_says_whose_it_was(traced: Traced) -> None:
         "http.route": "/v1/realtime/calls",
         "http.response.status_code": 502,
         "error.type": "outcome_unknown",
-        "cloakroom.model": "gpt-realtime",
+        "cloakroom.model": "gpt-realtime-2.1",
         "cloakroom.deployment": "openai",
         "cloakroom.handle.id": "...",
     }
@@ -191,7 +191,7 @@ async def test_nothing_that_a_caller_wrote_stands_in_a_span(traced: Traced) -> N
     handle = await everything(traced.service)
     state = f"v={handle.replace('.', '/')[:200]}"
     await everything(traced.service, traceparent=TRACEPARENT, tracestate=state)
-    for body in ({"model": "sk-a-key-in-the-wrong-place"}, {"model": "gpt-realtime", "x": "noise"}):
+    for body in ({"model": "sk-a-key-in-the-wrong-place"}, {"model": "gpt-realtime-2.1", "x": "noise"}):
         await traced.service.mint(body, Authorization="Bearer sk-not-a-client", **INCOMING)
         await traced.service.mint(body, Origin="https://noise.example", **INCOMING)
         await traced.service.mint(body, **INCOMING)

@@ -6,12 +6,10 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
 
 from app.cli.dev.environment import CLIENT_NAME, RunSecrets, read_config
+from app.providers.retirement import USUAL_MODEL
 from app.settings import load_settings
-
-_USUAL_MODEL: Final = "gpt-realtime"
 
 
 def mint_command(url: str, client_key: str, model: str) -> str:
@@ -70,7 +68,7 @@ def model_to_ask_for(environ: Mapping[str, str]) -> str:
         return named
     models = config.get("models")
     aliases = [str(alias) for alias in models if alias != "*"] if isinstance(models, dict) else []
-    return aliases[0] if aliases and _USUAL_MODEL not in aliases else _USUAL_MODEL
+    return aliases[0] if aliases and USUAL_MODEL not in aliases else USUAL_MODEL
 
 
 def printable_client_key(environ: Mapping[str, str], secrets: RunSecrets) -> str:

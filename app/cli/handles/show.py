@@ -114,7 +114,8 @@ def _facts(view: HandleView, now: float) -> Iterator[tuple[str, str]]:
     yield "client", view.client
     yield "subject", view.subject or "none was given"
     yield "model", view.model
-    yield "through", f"deployment {view.deployment} ({view.provider}), for {view.family} sessions"
+    where = f"{view.provider}, region {view.region}" if view.region else view.provider
+    yield "through", f"deployment {view.deployment} ({where}), for {view.family} sessions"
     yield "origin", view.origin or "none: minted by a backend"
     if not view.known_version:
         return

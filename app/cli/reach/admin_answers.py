@@ -65,6 +65,8 @@ def read_handle(found: dict[str, Any]) -> HandleView:
     return HandleView(
         **_texts(found, "id model deployment provider family client subject origin"),
         **_texts(found, "minted_by last_call_by revoked_by"),
+        # A replica of an older release tells none.
+        region=_text(found.get("region")),
         version=_version(found),
         minted_at=int(found["minted_at"]),
         expires_at=int(found["expires_at"]),

@@ -31,7 +31,7 @@ _SERVER_VAD = {
 _REALTIME: Json = {
     "object": "realtime.session",
     "type": "realtime",
-    "model": "gpt-realtime",
+    "model": "gpt-realtime-2.1",
     "output_modalities": ["audio"],
     "instructions": DEFAULT_INSTRUCTIONS,
     "tools": [],

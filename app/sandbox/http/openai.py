@@ -6,6 +6,7 @@ Source: OpenAI's API reference, `realtime/client_secrets` and `realtime/calls`.
 from __future__ import annotations
 
 import secrets
+from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
@@ -26,15 +27,27 @@ _FAMILY_WORDS: dict[Family, tuple[str, ...]] = {
     "translation": ("translate",),
 }
 
+# What the list of models names where every name is accepted.
+_LISTED = ("gpt-live-transcribe", "gpt-realtime-2.1", "gpt-realtime-2.1-mini", "gpt-realtime-translate")
+_CREATED = 1_756_310_470
+
 
 def standard_key(request: web.Request, provider: Provider) -> str:
-    """The standard key of the request. Raises Refusal (401) for none and any other, ephemeral ones too."""
+    """The standard key of the request, or an access token of the exchange.
+
+    Raises Refusal (401) for none and any other, ephemeral ones too.
+    """
     key = bearer(request)
     if key is None:
         raise refusals.missing_key()
-    if key not in provider.config.openai_keys:
+    if not is_standard(key, provider):
         raise refusals.wrong_key(key)
     return key
+
+
+def is_standard(key: str, provider: Provider) -> bool:
+    """Whether this is a standard key or a live access token."""
+    return key in provider.config.openai_keys or provider.tokens.accepts(key)
 
 
 def check_model(provider: Provider, mint: MintRequest) -> None:
@@ -43,9 +56,39 @@ def check_model(provider: Provider, mint: MintRequest) -> None:
     if model is None:
         return
     known = provider.config.openai_models
+    end = provider.config.openai_ends.get(model)
+    if end is not None and _today(provider) >= end:
+        raise refusals.model_not_found(model)
     if model in known if known is not None else any(w in model for w in _FAMILY_WORDS[mint.family]):
         return
     raise refusals.model_not_found(model)
+
+
+def _today(provider: Provider) -> str:
+    return datetime.fromtimestamp(provider.clock.time(), UTC).date().isoformat()
+
+
+async def models(request: web.Request) -> web.Response:
+    """`GET /v1/models`: 200 with those that are still served; `shutdown_date` is a day, or null.
+
+    Source: OpenAI's API reference, "List models".
+    """
+    provider = request.app[PROVIDER]
+    standard_key(request, provider)
+    ends, today = provider.config.openai_ends, _today(provider)
+    names = sorted({*(provider.config.openai_models or _LISTED), *ends})
+    data = [
+        {
+            "id": name,
+            "object": "model",
+            "created": _CREATED,
+            "owned_by": "system",
+            "shutdown_date": ends.get(name),
+        }
+        for name in names
+        if name not in ends or today < ends[name]
+    ]
+    return web.json_response({"object": "list", "data": data})
 
 
 async def client_secrets(request: web.Request) -> web.Response:
@@ -86,7 +129,7 @@ async def _call(request: web.Request, families: tuple[Family, ...]) -> web.Respo
     key = bearer(request)
     if key is None:
         raise refusals.missing_key()
-    if key in provider.config.openai_keys:
+    if is_standard(key, provider):
         sdp, terms = await _terms_of_standard_key(request, provider, key)
     else:
         opened = provider.keys.open(key, "openai", families)

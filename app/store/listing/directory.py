@@ -33,6 +33,7 @@ _FIELDS: Final = (
     *_WHO,
     "minted_at",
     "expires_at",
+    "region",
     "max_calls",
     "calls",
     "last_call_at",
@@ -200,6 +201,7 @@ def _uses(found: Mapping[str, Any]) -> dict[str, Any]:
     notes = [found.get(f"relay_{number % _RELAYS_KEPT + 1}") for number in range(relays)[-_RELAYS_KEPT:]]
     text = {name: found[name] or "" for name in _FIELDS}
     return {
+        "region": text["region"],
         "max_calls": int(text["max_calls"] or 0),
         "calls": int(text["calls"] or 0),
         "last_call_at": int(text["last_call_at"]) if text["last_call_at"] else None,

@@ -29,9 +29,10 @@ class RelayNote:
 class HandleView:
     """A handle that is still on record. Times are epoch seconds on the clock of the replica that wrote them.
 
-    ``life`` is the seconds left on the store's clock. ``max_calls`` 0: as often as the provider allows
-    until expiry. ``relays_count`` counts all outcomes, ``relays`` has the last twenty of them, oldest first.
-    ``refusals`` counts claims that were refused, ``last_refusal`` is the last one of them.
+    ``life`` is the seconds left on the store's clock. ``region`` is empty where none is known.
+    ``max_calls`` 0: as often as the provider allows until expiry. ``relays_count`` counts all outcomes,
+    ``relays`` has the last twenty of them, oldest first. ``refusals`` counts claims that were refused,
+    ``last_refusal`` is the last one of them.
 
     Of a record whose ``version`` this release does not know, only the fields that every version has are read:
     the others have their defaults, and a time that is missing is 0.
@@ -49,6 +50,7 @@ class HandleView:
     expires_at: int
     minted_by: str
     life: float
+    region: str = ""
     max_calls: int = 0
     calls: int = 0
     last_call_at: int | None = None

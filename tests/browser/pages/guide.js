@@ -4,7 +4,7 @@ window.startCall = async (baseUrl, apiKey) => {
   const tokenResponse = await fetch(`${baseUrl}/v1/realtime/client_secrets`, {
     method: "POST",
     headers: { Authorization: `Bearer ${apiKey}`, "Content-Type": "application/json" },
-    body: JSON.stringify({ model: "gpt-realtime" }),
+    body: JSON.stringify({ model: "gpt-realtime-2.1" }),
   });
   const token = (await tokenResponse.json()).client_secret.value;
 

@@ -9,7 +9,7 @@ const backend = new OpenAI({ apiKey: process.env.CLIENT_KEY, baseURL: `${mintOri
 
 const secret = await backend.realtime.clientSecrets.create({
   expires_after: { anchor: "created_at", seconds: 120 },
-  session: { type: "realtime", model: "gpt-realtime" },
+  session: { type: "realtime", model: "gpt-realtime-2.1" },
 });
 const page = new OpenAI({ apiKey: secret.value, baseURL: `${relayOrigin}/v1`, maxRetries: 0 });
 const answer = await page.realtime.calls.create({ sdp: await readFile(offerFile, "utf8") });

@@ -11,7 +11,7 @@ window.startSession = async (callsUrl, apiKey) => {
     audioElement: document.querySelector("#audio"),
   });
   const agent = new RealtimeAgent({ name: "Greeter", instructions: "Answer in one short sentence." });
-  const session = new RealtimeSession(agent, { transport, model: "gpt-realtime" });
+  const session = new RealtimeSession(agent, { transport, model: "gpt-realtime-2.1" });
   window.events = [];
   window.said = [];
   session.on("transport_event", (event) => window.events.push(event));

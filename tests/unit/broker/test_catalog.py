@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from app.broker.catalog import Catalog, Choice, Model
+from app.broker.catalog import Catalog, Choice, Model, Takeover
 from app.errors import InvalidRequest, ModelNotAllowed, ModelNotFound
-from app.models import Client, Deployment
+from app.models import Client, Deployment, ModelPolicy
 from tests.unit.values import deployment
 
 OPENAI, AZURE = deployment("openai"), deployment("azure")
@@ -64,10 +64,10 @@ def test_a_limited_client_learns_no_other_name_from_a_404_either() -> None:
 
 def test_a_star_widens_no_clients_list() -> None:
     known = catalog(**{"*": "oai"})
-    client = Client("shop", models=frozenset({"gpt-realtime"}))
-    assert leads_to(known, "gpt-realtime", client) == (OPENAI,)
+    client = Client("shop", models=frozenset({"gpt-realtime-2.1"}))
+    assert leads_to(known, "gpt-realtime-2.1", client) == (OPENAI,)
     with pytest.raises(ModelNotAllowed):
-        known.resolve(client, "gpt-realtime-mini")
+        known.resolve(client, "gpt-realtime-2.1-mini")
 
 
 def test_a_client_with_an_empty_list_may_use_nothing() -> None:
@@ -124,3 +124,56 @@ def test_a_nested_model_is_checked_against_the_clients_list_too() -> None:
     client = Client("shop", models=frozenset({"voice"}))
     with pytest.raises(ModelNotAllowed):
         catalog(voice="oai", scribe="oai").upstream_name(client, "scribe", OPENAI, param="p")
+
+
+DAY = 86_400.0
+
+
+def succeeded(clock: list[float], *, policy: ModelPolicy | None = None) -> Catalog:
+    """``new`` follows ``old`` from the tenth day on, and ``newest`` follows ``new`` from the twentieth."""
+    models = {
+        "old": Model((Choice("oai"),), policy or ModelPolicy(), Takeover("new", 10 * DAY)),
+        "new": Model((Choice("az"),), takeover=Takeover("newest", 20 * DAY)),
+        "*": Model((Choice("oai"),)),
+    }
+    return Catalog(DEPLOYMENTS, models, default_model=None, clock=lambda: clock[0])
+
+
+@pytest.mark.parametrize(
+    ("now", "served_by", "name"),
+    [
+        (10 * DAY - 0.001, OPENAI, "old"),
+        (10 * DAY, AZURE, "new"),
+        (20 * DAY - 0.001, AZURE, "new"),
+        (20 * DAY, OPENAI, "newest"),
+    ],
+)
+def test_a_successor_takes_over_at_the_first_moment_of_its_day(
+    now: float, served_by: Deployment, name: str
+) -> None:
+    route = succeeded([now]).resolve(ANYBODY, "old")
+    assert (route.deployments, route.model) == ((served_by,), name)
+
+
+def test_a_takeover_needs_no_new_catalog() -> None:
+    clock = [0.0]
+    known = succeeded(clock)
+    assert known.resolve(ANYBODY, "old").model == "old"
+    clock[0] = 15 * DAY
+    assert known.resolve(ANYBODY, "old").model == "new"
+    assert known.upstream_name(ANYBODY, "old", AZURE, param="p") == "voice-prod"
+
+
+def test_the_policy_and_the_clients_of_an_alias_stay_when_its_successor_takes_over() -> None:
+    locked = ModelPolicy(locked={"instructions": "Be brief."})
+    known = succeeded([15 * DAY], policy=locked)
+    shop = Client("shop", models=frozenset({"old"}))
+    assert known.resolve(shop, "old").policy is locked
+    with pytest.raises(ModelNotAllowed):
+        known.resolve(shop, "new")
+
+
+def test_a_takeover_without_a_clock_is_refused() -> None:
+    models = {"old": Model((Choice("oai"),), takeover=Takeover("new", DAY))}
+    with pytest.raises(ValueError, match="clock"):
+        Catalog(DEPLOYMENTS, models, default_model=None)

@@ -90,12 +90,14 @@ def test_settings_that_cannot_be_used_are_status_1_and_nothing_is_asked(
 def test_an_unknown_model_is_a_failure_that_names_the_known_ones(
     environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    environment.setenv("CLOAKROOM_MODELS", '{"gpt-realtime": "openai"}')
+    environment.setenv("CLOAKROOM_MODELS", '{"gpt-realtime-2.1": "openai"}')
     deployments = {"openai": {"provider": "openai", "api_key": GOOD["OPENAI_API_KEY"]}}
     environment.setenv("CLOAKROOM_DEPLOYMENTS", json.dumps(deployments))
     assert run(["doctor", "--model", "nobody", "--quiet"]) == 1
     shown = capsys.readouterr().out
-    assert "FAIL  settings  --model  there is no model 'nobody'  fix: ask for one of gpt-realtime" in shown
+    assert (
+        "FAIL  settings  --model  there is no model 'nobody'  fix: ask for one of gpt-realtime-2.1" in shown
+    )
     assert "deployment openai" not in shown
 
 

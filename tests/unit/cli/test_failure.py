@@ -83,6 +83,8 @@ def test_a_name_that_is_empty_or_looks_like_a_secret_is_refused(given: str) -> N
     assert not given.strip() or given not in str(refused.value)
 
 
-@pytest.mark.parametrize("given", [None, "shop", "gpt-realtime", "user 17", "sk-1", "0123456789abcdef" * 4])
+@pytest.mark.parametrize(
+    "given", [None, "shop", "gpt-realtime-2.1", "user 17", "sk-1", "0123456789abcdef" * 4]
+)
 def test_a_name_is_taken_as_it_is(given: str | None) -> None:
     assert checked_name("--subject", given) == given

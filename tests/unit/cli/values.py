@@ -18,7 +18,7 @@ def view(**changes: Any) -> HandleView:
     """A live handle, minted a minute ago, with nine minutes and one of two calls left."""
     fields: dict[str, Any] = {
         "id": HANDLE_ID,
-        "model": "gpt-realtime",
+        "model": "gpt-realtime-2.1",
         "deployment": "sweden",
         "provider": "azure",
         "family": "realtime",
@@ -42,7 +42,7 @@ def call(**changes: Any) -> CallRecord:
         "id": "rtc_1",
         "handle": HANDLE_ID,
         "deployment": "sweden",
-        "model": "gpt-realtime",
+        "model": "gpt-realtime-2.1",
         "client": "shop",
         "subject": "user 17",
         "relayed_at": int(NOW) - 30,

@@ -13,6 +13,7 @@ JOB: Final = {"job": "cloakroom"}
 _A, _B = 'job="cloakroom",instance="a"', 'job="cloakroom",instance="b"'
 _B_LABELS: Final = {**JOB, "instance": "b"}
 _OPENAI: Final = {**JOB, "deployment": "openai"}
+_MODEL_END: Final = f'cloakroom_model_end_timestamp_seconds{{{_A},model="voice",deployment="openai"}}'
 _LONG: Final = "x300"
 
 
@@ -78,6 +79,7 @@ HEALTHY: Final[Mapping[str, str]] = {
         "cloakroom_provider_duration_seconds", 'operation="relay",deployment="openai"', le_1_0=90, le_5_0=100
     ),
     f"cloakroom_settlements_pending{{{_A}}}": "0 3 " * 150,
+    _MODEL_END: "8640000" + _LONG,
     f"cloakroom_settlements_given_up_total{{{_A}}}": "2" + _LONG,
     f"cloakroom_handles_alive{{{_A}}}": "20000" + _LONG,
     f'cloakroom_deployment_up{{{_A},deployment="openai"}}': "1" + _LONG,
@@ -217,6 +219,14 @@ CASES: Final = (
         },
         {**JOB, "reason": "expired"},
         "20%",
+    ),
+    Case(
+        "CloakroomModelEnds",
+        20,
+        # 50 days after the moment at which it is asked.
+        {_MODEL_END: "4321200" + _LONG},
+        {**_OPENAI, "model": "voice"},
+        "50d 0h 0m 0s",
     ),
     Case(
         "CloakroomHandlesInvalid",

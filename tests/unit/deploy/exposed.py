@@ -8,6 +8,7 @@ from typing import Final
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.telemetry.metrics import CLAIM_REFUSALS, CODES, HANDLERS, NONE, OPERATIONS, STATUSES
+from app.telemetry.scrape import MODEL_END
 from tests.support.service import Service
 
 # What Prometheus adds to each series that it scrapes.
@@ -33,7 +34,7 @@ async def exposed(service: Service) -> dict[str, frozenset[str]]:
     call_id = await service.called(handle)
     assert (await service.hang_up(handle, call_id)).status == 200
     assert (await service.relay("not-a-handle")).status == 401
-    assert (await service.mint({"model": "gpt-realtime", "session": 7})).status == 400
+    assert (await service.mint({"model": "gpt-realtime-2.1", "session": 7})).status == 400
     await _scrape(service)
     # What is alive is counted in the background, for the next scrape.
     for _ in range(200):
@@ -49,6 +50,9 @@ async def _scrape(service: Service) -> dict[str, frozenset[str]]:
         text = await response.text()
     found: dict[str, frozenset[str]] = {"up": SCRAPED}
     for family in text_string_to_metric_families(text):
+        if not family.samples and family.name == MODEL_END.name:
+            # No model of this service ends, so it has no value.
+            found[family.name] = SCRAPED | frozenset(MODEL_END.labels)
         for sample in family.samples:
             found[sample.name] = found.get(sample.name, SCRAPED) | frozenset(sample.labels)
     return found

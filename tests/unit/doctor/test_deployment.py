@@ -42,6 +42,9 @@ class Tokens:
     def held(self) -> tuple[Secret, ...]:
         return (Secret(TOKEN),)
 
+    def refused(self) -> None:
+        """Nothing to ask for."""
+
     async def start(self, *, wait: float) -> None:
         assert wait > 0
 
@@ -69,7 +72,7 @@ async def examine(provider: TestServer) -> AsyncIterator[Examine]:
         mint: bool = True,
         seconds: float = PATIENCE,
         proxied: bool = False,
-        alias: str | None = "gpt-realtime",
+        alias: str | None = "gpt-realtime-2.1",
         origin: Origin = "ours",
         **changes: Any,
     ) -> dict[str, Finding]:
@@ -120,6 +123,7 @@ async def test_without_being_asked_nothing_is_minted(provider: TestServer, exami
         "credential": "ok",
         "reach": "ok",
         "clock": "ok",
+        "model ends": "ok",
         "mint": "skipped",
     }
     assert "--mint" in rows["mint"].fix
@@ -135,7 +139,7 @@ async def test_a_mint_takes_the_shortest_life_and_shows_no_key(
 ) -> None:
     rows = await examine()
     assert rows["mint"].status == "ok"
-    assert rows["mint"].detail.startswith("gpt-realtime: a realtime key that lives ")
+    assert rows["mint"].detail.startswith("gpt-realtime-2.1: a realtime key that lives ")
     assert 8 <= int(rows["mint"].detail.split(" lives ")[1].split(" s")[0]) <= 10
     assert provider.app[PROVIDER].keys.minted == 1
 
@@ -149,7 +153,7 @@ async def test_a_mint_takes_the_shortest_life_and_shows_no_key(
             "set deployments.voice.model to a deployment's name",
         ),
         (
-            {"upstream_model": "gpt-realtime"},
+            {"upstream_model": "gpt-realtime-2.1"},
             "400 OpperationNotSupported",
             "most likely deployments.voice.model is",
         ),
@@ -162,7 +166,7 @@ async def test_azure_s_refusals_are_explained_by_the_setting(
 ) -> None:
     row = (await examine(**azure(provider, **changes)))["mint"]
     assert row.status == "fail"
-    assert row.detail.startswith(f"gpt-realtime: {code}")
+    assert row.detail.startswith(f"gpt-realtime-2.1: {code}")
     assert row.fix.startswith(fix)
     assert not row.fix.endswith(".")
 
@@ -201,7 +205,7 @@ async def test_a_model_s_name_chooses_the_kind_of_session(alias: str, family: st
 
 async def test_openai_s_refusals_are_explained_too(examine: Examine) -> None:
     wrong = (await examine(api_key=Secret("sk-wrong-wrong-wrong-wrong")))["mint"]
-    assert wrong.detail.startswith("gpt-realtime: 401 invalid_api_key: ")
+    assert wrong.detail.startswith("gpt-realtime-2.1: 401 invalid_api_key: ")
     assert "deployments.voice.api_key" in wrong.fix
     unknown = (await examine(alias="gpt-9-chat"))["mint"]
     assert "404 model_not_found" in unknown.detail

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.doctor.deployment import credential_finding, skew_finding, target_findings
+from app.doctor.deployment_rows import credential_finding, skew_finding, target_findings
 from app.doctor.finding import Finding
 from app.doctor.source import place_of
 from app.models import Secret

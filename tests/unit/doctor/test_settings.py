@@ -14,7 +14,7 @@ WELL = {
     "CLOAKROOM_ADMIN_KEYS": f"ops:{ADMIN_KEY}",
     "CLOAKROOM_CORS_ORIGINS": "https://app.example.com",
     "CLOAKROOM_PUBLIC_URL": "https://voice.example.com",
-    "CLOAKROOM_DEFAULT_MODEL": "gpt-realtime",
+    "CLOAKROOM_DEFAULT_MODEL": "gpt-realtime-2.1",
 }
 
 
@@ -81,22 +81,24 @@ def test_a_client_that_may_mint_for_nothing_is_pointed_out() -> None:
 
 def test_a_deployment_that_no_model_leads_to_is_pointed_out() -> None:
     deployments = {name: {"provider": "openai", "api_key": OPENAI_KEY} for name in ("used", "idle")}
-    found = rows(CLOAKROOM_DEPLOYMENTS=json.dumps(deployments), CLOAKROOM_MODELS='{"gpt-realtime": "used"}')
+    found = rows(
+        CLOAKROOM_DEPLOYMENTS=json.dumps(deployments), CLOAKROOM_MODELS='{"gpt-realtime-2.1": "used"}'
+    )
     assert found["models"].status == "warn"
     assert found["models"].detail == "no model leads to idle"
 
 
 def test_models_uses_and_the_default_are_told() -> None:
-    models = '{"*": "openai", "gpt-realtime": ["openai"]}'
+    models = '{"*": "openai", "gpt-realtime-2.1": ["openai"]}'
     changes = {"CLOAKROOM_DEPLOYMENTS": f'{{"openai": {{"provider": "openai", "api_key": "{OPENAI_KEY}"}}}}'}
     found = rows(CLOAKROOM_MODELS=models, CLOAKROOM_HANDLE_MAX_CALLS="1", **changes)
-    assert found["models"].detail == "any other name -> openai; gpt-realtime -> openai"
+    assert found["models"].detail == "any other name -> openai; gpt-realtime-2.1 -> openai"
     assert found["uses of a handle"].detail == "a handle opens 1 call"
-    assert found["default model"].detail == "gpt-realtime"
+    assert found["default model"].detail == "gpt-realtime-2.1"
     assert "as the provider allows" in rows()["uses of a handle"].detail
     assert (
         "is refused"
-        in rows(CLOAKROOM_MODELS='{"gpt-realtime": "openai"}', CLOAKROOM_DEFAULT_MODEL="", **changes)[
+        in rows(CLOAKROOM_MODELS='{"gpt-realtime-2.1": "openai"}', CLOAKROOM_DEFAULT_MODEL="", **changes)[
             "default model"
         ].detail
     )

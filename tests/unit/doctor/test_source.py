@@ -14,7 +14,7 @@ ONE = f'{{"a": {{"provider": "openai", "api_key": "{OPENAI_KEY}"}}}}'
 LITELLM = """\
 model_list:
   - model_name: voice
-    litellm_params: {model: openai/gpt-realtime, api_key: os.environ/OPENAI_API_KEY, seed: 1}
+    litellm_params: {model: openai/gpt-realtime-2.1, api_key: os.environ/OPENAI_API_KEY, seed: 1}
     model_info: {mode: realtime}
   - model_name: gpt-4o
     litellm_params: {model: openai/gpt-4o, api_key: os.environ/NOT_SET}

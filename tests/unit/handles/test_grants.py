@@ -12,7 +12,7 @@ from tests.unit.values import EPHEMERAL_KEY, ring
 
 SEALER = Sealer(parse_sealing_ring(ring("k1")))
 CONTEXT = ("handle-1", "shop", "1790000600")
-SESSION = b'{"type":"realtime","model":"gpt-realtime","instructions":"Say \\"hi\\" \xc3\xa9"}'
+SESSION = b'{"type":"realtime","model":"gpt-realtime-2.1","instructions":"Say \\"hi\\" \xc3\xa9"}'
 GRANTS = (
     Grant(Secret(EPHEMERAL_KEY)),
     Grant(Secret(EPHEMERAL_KEY), StandardCall(SESSION)),

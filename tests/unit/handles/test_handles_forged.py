@@ -116,7 +116,7 @@ def test_a_signed_token_with_any_other_header_is_refused(header: Any) -> None:
     "claims",
     [
         *(without(CLAIMS, name) for name in CLAIMS),
-        {**CLAIMS, "model": "gpt-realtime"},
+        {**CLAIMS, "model": "gpt-realtime-2.1"},
         {**CLAIMS, "nbf": int(NOW)},
         *({**CLAIMS, "aud": value} for value in ("other", "", None, ["cloakroom"], {"cloakroom": 1}, True)),
         *({**CLAIMS, "iss": value} for value in ("other", "", None, ["cloakroom"], "cloakroom ")),

@@ -47,7 +47,7 @@ def token(text: str, *, life: float, renew: float) -> FreshToken:
 
 
 def keeper(directory: Directory, *, fetch_seconds: float = 5.0) -> TokenKeeper:
-    return TokenKeeper("az", directory.fetch, fetch_seconds=fetch_seconds, clock=now)
+    return TokenKeeper("az", directory.fetch, issuer="Entra", fetch_seconds=fetch_seconds, clock=now)
 
 
 async def test_a_thousand_requests_cost_one_fetch() -> None:
@@ -86,7 +86,7 @@ async def test_a_failing_renewal_keeps_the_old_token_while_it_is_valid() -> None
         assert kept.current().reveal() == "t1"
         await eventually(lambda: kept.current().reveal() == "t2")
     await kept.close()
-    failed = [line for line in lines if line["event"] == "entra_token_not_refreshed"]
+    failed = [line for line in lines if line["event"] == "access_token_not_refreshed"]
     assert len(failed) == 2
     assert failed[0]["reason"] == "Entra is out"
     assert [line["valid_seconds"] for line in failed] == [3599, 3598]
@@ -123,7 +123,7 @@ async def test_the_start_does_not_wait_longer_than_told() -> None:
     with capture_logs() as lines:
         await kept.start(wait=0.05)
     assert now() == started + 0.05
-    assert [line["event"] for line in lines] == ["entra_token_late"]
+    assert [line["event"] for line in lines] == ["access_token_late"]
     with pytest.raises(UpstreamError, match="none was given yet"):
         kept.current()
     await eventually(lambda: kept.held() != ())
@@ -182,11 +182,68 @@ async def test_a_clock_that_jumps_ahead_is_noticed(monkeypatch: pytest.MonkeyPat
     first = FreshToken(Secret("t1"), expires_at=4_600, refresh_at=4_300)
     second = FreshToken(Secret("t2"), expires_at=9_000, refresh_at=8_700)
     directory = Directory(first, second)
-    kept = TokenKeeper("az", directory.fetch, fetch_seconds=5, clock=lambda: clock[0])
+    kept = TokenKeeper("az", directory.fetch, issuer="Entra", fetch_seconds=5, clock=lambda: clock[0])
     await kept.start(wait=5)
     await asyncio.sleep(0.1)
     assert directory.fetches == 1
     clock[0] = 4_700.0
     await eventually(lambda: directory.fetches == 2)
     await eventually(lambda: kept.held() == (Secret("t2"),))
+    await kept.close()
+
+
+async def test_a_refused_token_is_renewed_at_once_and_only_once() -> None:
+    tokens = [token(f"t{number}", life=3600, renew=3000) for number in range(4)]
+    directory = Directory(*tokens)
+    kept = keeper(directory)
+    await kept.start(wait=5)
+    await asyncio.sleep(10)
+    with capture_logs() as lines:
+        for _ in range(1000):
+            kept.refused()
+        await asyncio.sleep(1)
+        assert (directory.fetches, kept.current().reveal()) == (2, "t1")
+        # The new one is refused as well: a token that never works costs one exchange a minute, no more.
+        for _ in range(50):
+            kept.refused()
+            await asyncio.sleep(1)
+    assert directory.fetches == 2
+    assert [line["event"] for line in lines].count("access_token_refused") == 1
+    await asyncio.sleep(20)
+    kept.refused()
+    await asyncio.sleep(1)
+    assert (directory.fetches, directory.at_once) == (3, 1)
+    await kept.close()
+
+
+async def test_the_early_renewal_keeps_the_old_token_while_the_issuer_is_out() -> None:
+    out = TokenFault("out")
+    directory = Directory(token("t1", life=3600, renew=3000), out, out, token("t2", life=3600, renew=3000))
+    kept = keeper(directory)
+    await kept.start(wait=5)
+    kept.refused()
+    await asyncio.sleep(1.5)
+    assert (directory.fetches, kept.current().reveal()) == (3, "t1")
+    await eventually(lambda: kept.current().reveal() == "t2")
+    await kept.close()
+
+
+async def test_an_early_renewal_moves_the_next_one() -> None:
+    directory = Directory(token("t1", life=3600, renew=3000), token("t2", life=7200, renew=5000))
+    kept = keeper(directory)
+    await kept.start(wait=5)
+    await asyncio.sleep(100)
+    kept.refused()
+    await asyncio.sleep(4000)
+    assert directory.fetches == 2
+    await kept.close()
+
+
+async def test_what_is_refused_before_the_first_token_asks_for_nothing() -> None:
+    directory = Directory(TokenFault("no"), seconds=0.5)
+    kept = keeper(directory)
+    await kept.start(wait=0.1)
+    kept.refused()
+    await asyncio.sleep(0.6)
+    assert directory.fetches == 1
     await kept.close()

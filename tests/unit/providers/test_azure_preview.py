@@ -164,7 +164,7 @@ def test_a_session_nested_deeper_than_json_is_written_is_the_callers_fault() -> 
 def test_every_ga_field_with_another_name_in_the_beta_is_renamed() -> None:
     ga = {
         "type": "realtime",
-        "model": "gpt-realtime",
+        "model": "gpt-realtime-2.1",
         "instructions": "Be brief.",
         "output_modalities": ["audio"],
         "max_output_tokens": 100,
@@ -180,7 +180,7 @@ def test_every_ga_field_with_another_name_in_the_beta_is_renamed() -> None:
         },
     }
     assert flat_session(ga) == {
-        "model": "gpt-realtime",
+        "model": "gpt-realtime-2.1",
         "instructions": "Be brief.",
         "modalities": ["audio", "text"],
         "max_response_output_tokens": 100,

@@ -17,8 +17,8 @@ from app.sandbox.http.requests import multipart_call
 from tests.samples import load
 from tests.unit.values import EPHEMERAL_KEY, OPENAI_KEY, deployment, mint_request, offer
 
-STANDARD = deployment(call_key="standard", upstream_model="gpt-realtime")
-CALL = StandardCall(session=b'{"type":"realtime","model":"gpt-realtime"}')
+STANDARD = deployment(call_key="standard", upstream_model="gpt-realtime-2.1")
+CALL = StandardCall(session=b'{"type":"realtime","model":"gpt-realtime-2.1"}')
 
 
 class Arrived:
@@ -98,7 +98,7 @@ def test_the_session_that_was_minted_is_kept_under_the_providers_names() -> None
         orjson.loads(kept.session)
         == minted
         == {
-            "model": "gpt-realtime",
+            "model": "gpt-realtime-2.1",
             "voice": "marin",
             "type": "realtime",
         }

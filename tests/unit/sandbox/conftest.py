@@ -56,7 +56,7 @@ def offer() -> str:
 async def mint(client: Client, path: str = "/v1/realtime/client_secrets", **body: Any) -> str:
     """A fresh ephemeral key of OpenAI's, or of Azure's under its path."""
     azure = path.startswith("/openai/")
-    model = "voice-prod" if azure else "gpt-realtime"
+    model = "voice-prod" if azure else "gpt-realtime-2.1"
     headers = {"api-key": AZURE_KEY} if azure else {"Authorization": f"Bearer {OPENAI_KEY}"}
     document = {"session": {"type": "realtime", "model": model}, **body}
     async with client.post(path, json=document, headers=headers) as answer:

@@ -33,7 +33,7 @@ def listening(model: str) -> dict[str, Any]:
         ({}, 400, "missing_required_parameter"),
         (session("voice-prod", None), 400, "missing_required_parameter"),
         (session(None), 400, "missing_required_parameter"),
-        (session("gpt-realtime"), 400, "OpperationNotSupported"),
+        (session("gpt-realtime-2.1"), 400, "OpperationNotSupported"),
         (session("gpt-4o-realtime-preview"), 400, "OpperationNotSupported"),
         (session("chat"), 400, "OpperationNotSupported"),
         (session("scribe"), 400, "OpperationNotSupported"),
@@ -168,7 +168,9 @@ async def test_the_preview_surface_of_an_older_resource(sandbox: MakeSandbox, of
         assert answer.status == 404
     async with client.post(PREVIEW, params={"api-version": "2024-01-01"}, json=body, headers=KEY) as answer:
         assert (answer.status, (await answer.json())["error"]["message"]) == (500, PREVIEW)
-    async with client.post(PREVIEW, params=VERSION, json={"model": "gpt-realtime"}, headers=KEY) as answer:
+    async with client.post(
+        PREVIEW, params=VERSION, json={"model": "gpt-realtime-2.1"}, headers=KEY
+    ) as answer:
         assert (answer.status, (await answer.json())["error"]["code"]) == (400, "OpperationNotSupported")
     async with client.post(PREVIEW, params=VERSION, json=body, headers=KEY) as answer:
         assert answer.status == 200

@@ -45,7 +45,7 @@ async def test_a_mint_answers_in_the_sdks_types_and_echoes_what_it_does_not_know
     client = await sandbox(now=clock)
     session = {
         "type": "realtime",
-        "model": "gpt-realtime",
+        "model": "gpt-realtime-2.1",
         "instructions": "Speak like a pirate.",
         "audio": {"output": {"voice": "cedar"}},
         "a_field_of_next_year": {"deep": [1]},
@@ -70,7 +70,7 @@ async def test_a_mint_without_a_session_gets_the_default_one(sandbox: MakeSandbo
     client = await sandbox()
     async with client.post(SECRETS, headers=BEARER) as answer:
         assert answer.status == 200
-        assert (await answer.json())["session"]["model"] == "gpt-realtime"
+        assert (await answer.json())["session"]["model"] == "gpt-realtime-2.1"
 
 
 async def test_one_key_opens_several_calls_until_it_expires_and_calls_outlive_it(
@@ -160,7 +160,7 @@ async def test_a_standard_key_calls_with_multipart_parts_typed_or_plain(
     sandbox: MakeSandbox, offer: str, typed: bool
 ) -> None:
     client = await sandbox()
-    session = json.dumps({"type": "realtime", "model": "gpt-realtime-mini"})
+    session = json.dumps({"type": "realtime", "model": "gpt-realtime-2.1-mini"})
     form = FormData(default_to_multipart=True)
     form.add_field("sdp", offer, content_type="application/sdp" if typed else None)
     form.add_field("session", session, content_type="application/json" if typed else None)
@@ -169,7 +169,7 @@ async def test_a_standard_key_calls_with_multipart_parts_typed_or_plain(
         location = answer.headers["Location"]
     listed = (await (await client.get("/_sandbox/calls")).json())["calls"]
     assert location == f"{CALLS}/{listed[0]['call_id']}"
-    assert listed[0]["model"] == "gpt-realtime-mini"
+    assert listed[0]["model"] == "gpt-realtime-2.1-mini"
 
 
 async def test_a_static_answer_matches_the_offers_m_lines(

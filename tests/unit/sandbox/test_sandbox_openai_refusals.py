@@ -18,7 +18,7 @@ KEY = "sk-test-0123456789abcdef"
 SECRETS = "/v1/realtime/client_secrets"
 CALLS = "/v1/realtime/calls"
 TRANSLATION_SECRETS = "/v1/realtime/translations/client_secrets"
-REALTIME = {"type": "realtime", "model": "gpt-realtime"}
+REALTIME = {"type": "realtime", "model": "gpt-realtime-2.1"}
 BETA = {"OpenAI-Beta": "realtime=v1"}
 
 
@@ -29,7 +29,7 @@ def life(seconds: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("path", "body", "status", "code", "param"),
     [
-        (SECRETS, {"model": "gpt-realtime"}, 400, "unknown_parameter", "model"),
+        (SECRETS, {"model": "gpt-realtime-2.1"}, 400, "unknown_parameter", "model"),
         (SECRETS, {"session": {"model": "x"}}, 400, "missing_required_parameter", "session.type"),
         (SECRETS, {"session": {"type": "chat"}}, 400, "invalid_value", "session.type"),
         (SECRETS, {"session": "realtime"}, 400, "invalid_type", "session"),
@@ -46,7 +46,7 @@ def life(seconds: Any) -> dict[str, Any]:
         (SECRETS, {"expires_after": 60}, 400, "invalid_type", "expires_after"),
         (TRANSLATION_SECRETS, {}, 400, "missing_required_parameter", "session"),
         (TRANSLATION_SECRETS, {"session": {}}, 400, "missing_required_parameter", "session.model"),
-        (TRANSLATION_SECRETS, {"session": {"model": "gpt-realtime"}}, 404, "model_not_found", None),
+        (TRANSLATION_SECRETS, {"session": {"model": "gpt-realtime-2.1"}}, 404, "model_not_found", None),
         ("/v1/realtime/sessions", {}, 400, "missing_required_parameter", "model"),
         ("/v1/realtime/sessions", {"model": "gpt-4o"}, 404, "model_not_found", None),
         ("/v1/realtime/nothing", {}, 404, None, None),
@@ -170,7 +170,9 @@ async def test_a_standard_key_must_bring_a_session(sandbox: MakeSandbox, offer: 
         )
     async with client.post(CALLS, params={"model": "gpt-4o"}, data=offer, headers=headers) as answer:
         assert (answer.status, (await answer.json())["error"]["code"]) == (404, "model_not_found")
-    async with client.post(CALLS, params={"model": "gpt-realtime"}, data=offer, headers=headers) as answer:
+    async with client.post(
+        CALLS, params={"model": "gpt-realtime-2.1"}, data=offer, headers=headers
+    ) as answer:
         assert answer.status == 201
 
 
@@ -201,7 +203,7 @@ async def test_the_beta_paths_need_the_beta_header(sandbox: MakeSandbox) -> None
     client = await sandbox()
     for path in ("/v1/realtime/sessions", "/v1/realtime/transcription_sessions"):
         headers = {"Authorization": f"Bearer {KEY}"}
-        async with client.post(path, json={"model": "gpt-realtime"}, headers=headers) as answer:
+        async with client.post(path, json={"model": "gpt-realtime-2.1"}, headers=headers) as answer:
             assert answer.status == 400
             assert "OpenAI-Beta" in (await answer.json())["error"]["message"]
 
@@ -218,7 +220,7 @@ async def test_a_get_and_a_body_over_a_megabyte(sandbox: MakeSandbox) -> None:
 async def test_a_closed_list_of_models_is_closed(sandbox: MakeSandbox) -> None:
     client = await sandbox(openai_models=("gpt-realtime-2",))
     headers = {"Authorization": f"Bearer {KEY}"}
-    for model, status in (("gpt-realtime-2", 200), ("gpt-realtime", 404)):
+    for model, status in (("gpt-realtime-2", 200), ("gpt-realtime-2.1", 404)):
         body = {"session": {"type": "realtime", "model": model}}
         async with client.post(SECRETS, json=body, headers=headers) as answer:
             assert answer.status == status

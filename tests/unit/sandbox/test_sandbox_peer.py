@@ -44,7 +44,7 @@ async def test_a_client_connects_hears_audio_and_gets_its_session(
     page = browser()
     location = await page.call(client, await minted(client))
     created = await page.event("session.created")
-    assert created["session"]["model"] == "gpt-realtime"
+    assert created["session"]["model"] == "gpt-realtime-2.1"
     assert "client_secret" not in created["session"]
     await page.until(lambda: page.frames >= 25)
     assert page.loudest > 10, "the idle sound is quiet, and it is there"

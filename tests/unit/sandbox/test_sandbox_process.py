@@ -96,7 +96,7 @@ async def test_options_reach_the_provider(start: Start) -> None:
         "--azure-key",
         "k",
         "--azure-deployment",
-        "mine=gpt-realtime",
+        "mine=gpt-realtime-2.1",
         "--clock-skew",
         "90",
     )

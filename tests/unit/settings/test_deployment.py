@@ -126,9 +126,10 @@ def test_an_api_version_never_chooses_a_surface(values: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("values", [AZURE, OPENAI])
-@pytest.mark.parametrize("field", [{"region": "eastus2"}, {"webrtc_url": "https://front.example"}])
-def test_the_previews_fields_are_refused_elsewhere(values: dict[str, Any], field: dict[str, str]) -> None:
-    assert "is for provider: azure-preview" in refusal({**values, **KEY}, **field)
+def test_the_previews_front_end_is_refused_elsewhere(values: dict[str, Any]) -> None:
+    assert "webrtc_url is for provider: azure-preview" in refusal(
+        {**values, **KEY}, webrtc_url="https://front.example"
+    )
 
 
 @pytest.mark.parametrize("version", ["", "2025&x=1", "a/b", "2025-04-01 ", "é"])
@@ -147,3 +148,32 @@ def test_the_standard_key_creates_calls_at_openai_only() -> None:
     for values in (AZURE, {**PREVIEW, "region": "eastus2"}):
         assert "call_key: standard is for OpenAI" in refusal({**values, **KEY}, call_key="standard")
         assert read({**values, **KEY}).call_key == "ephemeral"
+
+
+IDENTITY: dict[str, Any] = {"identity_provider_id": "idp_1", "service_account_id": "sa_1"}
+
+
+def test_a_workload_identity_takes_the_place_of_openais_key() -> None:
+    found = DeploymentSettings(provider="openai", workload_identity=IDENTITY).workload_identity
+    assert found is not None
+    assert found.token_file == "/var/run/secrets/kubernetes.io/serviceaccount/token"
+    assert (found.token_type, found.token_url) == ("jwt", "https://auth.openai.com/oauth/token")
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({**OPENAI}, "api_key is missing; write it as"),
+        ({**OPENAI}, "or sign in with workload_identity"),
+        ({**OPENAI, **KEY, "workload_identity": IDENTITY}, "api_key and workload_identity are both set"),
+        ({**OPENAI, "entra": {}}, "entra is for Azure; set api_key or workload_identity"),
+        ({**AZURE, "workload_identity": IDENTITY}, "workload_identity is for OpenAI; set api_key or entra"),
+        ({**OPENAI, "workload_identity": {"identity_provider_id": "idp"}}, "service_account_id"),
+        (
+            {**OPENAI, "workload_identity": {**IDENTITY, "token_url": "http://auth.example/token"}},
+            "token_url must be an https URL",
+        ),
+    ],
+)
+def test_a_workload_identity_that_cannot_work_is_refused(values: dict[str, Any], said: str) -> None:
+    assert said in refusal(values)

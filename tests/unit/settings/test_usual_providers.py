@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from app.providers.retirement import USUAL_MODEL
 from tests.unit.settings.environments import AZURE, OPENAI, OWN, load, problems
 
 
@@ -11,8 +12,8 @@ def test_an_openai_key_alone_makes_a_deployment_that_takes_any_model() -> None:
     settings = load()
     (deployment,) = settings.deployments.values()
     assert (deployment.provider, deployment.base_url) == ("openai", None)
-    assert settings.models == {"*": "openai", "gpt-realtime": "openai"}
-    assert settings.default_model == "gpt-realtime"
+    assert settings.models == {"*": "openai", USUAL_MODEL: "openai"}
+    assert settings.default_model == USUAL_MODEL
 
 
 @pytest.mark.parametrize("base_url", ["", "https://eu.api.openai.com/v1"])
@@ -24,13 +25,13 @@ def test_azures_three_names_alone_are_enough() -> None:
     settings = load({**OWN, **AZURE})
     deployment = settings.deployments["azure"]
     assert (deployment.provider, deployment.model) == ("azure", "voice-prod")
-    assert settings.models == {"voice-prod": "azure", "gpt-realtime": "azure"}
-    assert settings.default_model == "gpt-realtime"
+    assert settings.models == {"voice-prod": "azure", USUAL_MODEL: "azure", "gpt-realtime": "azure"}
+    assert settings.default_model == USUAL_MODEL
 
 
 def test_with_both_the_azure_deployment_has_its_name_and_openai_everything_else() -> None:
     settings = load({**OWN, **OPENAI, **AZURE})
-    assert settings.models == {"voice-prod": "azure", "gpt-realtime": "openai", "*": "openai"}
+    assert settings.models == {"voice-prod": "azure", USUAL_MODEL: "openai", "*": "openai"}
 
 
 @pytest.mark.parametrize("name", ["AZURE_OPENAI_API_KEY", "AZURE_OPENAI_DEPLOYMENT_NAME"])

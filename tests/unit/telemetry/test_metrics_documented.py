@@ -33,6 +33,7 @@ async def test_every_family_is_exposed_and_nothing_else_of_ours() -> None:
         cooling=list,
         closed=list,
         deployments=(),
+        model_ends=dict,
         in_flight=lambda: 0,
         in_flight_limit=1,
         draining=lambda: False,

@@ -80,7 +80,7 @@ def test_a_bearer_token_of_any_form_is_masked(scheme: str) -> None:
     "sentence",
     [
         "The model `gpt-4o-realtime-preview-2024-12-17` does not exist.",
-        "Rate limit reached for gpt-realtime on requests per min: Limit 200, Used 200. Try again in 7.2s.",
+        "Rate limit reached for gpt-realtime-2.1 on requests per min: Limit 200, Used 200. Try in 7.2s.",
         "No session found for call_id: rtc_u1_9c6574da8b8a41a18da9308f4ad974ce",
         "The task_manager asked a desk-clerk; risk-averse, she said no.",
         "See https://go.microsoft.com/fwlink/?linkid=2197993 or write to help@example.com",

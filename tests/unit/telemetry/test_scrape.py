@@ -39,6 +39,7 @@ class Frozen:
                 cooling=list,
                 closed=list,
                 deployments=NAMES,
+                model_ends=dict,
                 in_flight=lambda: 1,
                 in_flight_limit=2,
                 draining=lambda: False,

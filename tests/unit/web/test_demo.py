@@ -113,7 +113,7 @@ async def test_no_other_file_can_be_named(client: Client, name: str) -> None:
 async def test_its_settings_hold_names_and_addresses_and_no_secret(client: Client) -> None:
     async with client.get("/demo/config.json") as answer:
         text, config = await answer.text(), await answer.json()
-    assert config["models"] == ["gpt-realtime"]
+    assert config["models"] == ["gpt-realtime-2.1"]
     assert config["any_model"] is True
     assert config["replicas"] == [
         {"name": "replica-a", "url": "http://127.0.0.1:8080"},

@@ -13,12 +13,14 @@ from app.models import Family, MintRequest
 from app.web.schemas import parse_mint
 
 
-def parse(body: dict[str, Any], default_model: str | None = "gpt-realtime", **who: str | None) -> MintRequest:
+def parse(
+    body: dict[str, Any], default_model: str | None = "gpt-realtime-2.1", **who: str | None
+) -> MintRequest:
     return parse_mint(body, default_model=default_model, subject=who.get("subject"), origin=who.get("origin"))
 
 
 def refused(
-    body: dict[str, Any], default_model: str | None = "gpt-realtime", **who: str | None
+    body: dict[str, Any], default_model: str | None = "gpt-realtime-2.1", **who: str | None
 ) -> InvalidRequest:
     with pytest.raises(InvalidRequest) as error:
         parse(body, default_model, **who)
@@ -39,14 +41,14 @@ def test_litellms_body_is_taken() -> None:
 @pytest.mark.parametrize("body", [{}, {"session": {}}, {"session": None}, {"session": {"type": "realtime"}}])
 def test_an_empty_request_is_for_the_default_model(body: dict[str, Any]) -> None:
     request = parse(body)
-    assert (request.model, request.seconds, request.session.get("model")) == ("gpt-realtime", None, None)
+    assert (request.model, request.seconds, request.session.get("model")) == ("gpt-realtime-2.1", None, None)
 
 
 def test_without_a_default_a_model_must_be_named() -> None:
     assert refused({}, None).param == "session.model"
 
 
-@pytest.mark.parametrize("name", ["gpt-realtime", "openai/gpt-4o:v2", "a", "A.b_c@d-1", "9", "x" * 128])
+@pytest.mark.parametrize("name", ["gpt-realtime-2.1", "openai/gpt-4o:v2", "a", "A.b_c@d-1", "9", "x" * 128])
 def test_a_model_may_be_named_in_either_place_or_in_both_alike(name: str) -> None:
     for body in ({"model": name}, {"session": {"model": name}}, {"model": name, "session": {"model": name}}):
         assert parse(body).model == name

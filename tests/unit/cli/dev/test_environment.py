@@ -93,9 +93,9 @@ def test_a_provider_of_the_users_own_is_noticed(environ: dict[str, str], named: 
     [
         ("default_model: voice\nmodels: {other: d}", "voice"),
         ("models: {'*': d, support: d}", "support"),
-        ("models: {support: d, gpt-realtime: d}", "gpt-realtime"),
-        ("[]", "gpt-realtime"),
-        ("{", "gpt-realtime"),
+        ("models: {support: d, gpt-realtime-2.1: d}", "gpt-realtime-2.1"),
+        ("[]", "gpt-realtime-2.1"),
+        ("{", "gpt-realtime-2.1"),
     ],
 )
 def test_the_printed_mint_names_a_model_that_the_file_knows(yaml: str, model: str, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_what_a_refused_relay_does_not_tell_comes_from_the_handle_that_was_seen(
     named = book.with_names(REFUSED)
     assert (named.fields["client"], named.fields["model"], named.fields["code"]) == (
         "shop",
-        "gpt-realtime",
+        "gpt-realtime-2.1",
         "handle_spent",
     )
     other = Event("mint", {"handle": "h1", "client": "other", "model": "m", "deployment": "d"})
