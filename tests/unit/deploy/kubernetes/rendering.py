@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ COMPONENTS: Final = (
     "monitoring",
     "private-ca",
     "redis",
+    "secrets-file",
 )
 
 Object = dict[str, Any]
@@ -37,9 +39,10 @@ _HELMS: Final = frozenset(
 )
 
 
-def overlay(name: str) -> list[Object]:
-    """The objects of ``kubectl apply -k deploy/kubernetes/overlays/NAME``."""
-    return kustomize(KUBERNETES / "overlays" / name)
+@cache
+def overlay(name: str) -> tuple[Object, ...]:
+    """The objects of ``kubectl apply -k deploy/kubernetes/overlays/NAME``. Change only copies of them."""
+    return tuple(kustomize(KUBERNETES / "overlays" / name))
 
 
 def base_with(components: Iterable[str], folder: Path) -> list[Object]:
@@ -63,9 +66,10 @@ def kustomize(folder: Path) -> list[Object]:
     return _objects(_run(kubectl(), "kustomize", str(folder)))
 
 
-def example(name: str) -> list[Object]:
-    """The objects of the chart with its example values of this name."""
-    return chart("--values", str(CHART / "examples" / f"{name}.yaml"))
+@cache
+def example(name: str) -> tuple[Object, ...]:
+    """The objects of the chart with its example values of this name. Change only copies of them."""
+    return tuple(chart("--values", str(CHART / "examples" / f"{name}.yaml")))
 
 
 def chart_with(values: Mapping[str, Any], *, release: str = "cloakroom") -> list[Object]:
@@ -86,7 +90,7 @@ def _run(*command: str | Path) -> str:
 
 
 def _objects(text: str) -> list[Object]:
-    return [found for found in yaml.safe_load_all(text) if found is not None]
+    return [found for found in yaml.load_all(text, Loader=yaml.CSafeLoader) if found is not None]
 
 
 def by_name(objects: Iterable[Object]) -> dict[str, Object]:

@@ -47,8 +47,10 @@ def test_the_chart_makes_the_objects_of_the_parts_that_no_overlay_has(tmp_path: 
         "ingress.enabled": True,
         "ca.configMap": "cloakroom-ca",
         "autoscaling.inFlight": 512,
+        "existingSecret": "",
+        "configSecret": "cloakroom-config",
     }
-    parts = base_with(("ingress", "private-ca", "in-flight-autoscaling"), tmp_path)
+    parts = base_with(("ingress", "private-ca", "in-flight-autoscaling", "secrets-file"), tmp_path)
     assert comparable(chart_with(values)) == comparable(parts)
 
 
@@ -64,7 +66,9 @@ def test_helm_finds_nothing_to_say_against_it() -> None:
     [
         ({"htpRoute.enabled": True}, "htpRoute"),
         ({"redis.enabled": "yes"}, "redis/enabled"),
-        ({"existingSecret": ""}, "existingSecret"),
+        ({"existingSecret": ""}, "existingSecret or configSecret"),
+        ({"config": "models: {}", "configSecret": "settings"}, "config and configSecret"),
+        ({"existingSecret": "", "configSecret": "x", "redis.enabled": True}, "REDIS_PASSWORD"),
         ({"host": "https://voice.example.com"}, "host"),
         ({"monitoring.runbookBase": "https://git.example.com/x"}, "runbookBase"),
     ],

