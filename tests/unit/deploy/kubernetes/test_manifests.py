@@ -68,7 +68,7 @@ def test_a_cluster_takes_every_overlay_and_the_chart(name: str) -> None:
         ("HorizontalPodAutoscaler", ("spec", "maxReplicas"), None),
         ("HTTPRoute", ("spec", "rules", 0, "timeouts", "request"), "1 minute"),
         ("HTTPRoute", ("spec", "rules", 0, "timeout"), "60s"),
-        ("ServiceMonitor", ("spec", "endpoints", 0, "intervall"), "15s"),
+        ("ServiceMonitor", ("spec", "endpoints", 0, "interval_seconds"), "15s"),
         ("PrometheusRule", ("spec", "groups", 1, "rules", 0, "for"), "soon"),
     ],
 )
