@@ -1,6 +1,6 @@
 """Writes what the manifests and the chart have of other files here: python deploy/kubernetes/build.py
 
-Kustomize and Helm read nothing outside of their own folder, so the alert rules and the store's files are
+Kustomize and Helm read nothing outside of the folder that they are given, so the alert rules and the store's files are
 copied into it.
 """
 
