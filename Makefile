@@ -11,6 +11,9 @@ UV_BUILD := $(BIN)/uv pip compile deploy/requirements-build.in --universal --pyt
 	--no-emit-index-url --no-emit-find-links --quiet --custom-compile-command "make lock"
 UV_MATRIX := $(BIN)/uv pip compile tests/matrix/requirements.in --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --quiet --custom-compile-command "make lock"
+KUBERNETES := tests/unit/deploy/kubernetes
+UV_KUBERNETES := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --quiet --custom-compile-command "make lock"
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -100,8 +103,10 @@ lock: $(STAMP) ## resolve the dependencies anew and write the lock files
 	$(UV_COMPILE) --constraint requirements.lock --extra sandbox -o requirements-sandbox.lock
 	$(UV_BUILD) --upgrade -o deploy/requirements-build.lock
 	$(UV_MATRIX) --upgrade -o tests/matrix/requirements.lock
+	$(UV_KUBERNETES) $(KUBERNETES)/tools.in --no-deps --upgrade -o $(KUBERNETES)/tools.lock
+	$(UV_KUBERNETES) $(KUBERNETES)/policy.in --upgrade -o $(KUBERNETES)/policy.lock
 
 clean: ## remove the virtual environment and every cache
-	rm -rf $(VENV) .bench-venv node_modules tests/browser/node_modules artifacts build dist *.egg-info
+	rm -rf $(VENV) .bench-venv node_modules tests/browser/node_modules $(KUBERNETES)/node_modules artifacts build dist *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

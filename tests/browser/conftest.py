@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Playwright, async_playwright, expect
 
-from tests.browser import npm
 from tests.browser.chromium import find_chromium, launch
 from tests.browser.demo import Demo
 from tests.browser.elsewhere import Elsewhere
@@ -19,7 +19,9 @@ from tests.browser.service import Service
 from tests.browser.tab import Tab
 from tests.support.clocks import PATIENCE
 from tests.support.missing import missing
+from tests.support.npm import install, modules_of, npm_is_there
 
+HERE: Final = Path(__file__).parent
 OpenTab = Callable[..., Awaitable[Tab]]
 OpenDemo = Callable[..., Awaitable[tuple[Demo, Tab]]]
 
@@ -32,15 +34,15 @@ def _needs(program: str, *, found: bool) -> None:
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def elsewhere() -> AsyncIterator[Elsewhere]:
     """Somebody else's pages."""
-    async with Elsewhere(npm.MODULES) as server:
+    async with Elsewhere(modules_of(HERE)) as server:
         yield server
 
 
 @pytest.fixture(scope="package")
 def sdk() -> None:
     """The npm packages, for the tests that need them."""
-    _needs("npm", found=npm.npm_is_there())
-    npm.install()
+    _needs("npm", found=npm_is_there())
+    install(HERE)
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
