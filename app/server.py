@@ -21,14 +21,11 @@ from app.main import create_app, create_operations_app
 from app.settings import Settings
 from app.store.address import parse_address
 from app.telemetry.tracing_setup import tracing_from_environment
-from app.web.answers import Protocol
-from app.web.appkeys import LIFECYCLE
+from app.web.appkeys import ADMISSION, LIFECYCLE, REFUSAL
+from app.web.connection import KEEPALIVE_SECONDS, Connection, Front, HttpProtocol
 
 log = structlog.get_logger("cloakroom.server")
 
-# Longer than the usual idle timeout of a load balancer (60 s), so that it is never we who close a
-# connection on which it is just sending a request.
-KEEPALIVE_SECONDS: Final = 75.0
 BACKLOG: Final = 1024
 # What a caller may still send after we refused its body, before the connection is cut.
 LINGER_SECONDS: Final = 2.0
@@ -93,8 +90,10 @@ class _Port:
             shutdown_timeout=settings.shutdown_seconds,
             **self._options,
         )
+        self._app = app
         self._at = host, port
         self._listener: asyncio.Server | None = None
+        self._front: Front | None = None
 
     @property
     def addresses(self) -> list[str]:
@@ -107,17 +106,22 @@ class _Port:
         await self._runner.setup()
 
     async def listen(self) -> None:
-        """Begin to accept: what ``web.TCPSite`` does, with a protocol of our own.
+        """Begin to accept: what ``web.TCPSite`` does, with connections of our own.
 
         Raises:
             OSError: the address is taken or not ours.
         """
-        manager, loop = self._runner.server, asyncio.get_running_loop()
+        app, manager, loop = self._app, self._runner.server, asyncio.get_running_loop()
         if manager is None:
             raise RuntimeError("the runner was set up without a server")
-        self._listener = await loop.create_server(
-            lambda: Protocol(manager, loop=loop, **self._options), *self._at, backlog=BACKLOG
-        )
+
+        def serve(connection: Connection) -> HttpProtocol:
+            protocol = HttpProtocol(manager, loop=loop, **self._options)
+            protocol.connection = connection
+            return protocol
+
+        self._front = front = Front(app[ADMISSION], app[REFUSAL], app[LIFECYCLE], serve)
+        self._listener = await loop.create_server(lambda: Connection(front), *self._at, backlog=BACKLOG)
 
     def close(self) -> None:
         """Accept no more."""
@@ -126,6 +130,8 @@ class _Port:
 
     async def cleanup(self) -> None:
         """Finish the requests in flight and close the application's resources."""
+        if self._front is not None:
+            self._front.close()
         await self._runner.cleanup()
 
 
