@@ -39,7 +39,6 @@ from app.telemetry.logs import RequestLog
 from app.telemetry.metrics import Metrics
 from app.telemetry.scrape import State, expose
 from app.telemetry.tracing import PassingOn, Tracing
-from app.web.admission import Admission
 from app.web.answers import Refusal, answer_headers, overloaded
 from app.web.appkeys import (
     ADMISSION,
@@ -58,6 +57,7 @@ from app.web.appkeys import (
 )
 from app.web.cors import CorsPolicy
 from app.web.gate import Reporting, gate
+from app.web.listener.admission import Admission
 from app.web.routes import health_routes, operations_routes, routes
 from app.wiring import (
     build_admins,

@@ -22,7 +22,7 @@ from app.settings import Settings
 from app.store.address import parse_address
 from app.telemetry.tracing_setup import tracing_from_environment
 from app.web.appkeys import ADMISSION, LIFECYCLE, REFUSAL
-from app.web.connection import KEEPALIVE_SECONDS, Connection, Front, HttpProtocol
+from app.web.listener.connection import KEEPALIVE_SECONDS, Connection, Front, HttpProtocol
 
 log = structlog.get_logger("cloakroom.server")
 

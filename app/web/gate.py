@@ -6,7 +6,7 @@ The order, from outside in:
 1. request id, so that all of the rest can be found in the logs;
 2. CORS: a refused origin costs nothing further, and every answer, errors included, gets the headers;
 3. load: beyond ``max_in_flight`` a 503 now is better than a timeout later. Where the process has no time,
-   ``app.web.connection`` has refused most requests before they came here;
+   ``app.web.listener.connection`` has refused most requests before they came here;
 4. the view;
 5. errors become answers, unless a response has begun;
 6. headers, metrics, trace and log line, which need the final status.

@@ -229,6 +229,19 @@ REPLICAS = [
         (f"min(cloakroom_requests_in_flight_limit{{{HERE}}})", "limit"),
     ),
     lines(
+        "Turns of the event loop",
+        "s",
+        "A request needs several. Long turns mean too little CPU.",
+        (f"cloakroom_loop_turn_seconds{{{HERE}}}", "{{instance}}"),
+    ),
+    lines(
+        "Shedding load",
+        "none",
+        "1 while a replica refuses requests because it has more work than time.",
+        (f"cloakroom_shedding{{{HERE}}}", "{{instance}}"),
+        defaults={"max": 1},
+    ),
+    lines(
         "Draining",
         "none",
         "1 once a replica is shutting down.",

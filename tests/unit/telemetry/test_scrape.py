@@ -40,6 +40,8 @@ class Frozen:
                 deployments=NAMES,
                 in_flight=lambda: 1,
                 in_flight_limit=2,
+                shedding=lambda: False,
+                loop_turn=lambda: 0.0,
                 draining=lambda: False,
                 settlements_pending=lambda: 0,
                 settlements_given_up=lambda: 0,

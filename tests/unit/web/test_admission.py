@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from app.web.admission import (
+from app.web.listener.admission import (
     LITTLE,
     LONG_TURN_SECONDS,
     LONG_TURNS,

@@ -8,11 +8,11 @@ from typing import Any, cast
 import orjson
 import pytest
 
-from app.web.admission import Admission
 from app.web.answers import Refusal, answer_headers, overloaded
 from app.web.appkeys import Lifecycle
-from app.web.connection import KEEPALIVE_SECONDS, Connection, Front, request_size
 from app.web.cors import EXPOSE_HEADERS, CorsPolicy
+from app.web.listener.admission import Admission
+from app.web.listener.connection import KEEPALIVE_SECONDS, Connection, Front, request_size
 
 PAGE = "https://shop.example.com"
 BODY = b'{"model": "gpt-realtime"}'

@@ -19,9 +19,9 @@ import structlog
 from aiohttp import web
 
 from app.errors import InvalidRequest
-from app.web.admission import Admission
 from app.web.answers import Refusal, internal_error, new_request_id, unrouted
 from app.web.appkeys import Lifecycle
+from app.web.listener.admission import Admission
 
 log = structlog.get_logger("cloakroom.protocol")
 
