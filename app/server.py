@@ -8,9 +8,11 @@ load balancer has time to look elsewhere. Then the listener closes and requests 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
+import sys
 from typing import Any, Final
 
 import structlog
@@ -22,11 +24,15 @@ from app.settings import Settings
 from app.store.address import parse_address
 from app.telemetry.tracing_setup import tracing_from_environment
 from app.web.appkeys import ADMISSION, LIFECYCLE, REFUSAL
-from app.web.listener.connection import KEEPALIVE_SECONDS, Connection, Front, HttpProtocol
+from app.web.listener.connection import KEEPALIVE_SECONDS, Connection, Front
+from app.web.listener.protocol import HttpProtocol
 
 log = structlog.get_logger("cloakroom.server")
 
 BACKLOG: Final = 1024
+# At one port, idle ones included, which hold 12 kB each; and of the files that the process may open.
+MOST_CONNECTIONS: Final = 16_384
+CONNECTIONS_SHARE: Final = 0.75
 # What a caller may still send after we refused its body, before the connection is cut.
 LINGER_SECONDS: Final = 2.0
 # What a slow collector may hold up our end.
@@ -117,10 +123,12 @@ class _Port:
 
         def serve(connection: Connection) -> HttpProtocol:
             protocol = HttpProtocol(manager, loop=loop, **self._options)
-            protocol.connection = connection
+            protocol.answered = connection.answered
             return protocol
 
-        self._front = front = Front(app[ADMISSION], app[REFUSAL], app[LIFECYCLE], serve)
+        self._front = front = Front(
+            app[ADMISSION], app[REFUSAL], app[LIFECYCLE], serve, most=_most_connections()
+        )
         self._listener = await loop.create_server(lambda: Connection(front), *self._at, backlog=BACKLOG)
 
     def close(self) -> None:
@@ -133,6 +141,21 @@ class _Port:
         if self._front is not None:
             self._front.close()
         await self._runner.cleanup()
+
+
+def _most_connections() -> int:
+    """How many connections a port may have; lifts the process's limit of open files as far as it may."""
+    if sys.platform == "win32":
+        return MOST_CONNECTIONS
+    import resource
+
+    files, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files != hard:
+        wanted = 4 * MOST_CONNECTIONS if hard == resource.RLIM_INFINITY else min(hard, 4 * MOST_CONNECTIONS)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(files, wanted), hard))
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(MOST_CONNECTIONS, int(files * CONNECTIONS_SHARE))
 
 
 def _announce(settings: Settings, addresses: list[str], operations: list[str] | None = None) -> None:

@@ -29,8 +29,8 @@ def credential(request: web.Request) -> str | None:
 async def read_timed_body(request: web.Request) -> bytes:
     """``read_body`` within the settings' limits. The time counts as the caller's, not as ours.
 
-    While the body is still to come, the request takes no place among those in flight: a caller that sends slowly
-    costs a connection and nothing else.
+    While the body is still to come, the request takes no place among those in flight: a caller that sends
+    slowly costs a connection and nothing else.
 
     Raises:
         RequestTooLarge, InvalidRequest

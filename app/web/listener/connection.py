@@ -7,6 +7,9 @@ aiohttp's.
 For that a connection must know where requests begin and end. It follows lengths only, and only to find the
 moment when nothing of an earlier request is left. Whatever it is not sure of goes to aiohttp, and
 ``app.web.gate`` refuses it there.
+
+Callers that send nothing, or a head byte by byte, cost a connection: their time is limited, and when there
+are too many connections, the one that has been idle longest is closed for a new one.
 """
 
 from __future__ import annotations
@@ -15,21 +18,19 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol, cast
 
-import structlog
-from aiohttp import web
-
-from app.errors import InvalidRequest
-from app.web.answers import Refusal, internal_error, new_request_id, unrouted
+from app.web.answers import Refusal
 from app.web.appkeys import Lifecycle
 from app.web.listener.admission import Admission
-
-log = structlog.get_logger("cloakroom.protocol")
 
 # Longer than the usual idle timeout of a load balancer (60 s), so that it is never we who close a
 # connection on which it is just sending a request.
 KEEPALIVE_SECONDS: Final = 75.0
+# So long a head may take from its first byte to its last, and so long it may be.
+HEAD_SECONDS: Final = 10.0
+_LONGEST_HEAD: Final = 65_536
 # aiohttp counts a connection's idle time from the last request that it saw, so it must see one that often.
 _SEEN_SECONDS: Final = 10.0
+_METHODS: Final = (b"POST ", b"GET ", b"OPTIONS ")
 _POST: Final = b"POST "
 _ADMIN: Final = b"POST /admin/"
 # A longer rest of a refused body is not skipped: aiohttp closes such a connection.
@@ -53,7 +54,11 @@ class Served(Protocol):
 
 
 class Front:
-    """What the connections of one port share."""
+    """What the connections of one port share.
+
+    Args:
+        most: connections; for one more, the one that has been idle longest is closed.
+    """
 
     def __init__(
         self,
@@ -61,17 +66,36 @@ class Front:
         refusal: Refusal,
         lifecycle: Lifecycle,
         serve: Callable[[Connection], Served],
+        *,
+        most: int,
     ) -> None:
         self.admission = admission
         self.refusal = refusal
         self.lifecycle = lifecycle
         self.serve = serve
         self.loop = asyncio.get_running_loop()
-        self.unserved: set[Connection] = set()
+        self._most = most
+        self._connections = 0
+        # Those on which no request is in progress, the longest idle one first.
+        self.idle: dict[Connection, None] = {}
+
+    def made(self, connection: Connection) -> None:
+        """One more connection."""
+        self._connections += 1
+        if self._connections > self._most and self.idle:
+            longest = next(iter(self.idle))
+            del self.idle[longest]
+            longest.close()
+        self.idle[connection] = None
+
+    def lost(self, connection: Connection) -> None:
+        """One connection less."""
+        self._connections -= 1
+        self.idle.pop(connection, None)
 
     def close(self) -> None:
-        """Close the connections that aiohttp does not know."""
-        for connection in list(self.unserved):
+        """Close the connections that aiohttp does not know, and any other idle one."""
+        for connection in list(self.idle):
             connection.close()
 
 
@@ -81,13 +105,15 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_closing",
         "_front",
-        "_idle",
+        "_gone",
+        "_head",
         "_left",
         "_open",
         "_paused",
         "_seen",
         "_served",
         "_skipping",
+        "_timer",
         "_transport",
     )
 
@@ -96,24 +122,31 @@ class Connection(asyncio.Protocol):
         self._served: Served | None = None
         # Bytes of the request in transfer that are still to come, and whether they belong to a refused one.
         self._left = 0
+        self._head: bytearray | None = None
         self._skipping = False
         self._closing = False
         # Requests that were handed on and are not answered yet; when the last one was answered or refused.
         self._open = 0
         self._seen = 0.0
         self._paused = False
+        self._gone = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for the first bytes."""
         self._transport = cast(asyncio.Transport, transport)
         self._seen = self._front.loop.time()
-        self._idle = self._front.loop.call_later(KEEPALIVE_SECONDS, self._look_whether_idle)
-        self._front.unserved.add(self)
+        self._timer = self._front.loop.call_later(KEEPALIVE_SECONDS, self._look_whether_idle)
+        self._front.made(self)
 
     def data_received(self, data: bytes) -> None:
         """Serve or refuse a request; hand on or skip the rest of one."""
         left = self._left
         if left == 0:
+            if self._open == 0:
+                whole = self._with_head(data)
+                if whole is None:
+                    return
+                data = whole
             size = request_size(data)
             front = self._front
             asked = size > 0 and data.startswith(_POST) and not data.startswith(_ADMIN)
@@ -123,6 +156,7 @@ class Connection(asyncio.Protocol):
                 asked = False
             left = size or _LOST
             self._open += 1
+            self._front.idle.pop(self, None)
         elif self._skipping:
             self._skip(data)
             return
@@ -142,6 +176,8 @@ class Connection(asyncio.Protocol):
         """One of the requests that were handed on is answered."""
         self._open -= 1
         self._seen = self._front.loop.time()
+        if self._open == 0 and not self._gone:
+            self._front.idle[self] = None
 
     def eof_received(self) -> bool | None:
         """The caller sends no more."""
@@ -149,10 +185,12 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Nothing more can be sent."""
-        self._idle.cancel()
-        self._front.unserved.discard(self)
+        self._timer.cancel()
+        self._front.lost(self)
+        self._gone = True
         if self._served is not None:
             self._served.connection_lost(exc)
+            self._served = None
 
     def pause_writing(self) -> None:
         """The caller does not read."""
@@ -170,9 +208,28 @@ class Connection(asyncio.Protocol):
         """Close it after what was written."""
         self._transport.close()
 
+    def _with_head(self, data: bytes) -> bytes | None:
+        """What came so far of a request; None while its head is not whole."""
+        head = self._head
+        if head is None:
+            if b"\r\n\r\n" in data or not _may_be_a_head(data):
+                return data
+            self._head = bytearray(data)
+            self._timer.cancel()
+            self._timer = self._front.loop.call_later(HEAD_SECONDS, self._transport.close)
+            return None
+        seen = max(0, len(head) - 3)
+        head += data
+        if head.find(b"\r\n\r\n", seen) < 0 and len(head) < _LONGEST_HEAD:
+            return None
+        self._head = None
+        self._timer.cancel()
+        if self._served is None:
+            self._timer = self._front.loop.call_later(KEEPALIVE_SECONDS, self._look_whether_idle)
+        return bytes(head)
+
     def _serve(self) -> Served:
-        self._idle.cancel()
-        self._front.unserved.discard(self)
+        self._timer.cancel()
         self._served = self._front.serve(self)
         self._served.connection_made(self._transport)
         if self._paused:
@@ -219,7 +276,11 @@ class Connection(asyncio.Protocol):
         if rest <= 0:
             self._transport.close()
         else:
-            self._idle = self._front.loop.call_later(rest, self._look_whether_idle)
+            self._timer = self._front.loop.call_later(rest, self._look_whether_idle)
+
+
+def _may_be_a_head(data: bytes) -> bool:
+    return any(data.startswith(method[: len(data)]) for method in _METHODS)
 
 
 def request_size(data: bytes) -> int:
@@ -238,45 +299,3 @@ def request_size(data: bytes) -> int:
     if head.count(b"content-length") > 1 or b"\ntransfer-encoding" in head:
         return 0
     return end + 4 + int(length)
-
-
-class HttpProtocol(web.RequestHandler):
-    """aiohttp's HTTP protocol with our answer to a request that cannot be parsed.
-
-    aiohttp's own answer names its version, quotes the input, and leaves a traceback in the log.
-    """
-
-    # Whether admission control was asked about the request that arrived last.
-    asked = False
-    connection: Connection
-
-    async def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> tuple[web.StreamResponse, bool]:
-        """Send the answer, and tell the connection."""
-        sent = await super().finish_response(request, resp, start_time)
-        self.connection.answered()
-        return sent
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """Answer with an error, and close the connection.
-
-        Raises:
-            ConnectionError: an answer had begun already.
-        """
-        if request.writer.output_size > 0:
-            raise ConnectionError("an answer had begun already")
-        request_id = new_request_id()
-        if status >= 500:
-            log.error("request_failed", request_id=request_id, exc_info=exc)
-            return unrouted(internal_error(), request_id)
-        # Neither the answer nor the log repeats the input, which may hold anything.
-        log.info("request_unreadable", request_id=request_id, reason=type(exc).__name__)
-        error = InvalidRequest("This is not a valid HTTP request, or a header is too long.")
-        return unrouted(error, request_id)

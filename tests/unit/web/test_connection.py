@@ -12,7 +12,7 @@ from app.web.answers import Refusal, answer_headers, overloaded
 from app.web.appkeys import Lifecycle
 from app.web.cors import EXPOSE_HEADERS, CorsPolicy
 from app.web.listener.admission import Admission
-from app.web.listener.connection import KEEPALIVE_SECONDS, Connection, Front, request_size
+from app.web.listener.connection import HEAD_SECONDS, KEEPALIVE_SECONDS, Connection, Front, request_size
 
 PAGE = "https://shop.example.com"
 BODY = b'{"model": "gpt-realtime"}'
@@ -52,7 +52,7 @@ class Served:
 
 
 class Wire:
-    """The transport, and whether the process sheds; ``sheds`` is what admission control says of a request."""
+    """The transport of one connection; ``sheds`` is what admission control says of a request."""
 
     def __init__(self) -> None:
         self.sheds = False
@@ -63,7 +63,7 @@ class Wire:
         self.served: list[Served] = []
         headers = answer_headers(CorsPolicy([PAGE], own_origin=None), replica="replica-a")
         refusal = Refusal(overloaded(), headers, self._count)
-        self.front = Front(cast(Admission, self), refusal, self.lifecycle, self._serve)
+        self.front = Front(cast(Admission, self), refusal, self.lifecycle, self._serve, most=2)
         self.connection = Connection(self.front)
         self.connection.connection_made(cast(asyncio.Transport, self))
 
@@ -230,7 +230,7 @@ async def test_a_caller_that_wants_the_connection_closed_gets_it_closed(wire: Wi
 
 
 UNSURE = {
-    "a head in two parts": post()[:40],
+    "no HTTP": b"hello there\r\n",
     "chunks": b"POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "two lengths": post("Content-Length: 3"),
     "a length that is none": b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
@@ -295,13 +295,64 @@ async def test_what_the_transport_tells_reaches_aiohttp(wire: Wire) -> None:
     assert not wire.served[0].paused
     wire.connection.connection_lost(None)
     assert wire.served[0].lost == 1
+    # The request may be answered after its caller left.
+    wire.connection.answered()
+    assert wire.front.idle == {}
 
 
 async def test_the_end_closes_what_aiohttp_does_not_know(wire: Wire) -> None:
     wire.front.close()
     assert wire.closed
     wire.connection.connection_lost(None)
-    assert wire.front.unserved == set()
+    assert wire.front.idle == {}
+
+
+async def test_a_head_is_held_until_it_is_whole(wire: Wire) -> None:
+    request = post()
+    for at in range(len(request) - len(BODY) - 1):
+        wire.connection.data_received(request[at : at + 1])
+    assert wire.served == []
+    wire.connection.data_received(request[len(request) - len(BODY) - 1 :])
+    assert wire.passed == request
+    assert wire.served[0].asked
+    wire.connection.answered()
+    wire.sheds = True
+    wire.connection.data_received(post()[:50])
+    wire.connection.data_received(post()[50:])
+    assert len(wire.refusals()) == 1
+
+
+async def test_a_head_beyond_reason_goes_on(wire: Wire) -> None:
+    for _ in range(70):
+        wire.connection.data_received(b"POST " + b"x" * 1000)
+    assert wire.passed.startswith(b"POST xxx")
+
+
+@pytest.mark.virtual_time
+async def test_a_head_that_comes_too_slowly_closes_its_connection(wire: Wire) -> None:
+    for byte in post()[: int(HEAD_SECONDS)]:
+        assert not wire.closed
+        wire.connection.data_received(bytes([byte]))
+        await asyncio.sleep(1.1)
+    assert wire.closed
+    assert wire.served == []
+
+
+async def test_for_one_connection_too_many_the_longest_idle_one_is_closed(wire: Wire) -> None:
+    """Of those in use none is; the port of these tests takes two."""
+    second, third, fourth = (Wire() for _ in range(3))
+    for other in (second, third, fourth):
+        other.connection = Connection(wire.front)
+    second.connection.connection_made(cast(asyncio.Transport, second))
+    # The first one is in use, the second one is not.
+    wire.connection.data_received(post())
+    third.connection.connection_made(cast(asyncio.Transport, third))
+    assert (wire.closed, second.closed, third.closed) == (False, True, False)
+    second.connection.connection_lost(None)
+    # Now the first one is idle, but for less time than the third.
+    wire.connection.answered()
+    fourth.connection.connection_made(cast(asyncio.Transport, fourth))
+    assert (wire.closed, third.closed, fourth.closed) == (False, True, False)
 
 
 @pytest.mark.virtual_time
