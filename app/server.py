@@ -13,6 +13,7 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
@@ -24,7 +25,8 @@ from app.settings import Settings
 from app.store.address import parse_address
 from app.telemetry.tracing_setup import tracing_from_environment
 from app.web.appkeys import ADMISSION, LIFECYCLE, REFUSAL
-from app.web.listener.connection import KEEPALIVE_SECONDS, Connection, Front
+from app.web.listener.connection import KEEPALIVE_SECONDS, Connection
+from app.web.listener.front import Front
 from app.web.listener.protocol import HttpProtocol
 
 log = structlog.get_logger("cloakroom.server")
@@ -121,9 +123,9 @@ class _Port:
         if manager is None:
             raise RuntimeError("the runner was set up without a server")
 
-        def serve(connection: Connection) -> HttpProtocol:
+        def serve(answered: Callable[[], None]) -> HttpProtocol:
             protocol = HttpProtocol(manager, loop=loop, **self._options)
-            protocol.answered = connection.answered
+            protocol.answered = answered
             return protocol
 
         self._front = front = Front(

@@ -15,12 +15,9 @@ are too many connections, the one that has been idle longest is closed for a new
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
-from app.web.answers import Refusal
-from app.web.appkeys import Lifecycle
-from app.web.listener.admission import Admission
+from app.web.listener.front import Front, Served
 
 # Longer than the usual idle timeout of a load balancer (60 s), so that it is never we who close a
 # connection on which it is just sending a request.
@@ -38,65 +35,6 @@ _MOST_SKIPPED: Final = 1_048_576
 # In place of a number of bytes: where the next request begins is not known, for the rest of the connection.
 _LOST: Final = -1
 _LONGEST_NUMBER: Final = 10
-
-
-class Served(Protocol):
-    """What a connection needs of the protocol that serves its requests."""
-
-    asked: bool
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None: ...
-    def connection_lost(self, exc: BaseException | None) -> None: ...
-    def data_received(self, data: bytes) -> None: ...
-    def eof_received(self) -> bool | None: ...
-    def pause_writing(self) -> None: ...
-    def resume_writing(self) -> None: ...
-
-
-class Front:
-    """What the connections of one port share.
-
-    Args:
-        most: connections; for one more, the one that has been idle longest is closed.
-    """
-
-    def __init__(
-        self,
-        admission: Admission,
-        refusal: Refusal,
-        lifecycle: Lifecycle,
-        serve: Callable[[Connection], Served],
-        *,
-        most: int,
-    ) -> None:
-        self.admission = admission
-        self.refusal = refusal
-        self.lifecycle = lifecycle
-        self.serve = serve
-        self.loop = asyncio.get_running_loop()
-        self._most = most
-        self._connections = 0
-        # Those on which no request is in progress, the longest idle one first.
-        self.idle: dict[Connection, None] = {}
-
-    def made(self, connection: Connection) -> None:
-        """One more connection."""
-        self._connections += 1
-        if self._connections > self._most and self.idle:
-            longest = next(iter(self.idle))
-            del self.idle[longest]
-            longest.close()
-        self.idle[connection] = None
-
-    def lost(self, connection: Connection) -> None:
-        """One connection less."""
-        self._connections -= 1
-        self.idle.pop(connection, None)
-
-    def close(self) -> None:
-        """Close the connections that aiohttp does not know, and any other idle one."""
-        for connection in list(self.idle):
-            connection.close()
 
 
 class Connection(asyncio.Protocol):
@@ -136,7 +74,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._seen = self._front.loop.time()
         self._timer = self._front.loop.call_later(KEEPALIVE_SECONDS, self._look_whether_idle)
-        self._front.made(self)
+        self._front.made(self._transport)
 
     def data_received(self, data: bytes) -> None:
         """Serve or refuse a request; hand on or skip the rest of one."""
@@ -156,7 +94,7 @@ class Connection(asyncio.Protocol):
                 asked = False
             left = size or _LOST
             self._open += 1
-            self._front.idle.pop(self, None)
+            self._front.idle.pop(self._transport, None)
         elif self._skipping:
             self._skip(data)
             return
@@ -177,7 +115,7 @@ class Connection(asyncio.Protocol):
         self._open -= 1
         self._seen = self._front.loop.time()
         if self._open == 0 and not self._gone:
-            self._front.idle[self] = None
+            self._front.idle[self._transport] = None
 
     def eof_received(self) -> bool | None:
         """The caller sends no more."""
@@ -186,7 +124,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Nothing more can be sent."""
         self._timer.cancel()
-        self._front.lost(self)
+        self._front.lost(self._transport)
         self._gone = True
         if self._served is not None:
             self._served.connection_lost(exc)
@@ -203,10 +141,6 @@ class Connection(asyncio.Protocol):
         self._paused = False
         if self._served is not None:
             self._served.resume_writing()
-
-    def close(self) -> None:
-        """Close it after what was written."""
-        self._transport.close()
 
     def _with_head(self, data: bytes) -> bytes | None:
         """What came so far of a request; None while its head is not whole."""
@@ -230,7 +164,7 @@ class Connection(asyncio.Protocol):
 
     def _serve(self) -> Served:
         self._timer.cancel()
-        self._served = self._front.serve(self)
+        self._served = self._front.serve(self.answered)
         self._served.connection_made(self._transport)
         if self._paused:
             self._served.pause_writing()

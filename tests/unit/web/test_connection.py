@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
 import orjson
@@ -12,7 +13,8 @@ from app.web.answers import Refusal, answer_headers, overloaded
 from app.web.appkeys import Lifecycle
 from app.web.cors import EXPOSE_HEADERS, CorsPolicy
 from app.web.listener.admission import Admission
-from app.web.listener.connection import HEAD_SECONDS, KEEPALIVE_SECONDS, Connection, Front, request_size
+from app.web.listener.connection import HEAD_SECONDS, KEEPALIVE_SECONDS, Connection, request_size
+from app.web.listener.front import Front
 
 PAGE = "https://shop.example.com"
 BODY = b'{"model": "gpt-realtime"}'
@@ -70,7 +72,7 @@ class Wire:
     def _count(self) -> None:
         self.counted += 1
 
-    def _serve(self, connection: Connection) -> Served:
+    def _serve(self, answered: Callable[[], None]) -> Served:
         self.served.append(Served())
         return self.served[-1]
 
