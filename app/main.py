@@ -144,6 +144,7 @@ def create_app(
                 in_flight_limit=settings.max_in_flight,
                 shedding=lambda: admission.shedding,
                 loop_turn=lambda: admission.turn,
+                tasks=lambda: len(asyncio.all_tasks()),
                 draining=lambda: app[LIFECYCLE].draining,
                 settlements_pending=lambda: settlement.pending,
                 settlements_given_up=lambda: settlement.given_up,

@@ -263,6 +263,12 @@ REPLICAS = [
         (f"min(process_max_fds{{{HERE}}})", "limit"),
     ),
     lines(
+        "Tasks",
+        "none",
+        "Of the event loop; one for each open connection. At rest they are as many as before.",
+        (f"cloakroom_tasks{{{HERE}}}", "{{instance}}"),
+    ),
+    lines(
         "Garbage collections",
         "ops",
         "Of Python, by generation.",

@@ -28,6 +28,7 @@ from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 from app.store.embedded import lifeline
+from tests.bench.tools import ROOT
 from tests.bench.wrk import SERIAL, TOKEN, Load
 
 _OPEN_AT_START: Final = 64
@@ -94,6 +95,7 @@ class OpenLoop:
     Args:
         loads: take turns, one request of each.
         rate: requests a second; None is a closed loop.
+        seconds: it ends after so long, or after so many ``requests``.
         cpus: where it runs.
     """
 
@@ -106,6 +108,7 @@ class OpenLoop:
         seconds: float,
         cpus: set[int],
         connections: int = _OPEN_AT_START,
+        requests: int | None = None,
     ) -> None:
         self._seconds = seconds
         order = {
@@ -114,11 +117,13 @@ class OpenLoop:
             "rate": rate,
             "seconds": seconds,
             "connections": connections,
+            "requests": requests,
         }
         self._process = lifeline.popen(
             [sys.executable, "-m", "tests.support.open_loop"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            cwd=ROOT,
             start_new_session=True,
         )
         os.sched_setaffinity(self._process.pid, cpus)
@@ -163,6 +168,7 @@ class _Generator:
         self._loads = [_requests(base64.b64decode(text), tokens) for text, tokens in order["loads"]]
         self._rate: float | None = order["rate"]
         self._seconds: float = order["seconds"]
+        self._requests: float = order["requests"] or float("inf")
         self._poll = select.epoll()
         self._wires: dict[int, _Wire] = {}
         self._idle: deque[_Wire] = deque()
@@ -181,13 +187,14 @@ class _Generator:
         if self._rate is None:
             while self._idle:
                 self._send(self._idle.popleft(), begun)
-        while (now := time.perf_counter()) < end:
+        while (now := time.perf_counter()) < end and self.sent < self._requests:
             while self._rate is not None and due <= now:
                 self.late.append(now - due)
                 self._offer(now)
                 due += self._random.expovariate(self._rate)
             self._read(0.001, again=self._rate is None)
-        last = time.perf_counter() + _LAST_SECONDS
+        self._ended = time.perf_counter()
+        last = self._ended + _LAST_SECONDS
         while len(self._idle) < len(self._wires) and time.perf_counter() < last:
             self._read(0.05, again=False)
         self.lost += len(self._wires) - len(self._idle)
@@ -196,7 +203,7 @@ class _Generator:
     def _report(self, begun: float) -> dict[str, Any]:
         self.late.sort()
         return {
-            "seconds": self._seconds,
+            "seconds": round(self._ended - begun, 2),
             "sent": self.sent,
             "unsent": self.unsent,
             "lost": self.lost,

@@ -36,6 +36,7 @@ async def test_every_family_is_exposed_and_nothing_else_of_ours() -> None:
         in_flight_limit=1,
         shedding=lambda: False,
         loop_turn=lambda: 0.0,
+        tasks=lambda: 1,
         draining=lambda: False,
         settlements_pending=lambda: 0,
         settlements_given_up=lambda: 0,

@@ -42,6 +42,7 @@ class Frozen:
                 in_flight_limit=2,
                 shedding=lambda: False,
                 loop_turn=lambda: 0.0,
+                tasks=lambda: 1,
                 draining=lambda: False,
                 settlements_pending=lambda: 0,
                 settlements_given_up=lambda: 0,
