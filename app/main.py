@@ -42,7 +42,9 @@ from app.telemetry.logs import RequestLog
 from app.telemetry.metrics import Metrics
 from app.telemetry.scrape import State, expose
 from app.telemetry.tracing import PassingOn, Tracing
+from app.web.answers import Refusal, answer_headers, overloaded
 from app.web.appkeys import (
+    ADMISSION,
     CLIENTS,
     DESK,
     HANDLES,
@@ -50,6 +52,7 @@ from app.web.appkeys import (
     LIFECYCLE,
     METRICS,
     MINTER,
+    REFUSAL,
     RELAY,
     SETTINGS,
     STORE,
@@ -57,6 +60,7 @@ from app.web.appkeys import (
 )
 from app.web.cors import CorsPolicy
 from app.web.gate import Reporting, gate
+from app.web.listener.admission import Admission
 from app.web.routes import health_routes, operations_routes, routes
 from app.wiring import (
     build_admins,
@@ -95,9 +99,9 @@ def create_app(
     metrics = Metrics(models=catalog.names, deployments=catalog.deployments)
     store = build_store(settings)
     feed = EventFeed(store, replica=settings.replica, clock=clock)
-    shown_as = settings.replica if settings.demo_enabled else None
+    headers = answer_headers(cors, replica=settings.replica if settings.demo_enabled else None)
     outer = gate(
-        cors,
+        headers,
         Reporting(
             RequestLog(replica=settings.replica, level=settings.log_level),
             metrics,
@@ -105,11 +109,12 @@ def create_app(
             feed,
         ),
         max_in_flight=settings.max_in_flight,
-        replica=shown_as,
     )
     app = web.Application(middlewares=[outer])
     app[SETTINGS] = settings
     app[LIFECYCLE] = Lifecycle()
+    app[ADMISSION] = admission = Admission()
+    app[REFUSAL] = Refusal(overloaded(), headers, metrics.refused_at_once(overloaded()))
     app[CLIENTS] = build_clients(settings)
     app[HANDLES] = HandleIssuer(
         parse_signing_ring(reveal(settings.signing_keys)), prefix=settings.handle_prefix, clock=clock
@@ -144,6 +149,9 @@ def create_app(
                 model_ends=radar.end_times,
                 in_flight=lambda: app[LIFECYCLE].in_flight,
                 in_flight_limit=settings.max_in_flight,
+                shedding=lambda: admission.shedding,
+                loop_turn=lambda: admission.turn,
+                tasks=lambda: len(asyncio.all_tasks()),
                 draining=lambda: app[LIFECYCLE].draining,
                 settlements_pending=lambda: settlement.pending,
                 settlements_given_up=lambda: settlement.given_up,

@@ -8,9 +8,12 @@ load balancer has time to look elsewhere. Then the listener closes and requests 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
+import sys
+from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
@@ -21,15 +24,17 @@ from app.main import create_app, create_operations_app
 from app.settings import Settings
 from app.store.address import parse_address
 from app.telemetry.tracing_setup import tracing_from_environment
-from app.web.answers import Protocol
-from app.web.appkeys import LIFECYCLE
+from app.web.appkeys import ADMISSION, LIFECYCLE, REFUSAL
+from app.web.listener.connection import KEEPALIVE_SECONDS, Connection
+from app.web.listener.front import Front
+from app.web.listener.protocol import HttpProtocol
 
 log = structlog.get_logger("cloakroom.server")
 
-# Longer than the usual idle timeout of a load balancer (60 s), so that it is never we who close a
-# connection on which it is just sending a request.
-KEEPALIVE_SECONDS: Final = 75.0
 BACKLOG: Final = 1024
+# At one port, idle ones included, which hold 12 kB each; and of the files that the process may open.
+MOST_CONNECTIONS: Final = 16_384
+CONNECTIONS_SHARE: Final = 0.75
 # What a caller may still send after we refused its body, before the connection is cut.
 LINGER_SECONDS: Final = 2.0
 # What a slow collector may hold up our end.
@@ -93,8 +98,10 @@ class _Port:
             shutdown_timeout=settings.shutdown_seconds,
             **self._options,
         )
+        self._app = app
         self._at = host, port
         self._listener: asyncio.Server | None = None
+        self._front: Front | None = None
 
     @property
     def addresses(self) -> list[str]:
@@ -107,17 +114,24 @@ class _Port:
         await self._runner.setup()
 
     async def listen(self) -> None:
-        """Begin to accept: what ``web.TCPSite`` does, with a protocol of our own.
+        """Begin to accept: what ``web.TCPSite`` does, with connections of our own.
 
         Raises:
             OSError: the address is taken or not ours.
         """
-        manager, loop = self._runner.server, asyncio.get_running_loop()
+        app, manager, loop = self._app, self._runner.server, asyncio.get_running_loop()
         if manager is None:
             raise RuntimeError("the runner was set up without a server")
-        self._listener = await loop.create_server(
-            lambda: Protocol(manager, loop=loop, **self._options), *self._at, backlog=BACKLOG
+
+        def serve(answered: Callable[[], None]) -> HttpProtocol:
+            protocol = HttpProtocol(manager, loop=loop, **self._options)
+            protocol.answered = answered
+            return protocol
+
+        self._front = front = Front(
+            app[ADMISSION], app[REFUSAL], app[LIFECYCLE], serve, most=_most_connections()
         )
+        self._listener = await loop.create_server(lambda: Connection(front), *self._at, backlog=BACKLOG)
 
     def close(self) -> None:
         """Accept no more."""
@@ -126,7 +140,24 @@ class _Port:
 
     async def cleanup(self) -> None:
         """Finish the requests in flight and close the application's resources."""
+        if self._front is not None:
+            self._front.close()
         await self._runner.cleanup()
+
+
+def _most_connections() -> int:
+    """How many connections a port may have; lifts the process's limit of open files as far as it may."""
+    if sys.platform == "win32":
+        return MOST_CONNECTIONS
+    import resource
+
+    files, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files != hard:
+        wanted = 4 * MOST_CONNECTIONS if hard == resource.RLIM_INFINITY else min(hard, 4 * MOST_CONNECTIONS)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(files, wanted), hard))
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(MOST_CONNECTIONS, int(files * CONNECTIONS_SHARE))
 
 
 def _announce(settings: Settings, addresses: list[str], operations: list[str] | None = None) -> None:

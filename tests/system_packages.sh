@@ -9,11 +9,16 @@ command -v curl >/dev/null 2>&1 || missing="$missing curl"
 command -v redis-cli >/dev/null 2>&1 || missing="$missing redis-tools"
 command -v npm >/dev/null 2>&1 || missing="$missing nodejs npm"
 ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || missing="$missing libfaketime"
-# Of Prometheus the two programs alone: Debian's package would start a service, too.
+# Of Prometheus and HAProxy the programs alone: Debian's packages would start a service, too.
 programs=""
 for program in promtool prometheus; do
   command -v "$program" >/dev/null 2>&1 || programs="$programs $program"
 done
+if ! PATH="$PATH:/usr/sbin" command -v haproxy >/dev/null 2>&1; then
+  programs="$programs haproxy"
+  # What the program is linked with, and a small machine lacks.
+  missing="$missing liblua5.3-0 libopentracing-c-wrapper0"
+fi
 if [ -z "$missing$programs" ]; then
   exit 0
 fi
@@ -32,9 +37,15 @@ if [ -n "$missing" ]; then
 fi
 if [ -n "$programs" ]; then
   folder=$(mktemp -d)
-  (cd "$folder" && apt-get download -qq -o APT::Sandbox::User=root prometheus && dpkg-deb --extract prometheus_*.deb .)
   for program in $programs; do
-    install -m 755 "$folder/usr/bin/$program" "/usr/local/bin/$program"
+    package=prometheus
+    [ "$program" = haproxy ] && package=haproxy
+    [ -d "$folder/$package" ] || (
+      cd "$folder"
+      apt-get download -qq -o APT::Sandbox::User=root "$package"
+      dpkg-deb --extract "$package"_*.deb "$package"
+    )
+    install -m 755 "$folder/$package"/usr/*bin/"$program" "/usr/local/bin/$program"
   done
   rm -rf "$folder"
 fi

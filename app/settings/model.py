@@ -155,7 +155,12 @@ class Settings(BaseSettings):
     connect_timeout_seconds: float = Field(3, gt=0, le=60, description="to connect to the provider")
     mint_timeout_seconds: float = Field(10, gt=0, le=120, description="one mint, all tries together")
     relay_timeout_seconds: float = Field(20, gt=0, le=120, description="the provider's answer to an offer")
-    max_in_flight: int = Field(1024, ge=1, le=100_000, description="requests at once before 503 overloaded")
+    max_in_flight: int = Field(
+        1024,
+        ge=1,
+        le=100_000,
+        description="requests at once before 503 overloaded; the process sheds earlier where it has no time",
+    )
     drain_seconds: float = Field(5, ge=0, le=300, description="not ready, still serving, after SIGTERM")
     shutdown_seconds: float = Field(30, ge=0, le=600, description="for requests in flight after draining")
     log_level: Literal["debug", "info", "warning", "error"] = Field(

@@ -7,7 +7,7 @@ never from a caller or a provider.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic, Literal, TypeVar
 
@@ -232,6 +232,17 @@ class Metrics:
         if handler == "relay" and code in CLAIM_REFUSALS:
             self._claims_refused[CLAIM_REFUSALS[code],].inc()
         self._observe(handler, outcome, timings, seconds)
+
+    def refused_at_once(self, error: CloakroomError) -> Callable[[], None]:
+        """Return what counts a request that was refused with this error before it was parsed."""
+        response = self._responses[OTHER, STATUSES[error.answer_status // 100 - 1]]
+        refusal = self._refusals[code_of(error),]
+
+        def count() -> None:
+            response.inc()
+            refusal.inc()
+
+        return count
 
     def labels(self, timings: Timings) -> tuple[str, str]:
         """Return the labels ``model`` and ``deployment`` of a request."""

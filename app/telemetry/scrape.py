@@ -47,6 +47,21 @@ IN_FLIGHT: Final = Family(
 IN_FLIGHT_LIMIT: Final = Family(
     "cloakroom_requests_in_flight_limit", "gauge", (), "How many there may be; one more is refused."
 )
+SHEDDING: Final = Family(
+    "cloakroom_shedding",
+    "gauge",
+    (),
+    "1 while requests are refused because the process has more work than time.",
+)
+LOOP_TURN: Final = Family(
+    "cloakroom_loop_turn_seconds",
+    "gauge",
+    (),
+    "The event loop's last turn; a request needs several. 0 when none was measured in the last second.",
+)
+TASKS: Final = Family(
+    "cloakroom_tasks", "gauge", (), "Tasks of the event loop; one for each open connection."
+)
 DRAINING: Final = Family("cloakroom_draining", "gauge", (), "1 once the replica is shutting down.")
 HANDLES_ALIVE: Final = Family(
     "cloakroom_handles_alive", "gauge", (), "Handles that live in the store, of all replicas together."
@@ -85,6 +100,9 @@ class State:
     model_ends: Callable[[], Mapping[tuple[str, ...], float]]
     in_flight: Callable[[], int]
     in_flight_limit: int
+    shedding: Callable[[], bool]
+    loop_turn: Callable[[], float]
+    tasks: Callable[[], int]
     draining: Callable[[], bool]
     settlements_pending: Callable[[], int]
     settlements_given_up: Callable[[], int]
@@ -99,6 +117,9 @@ class State:
         yield _read(MODEL_END, self.model_ends())
         yield _read(IN_FLIGHT, {(): self.in_flight()})
         yield _read(IN_FLIGHT_LIMIT, {(): self.in_flight_limit})
+        yield _read(SHEDDING, {(): self.shedding()})
+        yield _read(LOOP_TURN, {(): self.loop_turn()})
+        yield _read(TASKS, {(): self.tasks()})
         yield _read(DRAINING, {(): self.draining()})
         yield _read(HANDLES_ALIVE, {} if alive is None else {(): alive.handles})
         yield _read(CALLS_ALIVE, {} if alive is None else {(): alive.calls})

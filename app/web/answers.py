@@ -6,12 +6,14 @@ in aiohttp's router, or before there was a request that could be read.
 
 from __future__ import annotations
 
+import re
 import secrets
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final, cast
 
 import orjson
-import structlog
 from aiohttp import hdrs, web
 
 from app.errors import (
@@ -21,12 +23,12 @@ from app.errors import (
     MethodNotAllowed,
     NotFound,
     OriginNotAllowed,
+    Overloaded,
 )
-from app.web.cors import for_no_page
-
-log = structlog.get_logger("cloakroom.protocol")
+from app.web.cors import EXPOSE_HEADERS, CorsPolicy, for_no_page
 
 REQUEST_ID_HEADER: Final = "x-request-id"
+REPLICA_HEADER: Final = "x-cloakroom-replica"
 BASE_HEADERS: Final = {
     "Server": "cloakroom",
     "Vary": "Origin",
@@ -34,12 +36,39 @@ BASE_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
 }
 _JSON: Final = "application/json"
+_INCOMING_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,128}\Z")
+# A request line that needs no decoding, and heads that aiohttp must judge.
+_PLAIN_LINE: Final = re.compile(rb"POST (/[A-Za-z0-9/._-]*)(?:\?[!-~]*)? HTTP/1\.1\r\n")
+_UNUSUAL: Final = re.compile(rb"\n(?:[ \t]|expect|upgrade)|\r(?!\n)")
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerHeaders:
+    """The headers of every answer, those that pages may read, and which pages these are."""
+
+    every: Mapping[str, str]
+    exposed: str
+    policy: CorsPolicy
+
+
+def answer_headers(policy: CorsPolicy, *, replica: str | None = None) -> AnswerHeaders:
+    """The headers of one service's answers, which name ``replica``, if given."""
+    if replica is None:
+        return AnswerHeaders(BASE_HEADERS, EXPOSE_HEADERS, policy)
+    # For the demo page, which counts down a handle's lifetime by our clock.
+    exposed = f"{EXPOSE_HEADERS}, {REPLICA_HEADER}, {hdrs.DATE}"
+    return AnswerHeaders({**BASE_HEADERS, REPLICA_HEADER: replica}, exposed, policy)
 
 
 def new_request_id() -> str:
     """A fresh id: 96 random bits."""
     return "req_" + secrets.token_hex(12)
+
+
+def request_id_of(given: str | None) -> str:
+    """The caller's id of a request, where it is one; else a fresh one."""
+    return given if given is not None and _INCOMING_ID.match(given) else new_request_id()
 
 
 def json_answer(document: Mapping[str, Any]) -> web.Response:
@@ -83,6 +112,11 @@ def origin_refused(path: str) -> OriginNotAllowed:
     )
 
 
+def overloaded() -> Overloaded:
+    """The error for a request that the process has no time or no room for."""
+    return Overloaded("The service is overloaded. Try again shortly.", retry_after=1)
+
+
 def internal_error() -> InternalError:
     """The error for a defect of ours. It shows no detail."""
     return InternalError(
@@ -90,34 +124,62 @@ def internal_error() -> InternalError:
     )
 
 
-class Protocol(web.RequestHandler):
-    """aiohttp's HTTP protocol with our answer to a request that cannot be parsed.
+class Refusal:
+    """The answer to a request for which there is no time, as bytes, made without parsing the request.
 
-    aiohttp's own answer names its version, quotes the input, and leaves a traceback in the log.
+    Args:
+        error: what the answer says.
+        refused: is called for each answer.
     """
 
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """Answer with an error, and close the connection.
+    def __init__(self, error: CloakroomError, headers: AnswerHeaders, refused: Callable[[], None]) -> None:
+        response = error_response(error)
+        response.headers.update(headers.every)
+        body = cast(bytes, response.body)
+        lines = [f"HTTP/1.1 {error.answer_status} {HTTPStatus(error.answer_status).phrase}"]
+        lines += [f"{name}: {value}" for name, value in response.headers.items()]
+        lines += [f"{hdrs.CONTENT_LENGTH}: {len(body)}", f"{REQUEST_ID_HEADER}: "]
+        self._head = "\r\n".join(lines).encode()
+        self._end = b"\r\n\r\n" + body
+        self._exposed = headers.exposed
+        self._policy = headers.policy
+        self._refused = refused
 
-        Raises:
-            ConnectionError: an answer had begun already.
+    def answer(self, request: bytes) -> tuple[bytes, bool] | None:
+        """Return the answer to a request whose whole head is there; None where the head is unusual.
+
+        Also returns whether the connection closes after it.
         """
-        if request.writer.output_size > 0:
-            raise ConnectionError("an answer had begun already")
-        request_id = new_request_id()
-        if status >= 500:
-            log.error("request_failed", request_id=request_id, exc_info=exc)
-            return _unrouted(internal_error(), request_id)
-        # Neither the answer nor the log repeats the input, which may hold anything.
-        log.info("request_unreadable", request_id=request_id, reason=type(exc).__name__)
-        error = InvalidRequest("This is not a valid HTTP request, or a header is too long.")
-        return _unrouted(error, request_id)
+        end = request.index(b"\r\n\r\n") + 2
+        head = request[:end]
+        lowered = head.lower()
+        line = _PLAIN_LINE.match(head)
+        if line is None or _UNUSUAL.search(lowered) or head.count(b"\n") != head.count(b"\r\n"):
+            return None
+        origin = _header(head, lowered, b"\norigin:")
+        closes = b"\nconnection: close" in lowered
+        more = f"\r\n{hdrs.CONNECTION}: close" if closes else ""
+        if origin is not None:
+            host, path = _header(head, lowered, b"\nhost:") or "", line[1].decode()
+            allowed = self._policy.allowed_origin(origin, host=host, path=path)
+            if allowed is None:
+                return None
+            more += (
+                f"\r\n{hdrs.ACCESS_CONTROL_ALLOW_ORIGIN}: {allowed}"
+                f"\r\n{hdrs.ACCESS_CONTROL_EXPOSE_HEADERS}: {self._exposed}"
+            )
+        self._refused()
+        request_id = request_id_of(_header(head, lowered, b"\nx-request-id:"))
+        return self._head + (request_id + more).encode() + self._end, closes
+
+
+def _header(head: bytes, lowered: bytes, name: bytes) -> str | None:
+    """The first header of this name; ``name`` has the line feed before it and the colon."""
+    at = lowered.find(name)
+    if at < 0:
+        return None
+    start = at + len(name)
+    return head[start : head.index(b"\r\n", start)].strip().decode("latin-1")
 
 
 async def expect(request: web.Request) -> web.StreamResponse | None:
@@ -128,10 +190,10 @@ async def expect(request: web.Request) -> web.StreamResponse | None:
         request.writer.output_size = 0
         return None
     error = InvalidRequest("The only 'Expect' that this service supports is '100-continue'.")
-    return _unrouted(error, new_request_id())
+    return unrouted(error, new_request_id())
 
 
-def _unrouted(error: CloakroomError, request_id: str) -> web.Response:
+def unrouted(error: CloakroomError, request_id: str) -> web.Response:
     """The answer to a request that the gate does not see."""
     response = error_response(error)
     response.headers.update(BASE_HEADERS)

@@ -17,6 +17,8 @@ from app.settings import Settings
 from app.store.connection import StoreConnection
 from app.telemetry.metrics import Metrics
 from app.telemetry.timings import Timings
+from app.web.answers import Refusal
+from app.web.listener.admission import Admission
 
 
 @dataclass(slots=True)
@@ -46,6 +48,8 @@ STORE: Final = web.AppKey("store", StoreConnection)
 METRICS: Final = web.AppKey("metrics", Metrics)
 DESK: Final = web.AppKey("desk", Desk)
 LIFECYCLE: Final = web.AppKey("lifecycle", Lifecycle)
+ADMISSION: Final = web.AppKey("admission", Admission)
+REFUSAL: Final = web.AppKey("refusal", Refusal)
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 TIMINGS: Final = web.RequestKey("timings", Timings)

@@ -5,7 +5,8 @@ The order, from outside in:
 
 1. request id, so that all of the rest can be found in the logs;
 2. CORS: a refused origin costs nothing further, and every answer, errors included, gets the headers;
-3. load: beyond ``max_in_flight`` a 503 now is better than a timeout later;
+3. load: beyond ``max_in_flight`` a 503 now is better than a timeout later. Where the process has no time,
+   ``app.web.listener.connection`` has refused most requests before they came here;
 4. the view;
 5. errors become answers, unless a response has begun;
 6. headers, metrics, trace and log line, which need the final status.
@@ -13,9 +14,9 @@ The order, from outside in:
 
 from __future__ import annotations
 
-import re
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,7 +24,7 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
-from app.errors import CloakroomError, Overloaded
+from app.errors import CloakroomError
 from app.store.events import EventFeed
 from app.telemetry.logs import RequestLog
 from app.telemetry.metrics import Metrics, code_of
@@ -31,23 +32,24 @@ from app.telemetry.redaction import redact
 from app.telemetry.timings import Timings
 from app.telemetry.tracing import TRACEPARENT, TRACESTATE, Ending, RequestTrace, Tracing, read_trace_context
 from app.web.answers import (
-    BASE_HEADERS,
     REQUEST_ID_HEADER,
+    AnswerHeaders,
     error_response,
     from_http_exception,
     internal_error,
-    new_request_id,
     origin_refused,
+    overloaded,
+    request_id_of,
 )
-from app.web.appkeys import LIFECYCLE, LOG_LINE, REQUEST_ID, TIMINGS, LogLine
-from app.web.cors import ALLOW_METHODS, EXPOSE_HEADERS, MAX_AGE_SECONDS, CorsPolicy, allow_headers
+from app.web.appkeys import ADMISSION, LIFECYCLE, LOG_LINE, REQUEST_ID, TIMINGS, LogLine
+from app.web.cors import ALLOW_METHODS, MAX_AGE_SECONDS, allow_headers
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 log = structlog.get_logger("cloakroom.request")
 
-REPLICA_HEADER: Final = "x-cloakroom-replica"
-_INCOMING_ID = re.compile(r"[A-Za-z0-9._-]{8,128}\Z")
+# What operators do is never refused for want of time.
+ADMIN_PATHS: Final = "/admin/"
 # The fields of a log line whose text comes from the caller.
 _GIVEN: Final = ("model", "call_id")
 
@@ -113,27 +115,20 @@ class Reporting:
         )
 
 
-def gate(
-    policy: CorsPolicy, reporting: Reporting, *, max_in_flight: int, replica: str | None = None
-) -> Middleware:
-    """Build the middleware. ``max_in_flight`` is per process; every answer names ``replica``, if given."""
-    base_headers, exposed = BASE_HEADERS, EXPOSE_HEADERS
-    if replica is not None:
-        base_headers = {**BASE_HEADERS, REPLICA_HEADER: replica}
-        # For the demo page, which counts down a handle's lifetime by our clock.
-        exposed = f"{EXPOSE_HEADERS}, {REPLICA_HEADER}, {hdrs.DATE}"
+def gate(answers: AnswerHeaders, reporting: Reporting, *, max_in_flight: int) -> Middleware:
+    """Build the middleware. ``max_in_flight`` is per process."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         started = time.perf_counter()
-        request[REQUEST_ID] = _request_id(request)
+        request[REQUEST_ID] = request_id_of(request.headers.get(REQUEST_ID_HEADER))
         trace = reporting.begin(request)
         request[TIMINGS] = Timings(trace=trace)
         lifecycle = request.app[LIFECYCLE]
         origin = request.headers.get(hdrs.ORIGIN)
-        allowed = (
-            None if origin is None else policy.allowed_origin(origin, host=request.host, path=request.path)
-        )
+        allowed = None
+        if origin is not None:
+            allowed = answers.policy.allowed_origin(origin, host=request.host, path=request.path)
         error: CloakroomError | None = None
         lifecycle.in_flight += 1
         try:
@@ -141,35 +136,41 @@ def gate(
                 raise origin_refused(request.path)
             if origin is not None and _is_preflight(request):
                 response: web.StreamResponse = web.Response(status=204)
-            elif lifecycle.in_flight > max_in_flight:
-                raise Overloaded("The service is overloaded. Try again shortly.", retry_after=1)
             else:
+                if lifecycle.in_flight > max_in_flight or _has_no_time(request):
+                    raise overloaded()
                 response = await handler(request)
-        except CloakroomError as caught:
-            error = caught
-        except web.HTTPException as caught:
-            error = from_http_exception(caught)
-        except Exception:
-            # The traceback goes to the log, redacted; the answer shows none of it.
-            log.exception("request_failed", request_id=request[REQUEST_ID])
-            error = internal_error()
+        except Exception as caught:
+            error = _error_of(caught, request)
         finally:
             lifecycle.in_flight -= 1
         if error is not None:
             response = error_response(error)
         if not response.prepared:
-            _finish(request, response, base_headers, allowed, exposed)
+            _finish(request, response, answers, allowed)
         reporting.end(request, trace, response.status, error, seconds=time.perf_counter() - started)
         return response
 
     return middleware
 
 
-def _request_id(request: web.Request) -> str:
-    given = request.headers.get(REQUEST_ID_HEADER)
-    if given is not None and _INCOMING_ID.match(given):
-        return given
-    return new_request_id()
+def _has_no_time(request: web.Request) -> bool:
+    """Whether load is shed and the request came in a form that its connection did not ask about."""
+    admission = request.app[ADMISSION]
+    if not admission.shedding or request.method != hdrs.METH_POST or request.path.startswith(ADMIN_PATHS):
+        return False
+    return not getattr(request.protocol, "asked", True) and not admission.admits(asyncio.get_running_loop())
+
+
+def _error_of(caught: Exception, request: web.Request) -> CloakroomError:
+    """The error to answer with."""
+    if isinstance(caught, CloakroomError):
+        return caught
+    if isinstance(caught, web.HTTPException):
+        return from_http_exception(caught)
+    # The traceback goes to the log, redacted; the answer shows none of it.
+    log.error("request_failed", request_id=request[REQUEST_ID], exc_info=caught)
+    return internal_error()
 
 
 def _is_preflight(request: web.Request) -> bool:
@@ -179,21 +180,20 @@ def _is_preflight(request: web.Request) -> bool:
 def _finish(
     request: web.Request,
     response: web.StreamResponse,
-    base_headers: Mapping[str, str],
+    answers: AnswerHeaders,
     origin: str | None,
-    exposed: str,
 ) -> None:
     """Set the headers that every answer has, and close connections that should not be kept.
 
     Pages of ``origin`` may read the answer; None is for all other requests.
     """
     headers = response.headers
-    for name, value in base_headers.items():
+    for name, value in answers.every.items():
         headers.setdefault(name, value)
     headers[REQUEST_ID_HEADER] = request[REQUEST_ID]
     if origin is not None:
         headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
-        headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = exposed
+        headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = answers.exposed
         if _is_preflight(request):
             asked = request.headers.get(hdrs.ACCESS_CONTROL_REQUEST_HEADERS)
             headers[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = ALLOW_METHODS

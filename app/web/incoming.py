@@ -10,7 +10,7 @@ import orjson
 from aiohttp import StreamReader, hdrs, web
 
 from app.errors import InvalidRequest, RequestTooLarge, UnsupportedMediaType
-from app.web.appkeys import SETTINGS, TIMINGS
+from app.web.appkeys import LIFECYCLE, SETTINGS, TIMINGS
 
 JSON_TYPE: Final = "application/json"
 _BEARER: Final = "bearer "
@@ -29,15 +29,21 @@ def credential(request: web.Request) -> str | None:
 async def read_timed_body(request: web.Request) -> bytes:
     """``read_body`` within the settings' limits. The time counts as the caller's, not as ours.
 
+    While the body is still to come, the request takes no place among those in flight: a caller that sends
+    slowly costs a connection and nothing else.
+
     Raises:
         RequestTooLarge, InvalidRequest
     """
-    settings, started = request.app[SETTINGS], time.perf_counter()
+    settings, lifecycle, started = request.app[SETTINGS], request.app[LIFECYCLE], time.perf_counter()
+    waiting = 0 if request.content.is_eof() else 1
+    lifecycle.in_flight -= waiting
     try:
         return await read_body(
             request, max_bytes=settings.max_body_bytes, timeout=settings.body_timeout_seconds
         )
     finally:
+        lifecycle.in_flight += waiting
         request[TIMINGS].idle += time.perf_counter() - started
 
 

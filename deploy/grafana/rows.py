@@ -244,6 +244,19 @@ REPLICAS = [
         (f"min(cloakroom_requests_in_flight_limit{{{HERE}}})", "limit"),
     ),
     lines(
+        "Turns of the event loop",
+        "s",
+        "A request needs several. Long turns mean too little CPU.",
+        (f"cloakroom_loop_turn_seconds{{{HERE}}}", "{{instance}}"),
+    ),
+    lines(
+        "Shedding load",
+        "none",
+        "1 while a replica refuses requests because it has more work than time.",
+        (f"cloakroom_shedding{{{HERE}}}", "{{instance}}"),
+        defaults={"max": 1},
+    ),
+    lines(
         "Draining",
         "none",
         "1 once a replica is shutting down.",
@@ -263,6 +276,12 @@ REPLICAS = [
         "Connections are files.",
         (f"process_open_fds{{{HERE}}}", "{{instance}}"),
         (f"min(process_max_fds{{{HERE}}})", "limit"),
+    ),
+    lines(
+        "Tasks",
+        "none",
+        "Of the event loop; one for each open connection. At rest they are as many as before.",
+        (f"cloakroom_tasks{{{HERE}}}", "{{instance}}"),
     ),
     lines(
         "Garbage collections",

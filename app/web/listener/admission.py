@@ -1,0 +1,112 @@
+"""Admission control: whether the process has the time for one more request.
+
+One event loop serves everything, so what queues is work for the loop. The wait shows in the loop's turns: in
+one turn the loop reads every socket that has something and runs every callback that is ready, and a request
+needs several turns. A long turn means that requests wait for the processor. A slow provider or store makes no
+turn longer, however many requests wait for it, and so it sheds nothing.
+
+A burst makes a few long turns and is served. When turns stay long, more work comes in than the loop can do.
+Then ``Admission`` sheds: it admits a request only while turns are short, which keeps the queue short at any
+load. It stops when it had to refuse little for a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+log = structlog.get_logger("cloakroom.admission")
+
+# Requests that came together go through the turns together, so that one turn does much and the next one
+# little. So many turns are measured in a row, about half of what a request needs.
+TURNS: Final = 4
+# Seconds of such a row that are long, and how many of them one after the other are overload. 256 callers that
+# all want the processor make rows of 32 ms, and answers after 65 ms: late, but no reason to send them away.
+LONG_SECONDS: Final = 0.05
+LONG_ROWS: Final = 2
+# While shedding: a request is admitted after a single turn that was shorter than this.
+SHORT_TURN_SECONDS: Final = 0.001
+# So old a measurement tells nothing about now.
+STALE_SECONDS: Final = 0.05
+# Between two measurements while all is well: then they cost next to nothing.
+PAUSE_SECONDS: Final = 0.01
+# Shedding goes on at least so long, and ends when it refused less than this part of what came meanwhile.
+REVIEW_SECONDS: Final = 1.0
+LITTLE: Final = 0.1
+
+
+class Admission:
+    """Measures the loop's turns, and says of each request whether it is admitted.
+
+    Args:
+        clock: returns seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self.shedding = False
+        # The last turn, and the last row of them, in seconds.
+        self._turn = self._row = 0.0
+        self._row_began = self._turn_ended_at = float("-inf")
+        self._turns = 0
+        self._measure_at = float("-inf")
+        self._long_rows = 0
+        # Of this second of shedding, and all that this time of shedding refused since it began.
+        self._offered = self._refused = 0
+        self._refused_before = 0
+        self._shedding_since = 0.0
+
+    @property
+    def turn(self) -> float:
+        """Mean seconds of the loop's last turns; 0 when no request came lately."""
+        return self._row / TURNS if self._clock() - self._turn_ended_at < REVIEW_SECONDS else 0.0
+
+    def admits(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Return whether a request that just arrived may be served. Ask once for each request."""
+        now = self._clock()
+        if now >= self._measure_at:
+            self._measure_at = float("inf")
+            self._row_began = now
+            self._turns = 0
+            loop.call_soon(self._turn_ends, loop, now)
+        if not self.shedding:
+            return True
+        self._offered += 1
+        if self._turn < SHORT_TURN_SECONDS or now - self._turn_ended_at > STALE_SECONDS:
+            return True
+        self._refused += 1
+        return False
+
+    def _turn_ends(self, loop: asyncio.AbstractEventLoop, began: float) -> None:
+        self._turn_ended_at = now = self._clock()
+        self._turn = now - began
+        self._turns += 1
+        if self._turns < TURNS:
+            # What is scheduled from a callback runs in the next turn, after the sockets were read.
+            loop.call_soon(self._turn_ends, loop, now)
+            return
+        self._row = now - self._row_began
+        self._long_rows = self._long_rows + 1 if self._row >= LONG_SECONDS else 0
+        if self._long_rows >= LONG_ROWS and not self.shedding:
+            self._begin(loop)
+        self._measure_at = now if self.shedding else now + PAUSE_SECONDS
+
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.shedding, self._shedding_since = True, self._turn_ended_at
+        self._offered = self._refused = self._refused_before = 0
+        log.warning("overload_began", turn_ms=round(self._row / TURNS * 1000, 1))
+        loop.call_later(REVIEW_SECONDS, self._review, loop)
+
+    def _review(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._refused_before += self._refused
+        if self._refused > self._offered * LITTLE:
+            self._offered = self._refused = 0
+            loop.call_later(REVIEW_SECONDS, self._review, loop)
+            return
+        self.shedding, self._long_rows = False, 0
+        seconds = round(self._clock() - self._shedding_since, 1)
+        log.warning("overload_ended", seconds=seconds, refused=self._refused_before)

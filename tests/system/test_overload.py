@@ -1,0 +1,94 @@
+"""Overload is shed and passes; a slow provider and slow callers are none. Long: tests/faults/overload.py."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+
+import aiohttp
+
+from tests.bench.contenders import ORIGIN, mint_load, relay_load
+from tests.support.api import mint, minted
+from tests.support.clocks import eventually
+from tests.support.idlers import Idlers
+from tests.support.open_loop import OpenLoop
+from tests.support.scrape import scrape
+from tests.support.stack import Stack
+
+# So many callers that do not wait a moment between two requests keep any processor behind.
+CALLERS = 900
+SECONDS = 3.0
+
+
+async def test_a_storm_is_shed_and_passes(static_stack: Stack, http: aiohttp.ClientSession) -> None:
+    """Its requests need no provider, so that it is the replica that has no time."""
+    replica = static_stack.replica("stormed", CLOAKROOM_CORS_ORIGINS=ORIGIN)
+    strangers = [mint_load("ck_nobody"), relay_load(("ek_nothing",))]
+    with OpenLoop(
+        replica.url,
+        strangers,
+        rate=None,
+        seconds=SECONDS,
+        cpus=os.sched_getaffinity(0),
+        connections=CALLERS,
+    ) as storm:
+        running = asyncio.create_task(asyncio.to_thread(storm.result))
+        operators = {"Authorization": f"Bearer {static_stack.planted.admin_key}"}
+        looks = 0
+        while not running.done():
+            for path in ("/readyz", "/livez", "/metrics", "/admin/v1/handles"):
+                async with http.get(replica.url + path, headers=operators) as response:
+                    assert response.status == 200, (path, await response.text())
+            looks += 1
+        told = await running
+    assert looks > 0
+    assert (told.lost, told.unsent) == (0, 0), told
+    # Some were served, which ended with a 401, and all others were told when to come again.
+    assert told.by_status.keys() == {"401", "503"}, told
+    assert told.by_status["503"].told_when == told.by_status["503"].count > 0, told
+
+    ended = await asyncio.to_thread(replica.wait_for_event, "overload_ended")
+    assert 0 < ended["refused"] <= told.by_status["503"].count
+    seen = await scrape(http, replica.url)
+    assert seen.value("cloakroom_shedding") == 0
+    assert seen.value("cloakroom_http_refusals_total", code="overloaded") == told.by_status["503"].count
+    assert (await mint(http, replica.url, static_stack.planted.client_key)).status == 200
+
+
+async def test_requests_that_wait_for_a_slow_provider_are_no_overload(
+    static_stack: Stack, http: aiohttp.ClientSession
+) -> None:
+    replica = static_stack.replica("patient")
+    many = 200
+    fault = {"kind": "delay", "path": "client_secrets", "seconds": 3.0, "times": many}
+    static_stack.sandbox.control("POST", "faults", fault)
+    replies = await asyncio.gather(
+        *(mint(http, replica.url, static_stack.planted.client_key) for _ in range(many))
+    )
+    assert {reply.status for reply in replies} == {200}
+    await eventually(static_stack.sandbox.struck)
+    assert replica.events("overload_began") == []
+
+
+async def test_slow_and_idle_callers_take_nobodys_place(
+    static_stack: Stack, http: aiohttp.ClientSession
+) -> None:
+    replica = static_stack.replica(
+        "crowded", CLOAKROOM_MAX_IN_FLIGHT="2", CLOAKROOM_BODY_TIMEOUT_SECONDS="120"
+    )
+    with Idlers(replica.url, static_stack.planted.client_key, idle=300, heads=100, bodies=100) as idlers:
+
+        async def all_there() -> bool:
+            seen = await scrape(http, replica.url)
+            return (seen.value("process_open_fds") or 0) > 500
+
+        await eventually(all_there)
+        for _ in range(20):
+            await minted(http, replica.url, static_stack.planted.client_key)
+        assert idlers.open() > 0
+        seen = await scrape(http, replica.url)
+        # This scrape, and none of the slow ones.
+        assert seen.value("cloakroom_requests_in_flight") == 1
+    answered = [json.loads(line)["status"] for line in replica.lines if '"event":"mint"' in line]
+    assert answered.count(200) == 20
