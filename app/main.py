@@ -133,6 +133,7 @@ def create_app(
             metrics.registry,
             State(
                 store_up=lambda: store.up,
+                store_nodes=lambda: store.nodes,
                 cooling=app[MINTER].attempts.cooling,
                 deployments=sorted(catalog.deployments),
                 in_flight=lambda: app[LIFECYCLE].in_flight,
@@ -194,6 +195,7 @@ class _Broker:
             handles=self._app[HANDLES],
             sealer=self._sealer,
             store=self._store,
+            settlement=self._settlement,
             policy=MintPolicy(
                 replica=settings.replica,
                 max_calls=settings.handle_max_calls,

@@ -61,6 +61,7 @@ def build_store(settings: Settings) -> StoreConnection:
         client,
         replica=settings.replica,
         timeout=settings.store_timeout_seconds,
+        patience=settings.store_patience_seconds,
         max_connections=settings.redis_max_connections,
     )
 

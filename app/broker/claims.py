@@ -98,7 +98,7 @@ class Claims:
             OutcomeUnknown: the offer was sent before, and its answer is not known.
             StoreUnavailable: the claim could not be made.
         """
-        self.store.require_up()
+        self.store.require_up(handle.id)
         attempt = self.store.attempt(handle.id, offer.sha256)
         result = await self._try(attempt, offer, timings)
         if isinstance(result, Pending):
@@ -146,7 +146,7 @@ class Claims:
         )
 
         async def settle() -> None:
-            await self.store.settle(
+            late = await self.store.settle(
                 claim.attempt,
                 sealed,
                 call if call_id else None,
@@ -154,6 +154,8 @@ class Claims:
                 retention=self.policy.call_retention,
                 now=now,
             )
+            if late is not None:
+                self.settlement.write_later("register", late, handle=claim.handle_id, call_id=call_id)
 
         # Should the store fail now, the browser still gets its answer: the call exists.
         await self.settlement.write("settle", settle, handle=claim.handle_id, call_id=call_id)

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from app.models import CallRecord, Family, HandleRecord
 from app.store import keys
-from app.store.connection import ScriptCall, StoreConnection
+from app.store.connection import LateWrites, StoreConnection
 from app.store.keys import RECORD_VERSION
 from app.store.leases import LeaseWatch
-from app.store.scripts import CALL, CLAIM, INDEX, LIMIT, RECORD, SETTLE
+from app.store.scripts import CALL, CLAIM, INDEX, LIMIT, RECORD, SETTLE, ScriptCall
 
 # Between a nonce's random part and the process that made it. No replica's name has this character.
 _MADE_BY: Final = "@"
@@ -123,17 +123,33 @@ class HandleStore:
         self._connection = connection
         self._replica = replica
 
-    def require_up(self) -> None:
-        """Raise ``StoreUnavailable`` at once while the store is known to be down."""
-        self._connection.require_up()
+    @property
+    def elsewhere(self) -> bool:
+        """Whether another node of the store may take what one did not."""
+        return self._connection.elsewhere
+
+    def require_up(self, handle_id: str | None = None) -> None:
+        """Raise ``StoreUnavailable`` at once while the handle's node is known to be down.
+
+        Without a handle: while no node is up, so that none could be saved.
+        """
+        self._connection.require_up(keys.handle(handle_id) if handle_id is not None else None)
+
+    def place(self, make: Callable[[], str]) -> str:
+        """Return one of the handle ids that ``make`` returns: one whose node is up, where there is one."""
+        return self._connection.place(make, keys.handle)
 
     async def count_mint(self, client: str, *, now: float) -> int:
         """Count one mint of this client in the current minute and return the count so far."""
         key = keys.mint_limit(client, int(now // 60))
-        return int(await self._connection.run_script(LIMIT, (key,), _LIMIT_LIFE_MS))
+        patient = not self.elsewhere
+        return int(await self._connection.run_script(LIMIT, (key,), _LIMIT_LIFE_MS, patient=patient))
 
-    async def save(self, record: HandleRecord, *, life: float) -> None:
-        """Store a new handle. It expires after ``life`` seconds on the store's clock."""
+    async def save(self, record: HandleRecord, *, life: float) -> LateWrites | None:
+        """Store a new handle. It expires after ``life`` seconds on the store's clock.
+
+        Returns what its nodes of a Cluster did not take of the index, to be repeated.
+        """
         life_ms, key = int(life * 1000), keys.handle(record.id)
         fields = (
             RECORD_VERSION,
@@ -149,9 +165,11 @@ class HandleStore:
             record.minted_by,
             record.max_calls or "",
         )
-        await self._connection.run_scripts(
+        return await self._connection.run_first(
             (RECORD, (key,), (life_ms, record.sealed_key, *fields)),
             *self._indexing(_lists_of(record), record.id, life_ms),
+            # In a Cluster the caller rather takes an id at another node.
+            patient=not self.elsewhere,
         )
 
     def attempt(self, handle_id: str, offer_sha256: str) -> Attempt:
@@ -172,7 +190,7 @@ class HandleStore:
         """
         paths = ",".join(families)
         args = (attempt.nonce, int(pending * 1000), int(now), self._replica, paths, RECORD_VERSION)
-        return _read_claim(await self._connection.run_script(CLAIM, attempt.keys, *args))
+        return _read_claim(await self._connection.run_script(CLAIM, attempt.keys, *args, patient=True))
 
     async def release(self, attempt: Attempt, *, give_back: bool, code: str, now: float) -> None:
         """End a claim without an answer. ``give_back`` only when the offer never reached the provider.
@@ -204,23 +222,24 @@ class HandleStore:
         window: float,
         retention: float,
         now: float,
-    ) -> None:
+    ) -> LateWrites | None:
         """Keep the answer for ``window`` seconds and register the call for ``retention`` seconds.
 
-        ``call`` is None where the provider named no call.
+        ``call`` is None where the provider named no call. Returns what other nodes of a Cluster did not take
+        of the call's record, to be repeated.
         """
         call_id = call.id if call is not None else ""
         value = f"answered:{call_id}:{sealed_answer}"
         args = (attempt.nonce, value, int(window * 1000), 0, int(now), f"answered {call_id}".rstrip())
-        calls: list[ScriptCall] = [(SETTLE, attempt.keys, args)]
+        calls: list[ScriptCall] = []
         if call is not None:
             retention_ms, minute = int(retention * 1000), call.relayed_at // keys.MINUTE_SECONDS
             lists = (keys.calls(minute), keys.client_calls(call.client, minute))
-            calls += [
+            calls = [
                 (CALL, (keys.call(call.id),), (retention_ms, *_call_fields(call))),
                 *self._indexing(lists, call.id, retention_ms),
             ]
-        await self._connection.run_scripts(*calls)
+        return await self._connection.run_first((SETTLE, attempt.keys, args), *calls)
 
     def _indexing(self, lists: Sequence[str], entry: str, life_ms: int) -> list[ScriptCall]:
         args = (entry, life_ms + _INDEX_MARGIN_MS)
