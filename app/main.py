@@ -60,6 +60,7 @@ from app.wiring import (
     build_catalog,
     build_clients,
     build_egress,
+    build_replication,
     build_store,
     reveal,
     token_keepers,
@@ -153,6 +154,8 @@ def create_app(
         await asyncio.gather(*(tokens.close() for tokens in keepers))
         await upstream.close()
         await feed.close()
+        if broker.replication is not None:
+            await broker.replication.close()
         await store.close()
 
     app.cleanup_ctx.append(parts)
@@ -178,7 +181,8 @@ class _Broker:
         self._upstream = upstream
         self._settlement = settlement
         self._clocks = clocks
-        self._store = HandleStore(app[STORE], replica=settings.replica)
+        self.replication = build_replication(settings, app[STORE])
+        self._store = HandleStore(app[STORE], replica=settings.replica, replication=self.replication)
         self._sealer = Sealer(parse_sealing_ring(reveal(settings.sealing_keys)))
 
     def minter(self) -> Minter:

@@ -63,12 +63,12 @@ class Minter:
 
         Raises:
             ModelNotFound, ModelNotAllowed, RateLimited: before anything is asked of the provider.
-            StoreUnavailable: before, when the store is known to be down; after, when it failed then.
+            StoreUnavailable: before, when nothing can be stored just now; after, when that failed then.
             UpstreamError, UpstreamUnreachable, UpstreamTimeout: the provider's fault.
         """
         route = self.catalog.resolve(client, request.model)
         candidates = self._candidates(client, request, route)
-        self.store.require_up()
+        self.store.require_savable()
         await self._count(client, timings)
         started = self.clocks.monotonic()
         try:

@@ -21,7 +21,7 @@ from redis.exceptions import NoScriptError, ResponseError
 from app.errors import StoreUnavailable
 from app.store import keys
 from app.store.driver import Client, close, subscription
-from app.store.execution import Command, executor_for
+from app.store.execution import AcknowledgedWrites, Acknowledgement, Command, acknowledged_for, executor_for
 from app.store.faults import DRIVER_ERRORS
 from app.store.scripts import Script
 from app.telemetry.redaction import one_safe_line
@@ -96,7 +96,7 @@ class StoreConnection:
         Raises:
             StoreUnavailable: no reply in time, or none that makes sense.
         """
-        return await self._run([_by_sha1(call) for call in calls], calls)
+        return await self._run([by_sha1(call) for call in calls], calls)
 
     def by_slot(self, names: Sequence[str]) -> list[Sequence[str]]:
         """Keys in groups that one script may touch: all on one server, each for itself in a Cluster."""
@@ -140,6 +140,14 @@ class StoreConnection:
     def subscription(self) -> Any:
         """A pub/sub client of the driver, on a separate connection. The caller closes it."""
         return subscription(self._client)
+
+    def acknowledged(self, wanted: Acknowledgement) -> AcknowledgedWrites:
+        """Writes that replicas must have, on connections apart. The caller closes it.
+
+        Raises:
+            ValueError: the store has no replicas.
+        """
+        return acknowledged_for(self._client, wanted)
 
     async def probe(self) -> bool:
         """Renew the lease and return whether that worked. A full or read-only server answers a ping."""
@@ -197,7 +205,7 @@ class StoreConnection:
     async def _second_try(self, replies: list[Any], calls: Sequence[ScriptCall]) -> list[Any]:
         """Run the scripts that the server forgot, and raise what was refused for another reason."""
         forgotten = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-        whole = [_whole(calls[at]) for at in forgotten]
+        whole = [in_full(calls[at]) for at in forgotten]
         again = await self._executor.run(whole, timeout=self._timeout) if whole else []
         for at, reply in zip(forgotten, again, strict=True):
             replies[at] = reply
@@ -227,12 +235,14 @@ class StoreConnection:
         self._down = True
 
 
-def _by_sha1(call: ScriptCall) -> Command:
+def by_sha1(call: ScriptCall) -> Command:
+    """The script by its name, as long as the server knows it."""
     script, names, args = call
     return ("EVALSHA", script.sha1, len(names), *names, *args)
 
 
-def _whole(call: ScriptCall) -> Command:
+def in_full(call: ScriptCall) -> Command:
+    """The script by its text."""
     script, names, args = call
     return ("EVAL", script.text, len(names), *names, *args)
 

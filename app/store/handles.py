@@ -15,6 +15,7 @@ from app.store import keys
 from app.store.connection import ScriptCall, StoreConnection
 from app.store.keys import RECORD_VERSION
 from app.store.leases import LeaseWatch
+from app.store.replication import Replication
 from app.store.scripts import CALL, CLAIM, INDEX, LIMIT, RECORD, SETTLE
 
 # Between a nonce's random part and the process that made it. No replica's name has this character.
@@ -117,15 +118,28 @@ class Attempt:
 
 
 class HandleStore:
-    """The handles in Redis. Every method raises ``StoreUnavailable`` when the store does not answer."""
+    """The handles in Redis. Every method raises ``StoreUnavailable`` when the store does not answer.
 
-    def __init__(self, connection: StoreConnection, *, replica: str) -> None:
+    Args:
+        replication: for what replicas must have before it counts; None where nothing is waited for.
+    """
+
+    def __init__(
+        self, connection: StoreConnection, *, replica: str, replication: Replication | None = None
+    ) -> None:
         self._connection = connection
         self._replica = replica
+        self._replication = replication
 
     def require_up(self) -> None:
         """Raise ``StoreUnavailable`` at once while the store is known to be down."""
         self._connection.require_up()
+
+    def require_savable(self) -> None:
+        """Raise ``StoreUnavailable`` at once while it is known that no handle could be saved."""
+        self._connection.require_up()
+        if self._replication is not None:
+            self._replication.require_replicas()
 
     async def count_mint(self, client: str, *, now: float) -> int:
         """Count one mint of this client in the current minute and return the count so far."""
@@ -149,10 +163,12 @@ class HandleStore:
             record.minted_by,
             record.max_calls or "",
         )
-        await self._connection.run_scripts(
-            (RECORD, (key,), (life_ms, record.sealed_key, *fields)),
-            *self._indexing(_lists_of(record), record.id, life_ms),
-        )
+        stored: ScriptCall = (RECORD, (key,), (life_ms, record.sealed_key, *fields))
+        listed = self._indexing(_lists_of(record), record.id, life_ms)
+        if self._replication is None:
+            await self._connection.run_scripts(stored, *listed)
+        else:
+            await self._replication.run(stored, *listed, undo=("DEL", key))
 
     def attempt(self, handle_id: str, offer_sha256: str) -> Attempt:
         """A new try, which names this process as the one that relays."""
@@ -169,10 +185,16 @@ class HandleStore:
         """Claim one use for this offer. The same nonce wins again, so a lost reply may be repeated.
 
         ``pending`` is how long the claim may stay open, in seconds: longer than any relay takes.
+        A claim that fails may have been recorded, so the caller releases it.
         """
         paths = ",".join(families)
         args = (attempt.nonce, int(pending * 1000), int(now), self._replica, paths, RECORD_VERSION)
-        return _read_claim(await self._connection.run_script(CLAIM, attempt.keys, *args))
+        # Replicas must have a use of a handle with a limit, and of that handle alone.
+        ask = ("ask",) if self._replication is not None else ()
+        reply = await self._connection.run_script(CLAIM, attempt.keys, *args, *ask)
+        if reply == ["limited"] and self._replication is not None:
+            reply = await self._replication.run((CLAIM, attempt.keys, args))
+        return _read_claim(reply)
 
     async def release(self, attempt: Attempt, *, give_back: bool, code: str, now: float) -> None:
         """End a claim without an answer. ``give_back`` only when the offer never reached the provider.

@@ -10,12 +10,23 @@ import redis.asyncio as redis
 from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.sentinel import SentinelConnectionPool
 
+from app.store.execution.acknowledged import AcknowledgedCluster, AcknowledgedServer, AcknowledgedWrites
 from app.store.execution.cluster import Cluster
 from app.store.execution.executors import Executor, Pooled, SingleServer
+from app.store.execution.group_commit import Acknowledgement, ReplicasBehind, Written
 from app.store.execution.multiplexed import Command
-from app.store.execution.reconnecting import Address, SignOn
+from app.store.execution.reconnecting import Address, FindAddress, SignOn
 
-__all__ = ["Command", "Executor", "executor_for"]
+__all__ = [
+    "AcknowledgedWrites",
+    "Acknowledgement",
+    "Command",
+    "Executor",
+    "ReplicasBehind",
+    "Written",
+    "acknowledged_for",
+    "executor_for",
+]
 
 
 def executor_for(client: redis.Redis | RedisCluster, *, max_connections: int) -> Executor:
@@ -30,13 +41,30 @@ def executor_for(client: redis.Redis | RedisCluster, *, max_connections: int) ->
     # ``is``, since fakeredis is a subclass whose connections are queues.
     if type(client) is not redis.Redis:
         return pooled
+    return SingleServer(_finder(client), SignOn(client.connection_pool.connection_kwargs))
+
+
+def acknowledged_for(client: redis.Redis | RedisCluster, wanted: Acknowledgement) -> AcknowledgedWrites:
+    """The way to run commands at this client's store whose writes replicas must have.
+
+    Raises:
+        ValueError: the store is ``memory://``, which has no replicas.
+    """
+    if isinstance(client, RedisCluster):
+        return AcknowledgedCluster(client, SignOn(client.connection_kwargs), wanted)
+    if type(client) is not redis.Redis:
+        raise ValueError("memory:// has no replicas that a write could wait for")
+    return AcknowledgedServer(_finder(client), SignOn(client.connection_pool.connection_kwargs), wanted)
+
+
+def _finder(client: redis.Redis) -> FindAddress:
+    """What asks where the client's server, or the primary that Sentinel names, is now."""
     pool = client.connection_pool
-    options = pool.connection_kwargs
 
     async def address() -> Address:
         if isinstance(pool, SentinelConnectionPool):
             primary: Address = await pool.get_master_address()  # type: ignore[no-untyped-call]  # redis-py's gap
             return primary
-        return options["host"], options["port"]
+        return pool.connection_kwargs["host"], pool.connection_kwargs["port"]
 
-    return SingleServer(address, SignOn(options))
+    return address
