@@ -189,10 +189,11 @@ class HandleStore:
         """
         paths = ",".join(families)
         args = (attempt.nonce, int(pending * 1000), int(now), self._replica, paths, RECORD_VERSION)
-        # Replicas must have a use of a handle with a limit, and of that handle alone.
-        ask = ("ask",) if self._replication is not None else ()
-        reply = await self._connection.run_script(CLAIM, attempt.keys, *args, *ask)
-        if reply == ["limited"] and self._replication is not None:
+        if self._replication is None:
+            return _read_claim(await self._connection.run_script(CLAIM, attempt.keys, *args))
+        reply = await self._connection.run_script(CLAIM, attempt.keys, *args, "ask")
+        # The use of a handle without a limit waits for no replica.
+        if reply[0] in ("limited", "gone"):
             reply = await self._replication.run((CLAIM, attempt.keys, args))
         return _read_claim(reply)
 

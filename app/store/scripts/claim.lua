@@ -30,6 +30,9 @@ if not (version and version >= 1 and version <= tonumber(ARGV[6])) then
   return {'version', record[14]}
 end
 if not record[1] then
+  -- Only a primary may say so, and one that replicas follow where they are waited for: a server that a failover
+  -- left behind has never had the record. So this writes something. No claim looks at it without a record.
+  redis.call('SET', KEYS[2], 'gone', 'PX', 1)
   return {'gone'}
 end
 local function refuse(code)
