@@ -60,6 +60,7 @@ from app.wiring import (
     build_catalog,
     build_clients,
     build_egress,
+    build_replication,
     build_store,
     reveal,
     token_keepers,
@@ -124,6 +125,7 @@ def create_app(
 
     async def parts(app: web.Application) -> AsyncIterator[None]:
         settlement = Settlement(monotonic)
+        store.later = lambda writes: settlement.write_later("beside", writes)
         keepers = token_keepers(catalog.deployments)
         upstream: Upstream = UpstreamClient(connect_timeout=settings.connect_timeout_seconds, egress=egress)
         broker = _Broker(app, catalog, upstream, settlement, Clocks(clock, monotonic))
@@ -154,6 +156,8 @@ def create_app(
         await asyncio.gather(*(tokens.close() for tokens in keepers))
         await upstream.close()
         await feed.close()
+        if broker.replication is not None:
+            await broker.replication.close()
         await store.close()
 
     app.cleanup_ctx.append(parts)
@@ -179,7 +183,8 @@ class _Broker:
         self._upstream = upstream
         self._settlement = settlement
         self._clocks = clocks
-        self._store = HandleStore(app[STORE], replica=settings.replica)
+        self.replication = build_replication(settings, app[STORE])
+        self._store = HandleStore(app[STORE], replica=settings.replica, replication=self.replication)
         self._sealer = Sealer(parse_sealing_ring(reveal(settings.sealing_keys)))
 
     def minter(self) -> Minter:
@@ -195,7 +200,6 @@ class _Broker:
             handles=self._app[HANDLES],
             sealer=self._sealer,
             store=self._store,
-            settlement=self._settlement,
             policy=MintPolicy(
                 replica=settings.replica,
                 max_calls=settings.handle_max_calls,

@@ -146,7 +146,7 @@ class Claims:
         )
 
         async def settle() -> None:
-            late = await self.store.settle(
+            await self.store.settle(
                 claim.attempt,
                 sealed,
                 call if call_id else None,
@@ -154,8 +154,6 @@ class Claims:
                 retention=self.policy.call_retention,
                 now=now,
             )
-            if late is not None:
-                self.settlement.write_later("register", late, handle=claim.handle_id, call_id=call_id)
 
         # Should the store fail now, the browser still gets its answer: the call exists.
         await self.settlement.write("settle", settle, handle=claim.handle_id, call_id=call_id)

@@ -16,7 +16,6 @@ import structlog
 from app.broker.attempts import Candidate, MintAttempts
 from app.broker.catalog import Catalog, Route
 from app.broker.session_policy import clean_session, under_policy
-from app.broker.settlement import Settlement
 from app.errors import InvalidRequest, RateLimited, StoreUnavailable
 from app.handles.grants import Grant, seal_grant
 from app.handles.lifetimes import Life
@@ -63,7 +62,6 @@ class Minter:
     handles: HandleIssuer
     sealer: Sealer
     store: HandleStore
-    settlement: Settlement
     policy: MintPolicy
     clocks: Clocks
 
@@ -72,12 +70,12 @@ class Minter:
 
         Raises:
             ModelNotFound, ModelNotAllowed, RateLimited: before anything is asked of the provider.
-            StoreUnavailable: before, when the store is known to be down; after, when it failed then.
+            StoreUnavailable: before, when nothing can be stored just now; after, when that failed then.
             UpstreamError, UpstreamUnreachable, UpstreamTimeout: the provider's fault.
         """
         route = self.catalog.resolve(client, request.model)
         candidates = self._candidates(client, request, route)
-        self.store.require_up()
+        self.store.require_savable()
         await self._count(client, timings)
         started = self.clocks.monotonic()
         try:
@@ -115,14 +113,12 @@ class Minter:
         for tries_left in reversed(range(_PLACES)):
             record = make()
             try:
-                late = await self.store.save(record, life=life.seconds)
+                await self.store.save(record, life=life.seconds)
             except StoreUnavailable:
                 if not tries_left or not self.store.elsewhere:
                     raise
-                continue
-            if late is not None:
-                self.settlement.write_later("index", late, handle=record.id)
-            return record
+            else:
+                return record
         raise AssertionError("the loop returns or raises")
 
     def _candidates(self, client: Client, request: MintRequest, route: Route) -> list[Candidate]:

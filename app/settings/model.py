@@ -107,6 +107,16 @@ class Settings(BaseSettings):
         description="a mint or an offer that waits for the store already goes on waiting for a silent one "
         "until this deadline; 0: no longer than other operations",
     )
+    store_wait_replicas: int = Field(
+        0,
+        ge=0,
+        le=16,
+        description="replicas of the store that must have a new handle, and each use of a handle with a "
+        "limit, before it counts; 0: none",
+    )
+    store_wait_seconds: float = Field(
+        0.5, gt=0, le=30, description="to wait for these replicas; then the answer is 503"
+    )
 
     signing_keys: SecretStr | None = Field(None, description="ring kid:secret,... that signs handles")
     sealing_keys: SecretStr | None = Field(None, description="ring kid:secret,... that seals keys in Redis")

@@ -16,9 +16,18 @@ from redis.asyncio.cluster import RedisCluster
 
 from app.errors import StoreUnavailable
 from app.store.driver import Client, close, subscription
-from app.store.execution import NODE_ERRORS, Command, Guarded, Health, executor_for
+from app.store.execution import (
+    NODE_ERRORS,
+    AcknowledgedWrites,
+    Acknowledgement,
+    Command,
+    Guarded,
+    Health,
+    acknowledged_for,
+    executor_for,
+)
 from app.store.faults import DRIVER_ERRORS
-from app.store.scripts import Script, ScriptCall, by_sha1, whole
+from app.store.scripts import Script, ScriptCall, by_sha1, in_full
 from app.store.watcher import Watcher
 
 RETRY_AFTER_SECONDS: Final = 1
@@ -53,9 +62,12 @@ class StoreConnection:
             client, max_connections=max_connections, health=self.health, silence=timeout
         )
         self._guarded = Guarded(self._executor, self.health)
-        self._clustered = isinstance(client, RedisCluster)
+        # Whether keys of different slots may lie on different nodes.
+        self.clustered: Final = isinstance(client, RedisCluster)
         self._timeout = timeout
         self._patience = max(patience, timeout)
+        # Repeats writes that other writes do not depend on. Without it their failure is the operation's.
+        self.later: Callable[[LateWrites], None] | None = None
         # The name of this process's lease. A process that is started again has another one.
         self.process: Final = f"{replica}.{secrets.token_hex(6)}"
         self._watcher = Watcher(self._executor, self.health, process=self.process, timeout=timeout)
@@ -131,12 +143,10 @@ class StoreConnection:
         _raise_first(replies)
         return replies
 
-    async def run_first(
-        self, call: ScriptCall, *beside: ScriptCall, patient: bool = False
-    ) -> LateWrites | None:
-        """Run scripts in one round trip, of which the first has to be taken.
+    async def run_first(self, call: ScriptCall, *beside: ScriptCall, patient: bool = False) -> Any:
+        """Run scripts in one round trip, and return the first one's reply, which has to be there.
 
-        Returns those of the others that their nodes of a Cluster did not take; None where all were taken.
+        The others may lie at other nodes of a Cluster. What these do not take goes to ``later``.
 
         Raises:
             StoreUnavailable: the first one was not taken, or another one was refused.
@@ -144,9 +154,23 @@ class StoreConnection:
         self.require_up(call[1][0])
         calls = (call, *beside)
         first, *others = await self._run([by_sha1(one) for one in calls], calls, patient=patient)
-        _raise_first([first, *(reply for reply in others if not isinstance(reply, NODE_ERRORS))])
-        late = [one for one, reply in zip(beside, others, strict=True) if isinstance(reply, Exception)]
-        return LateWrites(self, late) if late else None
+        _raise_first([first])
+        self._repeat_later(beside, others)
+        return first
+
+    async def run_beside(self, *calls: ScriptCall) -> None:
+        """Run scripts in one round trip. What their nodes of a Cluster do not take goes to ``later``.
+
+        Raises:
+            StoreUnavailable: one of them was refused.
+        """
+        self._repeat_later(calls, await self._run([by_sha1(call) for call in calls], calls))
+
+    def _repeat_later(self, calls: Sequence[ScriptCall], replies: Sequence[Any]) -> None:
+        late = [call for call, reply in zip(calls, replies, strict=True) if isinstance(reply, NODE_ERRORS)]
+        _raise_first([reply for reply in replies if self.later is None or not isinstance(reply, NODE_ERRORS)])
+        if late and self.later is not None:
+            self.later(LateWrites(self, late))
 
     async def run_each(self, calls: Sequence[ScriptCall]) -> list[ScriptCall]:
         """Run scripts in one round trip, and return those that were not taken."""
@@ -155,7 +179,7 @@ class StoreConnection:
 
     def by_slot(self, names: Sequence[str]) -> list[Sequence[str]]:
         """Keys in groups that one script may touch: all on one server, each for itself in a Cluster."""
-        return [(name,) for name in names] if self._clustered else [names]
+        return [(name,) for name in names] if self.clustered else [names]
 
     async def run_together(self, *commands: Command, patient: bool = False) -> list[Any]:
         """Send commands in one round trip, each for itself (no transaction), and return their replies.
@@ -199,6 +223,14 @@ class StoreConnection:
         """A pub/sub client of the driver, on a separate connection. The caller closes it."""
         return subscription(self._client)
 
+    def acknowledged(self, wanted: Acknowledgement) -> AcknowledgedWrites:
+        """Writes that replicas must have, on connections apart. The caller closes it.
+
+        Raises:
+            ValueError: the store has no replicas.
+        """
+        return acknowledged_for(self._client, wanted)
+
     # --- its life ---------------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -224,7 +256,7 @@ class StoreConnection:
         return await self._guarded.run(
             commands,
             timeout=self._patience if patient else self._timeout,
-            in_full=(lambda at: whole(calls[at])) if calls else None,
+            in_full=(lambda at: in_full(calls[at])) if calls else None,
         )
 
 

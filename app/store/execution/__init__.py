@@ -10,15 +10,30 @@ import redis.asyncio as redis
 from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.sentinel import SentinelConnectionPool
 
+from app.store.execution.acknowledged import AcknowledgedCluster, AcknowledgedServer, AcknowledgedWrites
 from app.store.execution.cluster import Cluster
 from app.store.execution.executors import Executor, Pooled, SingleServer
+from app.store.execution.group_commit import Acknowledgement, ReplicasBehind, Written
 from app.store.execution.guarded import NODE_ERRORS, Guarded
 from app.store.execution.health import PRIMARY, Health
 from app.store.execution.multiplexed import Command
 from app.store.execution.reconnecting import Address, FindAddress, SignOn
 from app.store.execution.sentinel import SentinelPrimary
 
-__all__ = ["NODE_ERRORS", "PRIMARY", "Command", "Executor", "Guarded", "Health", "executor_for"]
+__all__ = [
+    "NODE_ERRORS",
+    "PRIMARY",
+    "AcknowledgedWrites",
+    "Acknowledgement",
+    "Command",
+    "Executor",
+    "Guarded",
+    "Health",
+    "ReplicasBehind",
+    "Written",
+    "acknowledged_for",
+    "executor_for",
+]
 
 
 def executor_for(
@@ -45,6 +60,19 @@ def executor_for(
     if type(client) is not redis.Redis:
         return pooled
     return SingleServer(_finder(client), _sign_on(client), health=health, silence=silence)
+
+
+def acknowledged_for(client: redis.Redis | RedisCluster, wanted: Acknowledgement) -> AcknowledgedWrites:
+    """The way to run commands at this client's store whose writes replicas must have.
+
+    Raises:
+        ValueError: the store is ``memory://``, which has no replicas.
+    """
+    if isinstance(client, RedisCluster):
+        return AcknowledgedCluster(client, SignOn(client.connection_kwargs), wanted)
+    if type(client) is not redis.Redis:
+        raise ValueError("memory:// has no replicas that a write could wait for")
+    return AcknowledgedServer(_finder(client), _sign_on(client), wanted)
 
 
 def _finder(client: redis.Redis) -> FindAddress:

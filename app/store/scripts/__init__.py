@@ -29,7 +29,7 @@ def by_sha1(call: ScriptCall) -> tuple[str | int, ...]:
     return ("EVALSHA", script.sha1, len(names), *names, *args)
 
 
-def whole(call: ScriptCall) -> tuple[str | int, ...]:
+def in_full(call: ScriptCall) -> tuple[str | int, ...]:
     """The command with the script's text, for a server that has forgotten it."""
     script, names, args = call
     return ("EVAL", script.text, len(names), *names, *args)
