@@ -9,8 +9,8 @@ from __future__ import annotations
 import itertools
 import os
 import signal
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, Protocol, Self
@@ -23,7 +23,7 @@ from tests.support.clocks import until
 from tests.support.cluster import command, follows, real_cluster
 
 # Without the delay a full copy waits five seconds for further replicas.
-_COPY_AT_ONCE: Final = ("--repl-diskless-sync-delay", "0")
+COPY_AT_ONCE: Final = ("--repl-diskless-sync-delay", "0")
 _REPLICAS: Final = 2
 _NO_PASSWORD_FITS: Final = "cut"
 
@@ -63,6 +63,16 @@ def mend(replicas: Sequence[LocalEngine]) -> None:
         command(replica, "CONFIG", "SET", "masterauth", "")
 
 
+@contextmanager
+def cut_off(primary: LocalEngine, *replicas: LocalEngine) -> Iterator[None]:
+    """Inside, these replicas have no link to their primary."""
+    cut(primary, replicas)
+    try:
+        yield
+    finally:
+        mend(replicas)
+
+
 def _revive(node: LocalEngine) -> bool:
     """Start it anew, and empty, if it was killed; else wake it. Returns whether it was started anew."""
     if node.running:
@@ -82,7 +92,7 @@ class SentinelStore:
 
     def __enter__(self) -> Self:
         with ExitStack() as resources:
-            arguments = (*user_arguments(self._password), *_COPY_AT_ONCE)
+            arguments = (*user_arguments(self._password), *COPY_AT_ONCE)
             self._nodes = [
                 resources.enter_context(LocalEngine(extra_args=arguments)) for _ in range(1 + _REPLICAS)
             ]
@@ -151,7 +161,7 @@ class ClusterStore:
         self._resources = ExitStack()
 
     def __enter__(self) -> Self:
-        arguments = (*user_arguments(self._password, cluster=True), *_COPY_AT_ONCE)
+        arguments = (*user_arguments(self._password, cluster=True), *COPY_AT_ONCE)
         cluster = self._resources.enter_context(real_cluster(replicas=3, arguments=arguments))
         self._nodes = [*cluster.primaries, *cluster.replicas]
         return self

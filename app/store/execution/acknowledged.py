@@ -130,7 +130,6 @@ class AcknowledgedCluster:
             await asyncio.wait([self._renewal])
         for commit in self._commits.values():
             commit.close()
-        self._commits.clear()
 
     async def _run_at(
         self, to: Address, commands: Sequence[Command], *, asking: bool, deadline: float

@@ -71,6 +71,7 @@ class GroupCommit:
         self._wanted = wanted
         self._queue: list[_Caller] = []
         self._worker: asyncio.Task[None] | None = None
+        self._closed = False
         # Whether too few replicas have the last write.
         self.behind = False
 
@@ -87,6 +88,8 @@ class GroupCommit:
         """
         if self.behind:
             raise ReplicasBehind
+        if self._closed:
+            raise RedisConnectionError("closed")
         caller = _Caller(commands, deadline)
         self._queue.append(caller)
         if self._worker is None or self._worker.done():
@@ -94,7 +97,8 @@ class GroupCommit:
         return await caller.future
 
     def close(self) -> None:
-        """End the connection. Callers that still wait get the driver's ``ConnectionError``."""
+        """End the connection for good. Callers that still wait get the driver's ``ConnectionError``."""
+        self._closed = True
         if self._worker is not None:
             self._worker.cancel()
         self._way.close()
