@@ -20,7 +20,8 @@ from app.store.faults import DRIVER_ERRORS
 _ANSWER_SECONDS: Final = 0.5
 # Once a Sentinel has answered, the others get this long: one may have heard of a later switch.
 _MORE_SECONDS: Final = 0.05
-_NOT_WELL: Final = frozenset({"s_down", "o_down", "disconnected"})
+# Not "disconnected": for a second after a switch a Sentinel has no link to the new primary yet.
+_NOT_WELL: Final = frozenset({"s_down", "o_down"})
 
 
 class SentinelPrimary:
