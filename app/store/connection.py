@@ -151,7 +151,8 @@ class StoreConnection:
         Raises:
             StoreUnavailable: the first one was not taken, or another one was refused.
         """
-        self.require_up(call[1][0])
+        if not self._guarded.is_up(call[1][0], patient=patient):
+            raise unavailable()
         calls = (call, *beside)
         first, *others = await self._run([by_sha1(one) for one in calls], calls, patient=patient)
         _raise_first([first])
@@ -256,6 +257,7 @@ class StoreConnection:
         return await self._guarded.run(
             commands,
             timeout=self._patience if patient else self._timeout,
+            patient=patient,
             in_full=(lambda at: in_full(calls[at])) if calls else None,
         )
 

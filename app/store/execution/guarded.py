@@ -24,6 +24,8 @@ _ONE_COMMAND: Final = (ResponseError, AskError, TryAgainError)
 # How many names are tried for one at a node that is up: enough for one node in fifty.
 _PLACES: Final = 256
 
+InFull = Callable[[int], Command]
+
 
 class KnownDown(RedisConnectionError):
     """In the place of a reply: the node is known to be down, and was not asked."""
@@ -47,9 +49,9 @@ class Guarded:
         """Each node that takes writes by its name, and whether it is up."""
         return {node: node not in self._health.down for node in self._executor.nodes}
 
-    def is_up(self, key: str) -> bool:
-        """Whether the key's node is not known to be down."""
-        return not self._health.down or self._executor.node_of(("GET", key)) not in self._health.down
+    def is_up(self, key: str, *, patient: bool = False) -> bool:
+        """Whether the key's node is not known to be down; for a patient caller it may be silent."""
+        return not self._health.down or self._is_asked(("GET", key), patient)
 
     def place(self, make: Callable[[], str], key_of: Callable[[str], str]) -> str:
         """Return one of the ids that ``make`` returns: one whose key's node is up, where there is one."""
@@ -61,16 +63,32 @@ class Guarded:
         return made
 
     async def run(
-        self, commands: Sequence[Command], *, timeout: float, in_full: Callable[[int], Command] | None = None
+        self,
+        commands: Sequence[Command],
+        *,
+        timeout: float,
+        patient: bool = False,
+        in_full: InFull | None = None,
     ) -> list[Any]:
         """The reply to each command, or the error in its place: one that is refused fails no other one.
 
         Args:
+            patient: also ask nodes that are only silent, since they may speak again in time.
             in_full: the command at a place with its script's text, for a server that has forgotten it.
         """
-        down = self._health.down
-        if down and any(self._executor.node_of(command) in down for command in commands):
-            return await self._run_at_the_others(commands, timeout, in_full)
+        if self._health.down:
+            asked = [at for at, command in enumerate(commands) if self._is_asked(command, patient)]
+            if len(asked) < len(commands):
+                return await self._run_some(commands, asked, timeout, in_full)
+        return await self._run_all(commands, timeout, in_full)
+
+    def _is_asked(self, command: Command, patient: bool) -> bool:
+        node = self._executor.node_of(command)
+        return node not in self._health.down or (patient and self._health.is_silent(node))
+
+    async def _run_all(
+        self, commands: Sequence[Command], timeout: float, in_full: InFull | None
+    ) -> list[Any]:
         started = time.monotonic()
         try:
             replies = await self._executor.run(commands, timeout=timeout)
@@ -86,21 +104,20 @@ class Guarded:
             self._replied = time.monotonic()
         return replies
 
-    async def _run_at_the_others(
-        self, commands: Sequence[Command], timeout: float, in_full: Callable[[int], Command] | None
+    async def _run_some(
+        self, commands: Sequence[Command], asked: Sequence[int], timeout: float, in_full: InFull | None
     ) -> list[Any]:
-        down = self._health.down
+        """The same where the nodes of the other commands are known to be down."""
         replies: list[Any] = [KnownDown("known to be down") for _ in commands]
-        asked = [at for at, command in enumerate(commands) if self._executor.node_of(command) not in down]
         if asked:
             texts = (lambda place: in_full(asked[place])) if in_full is not None else None
-            found = await self.run([commands[at] for at in asked], timeout=timeout, in_full=texts)
+            found = await self._run_all([commands[at] for at in asked], timeout, texts)
             for at, reply in zip(asked, found, strict=True):
                 replies[at] = reply
         return replies
 
     async def _run_in_full(
-        self, replies: list[Any], failed: list[int], in_full: Callable[[int], Command], timeout: float
+        self, replies: list[Any], failed: list[int], in_full: InFull, timeout: float
     ) -> list[int]:
         """Run the scripts that a server has forgotten; return the places of what failed then."""
         forgotten = [at for at in failed if isinstance(replies[at], NoScriptError)]
