@@ -223,6 +223,12 @@ class StoreUnavailable(CloakroomError):
     code, status, type, retryable = "store_unavailable", 503, "server_error", True
 
 
+class StoreNotReplicated(StoreUnavailable):
+    """Too few replicas of the store have the write in time: it would be lost should the primary end now."""
+
+    code, status, type, retryable = "store_not_replicated", 503, "server_error", True
+
+
 class Overloaded(CloakroomError):
     code, status, type, retryable = "overloaded", 503, "server_error", True
 

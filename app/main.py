@@ -67,6 +67,7 @@ from app.wiring import (
     build_catalog,
     build_clients,
     build_egress,
+    build_replication,
     build_store,
     reveal,
     token_keepers,
@@ -132,6 +133,7 @@ def create_app(
 
     async def parts(app: web.Application) -> AsyncIterator[None]:
         settlement = Settlement(monotonic)
+        store.later = lambda writes: settlement.write_later("beside", writes)
         keepers = token_keepers(catalog.deployments)
         upstream: Upstream = UpstreamClient(connect_timeout=settings.connect_timeout_seconds, egress=egress)
         breakers = Breakers(monotonic)
@@ -143,6 +145,7 @@ def create_app(
             metrics.registry,
             State(
                 store_up=lambda: store.up,
+                store_nodes=lambda: store.nodes,
                 cooling=breakers.cooling,
                 closed=breakers.closed,
                 deployments=sorted(catalog.deployments),
@@ -170,6 +173,8 @@ def create_app(
         await asyncio.gather(*(tokens.close() for tokens in keepers))
         await upstream.close()
         await feed.close()
+        if broker.replication is not None:
+            await broker.replication.close()
         await store.close()
 
     app.cleanup_ctx.append(parts)
@@ -195,7 +200,8 @@ class _Broker:
         self._upstream = upstream
         self._settlement = settlement
         self._clocks = clocks
-        self._store = HandleStore(app[STORE], replica=settings.replica)
+        self.replication = build_replication(settings, app[STORE])
+        self._store = HandleStore(app[STORE], replica=settings.replica, replication=self.replication)
         self._sealer = Sealer(parse_sealing_ring(reveal(settings.sealing_keys)))
 
     def minter(self, breakers: Breakers) -> Minter:

@@ -29,6 +29,8 @@ from app.settings.secrets import parse_key_pairs
 from app.store.address import parse_address
 from app.store.connection import StoreConnection
 from app.store.driver import connect
+from app.store.execution import Acknowledgement
+from app.store.replication import Replication
 
 
 class WiringError(Exception):
@@ -65,8 +67,17 @@ def build_store(settings: Settings) -> StoreConnection:
         client,
         replica=settings.replica,
         timeout=settings.store_timeout_seconds,
+        patience=settings.store_patience_seconds,
         max_connections=settings.redis_max_connections,
     )
+
+
+def build_replication(settings: Settings, store: StoreConnection) -> Replication | None:
+    """What waits for replicas of the store; None where the settings want none."""
+    if not settings.store_wait_replicas:
+        return None
+    wanted = Acknowledgement(settings.store_wait_replicas, settings.store_wait_seconds)
+    return Replication(store, wanted, timeout=settings.store_timeout_seconds)
 
 
 def build_egress(settings: Settings) -> Egress:

@@ -98,7 +98,7 @@ class Claims:
             OutcomeUnknown: the offer was sent before, and its answer is not known.
             StoreUnavailable: the claim could not be made.
         """
-        self.store.require_up()
+        self.store.require_up(handle.id)
         attempt = self.store.attempt(handle.id, offer.sha256)
         result = await self._try(attempt, offer, timings)
         if isinstance(result, Pending):

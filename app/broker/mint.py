@@ -7,14 +7,16 @@ could not be stored is dropped: a raw key never reaches a caller.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
+
+import structlog
 
 from app.broker.attempts import Candidate, MintAttempts
 from app.broker.catalog import Catalog, Route
 from app.broker.session_policy import clean_session, under_policy
-from app.errors import InvalidRequest, RateLimited
+from app.errors import InvalidRequest, RateLimited, StoreUnavailable
 from app.handles.grants import Grant, seal_grant
 from app.handles.lifetimes import Life
 from app.handles.sealing import Sealer
@@ -24,6 +26,11 @@ from app.providers.openai import standard_call
 from app.providers.sessions import with_models
 from app.store.handles import HandleStore
 from app.telemetry.timings import Timings
+
+log = structlog.get_logger("cloakroom.mint")
+
+# Ids that a handle is given until a node of the store takes it.
+_PLACES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +70,23 @@ class Minter:
 
         Raises:
             ModelNotFound, ModelNotAllowed, RateLimited: before anything is asked of the provider.
-            StoreUnavailable: before, when the store is known to be down; after, when it failed then.
+            StoreUnavailable: before, when nothing can be stored just now; after, when that failed then.
             UpstreamError, UpstreamUnreachable, UpstreamTimeout: the provider's fault.
         """
         route = self.catalog.resolve(client, request.model)
         candidates = self._candidates(client, request, route)
-        self.store.require_up()
+        self.store.require_savable()
         await self._count(client, timings)
         started = self.clocks.monotonic()
         try:
             candidate, key, life = await self.attempts.mint(candidates, timings)
         finally:
             timings.provider += self.clocks.monotonic() - started
-        record = self._record(client, request, route.policy, candidate, key, life)
         started = self.clocks.monotonic()
         try:
-            await self.store.save(record, life=life.seconds)
+            record = await self._save(
+                lambda: self._record(client, request, route.policy, candidate, key, life), life
+            )
         finally:
             timings.store_took("save", started, self.clocks.monotonic())
         handle = self.handles.issue(record.id, expires_at=life.expires_at)
@@ -99,6 +107,19 @@ class Minter:
             session=session,
             deployment=candidate.deployment,
         )
+
+    async def _save(self, make: Callable[[], HandleRecord], life: Life) -> HandleRecord:
+        """Store a record under a fresh id; where a node of a Cluster fails, under an id of another node."""
+        for tries_left in reversed(range(_PLACES)):
+            record = make()
+            try:
+                await self.store.save(record, life=life.seconds)
+            except StoreUnavailable:
+                if not tries_left or not self.store.elsewhere:
+                    raise
+            else:
+                return record
+        raise AssertionError("the loop returns or raises")
 
     def _candidates(self, client: Client, request: MintRequest, route: Route) -> list[Candidate]:
         """The request as each deployment is to get it: under the policy, with the provider's names."""
@@ -137,6 +158,12 @@ class Minter:
         started, now = self.clocks.monotonic(), self.clocks.now()
         try:
             count = await self.store.count_mint(client.name, now=now)
+        except StoreUnavailable:
+            if not self.store.elsewhere:
+                raise
+            # One node of a Cluster has the count. The others can take the handle.
+            log.warning("mint_not_counted", client=client.name)
+            return
         finally:
             timings.store_took("limit", started, self.clocks.monotonic())
         if count > client.mints_per_minute:
@@ -154,7 +181,7 @@ class Minter:
         key: EphemeralKey,
         life: Life,
     ) -> HandleRecord:
-        handle_id, deployment = new_handle_id(), candidate.deployment
+        handle_id, deployment = self.store.place(new_handle_id), candidate.deployment
         grant = Grant(key.value, standard_call(deployment, candidate.request))
         max_calls = policy.max_calls if policy.max_calls is not None else self.policy.max_calls
         return HandleRecord(

@@ -17,6 +17,7 @@ from app.doctor.store_rows import (
     fix_for,
     info_findings,
     persistence_finding,
+    replicas_finding,
     role_finding,
     row,
 )
@@ -71,6 +72,7 @@ class StoreDoctor:
         checks: list[tuple[str, Check]] = [
             ("writes", lambda: _writes(inspector)),
             ("info", lambda: self._info(address, inspector)),
+            ("replicas", lambda: self._replicas(address, inspector)),
             ("clock", lambda: self._clocks(inspector)),
             ("access", lambda: self._access(address, inspector)),
         ]
@@ -117,6 +119,24 @@ class StoreDoctor:
             fix = "redis-cli CLUSTER INFO by a user who may: cluster_state must be ok"
             return row("shape", "skipped", f"a Cluster with {len(nodes)} primaries", fix)
         return cluster_finding(info, len(nodes))
+
+    async def _replicas(self, address: StoreAddress, inspector: StoreInspector) -> Finding:
+        settings = self._settings
+        try:
+            counts = await inspector.replicas(seconds=settings.store_wait_seconds)
+        except StoreFault as fault:
+            if fault.trouble != "permission" or settings.store_wait_replicas:
+                raise
+            fix = fix_for(fault, user=address.username or "default", cluster=address.kind == "cluster")
+            return row("replicas", "skipped", "our user may not run WAIT", fix)
+        least = await _unless_forbidden(inspector.config("min-replicas-to-write"))
+        lag = await _unless_forbidden(inspector.config("min-replicas-max-lag"))
+        return replicas_finding(
+            counts,
+            wanted=settings.store_wait_replicas,
+            limited_uses=settings.handle_max_calls > 0,
+            refusing=f"min-replicas-to-write {least}, min-replicas-max-lag {lag}" if least and lag else "",
+        )
 
     async def _clocks(self, inspector: StoreInspector) -> Finding:
         before = self._clock()

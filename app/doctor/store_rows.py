@@ -36,6 +36,8 @@ _FIXES: Final[Mapping[Trouble, str]] = {
     "other": f"look at the server's log, and check {URL}",
 }
 
+_WAIT: Final = "CLOAKROOM_STORE_WAIT_REPLICAS"
+
 # A row of the area ``store``.
 row = partial(Finding, "store")
 
@@ -105,6 +107,39 @@ def cluster_finding(info: Mapping[str, str], primaries: int) -> Finding:
         return row("shape", "ok", text)
     text = f"the Cluster's state is {info.get('cluster_state')}, {slots} of {_CLUSTER_SLOTS} slots are served"
     return row("shape", "fail", text, "look with: redis-cli --cluster check HOST:PORT")
+
+
+def replicas_finding(counts: Mapping[str, int], *, wanted: int, limited_uses: bool, refusing: str) -> Finding:
+    """Whether a failover can lose what callers were told is there.
+
+    Args:
+        counts: the replicas that acknowledge, by the name of their primary.
+        wanted: ``CLOAKROOM_STORE_WAIT_REPLICAS``.
+        limited_uses: whether handles are limited to a number of calls.
+        refusing: the settings by which the server itself refuses writes; "" where they may not be read.
+    """
+    name, fewest = min(counts.items(), key=lambda count: count[1], default=("", 0))
+    where = f" at {name}" if len(counts) > 1 else ""
+    text = f"{fewest} acknowledge{'s' if fewest == 1 else ''} a write{where}"
+    text += f" ({refusing})" if refusing else ""
+    if wanted > fewest:
+        text += f", and {_WAIT} is {wanted}: mints fail"
+        return row("replicas", "fail", text, f"start the missing replicas, or set {_WAIT} to {fewest}")
+    if wanted:
+        if wanted < fewest:
+            return row("replicas", "ok", f"{text}, and mints wait for {wanted}")
+        text += f", and mints wait for {wanted}: they fail when one more is lost, and after a failover"
+        return row("replicas", "warn", text, f"run more replicas than {_WAIT} asks for")
+    if not fewest:
+        return row("replicas", "ok", text)
+    fix = (
+        f"{_WAIT}=1 to lose none; min-replicas-to-write 1 and min-replicas-max-lag 1 at the server only "
+        "bound what a primary that was cut off takes in vain"
+    )
+    if limited_uses:
+        text += "; a failover may forget the last uses, so that a limited handle is used again"
+        return row("replicas", "warn", text, f"set {fix}")
+    return row("replicas", "ok", f"{text}; a failover may lose the last handles", f"set {fix}")
 
 
 def persistence_finding(info: Mapping[str, Any], save: str | None) -> Finding:

@@ -80,6 +80,11 @@ def _store_problems(settings: Settings) -> list[str]:
         return [
             "CLOAKROOM_REDIS_URL must begin with redis:// rediss:// redis+sentinel:// redis+cluster:// or memory://"
         ]
+    if settings.store_wait_replicas and (url is None or url.startswith("memory:")):
+        return [
+            "CLOAKROOM_STORE_WAIT_REPLICAS needs a store with replicas, which the embedded one has not; set "
+            "CLOAKROOM_REDIS_URL to a server that has some, or leave it out"
+        ]
     return []
 
 

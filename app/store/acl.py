@@ -30,6 +30,8 @@ _IN_SCRIPTS: Final = (
     "rpush",
     "pexpire",
 )
+# Where ``CLOAKROOM_STORE_WAIT_REPLICAS`` is set; the doctor asks in every case.
+_REPLICAS: Final = ("wait",)
 # Asked by ``cloakroom doctor`` alone, for its row "reach".
 _DOCTOR: Final = ("ping",)
 # The live events, published and read only while there is a watcher: one channel.
@@ -37,7 +39,7 @@ _EVENTS: Final = ("publish", "subscribe")
 # The client finds the node of a key by these; a single server is never asked.
 CLUSTER: Final = ("cluster|slots", "command", "asking")
 
-COMMANDS: Final = tuple(sorted({*_CONNECTION, *_DIRECT, *_IN_SCRIPTS, *_DOCTOR, *_EVENTS}))
+COMMANDS: Final = tuple(sorted({*_CONNECTION, *_DIRECT, *_IN_SCRIPTS, *_REPLICAS, *_DOCTOR, *_EVENTS}))
 # What the lines of docs/redis.md send: people read everything, and revoke.
 OPERATOR: Final = (
     "command|docs",

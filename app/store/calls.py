@@ -42,7 +42,7 @@ class CallStore:
 
     async def get(self, call_id: str) -> CallRecord | None:
         """The record of this call; None when it was never relayed, or when its retention is over."""
-        (found,) = await self._read([call_id])
+        (found,) = await self._read([call_id], patient=True)
         return found
 
     async def get_many(self, call_ids: Sequence[str]) -> dict[str, CallRecord]:
@@ -92,10 +92,9 @@ class CallStore:
             life_ms = (LONGEST_CALL_SECONDS + 2 * keys.MINUTE_SECONDS) * 1000
             await self._connection.run_script(INDEX, (ended,), call.id, life_ms)
 
-    async def _read(self, call_ids: Sequence[str]) -> list[CallRecord | None]:
-        replies = await self._connection.run_together(
-            *[("HMGET", keys.call(call_id), *_FIELDS) for call_id in call_ids]
-        )
+    async def _read(self, call_ids: Sequence[str], *, patient: bool = False) -> list[CallRecord | None]:
+        commands = [("HMGET", keys.call(call_id), *_FIELDS) for call_id in call_ids]
+        replies = await self._connection.run_together(*commands, patient=patient)
         return [_record(call_id, values) for call_id, values in zip(call_ids, replies, strict=True)]
 
 

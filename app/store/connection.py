@@ -1,92 +1,135 @@
-"""The connection to the store: its deadline, its breaker, and the edge where driver errors end.
+"""The connection to the store: deadlines, the breaker of each node, and the edge where driver errors end.
 
 Nothing above ``app.store`` imports redis or sees its exceptions: every failure of the store is
-``StoreUnavailable``. After one failed operation the store is *known to be down*: further operations fail at
-once, until the watcher's probe has written to the store again.
+``StoreUnavailable``. A node that failed is *known to be down*: what needs it fails at once, until it has
+taken a write again. The other nodes of a Cluster serve meanwhile.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import secrets
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-import structlog
 from redis.asyncio.cluster import RedisCluster
-from redis.exceptions import NoScriptError, ResponseError
 
 from app.errors import StoreUnavailable
-from app.store import keys
 from app.store.driver import Client, close, subscription
-from app.store.execution import Command, executor_for
+from app.store.execution import (
+    NODE_ERRORS,
+    AcknowledgedWrites,
+    Acknowledgement,
+    Command,
+    Guarded,
+    Health,
+    acknowledged_for,
+    executor_for,
+)
 from app.store.faults import DRIVER_ERRORS
-from app.store.scripts import Script
-from app.telemetry.redaction import one_safe_line
+from app.store.scripts import Script, ScriptCall, by_sha1, in_full
+from app.store.watcher import Watcher
 
-log = structlog.get_logger("cloakroom.store")
-
-# A script, its KEYS and its ARGV.
-ScriptCall = tuple[Script, Sequence[str], Sequence[str | int]]
-
-# Seconds between two probes: more while the store is up, fewer while callers get 503s. Each probe renews the
-# lease, and ``leases.SILENCE_SECONDS`` is made of this.
-WATCH_UP_SECONDS: Final = 0.75
-WATCH_DOWN_SECONDS: Final = 0.25
 RETRY_AFTER_SECONDS: Final = 1
-# A lease outlives the switch to a new primary. That its process has died is seen long before its end.
-_LEASE_LIFE_MS: Final = 10_000
 _DOWN_MESSAGE: Final = "The token store cannot be reached just now. Try again shortly."
 
 
 class StoreConnection:
-    """Runs store operations, each under one deadline, and knows whether the store is up.
+    """Runs store operations, each under one deadline, and knows which nodes of the store are up.
 
     Args:
         client: the driver's client, from ``driver.connect``.
         replica: this replica's name, the first part of ``process``.
-        timeout: deadline of one operation in seconds, with the wait for a connection and the retry.
+        timeout: deadline of one operation in seconds, with the wait for a connection and the retry. A server
+            that owes a reply and sends nothing for so long is known to be down.
+        patience: deadline of an operation that is *patient*, in seconds: its caller has more time, and the
+            server may only be slow. At least ``timeout``, which is the default.
         max_connections: operations at once; the size of the driver's pool.
     """
 
-    def __init__(self, client: Client, *, replica: str, timeout: float, max_connections: int = 64) -> None:
+    def __init__(
+        self,
+        client: Client,
+        *,
+        replica: str,
+        timeout: float,
+        patience: float = 0.0,
+        max_connections: int = 64,
+    ) -> None:
         self._client = client
-        self._executor = executor_for(client, max_connections=max_connections)
-        self._clustered = isinstance(client, RedisCluster)
+        self.health: Final = Health()
+        self._executor = executor_for(
+            client, max_connections=max_connections, health=self.health, silence=timeout
+        )
+        self._guarded = Guarded(self._executor, self.health)
+        # Whether keys of different slots may lie on different nodes.
+        self.clustered: Final = isinstance(client, RedisCluster)
         self._timeout = timeout
+        self._patience = max(patience, timeout)
+        # Repeats writes that other writes do not depend on. Without it their failure is the operation's.
+        self.later: Callable[[LateWrites], None] | None = None
         # The name of this process's lease. A process that is started again has another one.
         self.process: Final = f"{replica}.{secrets.token_hex(6)}"
-        self._renewals = 0
-        # Whether the events have a watcher, at any replica, as of the last probe.
-        self.watched = False
-        self._down = False
-        self._replied = 0.0
-        self._watcher: asyncio.Task[None] | None = None
+        self._watcher = Watcher(self._executor, self.health, process=self.process, timeout=timeout)
+
+    # --- which nodes are up -----------------------------------------------------------------------------
 
     @property
     def up(self) -> bool:
-        """False while the store is known to be down."""
-        return not self._down
+        """False while every node is known to be down."""
+        return self._guarded.up
 
-    def require_up(self) -> None:
-        """Do nothing unless the store is known to be down.
+    @property
+    def nodes(self) -> Mapping[str, bool]:
+        """Each node that takes writes by its name, and whether it is up."""
+        return self._guarded.nodes
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether a node may take what another one did not."""
+        return len(self._executor.nodes) > 1 and self.up
+
+    def require_up(self, key: str | None = None) -> None:
+        """Do nothing unless the key's node is known to be down; without a key, unless every node is.
 
         Raises:
             StoreUnavailable: it is known to be down; raised at once.
         """
-        if self._down:
-            raise _unavailable()
+        if not (self._guarded.up if key is None else self._guarded.is_up(key)):
+            raise unavailable()
 
-    async def run_script(self, script: Script, key_names: Sequence[str], *args: str | int) -> Any:
+    def place(self, make: Callable[[], str], key_of: Callable[[str], str]) -> str:
+        """Return one of the ids that ``make`` returns: one whose key's node is up, where there is one."""
+        return self._guarded.place(make, key_of)
+
+    @property
+    def watched(self) -> bool:
+        """Whether the events have a watcher, at any replica, as of the last probe."""
+        return self._watcher.watched
+
+    @watched.setter
+    def watched(self, watched: bool) -> None:
+        self._watcher.watched = watched
+
+    async def probe(self) -> bool:
+        """Write to the nodes, which renews the lease, and return whether the store is up."""
+        await self._watcher.probe()
+        return self.up
+
+    # --- operations -------------------------------------------------------------------------------------
+
+    async def run_script(
+        self, script: Script, key_names: Sequence[str], *args: str | int, patient: bool = False
+    ) -> Any:
         """Run a script in one round trip; in two after the server forgot it (a restart, a failover).
 
         Raises:
             StoreUnavailable: no reply in time, or none that makes sense.
         """
-        (reply,) = await self.run_scripts((script, key_names, args))
-        return reply
+        call = (script, key_names, args)
+        replies = await self._run([by_sha1(call)], [call], patient=patient)
+        _raise_first(replies)
+        return replies[0]
 
     async def run_scripts(self, *calls: ScriptCall) -> list[Any]:
         """Run scripts in one round trip, each for itself (no transaction), and return their replies.
@@ -96,26 +139,65 @@ class StoreConnection:
         Raises:
             StoreUnavailable: no reply in time, or none that makes sense.
         """
-        return await self._run([_by_sha1(call) for call in calls], calls)
+        replies = await self._run([by_sha1(call) for call in calls], calls) if calls else []
+        _raise_first(replies)
+        return replies
+
+    async def run_first(self, call: ScriptCall, *beside: ScriptCall, patient: bool = False) -> Any:
+        """Run scripts in one round trip, and return the first one's reply, which has to be there.
+
+        The others may lie at other nodes of a Cluster. What these do not take goes to ``later``.
+
+        Raises:
+            StoreUnavailable: the first one was not taken, or another one was refused.
+        """
+        if not self._guarded.is_up(call[1][0], patient=patient):
+            raise unavailable()
+        calls = (call, *beside)
+        first, *others = await self._run([by_sha1(one) for one in calls], calls, patient=patient)
+        _raise_first([first])
+        self._repeat_later(beside, others)
+        return first
+
+    async def run_beside(self, *calls: ScriptCall) -> None:
+        """Run scripts in one round trip. What their nodes of a Cluster do not take goes to ``later``.
+
+        Raises:
+            StoreUnavailable: one of them was refused.
+        """
+        self._repeat_later(calls, await self._run([by_sha1(call) for call in calls], calls))
+
+    def _repeat_later(self, calls: Sequence[ScriptCall], replies: Sequence[Any]) -> None:
+        late = [call for call, reply in zip(calls, replies, strict=True) if isinstance(reply, NODE_ERRORS)]
+        _raise_first([reply for reply in replies if self.later is None or not isinstance(reply, NODE_ERRORS)])
+        if late and self.later is not None:
+            self.later(LateWrites(self, late))
+
+    async def run_each(self, calls: Sequence[ScriptCall]) -> list[ScriptCall]:
+        """Run scripts in one round trip, and return those that were not taken."""
+        replies = await self._run([by_sha1(call) for call in calls], calls)
+        return [call for call, reply in zip(calls, replies, strict=True) if isinstance(reply, Exception)]
 
     def by_slot(self, names: Sequence[str]) -> list[Sequence[str]]:
         """Keys in groups that one script may touch: all on one server, each for itself in a Cluster."""
-        return [(name,) for name in names] if self._clustered else [names]
+        return [(name,) for name in names] if self.clustered else [names]
 
-    async def run_together(self, *commands: Command) -> list[Any]:
+    async def run_together(self, *commands: Command, patient: bool = False) -> list[Any]:
         """Send commands in one round trip, each for itself (no transaction), and return their replies.
 
         Raises:
             StoreUnavailable: no reply in time, or one of the commands failed.
         """
-        return await self._run(commands, ())
+        replies = await self._run(commands, patient=patient) if commands else []
+        _raise_first(replies)
+        return replies
 
     async def tell(self, *commands: Command) -> bool:
-        """Send commands that nothing depends on. Their failure does not mark the store as down.
+        """Send commands that nothing depends on. Their failure does not mark a node as down.
 
         Returns whether all of them were taken.
         """
-        if self._down:
+        if not self.up:
             return False
         try:
             replies = await self._executor.run(commands, timeout=self._timeout)
@@ -124,128 +206,86 @@ class StoreConnection:
         return not any(isinstance(reply, Exception) for reply in replies)
 
     async def ask(self, command: Command) -> Any:
-        """Send one command whose failure does not mark the store as down, and return its reply.
+        """Send one command whose failure does not mark a node as down, and return its reply.
 
         Raises:
             StoreUnavailable: no reply in time, or a refusal.
         """
-        self.require_up()
+        if self._executor.node_of(command) in self.health.down:
+            raise unavailable()
         try:
-            replies = await self._executor.run([command], timeout=self._timeout)
-            _raise_first(replies)
+            (reply,) = await self._executor.run([command], timeout=self._timeout)
         except DRIVER_ERRORS as error:
-            raise _unavailable() from error
-        return replies[0]
+            raise unavailable() from error
+        _raise_first([reply])
+        return reply
 
     def subscription(self) -> Any:
         """A pub/sub client of the driver, on a separate connection. The caller closes it."""
         return subscription(self._client)
 
-    async def probe(self) -> bool:
-        """Renew the lease and return whether that worked. A full or read-only server answers a ping."""
-        self._renewals += 1
-        try:
-            write = ("SET", keys.lease(self.process), self._renewals, "PX", _LEASE_LIFE_MS)
-            look = ("EXISTS", keys.watch())
-            wrote, watched = await self._executor.run([write, look], timeout=self._timeout)
-            _raise_first([wrote])
-            self.watched = watched == 1
-        except DRIVER_ERRORS as error:
-            self._mark_down(error)
-        else:
-            if self._down:
-                log.warning("store_up")
-            self._down = False
-        return self.up
+    def acknowledged(self, wanted: Acknowledgement) -> AcknowledgedWrites:
+        """Writes that replicas must have, on connections apart. The caller closes it.
+
+        Raises:
+            ValueError: the store has no replicas.
+        """
+        return acknowledged_for(self._client, wanted)
+
+    # --- its life ---------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Begin to watch the store in the background."""
-        self._watcher = asyncio.create_task(self._watch(), name="store-watcher")
+        self._watcher.start()
 
     async def close(self) -> None:
         """Stop watching and close every connection."""
-        if self._watcher is not None:
-            self._watcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watcher
         await self.release()
         with contextlib.suppress(*DRIVER_ERRORS):
             await close(self._client)
 
     async def release(self) -> None:
         """Close the connections that this object holds. The client stays open for its other users."""
+        await self._watcher.close()
         with contextlib.suppress(*DRIVER_ERRORS):
             await self._executor.close()
 
-    async def _run(self, commands: Sequence[Command], calls: Sequence[ScriptCall]) -> list[Any]:
-        """Run commands. ``calls`` are the scripts that they name, sent whole where the server forgot one."""
-        if not commands:
-            return []
-        self.require_up()
-        started = time.monotonic()
-        try:
-            replies = await self._executor.run(commands, timeout=self._timeout)
-            for reply in replies:
-                if isinstance(reply, Exception):
-                    replies = await self._second_try(replies, calls)
-                    break
-        except DRIVER_ERRORS as error:
-            raise self._failed(error, started) from error
-        self._replied = time.monotonic()
-        return replies
-
-    async def _second_try(self, replies: list[Any], calls: Sequence[ScriptCall]) -> list[Any]:
-        """Run the scripts that the server forgot, and raise what was refused for another reason."""
-        forgotten = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-        whole = [_whole(calls[at]) for at in forgotten]
-        again = await self._executor.run(whole, timeout=self._timeout) if whole else []
-        for at, reply in zip(forgotten, again, strict=True):
-            replies[at] = reply
-        _raise_first(replies)
-        return replies
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(WATCH_DOWN_SECONDS if self._down else WATCH_UP_SECONDS)
-            await self.probe()
-
-    def _failed(self, error: Exception, started: float) -> StoreUnavailable:
-        # A plain error reply concerns one key or one script, and one broken record must not stop every
-        # caller. The watcher's write finds a failure of the whole server.
-        if type(error) is ResponseError:
-            log.error("store_error_reply", error=_describe(error))
-        # A hung server answers no caller. If others got answers meanwhile, this process was slow.
-        elif type(error) is TimeoutError and self._replied > started:
-            log.warning("store_slow")
-        else:
-            self._mark_down(error)
-        return _unavailable()
-
-    def _mark_down(self, error: Exception) -> None:
-        if not self._down:
-            log.error("store_down", error=_describe(error))
-        self._down = True
+    async def _run(
+        self, commands: Sequence[Command], calls: Sequence[ScriptCall] = (), *, patient: bool = False
+    ) -> list[Any]:
+        """The reply to each command, or the error in its place. ``calls`` are the scripts that they name."""
+        return await self._guarded.run(
+            commands,
+            timeout=self._patience if patient else self._timeout,
+            patient=patient,
+            in_full=(lambda at: in_full(calls[at])) if calls else None,
+        )
 
 
-def _by_sha1(call: ScriptCall) -> Command:
-    script, names, args = call
-    return ("EVALSHA", script.sha1, len(names), *names, *args)
+class LateWrites:
+    """Scripts that the store has not taken yet. Each call runs those that are left; it may be repeated."""
+
+    def __init__(self, connection: StoreConnection, calls: Sequence[ScriptCall]) -> None:
+        self._connection = connection
+        self._left = calls
+
+    async def __call__(self) -> None:
+        """Run them.
+
+        Raises:
+            StoreUnavailable: some are still left.
+        """
+        self._left = await self._connection.run_each(self._left)
+        if self._left:
+            raise unavailable()
 
 
-def _whole(call: ScriptCall) -> Command:
-    script, names, args = call
-    return ("EVAL", script.text, len(names), *names, *args)
+def unavailable() -> StoreUnavailable:
+    """The error of an operation that the store did not take."""
+    return StoreUnavailable(_DOWN_MESSAGE, retry_after=RETRY_AFTER_SECONDS)
 
 
 def _raise_first(replies: Sequence[Any]) -> None:
     for reply in replies:
         if isinstance(reply, Exception):
-            raise reply
-
-
-def _unavailable() -> StoreUnavailable:
-    return StoreUnavailable(_DOWN_MESSAGE, retry_after=RETRY_AFTER_SECONDS)
-
-
-def _describe(error: Exception) -> str:
-    return one_safe_line(f"{type(error).__name__}: {error}", limit=200)
+            raise unavailable() from reply

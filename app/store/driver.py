@@ -13,7 +13,7 @@ import redis.asyncio as redis
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
-from redis.backoff import ExponentialWithJitterBackoff
+from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
 from app.store.address import StoreAddress
@@ -23,6 +23,9 @@ Client = redis.Redis | RedisCluster
 # One retry, at once, for a pooled connection that the server closed in the meantime.
 _RETRIES: Final = 1
 _BACKOFF = ExponentialWithJitterBackoff(base=0.01, cap=0.05)
+# The request path asks Sentinels itself; see ``execution.sentinel``. The driver asks one after another, so
+# one that is gone must not be asked ten times with growing pauses, which is its default.
+_ASK_ONCE: Final = Retry(NoBackoff(), 0)
 # What the driver would send on each connection besides signing on, and which only some servers know: the
 # others want a grant for it in the access rule, and a rule with an unknown command is refused as a whole.
 _NOTHING_MORE: Final[Mapping[str, Any]] = {
@@ -73,6 +76,7 @@ def connect(address: StoreAddress, *, replica: str, timeout: float, max_connecti
             sentinel_kwargs={
                 "socket_timeout": timeout,
                 "socket_connect_timeout": timeout,
+                "retry": _ASK_ONCE,
                 **_NOTHING_MORE,
             },
             **options,

@@ -8,17 +8,24 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Final
 
 from app.models import CallRecord, Family, HandleRecord
 from app.store import keys
-from app.store.connection import ScriptCall, StoreConnection
+from app.store.connection import StoreConnection
 from app.store.keys import RECORD_VERSION
 from app.store.leases import LeaseWatch
-from app.store.scripts import CALL, CLAIM, INDEX, LIMIT, RECORD, SETTLE
+from app.store.replication import Replication
+from app.store.scripts import CALL, CLAIM, INDEX, LIMIT, RECORD, SETTLE, ScriptCall
 
 # Between a nonce's random part and the process that made it. No replica's name has this character.
 _MADE_BY: Final = "@"
+# In the order of ``record.lua``, between the version and the number of calls.
+_FIELDS: Final = attrgetter(
+    *("model", "deployment", "provider", "family", "client", "subject", "origin"),
+    *("minted_at", "expires_at", "minted_by"),
+)
 # The client's counter outlives its minute a little, for replicas whose clocks differ.
 _LIMIT_LIFE_MS: Final = 120_000
 # A list of the index outlives the last record that it names a little, for the same reason.
@@ -117,43 +124,55 @@ class Attempt:
 
 
 class HandleStore:
-    """The handles in Redis. Every method raises ``StoreUnavailable`` when the store does not answer."""
+    """The handles in Redis. Every method raises ``StoreUnavailable`` when the store does not answer.
 
-    def __init__(self, connection: StoreConnection, *, replica: str) -> None:
+    Args:
+        replication: for what replicas must have before it counts; None where nothing is waited for.
+    """
+
+    def __init__(
+        self, connection: StoreConnection, *, replica: str, replication: Replication | None = None
+    ) -> None:
         self._connection = connection
         self._replica = replica
+        self._replication = replication
 
-    def require_up(self) -> None:
-        """Raise ``StoreUnavailable`` at once while the store is known to be down."""
+    @property
+    def elsewhere(self) -> bool:
+        """Whether another node of the store may take what one did not."""
+        return self._connection.elsewhere
+
+    def require_up(self, handle_id: str) -> None:
+        """Raise ``StoreUnavailable`` at once while the handle's node is known to be down."""
+        self._connection.require_up(keys.handle(handle_id))
+
+    def place(self, make: Callable[[], str]) -> str:
+        """Return one of the handle ids that ``make`` returns: one whose node is up, where there is one."""
+        return self._connection.place(make, keys.handle)
+
+    def require_savable(self) -> None:
+        """Raise ``StoreUnavailable`` at once while it is known that no handle could be saved."""
         self._connection.require_up()
+        if self._replication is not None:
+            self._replication.require_replicas()
 
     async def count_mint(self, client: str, *, now: float) -> int:
         """Count one mint of this client in the current minute and return the count so far."""
         key = keys.mint_limit(client, int(now // 60))
-        return int(await self._connection.run_script(LIMIT, (key,), _LIMIT_LIFE_MS))
+        args, patient = (_LIMIT_LIFE_MS,), not self.elsewhere
+        return int(await self._connection.run_script(LIMIT, (key,), *args, patient=patient))
 
     async def save(self, record: HandleRecord, *, life: float) -> None:
         """Store a new handle. It expires after ``life`` seconds on the store's clock."""
         life_ms, key = int(life * 1000), keys.handle(record.id)
-        fields = (
-            RECORD_VERSION,
-            record.model,
-            record.deployment,
-            record.provider,
-            record.family,
-            record.client,
-            record.subject,
-            record.origin,
-            record.minted_at,
-            record.expires_at,
-            record.minted_by,
-            record.max_calls or "",
-            record.region,
-        )
-        await self._connection.run_scripts(
-            (RECORD, (key,), (life_ms, record.sealed_key, *fields)),
-            *self._indexing(_lists_of(record), record.id, life_ms),
-        )
+        fields = (RECORD_VERSION, *_FIELDS(record), record.max_calls or "", record.region)
+        stored: ScriptCall = (RECORD, (key,), (life_ms, record.sealed_key, *fields))
+        listed = self._indexing(_lists_of(record), record.id, life_ms)
+        if self._replication is None:
+            # In a Cluster the caller rather takes an id at another node.
+            await self._connection.run_first(stored, *listed, patient=not self.elsewhere)
+        else:
+            await self._replication.run(stored, *listed, undo=("DEL", key))
 
     def attempt(self, handle_id: str, offer_sha256: str) -> Attempt:
         """A new try, which names this process as the one that relays."""
@@ -170,10 +189,17 @@ class HandleStore:
         """Claim one use for this offer. The same nonce wins again, so a lost reply may be repeated.
 
         ``pending`` is how long the claim may stay open, in seconds: longer than any relay takes.
+        A claim that fails may have been recorded, so the caller releases it.
         """
         paths = ",".join(families)
         args = (attempt.nonce, int(pending * 1000), int(now), self._replica, paths, RECORD_VERSION)
-        return _read_claim(await self._connection.run_script(CLAIM, attempt.keys, *args))
+        if self._replication is None:
+            return _read_claim(await self._connection.run_script(CLAIM, attempt.keys, *args, patient=True))
+        reply = await self._connection.run_script(CLAIM, attempt.keys, *args, "ask", patient=True)
+        # The use of a handle without a limit waits for no replica.
+        if reply[0] in ("limited", "gone"):
+            reply = await self._replication.run((CLAIM, attempt.keys, args))
+        return _read_claim(reply)
 
     async def release(self, attempt: Attempt, *, give_back: bool, code: str, now: float) -> None:
         """End a claim without an answer. ``give_back`` only when the offer never reached the provider.
@@ -213,15 +239,15 @@ class HandleStore:
         call_id = call.id if call is not None else ""
         value = f"answered:{call_id}:{sealed_answer}"
         args = (attempt.nonce, value, int(window * 1000), 0, int(now), f"answered {call_id}".rstrip())
-        calls: list[ScriptCall] = [(SETTLE, attempt.keys, args)]
+        calls: list[ScriptCall] = []
         if call is not None:
             retention_ms, minute = int(retention * 1000), call.relayed_at // keys.MINUTE_SECONDS
             lists = (keys.calls(minute), keys.client_calls(call.client, minute))
-            calls += [
+            calls = [
                 (CALL, (keys.call(call.id),), (retention_ms, *_call_fields(call))),
                 *self._indexing(lists, call.id, retention_ms),
             ]
-        await self._connection.run_scripts(*calls)
+        await self._connection.run_first((SETTLE, attempt.keys, args), *calls)
 
     def _indexing(self, lists: Sequence[str], entry: str, life_ms: int) -> list[ScriptCall]:
         args = (entry, life_ms + _INDEX_MARGIN_MS)
@@ -240,16 +266,8 @@ def _lists_of(record: HandleRecord) -> tuple[str, ...]:
 
 def _call_fields(call: CallRecord) -> tuple[str | int, ...]:
     """In the order of ``call.lua``."""
-    return (
-        RECORD_VERSION,
-        call.handle,
-        call.deployment,
-        call.model,
-        call.client,
-        call.subject,
-        call.relayed_at,
-        call.relayed_by,
-    )
+    made_by = (call.handle, call.deployment, call.model, call.client, call.subject)
+    return (RECORD_VERSION, *made_by, call.relayed_at, call.relayed_by)
 
 
 def _read_claim(reply: list[Any]) -> Claim:

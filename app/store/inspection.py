@@ -5,6 +5,7 @@ Not on the request path. Every failure is a ``StoreFault``.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,10 +16,14 @@ from redis.asyncio.cluster import RedisCluster
 from app.store import keys
 from app.store.address import StoreAddress
 from app.store.driver import Client, close, connect
+from app.store.execution import Acknowledgement, acknowledged_for
 from app.store.faults import DRIVER_ERRORS, fault_of
 
 _CONNECTIONS: Final = 16
 _PROBE_LIFE_MS: Final = 5_000
+_MORE_REPLICAS: Final = 64
+# Enough to hit each primary of a large Cluster, however unevenly the slots are spread.
+_KEYS_TRIED: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,7 @@ class StoreInspector:
         self._client = connect(
             address, replica="doctor", timeout=connect_seconds, max_connections=_CONNECTIONS
         )
-        self._is_cluster = address.kind == "cluster"
+        self._seconds = connect_seconds
 
     @property
     def client(self) -> Client:
@@ -78,6 +83,27 @@ class StoreInspector:
         except DRIVER_ERRORS as error:
             raise fault_of(error) from None
 
+    async def replicas(self, *, seconds: float) -> dict[str, int]:
+        """How many replicas acknowledge a write within ``seconds``, by its primary's name ("" for one)."""
+        # More than any primary has, so that all of them are counted.
+        writes = acknowledged_for(self._client, Acknowledgement(_MORE_REPLICAS, seconds))
+
+        async def count(key: str) -> int:
+            command = ("SET", key, "1", "PX", _PROBE_LIFE_MS)
+            (reply,), replicas = await writes.run(key, [command], timeout=self._seconds)
+            if isinstance(reply, Exception):
+                raise reply
+            return replicas
+
+        try:
+            names = await self._a_key_each()
+            counts = await asyncio.gather(*(count(key) for key in names.values()))
+        except DRIVER_ERRORS as error:
+            raise fault_of(error) from None
+        finally:
+            await writes.close()
+        return dict(zip(names, counts, strict=True))
+
     async def cluster_info(self) -> Mapping[str, str]:
         """``CLUSTER INFO`` as one node sees it."""
         found: Mapping[str, str] = await self._run("CLUSTER INFO")
@@ -104,6 +130,20 @@ class StoreInspector:
         except DRIVER_ERRORS:
             # It was never connected, or it is gone already.
             return
+
+    async def _a_key_each(self) -> dict[str, str]:
+        """A key of ours on each primary, by the primary's name."""
+        if not isinstance(self._client, RedisCluster):
+            return {"": keys.lease("doctor")}
+        await self._client.initialize()
+        missing, found = {node.name for node in self._client.get_primaries()}, dict[str, str]()
+        for number in range(_KEYS_TRIED):
+            key = keys.lease(f"doctor-{number}")
+            node = self._client.get_node_from_key(key)
+            if node is not None and node.name in missing:
+                missing.remove(node.name)
+                found[node.name] = key
+        return found
 
     async def _run(self, *command: str) -> Any:
         try:

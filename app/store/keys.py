@@ -51,6 +51,11 @@ def lease(process: str) -> str:
     return f"{PREFIX}:lease:{process}"
 
 
+def probe(number: int) -> str:
+    """String: written to see whether a node of a Cluster takes writes; its number leads to that node."""
+    return f"{PREFIX}:probe:{{{number}}}"
+
+
 def watch() -> str:
     """String: exists while the events have a watcher at any replica; see ``app.store.events``."""
     return f"{PREFIX}:watch"

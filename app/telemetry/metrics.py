@@ -104,7 +104,7 @@ CLAIM_REFUSALS: Final[Mapping[str, str]] = {
 # The gate's own errors, which are exposed from the start. Any other code is possible, but rare.
 _GATE_CODES: Final = ("overloaded", "origin_not_allowed", "not_found", "method_not_allowed", "internal_error")
 _STORE_STEPS: Final = ("save", "claim", "settle")
-_UNAVAILABLE: Final = frozenset({"store_unavailable", "overloaded", "draining"})
+_UNAVAILABLE: Final = frozenset({"store_unavailable", "store_not_replicated", "overloaded", "draining"})
 # A provider's error code is free text, so its status is counted; these ask for different actions.
 _PROVIDER_STATUSES: Final = frozenset({400, 401, 403, 404, 429})
 # After one of these results a deployment counts as up: it answered.

@@ -23,6 +23,12 @@ STORE_UP: Final = Family(
     (),
     "1 while the store is thought to be there, 0 while its breaker is open.",
 )
+STORE_NODE_UP: Final = Family(
+    "cloakroom_store_node_up",
+    "gauge",
+    ("node",),
+    "1 while this node of the store is thought to be there: each primary of a Cluster, or the one server.",
+)
 DEPLOYMENT_COOLING: Final = Family(
     "cloakroom_deployment_cooling",
     "gauge",
@@ -94,6 +100,7 @@ class State:
     """What is read at each scrape. Every function returns at once."""
 
     store_up: Callable[[], bool]
+    store_nodes: Callable[[], Mapping[str, bool]]
     cooling: Callable[[], Iterable[str]]
     closed: Callable[[], Iterable[str]]
     deployments: Sequence[str]
@@ -112,6 +119,7 @@ class State:
         """Yield each family with its values of now."""
         alive, cooling, closed = self.census.latest(), frozenset(self.cooling()), frozenset(self.closed())
         yield _read(STORE_UP, {(): self.store_up()})
+        yield _read(STORE_NODE_UP, {(node,): up for node, up in self.store_nodes().items()})
         yield _read(DEPLOYMENT_COOLING, {(name,): name in cooling for name in self.deployments})
         yield _read(DEPLOYMENT_CLOSED, {(name,): name in closed for name in self.deployments})
         yield _read(MODEL_END, self.model_ends())

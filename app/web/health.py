@@ -20,12 +20,17 @@ async def livez(request: web.Request) -> web.Response:
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """200 when a mint or relay sent now could succeed: not draining, and the store takes writes."""
+    """200 when a mint or relay sent now could succeed: not draining, and a node of the store takes writes.
+
+    While other nodes of a Cluster do not, the answer says how many: ``store_nodes_down``.
+    """
     if request.app[LIFECYCLE].draining:
         raise Draining("This replica is shutting down. Send new requests to another one.", retry_after=1)
     store = request.app[STORE]
     if not store.up or not await store.probe():
         raise StoreUnavailable("The token store cannot be reached.", retry_after=RETRY_AFTER_SECONDS)
+    if down := [node for node, up in store.nodes.items() if not up]:
+        return json_answer({"status": "ready", "store_nodes_down": len(down)})
     return _ok("ready")
 
 

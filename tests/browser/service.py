@@ -109,7 +109,10 @@ class Service:
     async def begin_expiry(self) -> None:
         """Mint the handle that a test wants expired now, so that the others pass the time."""
         async with aiohttp.ClientSession() as http:
-            body = {"model": "gpt-realtime-2.1", "expires_after": {"anchor": "created_at", "seconds": _SHORTEST}}
+            body = {
+                "model": "gpt-realtime-2.1",
+                "expires_after": {"anchor": "created_at", "seconds": _SHORTEST},
+            }
             reply = await mint(http, self.url("replica-a"), self.planted.client_key, body)
         self._expiring: tuple[str, float] = reply.json["value"], time.time() + _SHORTEST + 1
 

@@ -9,11 +9,12 @@ import pytest
 from app.models import CallRecord, Family, HandleRecord
 from app.store import keys
 from app.store.address import parse_address
-from app.store.connection import WATCH_UP_SECONDS, StoreConnection
+from app.store.connection import StoreConnection
 from app.store.driver import connect
 from app.store.embedded.engine import LocalEngine
 from app.store.handles import Answered, Attempt, HandleStore, Pending, Unknown, Won
 from app.store.leases import LONGEST_PAUSE_SECONDS, LOOK_SECONDS, SILENCE_SECONDS, LeaseWatch
+from app.store.watcher import WATCH_UP_SECONDS
 from tests.support.clocks import PATIENCE
 
 OFFER, OTHER_OFFER = "ab" * 32, "cd" * 32

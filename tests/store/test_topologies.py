@@ -104,7 +104,9 @@ async def test_a_settled_answer_is_replayed_and_its_call_registered_with_an_end(
 ) -> None:
     await store.save(record(handle_id), life=60)
     assert isinstance(await claim(store, handle_id), Won)
-    call = CallRecord("rtc_" + handle_id, handle_id, "openai", "gpt-realtime-2.1", "shop", "", 1_234, "replica-b")
+    call = CallRecord(
+        "rtc_" + handle_id, handle_id, "openai", "gpt-realtime-2.1", "shop", "", 1_234, "replica-b"
+    )
     for _ in range(2):
         await store.settle(
             Attempt(handle_id, OFFER, "n1"), "seal1.BBBB", call, window=30, retention=7200, now=1_235.0

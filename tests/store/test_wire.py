@@ -16,17 +16,20 @@ from redis.exceptions import ResponseError
 from app.store.address import parse_address
 from app.store.driver import close, connect
 from app.store.embedded.engine import LocalEngine
-from app.store.execution import Executor, executor_for
+from app.store.execution import PRIMARY, Executor, Health, executor_for
+from app.store.execution.executors import SingleServer
+from app.store.execution.reconnecting import SignOn
+from tests.support.clocks import PATIENCE, eventually
 
-# Seconds that a test waits for a reply that must come; it says nothing about how soon.
-PATIENCE = 90.0
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
-async def executor_on(url: str) -> AsyncIterator[Executor]:
+async def executor_on(
+    url: str, *, health: Health | None = None, silence: float = 0.8
+) -> AsyncIterator[Executor]:
     client = connect(parse_address(url), replica="wire", timeout=PATIENCE, max_connections=8)
-    made = executor_for(client, max_connections=8)
+    made = executor_for(client, max_connections=8, health=health, silence=silence)
     yield made
     await made.close()
     await close(client)
@@ -103,7 +106,7 @@ async def test_a_connection_that_the_server_closed_is_made_anew_unseen(executor:
         (me,) = await executor.run([("CLIENT", "ID")], timeout=PATIENCE)
 
 
-async def test_a_hung_server_is_a_timeout_for_all_and_the_connection_is_not_used_again() -> None:
+async def test_a_hung_server_is_a_timeout_for_all_and_answers_when_it_is_back() -> None:
     with LocalEngine() as own:
         async with executor_on(own.url) as executor:
             await executor.run([("ECHO", "a")], timeout=PATIENCE)
@@ -120,9 +123,8 @@ async def test_a_hung_server_is_a_timeout_for_all_and_the_connection_is_not_used
 
 
 async def test_a_reply_after_its_deadline_goes_to_nobody_else(engine: LocalEngine) -> None:
-    # The server blocks for as long as we say. The first reply shows that it is not silent, so that the
-    # connection is kept; it has a thousand times longer than it needs.
-    async with executor_on(engine.url) as executor, executor_on(engine.url) as other:
+    # The server blocks for as long as we say. It does not count as silent, so that the connection is kept.
+    async with executor_on(engine.url, silence=PATIENCE) as executor, executor_on(engine.url) as other:
         (before,) = await executor.run([("CLIENT", "ID")], timeout=PATIENCE)
         with pytest.raises(TimeoutError):
             await executor.run([("ECHO", "first"), ("BLPOP", "wire:late", 0)], timeout=2.0)
@@ -144,6 +146,74 @@ async def test_who_waits_behind_a_silent_server_s_reply_is_served_on_a_new_conne
         assert isinstance(replies[0], TimeoutError)
         assert isinstance(replies[1], list), replies[1]
         assert replies[1] != [before]
+
+
+async def test_who_has_time_is_answered_by_a_server_that_was_silent_and_who_has_not_is_not() -> None:
+    health = Health()
+    with LocalEngine() as own:
+        async with executor_on(own.url, health=health, silence=0.2) as executor:
+            await executor.run([("ECHO", "a")], timeout=PATIENCE)
+            os.kill(own.pid, signal.SIGSTOP)
+            try:
+                asked = [
+                    executor.run([("ECHO", str(at))], timeout=(0.4, PATIENCE)[at % 2]) for at in range(20)
+                ]
+                answers = asyncio.gather(*asked, return_exceptions=True)
+                await eventually(lambda: PRIMARY in health.down, "its silence was not noticed")
+                assert health.is_silent(PRIMARY)
+                await asyncio.sleep(0.6)
+            finally:
+                os.kill(own.pid, signal.SIGCONT)
+            found = await answers
+            assert [type(answer) for answer in found[::2]] == [TimeoutError] * 10
+            assert found[1::2] == [[str(at)] for at in range(1, 20, 2)]
+            assert not health.down, "it is up with its first byte"
+            (again,) = await executor.run([("ECHO", "again")], timeout=PATIENCE)
+            assert again == "again"
+
+
+async def test_a_silence_that_ends_with_another_server_is_over_for_those_who_still_wait() -> None:
+    """As after a failover: the address leads elsewhere, and the silent server never speaks again."""
+    health = Health()
+    with LocalEngine() as first, LocalEngine() as heir:
+        now_at = [("127.0.0.1", first.port)]
+
+        async def find() -> tuple[str, int]:
+            return now_at[0]
+
+        sign_on = SignOn({"client_name": "wire"}, primary=True)
+        executor = SingleServer(find, sign_on, health=health, silence=0.2)
+        await executor.run([("ECHO", "a")], timeout=PATIENCE)
+        os.kill(first.pid, signal.SIGSTOP)
+        try:
+            patient = asyncio.create_task(
+                executor.run([("SET", "wire", 1), ("INFO", "server")], timeout=PATIENCE)
+            )
+            await eventually(lambda: PRIMARY in health.down, "its silence was not noticed")
+            now_at[0] = ("127.0.0.1", heir.port)
+            stored, info = await patient
+            assert stored == "OK"
+            assert f"tcp_port:{heir.port}" in info
+            await eventually(lambda: not health.down, "the heir has taken its place")
+        finally:
+            os.kill(first.pid, signal.SIGCONT)
+            await executor.close()
+
+
+async def test_a_replica_is_no_primary() -> None:
+    with LocalEngine() as primary, LocalEngine() as replica:
+        async with executor_on(replica.url) as admin:
+            await admin.run([("REPLICAOF", "127.0.0.1", primary.port)], timeout=PATIENCE)
+
+        async def find() -> tuple[str, int]:
+            return "127.0.0.1", replica.port
+
+        executor = SingleServer(
+            find, SignOn({"client_name": "wire"}, primary=True), health=Health(), silence=0.8
+        )
+        with pytest.raises(RedisConnectionError, match="is a replica"):
+            await executor.run([("ECHO", "a")], timeout=PATIENCE)
+        await executor.close()
 
 
 async def test_news_that_nobody_asked_for_are_no_replies() -> None:

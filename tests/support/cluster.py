@@ -1,7 +1,8 @@
-"""A real Redis Cluster on loopback: three primaries, and by wish a replica of the first."""
+"""A real Redis Cluster on loopback: three primaries, and by wish a replica of the first, or of each."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -18,10 +19,15 @@ _SLOTS: Final = 16_384
 
 @dataclass(frozen=True, slots=True)
 class RealCluster:
-    """``primaries`` as they were at the start; ``replica`` follows the first of them."""
+    """``primaries`` as they were at the start; ``replicas`` follow the first of them, or each in turn."""
 
     primaries: list[LocalEngine]
-    replica: LocalEngine | None
+    replicas: list[LocalEngine]
+
+    @property
+    def replica(self) -> LocalEngine | None:
+        """The one that follows the first primary."""
+        return self.replicas[0] if self.replicas else None
 
     @property
     def url(self) -> str:
@@ -60,29 +66,36 @@ def command(node: LocalEngine, *words: str | int) -> Any:
 
 
 @contextmanager
-def real_cluster(*, with_replica: bool = False) -> Iterator[RealCluster]:
+def real_cluster(
+    *, with_replica: bool = False, replicas: int = 0, arguments: tuple[str, ...] = ()
+) -> Iterator[RealCluster]:
     """Start it.
+
+    Args:
+        with_replica: the same as one of ``replicas``.
+        replicas: how many there are; the first follows the first primary, and so on.
+        arguments: further options of each server.
 
     Raises:
         AssertionError: the nodes do not find each other.
     """
-    arguments = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000")
+    arguments = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000", *arguments)
     with ExitStack() as stack:
         nodes = [
             stack.enter_context(LocalEngine(extra_args=arguments))
-            for _ in range(_PRIMARIES + int(with_replica))
+            for _ in range(_PRIMARIES + max(replicas, int(with_replica)))
         ]
-        primaries, replicas = nodes[:_PRIMARIES], nodes[_PRIMARIES:]
+        primaries, followers = nodes[:_PRIMARIES], nodes[_PRIMARIES:]
         for number, node in enumerate(primaries):
             first, last = number * _SLOTS // _PRIMARIES, (number + 1) * _SLOTS // _PRIMARIES - 1
             command(node, "CLUSTER", "ADDSLOTSRANGE", first, last)
         for node in nodes[1:]:
             command(node, "CLUSTER", "MEET", "127.0.0.1", nodes[0].port)
         until(lambda: all(_is_whole(node, len(nodes)) for node in nodes), "one cluster")
-        for node in replicas:
-            command(node, "CLUSTER", "REPLICATE", command(primaries[0], "CLUSTER", "MYID"))
-            until(lambda: _follows(node), "a replica that follows")  # noqa: B023 - run at once
-        yield RealCluster(primaries, replicas[0] if replicas else None)
+        for node, primary in zip(followers, itertools.cycle(primaries), strict=False):
+            command(node, "CLUSTER", "REPLICATE", command(primary, "CLUSTER", "MYID"))
+            until(lambda: follows(node), "a replica that follows")  # noqa: B023 - run at once
+        yield RealCluster(primaries, followers)
 
 
 def _is_whole(node: LocalEngine, nodes: int) -> bool:
@@ -90,5 +103,6 @@ def _is_whole(node: LocalEngine, nodes: int) -> bool:
     return "cluster_state:ok" in told and f"cluster_known_nodes:{nodes}" in told
 
 
-def _follows(node: LocalEngine) -> bool:
+def follows(node: LocalEngine) -> bool:
+    """Whether it is a replica whose link to its primary stands."""
     return bool(command(node, "INFO", "replication").get("master_link_status") == "up")

@@ -183,7 +183,9 @@ def test_a_wrong_azure_deployment_is_explained(model: str, code: str, well: Surr
 
 
 def test_one_model_keeps_the_look_to_its_deployments(well: Surroundings) -> None:
-    run = well.doctor("--config", well.config(model="no-such"), "--mint", "--model", "gpt-realtime-2.1", "--json")
+    run = well.doctor(
+        "--config", well.config(model="no-such"), "--mint", "--model", "gpt-realtime-2.1", "--json"
+    )
     assert run.status == 0
     assert {one["subject"] for one in run.findings} == {None, "openai"}
 

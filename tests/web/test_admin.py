@@ -7,8 +7,10 @@ import secrets
 import pytest
 
 from app import __version__
+from app.store.embedded.engine import LocalEngine
 from app.web.appkeys import STORE
 from tests.conftest import ServiceFactory
+from tests.support.clocks import eventually
 from tests.support.planted import Planted
 from tests.support.service import Service
 from tests.web.hangups import hangups
@@ -257,8 +259,13 @@ async def test_figures_at_a_glance(service: Service) -> None:
     }
 
 
-async def test_without_the_store_figures_say_so_and_everything_else_is_503(service: Service) -> None:
-    service.server.app[STORE]._down = True
+async def test_without_the_store_figures_say_so_and_everything_else_is_503(
+    service_factory: ServiceFactory,
+) -> None:
+    with LocalEngine() as own_store:
+        service = await service_factory(store_url=own_store.url)
+        own_store.stop()
+        await eventually(lambda: not service.server.app[STORE].up)
     figures = await get(service, "/stats")
     assert (figures["store"], figures["handles"], figures["calls"]) == ("down", None, None)
     for method, path, body in (

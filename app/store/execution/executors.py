@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, Protocol
 
 import redis.asyncio as redis
@@ -11,6 +11,7 @@ from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
+from app.store.execution.health import PRIMARY, Health, NodeListener
 from app.store.execution.multiplexed import Command, packed
 from app.store.execution.reconnecting import FindAddress, ReconnectingConnection, SignOn
 
@@ -22,28 +23,67 @@ _TRIES: Final = 2
 
 
 class Executor(Protocol):
-    """Runs commands in one round trip."""
+    """Runs commands in one round trip.
+
+    Attributes:
+        notices_silence: it tells the health itself when a node falls silent. A timeout then says no more than
+            that a caller's time was over.
+    """
+
+    notices_silence: bool
+
+    @property
+    def nodes(self) -> Collection[str]:
+        """The names of the nodes that take writes, as far as they are known; never empty."""
+
+    def node_of(self, command: Command) -> str:
+        """The name of the node that the command goes to."""
+
+    def key_at(self, node: str, name: Callable[[int], str]) -> str:
+        """The first of the names for 0, 1 and so on that is a key of this node."""
 
     async def run(self, commands: Sequence[Command], *, timeout: float) -> list[Any]:
         """Run each command for itself and return their replies in order.
 
         A command that the server refused has its error in the reply's place, so that the others' replies are
-        not lost.
+        not lost. So has one whose node of a Cluster did not answer.
 
         Raises:
-            TimeoutError: no reply within ``timeout`` seconds, connecting included.
-            RedisError, OSError: the driver's, where there is no connection.
+            TimeoutError: no reply within ``timeout`` seconds.
+            RedisError, OSError: the driver's, where there is no connection, or none in that time.
         """
 
     async def close(self) -> None:
         """End the executor's connections."""
 
 
-class SingleServer:
-    """All requests share one connection. Long batches have a second one."""
+class OneNode:
+    """What an executor knows of nodes where all keys are at one server."""
 
-    def __init__(self, find: FindAddress, sign_on: SignOn) -> None:
-        self._requests = ReconnectingConnection(find, sign_on)
+    @property
+    def nodes(self) -> Collection[str]:
+        return (PRIMARY,)
+
+    def node_of(self, command: Command) -> str:
+        return PRIMARY
+
+    def key_at(self, node: str, name: Callable[[int], str]) -> str:
+        return name(0)
+
+
+class SingleServer(OneNode):
+    """All requests share one connection. Long batches have a second one.
+
+    Args:
+        health: is told when the server falls silent, and when it speaks again.
+        silence: seconds, as for ``MultiplexedConnection``.
+    """
+
+    notices_silence = True
+
+    def __init__(self, find: FindAddress, sign_on: SignOn, *, health: Health, silence: float) -> None:
+        listener = NodeListener(health, PRIMARY, silence)
+        self._requests = ReconnectingConnection(find, sign_on, silence=silence, listener=listener)
         self._batches = ReconnectingConnection(find, sign_on)
 
     async def run(self, commands: Sequence[Command], *, timeout: float) -> list[Any]:
@@ -66,11 +106,13 @@ class SingleServer:
         self._batches.close()
 
 
-class Pooled:
+class Pooled(OneNode):
     """Each call takes a connection of the driver's pool.
 
     Callers wait for a free connection here: the driver's pools raise where none is free.
     """
+
+    notices_silence = False
 
     def __init__(self, client: redis.Redis | RedisCluster, *, max_connections: int) -> None:
         self._client = client

@@ -10,7 +10,7 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import hiredis
 from redis import exceptions
@@ -40,6 +40,16 @@ _ERRORS: Final[Mapping[str, type[exceptions.RedisError]]] = {
 }
 
 
+class Listener(Protocol):
+    """Hears that a server owes replies and sends nothing, and that it speaks again."""
+
+    def silent(self) -> None:
+        """The server has sent nothing for too long."""
+
+    def heard(self) -> None:
+        """It was silent, and has sent something."""
+
+
 class _Waiting:
     """A caller that waits for ``count`` replies. Times are the loop's clock, in seconds."""
 
@@ -64,7 +74,19 @@ class MultiplexedConnection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._next_look = math.inf
         self._heard = self._loop.time()
+        self._silence = math.inf
+        self._listener: Listener | None = None
+        # Owes a reply, and has sent nothing for too long; see ``watch_silence``.
+        self.silent = False
         self.closed = False
+
+    def watch_silence(self, seconds: float, listener: Listener) -> None:
+        """Tell the listener when the server owes a reply and has sent nothing for so long.
+
+        Callers then go on waiting until their deadlines, since the server may speak again. Without a
+        listener the first deadline that passes in silence ends the connection.
+        """
+        self._silence, self._listener = seconds, listener
 
     def send(self, data: bytes, count: int, *, deadline: float) -> asyncio.Future[list[Any]]:
         """Send ``count`` packed commands. The future gets their replies; a refused command's is its error.
@@ -73,10 +95,12 @@ class MultiplexedConnection(asyncio.Protocol):
         driver's ``ConnectionError`` when the connection ends first.
         """
         future: asyncio.Future[list[Any]] = self._loop.create_future()
-        self._waiting.append(_Waiting(future, count, self._loop.time(), deadline))
+        now = self._loop.time()
+        self._waiting.append(_Waiting(future, count, now, deadline))
         self._transport.write(data)
-        if deadline < self._next_look:
-            self._look_at(deadline)
+        look = min(deadline, now + self._silence)
+        if look < self._next_look:
+            self._look_at(look)
         return future
 
     def close(self, why: str = "closed") -> None:
@@ -90,6 +114,8 @@ class MultiplexedConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._heard = self._loop.time()
+        if self.silent:
+            self._speaks_again()
         try:
             self._reader.feed(data)
             while True:
@@ -122,10 +148,10 @@ class MultiplexedConnection(asyncio.Protocol):
 
     def _look_at_deadlines(self) -> None:
         """One timer serves all callers. A reply does not stop it; it then finds nothing to do."""
-        if self._next_deadline() <= self._loop.time():
+        if self._next_event() <= self._loop.time():
             self._timer = self._loop.call_later(_GRACE_SECONDS, self._end_the_overdue)
         else:
-            self._look_at(self._next_deadline())
+            self._look_at(self._next_event())
 
     def _end_the_overdue(self) -> None:
         now = self._loop.time()
@@ -133,14 +159,40 @@ class MultiplexedConnection(asyncio.Protocol):
         for waiting in overdue:
             if not waiting.future.done():
                 waiting.future.set_exception(TimeoutError())
-        if overdue and self._heard < overdue[0].sent:
-            # The server has sent nothing since: every further command would wait behind this one.
+        if not self.silent and self._silent_from() <= now:
+            self.silent = True
+            if self._listener is not None:
+                self._listener.silent()
+        if overdue and self._is_given_up(overdue[0]):
+            # Every further command would wait behind this one.
             self.close("no reply in time")
-        else:
-            self._look_at(self._next_deadline())
+        elif not self.closed:
+            self._look_at(self._next_event())
+
+    def _is_given_up(self, overdue: _Waiting) -> bool:
+        """Whether the server has sent nothing since this command, and no caller waits for it any more."""
+        if self._listener is None:
+            return self._heard < overdue.sent
+        return self.silent and self._next_deadline() == math.inf
+
+    def _speaks_again(self) -> None:
+        self.silent = False
+        if self._listener is not None:
+            self._listener.heard()
+        if not self.closed:
+            self._look_at(self._next_event())
+
+    def _next_event(self) -> float:
+        return min(self._next_deadline(), math.inf if self.silent else self._silent_from())
 
     def _next_deadline(self) -> float:
         return min((one.deadline for one in self._waiting if not one.future.done()), default=math.inf)
+
+    def _silent_from(self) -> float:
+        """When the server counts as silent, should it send nothing until then."""
+        if not self._waiting:
+            return math.inf
+        return max(self._heard, self._waiting[0].sent) + self._silence
 
     def _look_at(self, when: float) -> None:
         if self._timer is not None:

@@ -6,6 +6,7 @@ A command that needs no script belongs in the module that sends it.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -16,6 +17,22 @@ class Script:
 
     text: str
     sha1: str
+
+
+# A script, its KEYS and its ARGV.
+ScriptCall = tuple[Script, Sequence[str], Sequence[str | int]]
+
+
+def by_sha1(call: ScriptCall) -> tuple[str | int, ...]:
+    """The command for a server that remembers the script."""
+    script, names, args = call
+    return ("EVALSHA", script.sha1, len(names), *names, *args)
+
+
+def in_full(call: ScriptCall) -> tuple[str | int, ...]:
+    """The command with the script's text, for a server that has forgotten it."""
+    script, names, args = call
+    return ("EVAL", script.text, len(names), *names, *args)
 
 
 def _load(name: str) -> Script:

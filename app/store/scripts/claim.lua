@@ -10,6 +10,7 @@
 -- ARGV[4]  the replica's name, for last_call_by
 -- ARGV[5]  the session families that the caller's path is for, separated by commas
 -- ARGV[6]  the last version of a record that the caller reads
+-- ARGV[7]  "ask": win no use of a handle with a limit, since replicas must have that; absent otherwise
 -- Returns  {"version", <the record's>}   the caller does not read records of this version; nothing is written
 --          {"gone"}                      no such record: expired, or never stored
 --          {"revoked"}
@@ -18,6 +19,7 @@
 --          {"answered", <call id>:<sealed answer>}
 --          {"unknown"}                   the same offer was sent, and its outcome is not known
 --          {"spent", <max_calls>}
+--          {"limited"}                   with "ask": this one would win; nothing is written
 --          {"won", <sealed key>, <deployment>, <model>, <client>, <subject>, <expires_at>, <calls>}
 local record = redis.call('HMGET', KEYS[1], 'sealed_key', 'deployment', 'model', 'client', 'subject',
   'expires_at', 'calls', 'max_calls', 'family', 'revoked_at', 'sealed_key_2', 'sealed_key_3', 'sealed_key_4',
@@ -28,6 +30,9 @@ if not (version and version >= 1 and version <= tonumber(ARGV[6])) then
   return {'version', record[14]}
 end
 if not record[1] then
+  -- Only a primary may say so, and one that replicas follow where they are waited for: a server that a failover
+  -- left behind has never had the record. So this writes something. No claim looks at it without a record.
+  redis.call('SET', KEYS[2], 'gone', 'PX', 1)
   return {'gone'}
 end
 local function refuse(code)
@@ -54,12 +59,18 @@ if claim and claim ~= mine then
   end
   return {'pending', string.sub(claim, 9)}
 end
-if not claim then
-  local max_calls = tonumber(record[8]) or 0
-  if max_calls > 0 and calls >= max_calls then
-    refuse('handle_spent')
-    return {'spent', record[8]}
-  end
+local max_calls = tonumber(record[8]) or 0
+if not claim and max_calls > 0 and calls >= max_calls then
+  refuse('handle_spent')
+  return {'spent', record[8]}
+end
+if ARGV[7] and max_calls > 0 then
+  return {'limited'}
+end
+if claim then
+  -- WAIT speaks of what its connection wrote, so a repeat over a new connection has to write, too.
+  redis.call('PEXPIRE', KEYS[2], ARGV[2])
+else
   calls = calls + 1
   redis.call('SET', KEYS[2], mine, 'PX', ARGV[2])
   redis.call('HSET', KEYS[1], 'calls', calls, 'last_call_at', ARGV[3], 'last_call_by', ARGV[4])

@@ -30,6 +30,7 @@ async def test_every_family_is_exposed_and_nothing_else_of_ours() -> None:
 
     state = State(
         store_up=lambda: True,
+        store_nodes=lambda: {"primary": True},
         cooling=list,
         closed=list,
         deployments=(),

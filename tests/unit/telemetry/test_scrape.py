@@ -36,6 +36,7 @@ class Frozen:
             metrics.registry,
             State(
                 store_up=lambda: True,
+                store_nodes=lambda: {"primary": True},
                 cooling=list,
                 closed=list,
                 deployments=NAMES,

@@ -39,6 +39,7 @@ TABLE = {
     "upstream_timeout": 504,
     "outcome_unknown": 502,
     "store_unavailable": 503,
+    "store_not_replicated": 503,
     "overloaded": 503,
     "draining": 503,
     "call_id_not_found": 404,

@@ -27,6 +27,7 @@ const ACTIONS = {
   handle_spent: "mint",
   rate_limited: "retry",
   store_unavailable: "retry",
+  store_not_replicated: "retry",
   overloaded: "retry",
   draining: "retry",
   upstream_unreachable: "retry",

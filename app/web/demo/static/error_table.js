@@ -87,6 +87,11 @@ export const OURS = {
     "Handles are stored in Redis, which does not respond. Try again when it is back.",
     AGAIN,
   ],
+  store_not_replicated: [
+    "The store's replicas do not keep up",
+    "The operator wants every handle on a replica of Redis, and too few of them respond. Try again shortly.",
+    AGAIN,
+  ],
   internal_error: [
     "Something went wrong in the service",
     "Try again. To find the cause, look up the request id below in the service's logs.",
