@@ -58,6 +58,10 @@ async def test_an_offer_waits_for_the_replica_before_it_is_sent_and_is_taken_whe
     handle = await service.minted()
     with cut_off(*pair):
         assert_not_replicated(await service.relay(handle))
+        # The use is given back already, and from now on none is taken.
+        for _ in range(3):
+            assert_not_replicated(await service.relay(handle))
+        assert (await scrape(service.http, service.base)).value("cloakroom_settlements_pending") == 0
         assert service.asked("/calls") == 0
 
     async def taken() -> bool:
