@@ -85,7 +85,13 @@ class Replication:
         written = await self._writes.run(key, [by_sha1(call) for call in calls], timeout=self._timeout)
         if any(isinstance(reply, NoScriptError) for reply in written.replies):
             # Those that the server knew run once more, as after a lost reply.
-            written = await self._writes.run(key, [in_full(call) for call in calls], timeout=self._timeout)
+            try:
+                written = await self._writes.run(
+                    key, [in_full(call) for call in calls], timeout=self._timeout
+                )
+            except ReplicasBehind:
+                if isinstance(written.replies[0], NoScriptError):
+                    raise
         for reply in written.replies:
             if isinstance(reply, Exception):
                 raise reply
