@@ -17,6 +17,9 @@ from aiohttp import web
 from app.broker.attempts import MintAttempts
 from app.broker.catalog import Catalog
 from app.broker.claims import Claims, RelayPolicy
+from app.broker.deadlines.late import LateAnswers
+from app.broker.deadlines.orphans import Orphans
+from app.broker.deadlines.overdue import OverdueCalls
 from app.broker.desk import Desk
 from app.broker.hangup import Hangup
 from app.broker.mint import Minter, MintPolicy
@@ -31,6 +34,7 @@ from app.outbound.upstream import Upstream
 from app.providers.registry import PROVIDERS
 from app.settings import Settings
 from app.store.calls import CallStore
+from app.store.deadlines import CallDeadlines
 from app.store.events import EventFeed
 from app.store.handles import HandleStore
 from app.store.listing.directory import HandleDirectory
@@ -47,6 +51,7 @@ from app.web.appkeys import (
     LIFECYCLE,
     METRICS,
     MINTER,
+    ORPHANS,
     RELAY,
     SETTINGS,
     STORE,
@@ -127,7 +132,8 @@ def create_app(
         keepers = token_keepers(catalog.deployments)
         upstream: Upstream = UpstreamClient(connect_timeout=settings.connect_timeout_seconds, egress=egress)
         broker = _Broker(app, catalog, upstream, settlement, Clocks(clock, monotonic))
-        app[MINTER], app[RELAY], app[HANGUP] = broker.minter(), broker.relay(), broker.hangup()
+        app[ORPHANS], app[HANGUP] = broker.orphans(), broker.hangup()
+        app[MINTER], app[RELAY], overdue = broker.minter(), broker.relay(), broker.overdue()
         census = Census(app[DESK].alive, monotonic=monotonic)
         expose(
             metrics.registry,
@@ -145,10 +151,13 @@ def create_app(
         )
         await store.probe()
         store.start()
+        overdue.start()
         # The first caller should find a token, and a service whose other deployments work should start.
         await asyncio.gather(*(tokens.start(wait=FIRST_TOKEN_SECONDS) for tokens in keepers))
         yield
         await census.close()
+        await overdue.close(grace=settings.store_timeout_seconds)
+        await broker.late.close(grace=settings.store_timeout_seconds)
         await settlement.close(grace=settings.store_timeout_seconds * 3)
         await asyncio.gather(*(tokens.close() for tokens in keepers))
         await upstream.close()
@@ -178,7 +187,10 @@ class _Broker:
         self._upstream = upstream
         self._settlement = settlement
         self._clocks = clocks
-        self._store = HandleStore(app[STORE], replica=settings.replica)
+        final = settings.hangup_lost_calls
+        self._store = HandleStore(app[STORE], replica=settings.replica, unknown_is_final=final)
+        self._deadlines = CallDeadlines(app[STORE])
+        self.late = LateAnswers(upstream)
         self._sealer = Sealer(parse_sealing_ring(reveal(settings.sealing_keys)))
 
     def minter(self) -> Minter:
@@ -208,6 +220,7 @@ class _Broker:
             store=self._store,
             sealer=self._sealer,
             settlement=self._settlement,
+            orphans=self._app[ORPHANS],
             policy=RelayPolicy(
                 replica=settings.replica,
                 timeout=settings.relay_timeout_seconds,
@@ -222,8 +235,32 @@ class _Broker:
             upstream=self._upstream,
             sealer=self._sealer,
             claims=claims,
+            orphans=self._app[ORPHANS],
+            late=self.late if settings.hangup_lost_calls else None,
             timeout=settings.relay_timeout_seconds,
             monotonic=self._clocks.monotonic,
+        )
+
+    def orphans(self) -> Orphans:
+        grace, window = self._settings.undelivered_grace_seconds, self._settings.replay_window_seconds
+        return Orphans(
+            deadlines=self._deadlines,
+            calls=self._app[DESK].calls,
+            settlement=self._settlement,
+            # While the answer is kept, a browser may still get it.
+            grace=max(grace, window) if grace else 0.0,
+            hang_up_lost=self._settings.hangup_lost_calls,
+            count=self._app[METRICS].orphaned,
+            clocks=self._clocks,
+        )
+
+    def overdue(self) -> OverdueCalls:
+        return OverdueCalls(
+            deadlines=self._deadlines,
+            calls=self._app[DESK].calls,
+            hangup=self._app[HANGUP],
+            count=self._app[METRICS].overdue,
+            clocks=self._clocks,
         )
 
     def hangup(self) -> Hangup:

@@ -17,7 +17,7 @@ from app.store.keys import PREFIX, events
 _NO_PASSWORD: Final = "0" * 64
 # The connection's name in CLIENT LIST, and a database other than 0.
 _CONNECTION: Final = ("client|setname", "select")
-_DIRECT: Final = ("evalsha", "eval", "set", "get", "hmget", "pttl", "llen", "lrange")
+_DIRECT: Final = ("evalsha", "eval", "set", "get", "hmget", "pttl", "llen", "lrange", "zrem")
 _IN_SCRIPTS: Final = (
     "hset",
     "hget",
@@ -29,6 +29,9 @@ _IN_SCRIPTS: Final = (
     "incr",
     "rpush",
     "pexpire",
+    "time",
+    "zadd",
+    "zrangebyscore",
 )
 # Asked by ``cloakroom doctor`` alone, for its row "reach".
 _DOCTOR: Final = ("ping",)

@@ -43,6 +43,7 @@ _KEY_AT: Final = {
     "PTTL": 1,
     "LLEN": 1,
     "LRANGE": 1,
+    "ZREM": 1,
 }
 # The node was the wrong one to ask, or cannot answer now: the driver knows what to do.
 _ELSEWHERE: Final = (MovedError, AskError, TryAgainError, ClusterDownError, MasterDownError, ClusterError)
