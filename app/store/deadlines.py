@@ -1,8 +1,8 @@
 """When calls are to be hung up: deadlines that every replica sees, and that one at a time takes.
 
 A deadline is an entry of a sorted set, by time. A replica that takes an entry holds it for a moment, by
-moving its time, and holds it again while it works. So the entry of a replica that died is due again soon. What
-a replica must look at does not grow with the number of calls.
+moving its time, and holds it again while it works. So the entry of a replica that died is due again soon.
+What a replica must look at does not grow with the number of calls.
 """
 
 from __future__ import annotations

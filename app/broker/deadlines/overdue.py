@@ -1,7 +1,7 @@
 """Hangs up the calls whose deadline has come, whichever replica relayed them.
 
 Every replica looks for due calls, and holds those that it takes while it works on them. A hang-up that fails
-is tried again, at any replica, until the provider says that the call is over, or until no call can last so long.
+is tried again, at any replica, until the provider says that the call is over, or until no call lasts so long.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from app.telemetry.timings import Timings
 log = structlog.get_logger("cloakroom.overdue")
 
 LOOK_SECONDS: Final = 0.4
-# A hold is renewed at each look. It outlives two of them, and within two seconds another replica has taken the
+# A hold is renewed at each look, and outlives two of them. Within two seconds another replica has taken the
 # calls of one that died.
 HOLD_SECONDS: Final = 1.2
 AT_ONCE: Final = 128
