@@ -23,6 +23,7 @@ from app.handles.grants import Grant, open_grant
 from app.handles.sealing import Sealer, UnsealError
 from app.models import Answer, Deployment, HandleClaims, Offer, Secret
 from app.outbound.upstream import NoAnswer, NotConnected, Upstream
+from app.providers.answers import call_id_of
 from app.providers.base import Provider, UpstreamRequest, UpstreamResponse
 from app.telemetry.timings import Timings
 
@@ -157,12 +158,19 @@ class Relay:
                     raise UpstreamTimeout(
                         "The provider did not answer the offer in time. A call may exist: do not resend it."
                     ) from None
-                raise OutcomeUnknown(UNKNOWN_MESSAGE) from None
+                raise OutcomeUnknown(UNKNOWN_MESSAGE, call_id=_call_named_in(failure.head)) from None
             finally:
                 timings.provider += self.monotonic() - started
         raise UpstreamUnreachable(
             "The provider cannot be reached. Nothing was sent; try again.", retry_after=1
         )
+
+
+def _call_named_in(head: UpstreamResponse | None) -> str | None:
+    """The id of the call that an answer named before it broke off."""
+    if head is None or not 200 <= head.status <= 299:
+        return None
+    return call_id_of(head.headers.get("Location", ""))
 
 
 def _request(

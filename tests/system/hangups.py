@@ -8,6 +8,7 @@ import aiohttp
 import openai
 
 from tests.support.api import called, minted
+from tests.support.clocks import until
 from tests.support.processes import Replica
 from tests.support.stack import Stack
 
@@ -24,9 +25,13 @@ def call_at(stack: Stack, call_id: str) -> Any:
     return found
 
 
-def line_of(replica: Replica, call_id: str) -> dict[str, Any]:
-    """The replica's last line about a hang-up of this call."""
-    return [line for line in replica.events("hangup") if line.get("call_id") == call_id][-1]
+def line_of(replica: Replica, call_id: str, nth: int = 1) -> dict[str, Any]:
+    """The replica's nth line about a hang-up of this call. It may be written just after the answer."""
+
+    def lines() -> list[dict[str, Any]]:
+        return [line for line in replica.events("hangup") if line.get("call_id") == call_id]
+
+    return until(lambda: lines()[nth - 1 : nth], lambda: f"no such line:\n{replica.output}")[0]
 
 
 async def made(stack: Stack, http: aiohttp.ClientSession) -> tuple[str, str]:

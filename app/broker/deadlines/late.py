@@ -77,8 +77,15 @@ class LateAnswers:
 
 async def _hand_over(task: asyncio.Task[UpstreamResponse], late: Late) -> None:
     try:
-        await late(await task)
-    except (NotConnected, NoAnswer):
+        try:
+            response = await task
+        except NoAnswer as failure:
+            if failure.head is None:
+                return
+            # Its headers may name the call.
+            response = failure.head
+        await late(response)
+    except NotConnected:
         return
     except Exception:
         log.exception("late_answer_failed")

@@ -1,8 +1,8 @@
 """Calls that no browser holds, and the time after which they are hung up.
 
 A call is an orphan when its answer was written to a connection that had ended, or when it came after its
-caller had been told that the outcome is not known. While the answer is kept, a browser may still fetch it with
-the same offer, at any replica. Then the call is no orphan any more.
+caller had been told that the outcome is not known. While the answer is kept, a browser may still fetch it
+with the same offer, at any replica. Then the call is no orphan any more.
 """
 
 from __future__ import annotations
