@@ -13,6 +13,7 @@ import pytest
 import redis.asyncio as redis
 
 from app.sandbox import SandboxConfig
+from app.store import keys
 from app.store.embedded.engine import LocalEngine
 from tests.support.access import url_for_service, user_arguments
 from tests.support.planted import Planted
@@ -92,6 +93,10 @@ async def service_factory(
             return service
 
         yield start
+        for service in started[:1]:
+            # The calls of this test are no concern of the next one's services.
+            if service.onlooker is not None:
+                await service.onlooker.delete(*keys.ALL_DEADLINES)
     for service in started:
         service.conformance.raise_breaches()
 

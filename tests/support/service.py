@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from app.main import create_app
@@ -80,6 +81,13 @@ class Service:
         return sum(count for name, count in self.provider.journal.counts().items() if name.endswith(path))
 
 
+class _Server(TestServer):
+    """As ``app.server`` runs it: a browser that leaves does not cancel its request."""
+
+    async def _make_runner(self, **options: Any) -> web.BaseRunner:
+        return web.AppRunner(self.app, **options | {"handler_cancellation": False})
+
+
 async def start_sandbox(config: SandboxConfig) -> TestServer:
     """Start a provider in this loop."""
     server = TestServer(create_sandbox(config))
@@ -109,7 +117,7 @@ async def start_service(
     )
     app, conformance = create_app(load_settings(environment), tracing=tracing), Conformance()
     watch(app, conformance)
-    server = TestServer(app, access_log=None)
+    server = _Server(app, access_log=None)
     await server.start_server()
     base = str(server.make_url("")).rstrip("/")
     return Service(http, base, planted, sandbox.app[PROVIDER], server, sandbox, conformance)
