@@ -21,7 +21,7 @@ from app.store.deadlines import CallDeadlines, Due, Reason
 log = structlog.get_logger("cloakroom.orphans")
 
 # A relay of the same offer that found the answer just before its end is given this long to deliver it.
-_DELIVERY_SECONDS: Final = 1.0
+DELIVERY_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class Orphans:
         async def note() -> None:
             # First what the hang-up depends on.
             if self.grace:
-                await self.deadlines.add("undelivered", call_id, seconds=self.grace + _DELIVERY_SECONDS)
+                await self.deadlines.add("undelivered", call_id, seconds=self.grace + DELIVERY_SECONDS)
             await self.calls.mark_undelivered(call_id, at=at)
 
         self.settlement.write_soon("undelivered", note, handle=handle_id, call_id=call_id)
