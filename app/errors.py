@@ -211,9 +211,16 @@ class UpstreamTimeout(CloakroomError):
 
 
 class OutcomeUnknown(CloakroomError):
-    """The offer may have created a call: never sent again by us, nor blindly by the caller."""
+    """The offer may have created a call: never sent again by us, nor blindly by the caller.
+
+    ``call_id`` is the call's, where that much of the provider's answer could be read.
+    """
 
     code, status, type = "outcome_unknown", 502, "upstream_error"
+
+    def __init__(self, message: str, *, call_id: str | None = None) -> None:
+        super().__init__(message)
+        self.call_id = call_id
 
 
 # --- ours, for now -----------------------------------------------------------------------------

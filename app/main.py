@@ -19,6 +19,9 @@ from app.broker.attempts import MintAttempts
 from app.broker.breaker import Breakers
 from app.broker.catalog import Catalog
 from app.broker.claims import Claims, RelayPolicy
+from app.broker.deadlines.late import LateAnswers
+from app.broker.deadlines.orphans import Orphans
+from app.broker.deadlines.overdue import OverdueCalls
 from app.broker.desk import Desk
 from app.broker.hangup import Hangup
 from app.broker.mint import Minter, MintPolicy
@@ -34,6 +37,7 @@ from app.outbound.upstream import Upstream
 from app.providers.registry import PROVIDERS
 from app.settings import Settings
 from app.store.calls import CallStore
+from app.store.deadlines import CallDeadlines
 from app.store.events import EventFeed
 from app.store.handles import HandleStore
 from app.store.listing.directory import HandleDirectory
@@ -52,6 +56,7 @@ from app.web.appkeys import (
     LIFECYCLE,
     METRICS,
     MINTER,
+    ORPHANS,
     REFUSAL,
     RELAY,
     SETTINGS,
@@ -139,7 +144,8 @@ def create_app(
         breakers = Breakers(monotonic)
         radar = Radar(catalog, partial(upstream.get, timeout=settings.mint_timeout_seconds), clock=clock)
         broker = _Broker(app, catalog, upstream, settlement, Clocks(clock, monotonic))
-        app[MINTER], app[RELAY], app[HANGUP] = broker.minter(breakers), broker.relay(), broker.hangup()
+        app[ORPHANS], app[HANGUP] = broker.orphans(), broker.hangup()
+        app[MINTER], app[RELAY], overdue = broker.minter(breakers), broker.relay(), broker.overdue()
         census = Census(app[DESK].alive, monotonic=monotonic)
         expose(
             metrics.registry,
@@ -163,12 +169,15 @@ def create_app(
         )
         await store.probe()
         store.start()
+        overdue.start()
         # The first caller should find a token, and a service whose other deployments work should start.
         await asyncio.gather(*(tokens.start(wait=FIRST_TOKEN_SECONDS) for tokens in keepers))
         radar.start()
         yield
         await radar.close()
         await census.close()
+        await overdue.close(grace=settings.store_timeout_seconds)
+        await broker.late.close(grace=settings.store_timeout_seconds)
         await settlement.close(grace=settings.store_timeout_seconds * 3)
         await asyncio.gather(*(tokens.close() for tokens in keepers))
         await upstream.close()
@@ -201,7 +210,14 @@ class _Broker:
         self._settlement = settlement
         self._clocks = clocks
         self.replication = build_replication(settings, app[STORE])
-        self._store = HandleStore(app[STORE], replica=settings.replica, replication=self.replication)
+        self._store = HandleStore(
+            app[STORE],
+            replica=settings.replica,
+            replication=self.replication,
+            unknown_is_final=settings.hangup_lost_calls,
+        )
+        self._deadlines = CallDeadlines(app[STORE])
+        self.late = LateAnswers(upstream)
         self._sealer = Sealer(parse_sealing_ring(reveal(settings.sealing_keys)))
 
     def minter(self, breakers: Breakers) -> Minter:
@@ -232,6 +248,7 @@ class _Broker:
             store=self._store,
             sealer=self._sealer,
             settlement=self._settlement,
+            orphans=self._app[ORPHANS],
             policy=RelayPolicy(
                 replica=settings.replica,
                 timeout=settings.relay_timeout_seconds,
@@ -246,8 +263,32 @@ class _Broker:
             upstream=self._upstream,
             sealer=self._sealer,
             claims=claims,
+            orphans=self._app[ORPHANS],
+            late=self.late if settings.hangup_lost_calls else None,
             timeout=settings.relay_timeout_seconds,
             monotonic=self._clocks.monotonic,
+        )
+
+    def orphans(self) -> Orphans:
+        grace, window = self._settings.undelivered_grace_seconds, self._settings.replay_window_seconds
+        return Orphans(
+            deadlines=self._deadlines,
+            calls=self._app[DESK].calls,
+            settlement=self._settlement,
+            # While the answer is kept, a browser may still get it.
+            grace=max(grace, window) if grace else 0.0,
+            hang_up_lost=self._settings.hangup_lost_calls,
+            count=self._app[METRICS].orphaned,
+            clocks=self._clocks,
+        )
+
+    def overdue(self) -> OverdueCalls:
+        return OverdueCalls(
+            deadlines=self._deadlines,
+            calls=self._app[DESK].calls,
+            hangup=self._app[HANGUP],
+            count=self._app[METRICS].overdue,
+            clocks=self._clocks,
         )
 
     def hangup(self) -> Hangup:

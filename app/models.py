@@ -284,6 +284,9 @@ class CallRecord:
     """What Redis keeps of a call that was relayed. Times are epoch seconds.
 
     ``ended_at`` is None until a hang-up by any replica; a call that ended by itself has none.
+    ``ended_because`` is empty where a caller asked for it, else the reason of the call's deadline.
+    ``undelivered_at``: its answer reached no browser; ``delivered_at``: the same offer fetched it later.
+    ``not_ended_because``: why a call that should be hung up is not.
     ``version`` is the record's (``app.store.keys``): of one that is not known, the rest may be empty.
     """
 
@@ -298,3 +301,7 @@ class CallRecord:
     ended_at: int | None = None
     ended_by: str = ""
     version: int = 1
+    ended_because: str = ""
+    undelivered_at: int | None = None
+    delivered_at: int | None = None
+    not_ended_because: str = ""

@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 
 from app.sandbox import SandboxConfig
+from app.store import keys
 from app.store.embedded.engine import LocalEngine
 from tests.support.access import url_for_service, user_arguments
 from tests.support.onlooker import async_onlooker
@@ -96,6 +97,10 @@ async def service_factory(
             return service
 
         yield start
+        for service in started[:1]:
+            # The calls of this test are no concern of the next one's services.
+            if service.onlooker is not None:
+                await service.onlooker.delete(*keys.ALL_DEADLINES)
     for service in started:
         service.conformance.raise_breaches()
 

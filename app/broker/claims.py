@@ -12,10 +12,12 @@ from typing import Final
 
 import structlog
 
+from app.broker.deadlines.orphans import Orphans
 from app.broker.settlement import Settlement, Write
 from app.broker.upgrades import newer_release
 from app.errors import (
     CloakroomError,
+    Draining,
     HandleExpired,
     HandleRevoked,
     HandleSpent,
@@ -85,6 +87,7 @@ class Claims:
     store: HandleStore
     sealer: Sealer
     settlement: Settlement
+    orphans: Orphans
     policy: RelayPolicy
     clocks: Clocks
 
@@ -119,8 +122,12 @@ class Claims:
 
     async def failed(self, claim: Claim, error: CloakroomError) -> None:
         """Settle by how the relay failed. Where a call may exist, this offer stays blocked for a while."""
+        if isinstance(error, OutcomeUnknown) and error.call_id is not None:
+            await self.lost(claim, error.call_id)
+            return
         if isinstance(error, OutcomeUnknown | UpstreamTimeout):
-            await self.settlement.write("mark_unknown", self._unknown(claim, error), handle=claim.handle_id)
+            write = self._unknown(claim, error.code)
+            await self.settlement.write("mark_unknown", write, handle=claim.handle_id)
             return
         if isinstance(error, UpstreamUnreachable):
             await self.give_back(claim, code=error.answer_code)
@@ -129,35 +136,61 @@ class Claims:
         release = self._releasing(claim.attempt, give_back=False, code=error.answer_code)
         await self.settlement.write("release", release, handle=claim.handle_id)
 
+    def cut_off(self, claim: Claim) -> None:
+        """The relay was cancelled, and the provider may have the offer. Returns at once."""
+        write = self._unknown(claim, OutcomeUnknown.code)
+        self.settlement.write_soon("mark_unknown", write, handle=claim.handle_id)
+
+    async def lost(self, claim: Claim, call_id: str | None) -> None:
+        """The offer made this call, and no browser has its answer or ever will."""
+        if call_id is not None:
+            write = self._unknown(claim, OutcomeUnknown.code, self._call(claim, call_id))
+            await self.settlement.write("mark_unknown", write, handle=claim.handle_id, call_id=call_id)
+        self.orphans.lost(claim.handle_id, call_id)
+
     async def answered(self, claim: Claim, answer: Answer) -> None:
-        """Keep the answer for a repeated offer, and register the call that the provider named."""
-        now, won, call_id = self.clocks.now(), claim.won, answer.call_id or ""
+        """Keep the answer for a repeated offer, and register the call that the provider named.
+
+        Raises:
+            OutcomeUnknown: the same offer was answered so elsewhere, and that is final. The call is lost.
+        """
+        now, call_id, counts = self.clocks.now(), answer.call_id or "", True
         sealed = self.sealer.seal(
             answer.sdp, ANSWER_PURPOSE, claim.handle_id, claim.attempt.offer_sha256, call_id
         )
-        call = CallRecord(
+        call = self._call(claim, call_id) if call_id else None
+
+        async def settle() -> None:
+            nonlocal counts
+            counts = await self.store.settle(
+                claim.attempt,
+                sealed,
+                call,
+                window=self.policy.replay_window,
+                retention=self.policy.call_retention,
+                now=now,
+            )
+            if not counts:
+                await self.orphans.lose(answer.call_id)
+
+        # Should the store fail now, the browser still gets its answer: the call exists.
+        await self.settlement.write("settle", settle, handle=claim.handle_id, call_id=call_id)
+        if not counts:
+            self.orphans.lost(claim.handle_id, answer.call_id)
+            raise OutcomeUnknown(UNKNOWN_MESSAGE)
+
+    def _call(self, claim: Claim, call_id: str) -> CallRecord:
+        won = claim.won
+        return CallRecord(
             id=call_id,
             handle=claim.handle_id,
             deployment=won.deployment,
             model=won.model,
             client=won.client,
             subject=won.subject,
-            relayed_at=int(now),
+            relayed_at=int(self.clocks.now()),
             relayed_by=self.policy.replica,
         )
-
-        async def settle() -> None:
-            await self.store.settle(
-                claim.attempt,
-                sealed,
-                call if call_id else None,
-                window=self.policy.replay_window,
-                retention=self.policy.call_retention,
-                now=now,
-            )
-
-        # Should the store fail now, the browser still gets its answer: the call exists.
-        await self.settlement.write("settle", settle, handle=claim.handle_id, call_id=call_id)
 
     async def _try(self, attempt: Attempt, offer: Offer, timings: Timings) -> Result:
         started = self.clocks.monotonic()
@@ -177,6 +210,11 @@ class Claims:
             # The claim may have been recorded and only its reply lost; nothing was sent on it.
             release = self._releasing(attempt, give_back=True, code=error.code)
             self.settlement.write_later("release", release, handle=attempt.handle_id)
+            raise
+        except asyncio.CancelledError:
+            # The process is ending, and nothing was sent.
+            release = self._releasing(attempt, give_back=True, code=Draining.code)
+            self.settlement.write_soon("release", release, handle=attempt.handle_id)
             raise
         finally:
             timings.store_took("claim", started, self.clocks.monotonic())
@@ -229,11 +267,20 @@ class Claims:
 
         return release
 
-    def _unknown(self, claim: Claim, error: CloakroomError) -> Write:
-        now, window, code = self.clocks.now(), self.policy.replay_window, error.code
+    def _unknown(self, claim: Claim, code: str, call: CallRecord | None = None) -> Write:
+        now, policy = self.clocks.now(), self.policy
 
         async def mark_unknown() -> None:
-            await self.store.mark_unknown(claim.attempt, window=window, code=code, now=now)
+            await self.store.mark_unknown(
+                claim.attempt,
+                window=policy.replay_window,
+                code=code,
+                now=now,
+                call=call,
+                retention=policy.call_retention,
+            )
+            if call is not None:
+                await self.orphans.lose(call.id)
 
         return mark_unknown
 

@@ -96,7 +96,7 @@ def story_document(view: HandleView, calls: Mapping[str, CallRecord]) -> Documen
 
 
 def call_document(call: CallRecord) -> Document:
-    """A call. ``open`` means only that it was not hung up through us."""
+    """A call. ``open`` means only that it was not hung up through us. ``CallRecord`` explains the fields."""
     return {
         "object": "call",
         "id": call.id,
@@ -111,6 +111,10 @@ def call_document(call: CallRecord) -> Document:
         "relayed_by": call.relayed_by,
         "ended_at": call.ended_at,
         "ended_by": call.ended_by or None,
+        "ended_because": call.ended_because or None,
+        "undelivered_at": call.undelivered_at,
+        "delivered_at": call.delivered_at,
+        "not_ended_because": call.not_ended_because or None,
     }
 
 

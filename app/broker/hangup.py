@@ -69,8 +69,10 @@ class Hangup:
             raise CallNotFound(NOT_FOUND_MESSAGE, param="call_id")
         return call
 
-    async def hang_up(self, call: CallRecord, timings: Timings) -> Outcome:
+    async def hang_up(self, call: CallRecord, timings: Timings, *, because: str = "") -> Outcome:
         """End the call; the provider of one that was hung up before is not asked again.
+
+        ``because`` goes on the record: the reason of a deadline, empty where a caller asks.
 
         Raises:
             InvalidRequest: the call's provider has no hang-up.
@@ -88,7 +90,7 @@ class Hangup:
         finally:
             timings.provider += self.clocks.monotonic() - started
         started = self.clocks.monotonic()
-        await self._note(call)
+        await self._note(call, because)
         timings.store_took("note", started, self.clocks.monotonic())
         return "ended" if ended else "gone"
 
@@ -118,11 +120,11 @@ class Hangup:
             timings=timings,
         )
 
-    async def _note(self, call: CallRecord) -> None:
+    async def _note(self, call: CallRecord, because: str) -> None:
         ended_at = int(self.clocks.now())
 
         async def note() -> None:
-            await self.calls.mark_ended(call, ended_at=ended_at, ended_by=self.replica)
+            await self.calls.mark_ended(call, ended_at=ended_at, ended_by=self.replica, because=because)
 
         # Should the store fail now, the call is over all the same, and the note follows.
         await self.settlement.write("ended", note, call_id=call.id)

@@ -7,6 +7,7 @@ second, billed call. The settlement runs to its end even when the browser hangs 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -15,11 +16,14 @@ import structlog
 
 from app.broker.catalog import Catalog
 from app.broker.claims import UNKNOWN_MESSAGE, Claim, Claims
+from app.broker.deadlines.late import Late, LateAnswers
+from app.broker.deadlines.orphans import Orphans
 from app.errors import CloakroomError, InvalidHandle, OutcomeUnknown, UpstreamTimeout, UpstreamUnreachable
 from app.handles.grants import Grant, open_grant
 from app.handles.sealing import Sealer, UnsealError
 from app.models import Answer, Deployment, HandleClaims, Offer, Secret
 from app.outbound.upstream import LEAST_SHARE_OF_A_TRY, NoAnswer, NotConnected, Upstream
+from app.providers.answers import call_id_of
 from app.providers.base import Provider, UpstreamRequest, UpstreamResponse
 from app.telemetry.timings import Timings
 
@@ -49,6 +53,7 @@ class Relay:
     """Presents a browser's offer to the provider with the key that its handle stands for.
 
     ``timeout`` is for the provider's answer, connecting included, in seconds; ``monotonic`` returns seconds.
+    ``late`` waits for answers that come after it, None where no call is hung up for being late.
     """
 
     catalog: Catalog
@@ -56,6 +61,8 @@ class Relay:
     upstream: Upstream
     sealer: Sealer
     claims: Claims
+    orphans: Orphans
+    late: LateAnswers | None
     timeout: float
     monotonic: Callable[[], float]
 
@@ -77,7 +84,11 @@ class Relay:
         deployment, grant = await self._open(claim)
         answer = await self._send(offer, claim, deployment, grant, timings)
         started = self.monotonic()
-        await self.claims.answered(claim, answer)
+        try:
+            await self.claims.answered(claim, answer)
+        except asyncio.CancelledError:
+            self.orphans.undelivered(claim.handle_id, answer.call_id)
+            raise
         timings.store_took("settle", started, self.monotonic())
         return Relayed(
             answer, won.deployment, won.model, won.client, replayed=False, region=deployment.region
@@ -107,15 +118,39 @@ class Relay:
         provider = self.providers[deployment.provider]
         try:
             request, presented = _request(provider, deployment, grant, offer)
-            response = await self._post(request, timings)
+
+            async def came_late(response: UpstreamResponse) -> None:
+                await self._came_late(claim, provider, deployment, presented, response)
+
+            response = await self._post(request, timings, came_late)
             return provider.read_answer(deployment, presented, response)
         except CloakroomError as error:
             started = self.monotonic()
             await self.claims.failed(claim, error)
             timings.store_took("release", started, self.monotonic())
             raise
+        except asyncio.CancelledError:
+            self.claims.cut_off(claim)
+            raise
 
-    async def _post(self, request: UpstreamRequest, timings: Timings) -> UpstreamResponse:
+    async def _came_late(
+        self,
+        claim: Claim,
+        provider: Provider,
+        deployment: Deployment,
+        presented: Secret,
+        response: UpstreamResponse,
+    ) -> None:
+        try:
+            call_id = provider.read_answer(deployment, presented, response).call_id
+        except OutcomeUnknown as unreadable:
+            call_id = unreadable.call_id
+        except CloakroomError:
+            # Refused after all: there is no call.
+            return
+        await self.claims.lost(claim, call_id)
+
+    async def _post(self, request: UpstreamRequest, timings: Timings, came_late: Late) -> UpstreamResponse:
         deadline = self.monotonic() + self.timeout
         for _ in range(CONNECT_TRIES):
             started = self.monotonic()
@@ -123,7 +158,10 @@ class Relay:
             if deadline - started < self.timeout * LEAST_SHARE_OF_A_TRY:
                 break
             try:
-                return await self.upstream.post(request, timeout=deadline - started, timings=timings)
+                left = deadline - started
+                if self.late is None:
+                    return await self.upstream.post(request, timeout=left, timings=timings)
+                return await self.late.post(request, timeout=left, timings=timings, late=came_late)
             except NotConnected:
                 continue
             except NoAnswer as failure:
@@ -131,12 +169,19 @@ class Relay:
                     raise UpstreamTimeout(
                         "The provider did not answer the offer in time. A call may exist: do not resend it."
                     ) from None
-                raise OutcomeUnknown(UNKNOWN_MESSAGE) from None
+                raise OutcomeUnknown(UNKNOWN_MESSAGE, call_id=_call_named_in(failure.head)) from None
             finally:
                 timings.provider += self.monotonic() - started
         raise UpstreamUnreachable(
             "The provider cannot be reached. Nothing was sent; try again.", retry_after=1
         )
+
+
+def _call_named_in(head: UpstreamResponse | None) -> str | None:
+    """The id of the call that an answer named before it broke off."""
+    if head is None or not 200 <= head.status <= 299:
+        return None
+    return call_id_of(head.headers.get("Location", ""))
 
 
 def _request(

@@ -52,8 +52,12 @@ class Settlement:
         except StoreUnavailable:
             self.write_later(what, write, **about)
         except asyncio.CancelledError:
-            self._start(self._write_or_repeat(what, write, about))
+            self.write_soon(what, write, **about)
             raise
+
+    def write_soon(self, what: str, write: Write, **about: str) -> None:
+        """Run ``write`` in the background, and repeat it until the store takes it. Returns at once."""
+        self._start(self._write_or_repeat(what, write, about))
 
     def write_later(self, what: str, write: Write, **about: str) -> None:
         """Repeat ``write`` in the background until the store takes it, after a first try that failed."""

@@ -33,6 +33,13 @@ _HINTS: Final[Mapping[CallState, str]] = {
     "ended": "hung up",
     "unknown": "a newer release wrote its record; ask a replica of that release",
 }
+_ENDED_BECAUSE: Final[Mapping[str, str]] = {
+    "undelivered": "so it was hung up",
+    "lost": "its answer came after its caller was told otherwise, so it was hung up",
+}
+_NOT_ENDED_BECAUSE: Final[Mapping[str, str]] = {
+    "no_hangup": "it should be hung up, and its provider has no way to",
+}
 _OUTCOMES: Final[Mapping[Outcome, str]] = {
     "ended": "hung up",
     "gone": "was already over at the provider",
@@ -186,6 +193,20 @@ def _lines(call: CallRecord, *, now: float) -> Iterator[Text]:
     yield from fact_lines(_facts(call, now))
 
 
+def answer_and_end(call: CallRecord) -> list[str]:
+    """What is worth telling of how its answer was delivered, and of why it was or was not hung up."""
+    told = []
+    if call.delivered_at is not None:
+        told.append("its answer was fetched by a second request")
+    elif call.undelivered_at is not None:
+        told.append("its answer reached no browser")
+    if call.ended_because:
+        told.append(_ENDED_BECAUSE.get(call.ended_because, call.ended_because))
+    if call.not_ended_because:
+        told.append(_NOT_ENDED_BECAUSE.get(call.not_ended_because, call.not_ended_because))
+    return told
+
+
 def _facts(call: CallRecord, now: float) -> Iterator[tuple[str, str]]:
     relayed = f"{utc(call.relayed_at)} ({ago(call.relayed_at, now)})" if call.relayed_at else "?"
     yield "relayed", f"{relayed} by {call.relayed_by or '?'}"
@@ -196,3 +217,5 @@ def _facts(call: CallRecord, now: float) -> Iterator[tuple[str, str]]:
     yield "handle", call.handle
     if call.ended_at is not None:
         yield "ended", f"{utc(call.ended_at)} ({ago(call.ended_at, now)}) by {call.ended_by or '?'}"
+    if told := answer_and_end(call):
+        yield "note", "; ".join(told)

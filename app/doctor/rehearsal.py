@@ -13,16 +13,19 @@ from typing import Final
 from app.errors import StoreUnavailable
 from app.models import CallRecord, Family, HandleRecord
 from app.store import keys
+from app.store.calls import CallStore
 from app.store.connection import StoreConnection
+from app.store.deadlines import CallDeadlines, Due
 from app.store.driver import Client
 from app.store.events import EventFeed
 from app.store.faults import StoreFault, fault_of
 from app.store.handles import Attempt, HandleStore
 from app.store.listing.directory import HandleDirectory
 from app.store.listing.views import HandleFilter
-from app.store.scripts import ENDED
 
 _LIFE_SECONDS: Final = 2.0
+_FAR_OFF_SECONDS: Final = 600.0
+_HOLD_SECONDS: Final = 1.0
 _NAME: Final = "cloakroom-doctor"
 _OFFERS: Final = ("0" * 64, "1" * 64)
 
@@ -70,9 +73,16 @@ def _of_requests(handle_id: str, now: float) -> list[Step]:
     def forget(store: HandleStore) -> Awaitable[object]:
         return store.mark_unknown(first, window=short, code="doctor", now=now)
 
-    def end_call(connection: StoreConnection) -> Awaitable[object]:
-        # Without the index: an end that outlives its call would be missing from the live calls.
-        return connection.run_script(ENDED, (keys.call(_call_id(handle_id)),), int(now), _NAME)
+    def note(connection: StoreConnection) -> Awaitable[object]:
+        # Not its end, which is also indexed: one that outlives its call would be missing from the live calls.
+        return CallStore(connection).mark_delivered(_call_id(handle_id), at=int(now))
+
+    async def keep_deadline(connection: StoreConnection) -> None:
+        # A long time off, so that no replica takes it in between. Taking the due ones is their work.
+        deadlines, due = CallDeadlines(connection), Due("lost", _call_id(handle_id))
+        await deadlines.add(due.reason, due.call_id, seconds=_FAR_OFF_SECONDS)
+        await deadlines.remove(due)
+        await deadlines.take(hold=_HOLD_SECONDS, at_most=0)
 
     def publish(connection: StoreConnection) -> Awaitable[object]:
         # An empty batch, so watchers see nothing.
@@ -92,7 +102,8 @@ def _of_requests(handle_id: str, now: float) -> list[Step]:
         ("keep an answer and its call", on_store(settle)),
         ("note an unknown outcome", on_store(forget)),
         ("count a mint", on_store(lambda store: store.count_mint(_NAME, now=now))),
-        ("note a call's end", end_call),
+        ("note what became of a call", note),
+        ("keep the deadline of a call", keep_deadline),
         ("tell the live events", publish),
     ]
 

@@ -14,7 +14,7 @@ from typing import Final
 
 import structlog
 
-from app.outbound.connection import Connection, Lost
+from app.outbound.connection import Connection, Late, Lost
 from app.outbound.dialer import Dialer, DialFailed
 from app.outbound.egress import Egress
 from app.outbound.http1 import Origin, Unsendable, target_of, written
@@ -102,10 +102,10 @@ class UpstreamClient:
         connection = self._pool.take(target.origin) or await self._open(target.origin, timeout=timeout)
         try:
             return await connection.exchange(message, until=until)
-        except TimeoutError as error:
-            raise NoAnswer(timed_out=True) from error
+        except Late as error:
+            raise NoAnswer(timed_out=True, head=error.head) from error
         except Lost as error:
-            raise NoAnswer(timed_out=False) from error
+            raise NoAnswer(timed_out=False, head=error.head) from error
 
     async def _open(self, origin: Origin, *, timeout: float) -> Connection:
         # Less than the whole time: the rest must be enough for the answer, or the request would be in vain.

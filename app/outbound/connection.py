@@ -15,7 +15,22 @@ _TICK_SECONDS: Final = 0.001
 
 
 class Lost(Exception):
-    """The connection ended, or what came was no answer, after the request had been written."""
+    """The connection ended, or what came was no answer, after the request had been written.
+
+    ``head`` is what came of the answer: the status and the headers, None where not even these did.
+    """
+
+    def __init__(self, head: UpstreamResponse | None = None) -> None:
+        super().__init__()
+        self.head = head
+
+
+class Late(TimeoutError):
+    """The deadline came before the answer was whole. ``head`` is as for ``Lost``."""
+
+    def __init__(self, head: UpstreamResponse | None) -> None:
+        super().__init__()
+        self.head = head
 
 
 class Connection(asyncio.Protocol):
@@ -72,7 +87,7 @@ class Connection(asyncio.Protocol):
             until: seconds on the loop's clock by which the answer must be whole.
 
         Raises:
-            TimeoutError: the answer did not come in time.
+            Late: the answer did not come in time.
             Lost: no answer will come.
         """
         transport = self._transport
@@ -136,7 +151,7 @@ class Connection(asyncio.Protocol):
 
     def late(self) -> None:
         """The deadline has come."""
-        self._give_up(TimeoutError())
+        self._give_up(Late(self._reader.head))
 
     def _finish(self, answer: UpstreamResponse) -> None:
         waiter, self._waiter, transport = self._waiter, None, self._transport
@@ -153,7 +168,7 @@ class Connection(asyncio.Protocol):
             transport.abort()
 
     def _fail(self, cause: Exception | None) -> None:
-        lost = Lost()
+        lost = Lost(self._reader.head)
         lost.__cause__ = cause
         self._give_up(lost)
 

@@ -165,6 +165,11 @@ class AnswerReader:
         """Whether, after a whole answer, the connection may carry another request."""
         return self._complete and self._keep and not self._surplus
 
+    @property
+    def head(self) -> UpstreamResponse | None:
+        """Of an answer that is not whole, the status and the headers without a body, once they are read."""
+        return UpstreamResponse(self._status, Fields(self._head_fields), b"") if self._final else None
+
     def close(self) -> None:
         """Drop the parser; nothing is read after this."""
         self._parser = None

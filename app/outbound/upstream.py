@@ -34,11 +34,15 @@ class NotConnected(Exception):
 
 
 class NoAnswer(Exception):
-    """The request may have arrived, but no usable answer came. ``timed_out``: none came in time."""
+    """The request may have arrived, but no usable answer came. ``timed_out``: none came in time.
 
-    def __init__(self, *, timed_out: bool) -> None:
+    ``head`` has the status and the headers of an answer whose body did not come, or was no good.
+    """
+
+    def __init__(self, *, timed_out: bool, head: UpstreamResponse | None = None) -> None:
         super().__init__("timed out" if timed_out else "connection lost or answer malformed")
         self.timed_out = timed_out
+        self.head = head
 
 
 class Upstream(Protocol):

@@ -69,12 +69,13 @@ def read_sdp_answer(deployment: Deployment, key: Secret, response: UpstreamRespo
         held = deployment.held_secrets()
         operation: Operation = "call" if key in held else "relay"
         raise read_error(deployment, response, operation=operation, secrets=(*held, key))
-    sdp = response.body
+    sdp, call_id = response.body, call_id_of(response.headers.get("Location", ""))
     if response.status not in (200, 201) or not _is_sdp_answer(sdp) or key.reveal().encode() in sdp:
         raise OutcomeUnknown(
-            "The provider accepted the offer, but its answer is no SDP. A call may exist: do not resend it."
+            "The provider accepted the offer, but its answer is no SDP. A call may exist: do not resend it.",
+            call_id=call_id,
         )
-    return Answer(sdp=sdp, call_id=call_id_of(response.headers.get("Location", "")))
+    return Answer(sdp=sdp, call_id=call_id)
 
 
 def _is_sdp_answer(sdp: bytes) -> bool:

@@ -132,6 +132,19 @@ class Settings(BaseSettings):
         description="how long a call stays on record; a call lasts an hour at most",
     )
 
+    undelivered_grace_seconds: float = Field(
+        30,
+        ge=0,
+        le=600,
+        description="a call whose answer reached no browser is hung up after so long, and no sooner than the "
+        "replay window ends; 0: never",
+    )
+    hangup_lost_calls: bool = Field(
+        False,
+        description="hang up a call whose answer came after its caller was told outcome_unknown or "
+        "upstream_timeout; such an answer then never counts",
+    )
+
     subject_key: SecretStr | None = Field(
         None, description="hashes x-cloakroom-subject into OpenAI-Safety-Identifier; 32 random characters"
     )

@@ -17,7 +17,7 @@ from app.store.keys import PREFIX, events
 _NO_PASSWORD: Final = "0" * 64
 # The connection's name in CLIENT LIST, and a database other than 0.
 _CONNECTION: Final = ("client|setname", "select")
-_DIRECT: Final = ("evalsha", "eval", "set", "get", "hmget", "pttl", "llen", "lrange")
+_DIRECT: Final = ("evalsha", "eval", "set", "get", "hmget", "pttl", "llen", "lrange", "zrem")
 _IN_SCRIPTS: Final = (
     "hset",
     "hget",
@@ -29,6 +29,9 @@ _IN_SCRIPTS: Final = (
     "incr",
     "rpush",
     "pexpire",
+    "time",
+    "zadd",
+    "zrangebyscore",
 )
 # Where ``CLOAKROOM_STORE_WAIT_REPLICAS`` is set; the doctor asks in every case.
 _REPLICAS: Final = ("wait",)

@@ -1,18 +1,18 @@
-"""Call records: read one, list them, note that a call is over. ``handles.HandleStore.settle`` writes them."""
+"""Call records: register a call, read one, list them, note what became of one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from app.models import LONGEST_CALL_SECONDS, CallRecord
 from app.store import keys
-from app.store.connection import StoreConnection
-from app.store.keys import knows_version, number_of, version_of
-from app.store.listing.index import Walk
+from app.store.connection import ScriptCall, StoreConnection
+from app.store.keys import RECORD_VERSION, knows_version, number_of, version_of
+from app.store.listing.index import Walk, indexing
 from app.store.listing.views import CallFilter, Page
-from app.store.scripts import ENDED, INDEX
+from app.store.scripts import CALL, INDEX, NOTE
 
 _FIELDS: Final = (
     "v",
@@ -25,6 +25,10 @@ _FIELDS: Final = (
     "relayed_by",
     "ended_at",
     "ended_by",
+    "ended_because",
+    "undelivered_at",
+    "delivered_at",
+    "not_ended_because",
 )
 _CLOCK_MARGIN_MINUTES: Final = 5
 
@@ -81,21 +85,63 @@ class CallStore:
         ended = replace(relayed, name_of=keys.ended_calls)
         return max(await relayed.count() - await ended.count(), 0)
 
-    async def mark_ended(self, call: CallRecord, *, ended_at: int, ended_by: str) -> None:
+    async def mark_ended(self, call: CallRecord, *, ended_at: int, ended_by: str, because: str = "") -> None:
         """Note that the call is over. Its record keeps its expiry; a record that is gone stays gone.
 
         Safe to repeat: the first note stays. ``ended_at`` is epoch seconds, ``ended_by`` a replica's name.
+        ``because`` is the reason of a deadline (``app.store.deadlines``), empty where a caller asked.
         """
-        new = await self._connection.run_script(ENDED, (keys.call(call.id),), ended_at, ended_by)
-        if new:
+        why = ("ended_because", because) if because else ()
+        if await self._note(call.id, "ended_at", ended_at, "ended_by", ended_by, *why):
             ended = keys.ended_calls(call.relayed_at // keys.MINUTE_SECONDS)
             life_ms = (LONGEST_CALL_SECONDS + 2 * keys.MINUTE_SECONDS) * 1000
             await self._connection.run_script(INDEX, (ended,), call.id, life_ms)
+
+    async def mark_undelivered(self, call_id: str, *, at: int) -> None:
+        """Note that the call's answer reached no browser. ``at`` is epoch seconds; the first note stays."""
+        await self._note(call_id, "undelivered_at", at)
+
+    async def mark_delivered(self, call_id: str, *, at: int) -> None:
+        """Note that the same offer fetched the call's answer later. Otherwise as ``mark_undelivered``."""
+        await self._note(call_id, "delivered_at", at)
+
+    async def mark_not_ended(self, call_id: str, *, because: str) -> None:
+        """Note, in a word, why the call will not be hung up though it should be."""
+        await self._note(call_id, "not_ended_because", because)
+
+    async def _note(self, call_id: str, *fields: str | int) -> bool:
+        return bool(await self._connection.run_script(NOTE, (keys.call(call_id),), *fields))
 
     async def _read(self, call_ids: Sequence[str], *, patient: bool = False) -> list[CallRecord | None]:
         commands = [("HMGET", keys.call(call_id), *_FIELDS) for call_id in call_ids]
         replies = await self._connection.run_together(*commands, patient=patient)
         return [_record(call_id, values) for call_id, values in zip(call_ids, replies, strict=True)]
+
+
+def registering(connection: StoreConnection, call: CallRecord | None, retention: float) -> list[ScriptCall]:
+    """The scripts that put a call on record for ``retention`` seconds; none where the provider named no call.
+
+    They run with the end of its claim, in the same round trip.
+    """
+    if call is None:
+        return []
+    retention_ms, minute = int(retention * 1000), call.relayed_at // keys.MINUTE_SECONDS
+    lists = (keys.calls(minute), keys.client_calls(call.client, minute))
+    # In the order of ``call.lua``.
+    fields = (
+        RECORD_VERSION,
+        call.handle,
+        call.deployment,
+        call.model,
+        call.client,
+        call.subject,
+        call.relayed_at,
+        call.relayed_by,
+    )
+    return [
+        (CALL, (keys.call(call.id),), (retention_ms, *fields)),
+        *indexing(connection, lists, call.id, retention_ms),
+    ]
 
 
 def _lists_for(wanted: CallFilter) -> Callable[[int], str]:
@@ -112,7 +158,6 @@ def _record(call_id: str, values: Sequence[Any]) -> CallRecord | None:
     # Every record has both. A hash without them is what an operator's HSET left.
     if known and (found["handle"] is None or found["relayed_at"] is None):
         return None
-    ended_at = found["ended_at"] if known else None
     return CallRecord(
         id=call_id,
         handle=found["handle"] or "",
@@ -122,7 +167,15 @@ def _record(call_id: str, values: Sequence[Any]) -> CallRecord | None:
         subject=found["subject"] or "",
         relayed_at=number_of(found["relayed_at"]),
         relayed_by=found["relayed_by"] or "",
-        ended_at=int(ended_at) if ended_at is not None else None,
-        ended_by=(found["ended_by"] or "") if known else "",
         version=version,
+        **(_notes(found) if known else {}),
     )
+
+
+def _notes(found: Mapping[str, str | None]) -> dict[str, Any]:
+    """What was noted after the relay."""
+    times = ("ended_at", "undelivered_at", "delivered_at")
+    return {
+        **{name: int(value) if (value := found[name]) is not None else None for name in times},
+        **{name: found[name] or "" for name in ("ended_by", "ended_because", "not_ended_because")},
+    }

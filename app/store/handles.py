@@ -13,11 +13,13 @@ from typing import Any, Final
 
 from app.models import CallRecord, Family, HandleRecord
 from app.store import keys
+from app.store.calls import registering
 from app.store.connection import StoreConnection
 from app.store.keys import RECORD_VERSION
 from app.store.leases import LeaseWatch
+from app.store.listing.index import indexing
 from app.store.replication import Replication
-from app.store.scripts import CALL, CLAIM, INDEX, LIMIT, RECORD, SETTLE, ScriptCall
+from app.store.scripts import CLAIM, LIMIT, RECORD, SETTLE, ScriptCall
 
 # Between a nonce's random part and the process that made it. No replica's name has this character.
 _MADE_BY: Final = "@"
@@ -28,8 +30,8 @@ _FIELDS: Final = attrgetter(
 )
 # The client's counter outlives its minute a little, for replicas whose clocks differ.
 _LIMIT_LIFE_MS: Final = 120_000
-# A list of the index outlives the last record that it names a little, for the same reason.
-_INDEX_MARGIN_MS: Final = 120_000
+# What ``settle.lua`` returns for an answer that came after another outcome was told.
+_TOLD: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +130,21 @@ class HandleStore:
 
     Args:
         replication: for what replicas must have before it counts; None where nothing is waited for.
+        unknown_is_final: an answer that comes after the outcome was called unknown does not count any more.
     """
 
     def __init__(
-        self, connection: StoreConnection, *, replica: str, replication: Replication | None = None
+        self,
+        connection: StoreConnection,
+        *,
+        replica: str,
+        replication: Replication | None = None,
+        unknown_is_final: bool = False,
     ) -> None:
         self._connection = connection
         self._replica = replica
         self._replication = replication
+        self._unknown_is_final = unknown_is_final
 
     @property
     def elsewhere(self) -> bool:
@@ -167,7 +176,7 @@ class HandleStore:
         life_ms, key = int(life * 1000), keys.handle(record.id)
         fields = (RECORD_VERSION, *_FIELDS(record), record.max_calls or "", record.region)
         stored: ScriptCall = (RECORD, (key,), (life_ms, record.sealed_key, *fields))
-        listed = self._indexing(_lists_of(record), record.id, life_ms)
+        listed = indexing(self._connection, _lists_of(record), record.id, life_ms)
         if self._replication is None:
             # In a Cluster the caller rather takes an id at another node.
             await self._connection.run_first(stored, *listed, patient=not self.elsewhere)
@@ -206,20 +215,35 @@ class HandleStore:
 
         ``code`` is the error's; the record keeps it. As all settlements, this is safe to repeat.
         """
-        args = (attempt.nonce, "", 0, int(give_back), int(now), code)
+        args = (attempt.nonce, "", 0, int(give_back), int(now), code, "")
         await self._connection.run_scripts((SETTLE, attempt.keys, args))
 
-    async def mark_unknown(self, attempt: Attempt, *, window: float, code: str, now: float) -> None:
-        """Remember for ``window`` seconds that it is not known what became of this offer."""
-        args = (attempt.nonce, "unknown", int(window * 1000), 0, int(now), code)
-        await self._connection.run_scripts((SETTLE, attempt.keys, args))
+    async def mark_unknown(
+        self,
+        attempt: Attempt,
+        *,
+        window: float,
+        code: str,
+        now: float,
+        call: CallRecord | None = None,
+        retention: float = 0.0,
+    ) -> None:
+        """Remember for ``window`` seconds that it is not known what became of this offer.
+
+        ``call`` is one whose id alone became known. It is registered for ``retention`` seconds.
+        """
+        value, outcome = ("unknown", code) if call is None else (f"unknown:{call.id}", f"{code} {call.id}")
+        args = (attempt.nonce, value, int(window * 1000), 0, int(now), outcome, "")
+        await self._connection.run_scripts(
+            (SETTLE, attempt.keys, args), *registering(self._connection, call, retention)
+        )
 
     async def abandon(self, attempt: Attempt, *, window: float, code: str, now: float) -> bool:
         """Do the same for an attempt of a process that died, and return whether it was still pending.
 
         Should the process live after all, its settlement still counts.
         """
-        args = (attempt.nonce, f"unknown:{attempt.nonce}", int(window * 1000), 0, int(now), code)
+        args = (attempt.nonce, f"unknown:{attempt.nonce}", int(window * 1000), 0, int(now), code, "")
         return bool(await self._connection.run_script(SETTLE, attempt.keys, *args))
 
     async def settle(
@@ -231,27 +255,20 @@ class HandleStore:
         window: float,
         retention: float,
         now: float,
-    ) -> None:
+    ) -> bool:
         """Keep the answer for ``window`` seconds and register the call for ``retention`` seconds.
 
-        ``call`` is None where the provider named no call.
+        ``call`` is None where the provider named no call. Returns False where an unknown outcome is final and
+        may have been told: then the call is lost, and no later relay gets the answer.
         """
         call_id = call.id if call is not None else ""
-        value = f"answered:{call_id}:{sealed_answer}"
-        args = (attempt.nonce, value, int(window * 1000), 0, int(now), f"answered {call_id}".rstrip())
-        calls: list[ScriptCall] = []
-        if call is not None:
-            retention_ms, minute = int(retention * 1000), call.relayed_at // keys.MINUTE_SECONDS
-            lists = (keys.calls(minute), keys.client_calls(call.client, minute))
-            calls = [
-                (CALL, (keys.call(call.id),), (retention_ms, *_call_fields(call))),
-                *self._indexing(lists, call.id, retention_ms),
-            ]
-        await self._connection.run_first((SETTLE, attempt.keys, args), *calls)
-
-    def _indexing(self, lists: Sequence[str], entry: str, life_ms: int) -> list[ScriptCall]:
-        args = (entry, life_ms + _INDEX_MARGIN_MS)
-        return [(INDEX, names, args) for names in self._connection.by_slot(lists)]
+        value, outcome = f"answered:{call_id}:{sealed_answer}", f"answered {call_id}".rstrip()
+        told = f"unknown:{call_id}" if self._unknown_is_final else ""
+        args = (attempt.nonce, value, int(window * 1000), 0, int(now), outcome, told)
+        settled = await self._connection.run_first(
+            (SETTLE, attempt.keys, args), *registering(self._connection, call, retention)
+        )
+        return bool(settled != _TOLD)
 
 
 def _lists_of(record: HandleRecord) -> tuple[str, ...]:
@@ -262,12 +279,6 @@ def _lists_of(record: HandleRecord) -> tuple[str, ...]:
         keys.model_handles(record.model, minute),
     )
     return (*lists, keys.subject_handles(record.subject, minute)) if record.subject else lists
-
-
-def _call_fields(call: CallRecord) -> tuple[str | int, ...]:
-    """In the order of ``call.lua``."""
-    made_by = (call.handle, call.deployment, call.model, call.client, call.subject)
-    return (RECORD_VERSION, *made_by, call.relayed_at, call.relayed_by)
 
 
 def _read_claim(reply: list[Any]) -> Claim:

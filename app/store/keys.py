@@ -10,6 +10,7 @@ one node of a Cluster hot.
 from __future__ import annotations
 
 import hashlib
+import zlib
 from typing import Final
 
 PREFIX: Final = "cloakroom"
@@ -19,6 +20,9 @@ _OFFER_DIGITS: Final = 32  # half of a SHA-256 in hexadecimal: 128 bits
 _SUBJECT_DIGITS: Final = 2
 
 MINUTE_SECONDS: Final = 60
+
+# The deadlines of calls are spread over so many sorted sets, which lie on different nodes of a Cluster.
+ALL_DEADLINES: Final = tuple(f"{PREFIX}:deadlines:{{{number}}}" for number in range(8))
 
 # The version that this release writes, and the last one that it reads.
 RECORD_VERSION: Final = 1
@@ -39,6 +43,11 @@ def claim(handle_id: str, offer_sha256: str) -> str:
 def call(call_id: str) -> str:
     """Hash: a call that was relayed."""
     return f"{PREFIX}:call:{{{call_id}}}"
+
+
+def deadlines(call_id: str) -> str:
+    """Sorted set: when calls are to be hung up, for those whose id falls into the same slice as this one."""
+    return ALL_DEADLINES[zlib.crc32(call_id.encode()) % len(ALL_DEADLINES)]
 
 
 def mint_limit(client: str, minute: int) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from app.broker.clients import ClientRegistry
+from app.broker.deadlines.orphans import Orphans
 from app.broker.desk import Desk
 from app.broker.hangup import Hangup
 from app.broker.mint import Minter
@@ -43,6 +44,7 @@ CLIENTS: Final = web.AppKey("clients", ClientRegistry)
 HANDLES: Final = web.AppKey("handles", HandleIssuer)
 MINTER: Final = web.AppKey("minter", Minter)
 RELAY: Final = web.AppKey("relay", Relay)
+ORPHANS: Final = web.AppKey("orphans", Orphans)
 HANGUP: Final = web.AppKey("hangup", Hangup)
 STORE: Final = web.AppKey("store", StoreConnection)
 METRICS: Final = web.AppKey("metrics", Metrics)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from aiohttp import hdrs, web
 
+from app.broker.deadlines.orphans import Orphans
 from app.broker.hangup import NOT_FOUND_MESSAGE, Caller
+from app.broker.relay import Relayed
 from app.errors import CallNotFound, InvalidApiKey
 from app.models import CALLS_PATH, Client
 from app.providers.base import is_call_id
-from app.web.appkeys import CLIENTS, HANDLES, HANGUP, LOG_LINE, RELAY, TIMINGS, LogLine
+from app.web.appkeys import CLIENTS, HANDLES, HANGUP, LOG_LINE, ORPHANS, RELAY, TIMINGS, LogLine
 from app.web.incoming import credential, read_timed_body
 from app.web.offers import SDP_TYPE, parse_offer
 
@@ -16,6 +18,38 @@ _WHO = (
     "Hanging up needs a client key of this service, or the handle that made the call: send "
     "'Authorization: Bearer <key or handle>'."
 )
+
+
+class _SdpAnswer(web.Response):
+    """The answer to an offer. It tells the broker whether it was written to an open connection.
+
+    A browser that leaves does not end its request: the offer may have made a call, and that is settled first.
+    """
+
+    def __init__(self, relayed: Relayed, handle_id: str, orphans: Orphans) -> None:
+        call_id = relayed.answer.call_id
+        headers = {hdrs.LOCATION: f"{CALLS_PATH}/{call_id}"} if call_id else {}
+        super().__init__(body=relayed.answer.sdp, status=201, content_type=SDP_TYPE, headers=headers)
+        self._relayed = relayed
+        self._handle_id = handle_id
+        self._orphans = orphans
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Send all of it: aiohttp keeps the head of a short answer until then.
+
+        Raises:
+            ConnectionError: the browser is gone.
+        """
+        relayed, call_id = self._relayed, self._relayed.answer.call_id
+        try:
+            await super().write_eof(data)
+        except BaseException:
+            # Of an answer that was fetched again, the first relay knows whether it was delivered.
+            if not relayed.replayed:
+                self._orphans.undelivered(self._handle_id, call_id)
+            raise
+        if relayed.replayed:
+            self._orphans.fetched(self._handle_id, call_id)
 
 
 async def relay(request: web.Request) -> web.Response:
@@ -36,18 +70,16 @@ async def _relayed(request: web.Request, *, translation: bool) -> web.Response:
     body = await read_timed_body(request)
     offer = parse_offer(request.headers.get(hdrs.CONTENT_TYPE, ""), body, translation=translation)
     relayed = await app[RELAY].relay(handle, offer, line.timings)
-    call_id = relayed.answer.call_id
     line.fields |= {
         "client": relayed.client,
         "model": relayed.model,
         "deployment": relayed.deployment,
-        "call_id": call_id,
+        "call_id": relayed.answer.call_id,
         "replayed": relayed.replayed,
     }
     if relayed.region is not None:
         line.fields["region"] = relayed.region
-    headers = {hdrs.LOCATION: f"{CALLS_PATH}/{call_id}"} if call_id else {}
-    return web.Response(body=relayed.answer.sdp, status=201, content_type=SDP_TYPE, headers=headers)
+    return _SdpAnswer(relayed, handle.id, app[ORPHANS])
 
 
 async def hang_up(request: web.Request) -> web.Response:

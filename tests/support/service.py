@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from app.main import create_app
@@ -84,6 +85,13 @@ class Service:
         return sum(count for name, count in self.provider.journal.counts().items() if name.endswith(path))
 
 
+class _Server(TestServer):
+    """As ``app.server`` runs it: a browser that leaves does not cancel its request."""
+
+    async def _make_runner(self, **options: Any) -> web.BaseRunner:
+        return web.AppRunner(self.app, **options | {"handler_cancellation": False})
+
+
 async def start_sandbox(config: SandboxConfig, chain: Path | None = None) -> TestServer:
     """Start a provider in this loop; with ``chain``, a PEM file of certificate and key, it speaks TLS."""
     server, context = TestServer(create_sandbox(config)), None
@@ -117,7 +125,7 @@ async def start_service(
     )
     app, conformance = create_app(load_settings(environment), tracing=tracing, clock=clock), Conformance()
     watch(app, conformance)
-    server = TestServer(app, access_log=None)
+    server = _Server(app, access_log=None)
     await server.start_server()
     base = str(server.make_url("")).rstrip("/")
     return Service(http, base, planted, sandbox.app[PROVIDER], server, sandbox, conformance)

@@ -25,13 +25,13 @@ def call_at(stack: Stack, call_id: str) -> Any:
     return found
 
 
-def line_of(replica: Replica, call_id: str) -> dict[str, Any]:
-    """The replica's last line about a hang-up of this call."""
+def line_of(replica: Replica, call_id: str, nth: int = 1) -> dict[str, Any]:
+    """The replica's nth line about a hang-up of this call. It may be written just after the answer."""
 
     def lines() -> list[dict[str, Any]]:
         return [line for line in replica.events("hangup") if line.get("call_id") == call_id]
 
-    return until(lines, f"{replica.name} has no line about a hang-up of {call_id}")[-1]
+    return until(lambda: lines()[nth - 1 : nth], lambda: f"no such line:\n{replica.output}")[0]
 
 
 async def made(stack: Stack, http: aiohttp.ClientSession) -> tuple[str, str]:

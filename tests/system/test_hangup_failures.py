@@ -47,7 +47,7 @@ async def test_a_provider_that_fails_is_told_and_the_next_hang_up_succeeds(
         stack.sandbox.control("POST", "faults", {"kind": "drop_after", "path": "hangup"})
         await client.realtime.calls.hangup(call_id)
     assert call_at(stack, call_id)["end_reason"] == "hangup"
-    assert line_of(stack.a, call_id)["outcome"] == "gone"
+    assert line_of(stack.a, call_id, 2)["outcome"] == "gone"
 
 
 async def test_a_store_that_dies_before_is_a_503_and_after_it_the_end_is_noted_late(

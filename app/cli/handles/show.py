@@ -11,6 +11,7 @@ from rich.text import Text
 
 from app.broker.desk import story_document
 from app.cli.arguments import UnverifiedHandle, read_unverified
+from app.cli.calls import answer_and_end
 from app.cli.display import fact_lines, print_lines
 from app.cli.failure import CliFailure
 from app.cli.handles.list import STATE_STYLES
@@ -155,7 +156,8 @@ def _call(note: RelayNote, calls: Mapping[str, CallRecord], now: float) -> str:
     else:
         state = "not hung up"
     by = f", relayed by {call.relayed_by}" if call is not None and call.relayed_by else ""
-    return printable(f"  call {note.call_id} ({state}{by})")
+    told = "".join(f"; {words}" for words in answer_and_end(call)) if call is not None else ""
+    return printable(f"  call {note.call_id} ({state}{by}{told})")
 
 
 def _used(view: HandleView) -> str:

@@ -98,6 +98,11 @@ def read_call(found: dict[str, Any]) -> CallRecord:
         version=_version(found),
         relayed_at=int(found["relayed_at"]),
         ended_at=_time(found["ended_at"]),
+        # The release 0.1.0 has none of these.
+        ended_because=_text(found.get("ended_because")),
+        undelivered_at=_time(found.get("undelivered_at")),
+        delivered_at=_time(found.get("delivered_at")),
+        not_ended_because=_text(found.get("not_ended_because")),
     )
 
 

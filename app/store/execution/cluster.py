@@ -38,6 +38,7 @@ _KEY_AT: Final = {
     "PTTL": 1,
     "LLEN": 1,
     "LRANGE": 1,
+    "ZREM": 1,
 }
 # These may be sent again: to another node, in a moment, or over another connection.
 _REPEATABLE: Final = (MovedError, AskError, TryAgainError, RedisConnectionError)

@@ -3,6 +3,7 @@
 An id stands in one list for each thing that it can be found by; the minute is in the list's name. A list
 only grows at its end and ends as a whole. So a position, ``<minute>-<how many entries are left below>``,
 stays true between two pages. An id may stand twice, since a write whose reply was lost is repeated.
+``indexing`` writes an id into its lists.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from app.errors import InvalidRequest
-from app.store.connection import StoreConnection
+from app.store.connection import ScriptCall, StoreConnection
 from app.store.listing.views import Page
+from app.store.scripts import INDEX
 
 # How many records one page reads at most, however few of them match.
 EXAMINED_AT_MOST: Final = 2000
@@ -22,8 +24,16 @@ _BLOCK: Final = 250
 _CURSOR = re.compile(r"([0-9]{1,12})-([0-9]{1,12})\Z")
 # Lengths are asked for so many minutes at once: the longest life of a handle in one round trip.
 _MINUTES_AT_ONCE: Final = 144
+# A list outlives the last record that it names a little, for replicas whose clocks differ.
+_MARGIN_MS: Final = 120_000
 
 Item = TypeVar("Item")
+
+
+def indexing(connection: StoreConnection, lists: Sequence[str], entry: str, life_ms: int) -> list[ScriptCall]:
+    """The scripts that put an id at the end of lists. ``life_ms`` is that of its record."""
+    args = (entry, life_ms + _MARGIN_MS)
+    return [(INDEX, names, args) for names in connection.by_slot(lists)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,26 @@ def test_the_story_tells_who_minted_it_where_its_refusals_and_each_relay_with_it
         assert words in text
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"undelivered_at": 1}, "relayed by replica-b; its answer reached no browser)"),
+        (
+            {"undelivered_at": 1, "ended_at": int(NOW) - 3, "ended_because": "undelivered"},
+            "its answer reached no browser; so it was hung up)",
+        ),
+        ({"undelivered_at": 1, "delivered_at": 2}, "its answer was fetched by a second request)"),
+        ({"ended_at": int(NOW) - 3, "ended_because": "lost"}, "its answer came after its caller was told"),
+        ({"not_ended_because": "no_hangup"}, "its provider has no way to)"),
+    ],
+)
+def test_the_story_tells_of_a_call_that_no_browser_held(changes: dict[str, Any], words: str) -> None:
+    answered = call(**changes)
+    story = HandleStory(view(relays=RELAYS[1:2], relays_count=1), {"rtc_1": answered})
+    assert words in text_of(story)
+    assert read_call(call_document(answered)) == answered
+
+
 def test_a_call_that_nobody_hung_up_is_not_called_alive() -> None:
     assert "rtc_1 (not hung up" in text_of(
         HandleStory(view(relays=RELAYS[1:2], relays_count=1), {"rtc_1": call()})
