@@ -63,7 +63,7 @@ LOOP_TURN: Final = Family(
     "cloakroom_loop_turn_seconds",
     "gauge",
     (),
-    "The event loop's last turn; a request needs several. 0 when none was measured in the last second.",
+    "CPU time of a turn of the event loop; a request needs several. 0 after a second without a request.",
 )
 TASKS: Final = Family(
     "cloakroom_tasks", "gauge", (), "Tasks of the event loop; one for each open connection."

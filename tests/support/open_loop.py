@@ -239,10 +239,17 @@ class _Generator:
         except OSError:
             whole = False
         if not whole:
-            self._drop(wire)
+            self._lose(wire)
 
-    def _drop(self, wire: _Wire) -> None:
-        self.lost += 1
+    def _lose(self, wire: _Wire) -> None:
+        """The server closed a connection: in the middle of a request, or an idle one."""
+        if wire in self._idle:
+            self._idle.remove(wire)
+        else:
+            self.lost += 1
+        self._close(wire)
+
+    def _close(self, wire: _Wire) -> None:
         self._wires.pop(wire.socket.fileno())
         wire.socket.close()
 
@@ -254,10 +261,9 @@ class _Generator:
             except OSError:
                 part = b""
             if not part:
-                if wire in self._idle:
-                    self._idle.remove(wire)
-                    self.lost -= 1
-                self._drop(wire)
+                self._lose(wire)
+                if again:
+                    self._send(self._open(), time.perf_counter())
                 continue
             wire.answer += part
             if not _is_whole(wire.answer):
@@ -265,6 +271,11 @@ class _Generator:
             now, head = time.perf_counter(), wire.answer
             self.answers.append((wire.sent, now - wire.sent, head[9:12].decode(), b"\r\nRetry-After" in head))
             wire.answer = bytearray()
+            if b"\r\nConnection: close" in head:
+                self._close(wire)
+                if not again:
+                    continue
+                wire = self._open()
             if again:
                 self._send(wire, now)
             else:

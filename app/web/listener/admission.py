@@ -2,8 +2,8 @@
 
 One event loop serves everything, so what queues is work for the loop. The wait shows in the loop's turns: in
 one turn the loop reads every socket that has something and runs every callback that is ready, and a request
-needs several turns. A long turn means that requests wait for the processor. A slow provider or store makes no
-turn longer, however many requests wait for it, and so it sheds nothing.
+needs several turns. Turns with much work mean that requests wait for the processor. A slow provider or store
+adds no work, however many requests wait for it, and so it sheds nothing.
 
 A burst makes a few long turns and is served. When turns stay long, more work comes in than the loop can do.
 Then ``Admission`` sheds: it admits a request only while turns are short, which keeps the queue short at any
@@ -24,8 +24,9 @@ log = structlog.get_logger("cloakroom.admission")
 # Requests that came together go through the turns together, so that one turn does much and the next one
 # little. So many turns are measured in a row, about half of what a request needs.
 TURNS: Final = 4
-# Seconds of such a row that are long, and how many of them one after the other are overload. 256 callers that
-# all want the processor make rows of 32 ms, and answers after 65 ms: late, but no reason to send them away.
+# CPU seconds of such a row that are many, and how many rows of them one after the other are overload. 256
+# callers that all want the processor make rows of 32 ms, and answers after 65 ms: late, but no reason to send
+# them away.
 LONG_SECONDS: Final = 0.05
 LONG_ROWS: Final = 2
 # While shedding: a request is admitted after a single turn that was shorter than this.
@@ -42,16 +43,24 @@ LITTLE: Final = 0.1
 class Admission:
     """Measures the loop's turns, and says of each request whether it is admitted.
 
+    A turn is measured by the CPU time that it took: that is the work which waits for the loop. A process that
+    takes the CPU away adds none.
+
     Args:
         clock: returns seconds.
+        cpu: returns the CPU time of this thread in seconds.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.perf_counter, cpu: Callable[[], float] = time.thread_time
+    ) -> None:
         self._clock = clock
+        self._cpu = cpu
         self.shedding = False
         # The last turn, and the last row of them, in seconds.
         self._turn = self._row = 0.0
-        self._row_began = self._turn_ended_at = float("-inf")
+        self._row_began = 0.0
+        self._turn_ended_at = float("-inf")
         self._turns = 0
         self._measure_at = float("-inf")
         self._long_rows = 0
@@ -62,7 +71,7 @@ class Admission:
 
     @property
     def turn(self) -> float:
-        """Mean seconds of the loop's last turns; 0 when no request came lately."""
+        """Mean CPU seconds of the loop's last turns; 0 when no request came lately."""
         return self._row / TURNS if self._clock() - self._turn_ended_at < REVIEW_SECONDS else 0.0
 
     def admits(self, loop: asyncio.AbstractEventLoop) -> bool:
@@ -70,9 +79,9 @@ class Admission:
         now = self._clock()
         if now >= self._measure_at:
             self._measure_at = float("inf")
-            self._row_began = now
+            self._row_began = began = self._cpu()
             self._turns = 0
-            loop.call_soon(self._turn_ends, loop, now)
+            loop.call_soon(self._turn_ends, loop, began)
         if not self.shedding:
             return True
         self._offered += 1
@@ -83,13 +92,14 @@ class Admission:
 
     def _turn_ends(self, loop: asyncio.AbstractEventLoop, began: float) -> None:
         self._turn_ended_at = now = self._clock()
-        self._turn = now - began
+        used = self._cpu()
+        self._turn = used - began
         self._turns += 1
         if self._turns < TURNS:
             # What is scheduled from a callback runs in the next turn, after the sockets were read.
-            loop.call_soon(self._turn_ends, loop, now)
+            loop.call_soon(self._turn_ends, loop, used)
             return
-        self._row = now - self._row_began
+        self._row = used - self._row_began
         self._long_rows = self._long_rows + 1 if self._row >= LONG_SECONDS else 0
         if self._long_rows >= LONG_ROWS and not self.shedding:
             self._begin(loop)

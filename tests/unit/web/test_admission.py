@@ -28,9 +28,11 @@ class Turns:
 
     def __init__(self) -> None:
         self.now = 100.0
+        # What the loop's own work used of it.
+        self.used = 0.0
         self._ready: list[Callable[[], Any]] = []
         self._later: list[tuple[float, Callable[[], Any]]] = []
-        self.admission = Admission(lambda: self.now)
+        self.admission = Admission(lambda: self.now, lambda: self.used)
 
     def call_soon(self, callback: Callable[..., Any], *arguments: Any) -> None:
         self._ready.append(lambda: callback(*arguments))
@@ -38,9 +40,10 @@ class Turns:
     def call_later(self, delay: float, callback: Callable[..., Any], *arguments: Any) -> None:
         self._later.append((self.now + delay, lambda: callback(*arguments)))
 
-    def turn(self, seconds: float) -> None:
-        """One turn of the loop: so much time passes, then runs what is ready."""
-        self.now += seconds
+    def turn(self, seconds: float, *, stolen: float = 0.0) -> None:
+        """One turn of so much CPU, then runs what is ready; others had the CPU for ``stolen``."""
+        self.now += seconds + stolen
+        self.used += seconds
         due = [callback for at, callback in self._later if at <= self.now]
         self._later = [(at, callback) for at, callback in self._later if at > self.now]
         ready, self._ready = self._ready, []
@@ -52,11 +55,11 @@ class Turns:
         loop = cast(asyncio.AbstractEventLoop, self)
         return sum(self.admission.admits(loop) for _ in range(requests))
 
-    def measure(self, seconds: float, requests: int = 1) -> int:
+    def measure(self, seconds: float, requests: int = 1, *, stolen: float = 0.0) -> int:
         """Requests come, and a row of turns of this length follows and is measured."""
         admitted = self.admitted(requests)
         for _ in range(TURNS):
-            self.turn(seconds)
+            self.turn(seconds, stolen=stolen)
         return admitted
 
     def overload(self) -> None:
@@ -83,6 +86,13 @@ def test_a_burst_of_a_few_long_turns_is_served(loop: Turns) -> None:
             assert loop.measure(LONG_TURN * 5, requests=3) == 3
             loop.turn(PAUSE_SECONDS)
         assert loop.measure(SHORT_TURN_SECONDS / 2) == 1
+    assert not loop.admission.shedding
+
+
+def test_a_cpu_that_others_take_is_no_overload(loop: Turns) -> None:
+    for _ in range(100):
+        assert loop.measure(LONG_TURN / 4, stolen=LONG_TURN * 10) == 1
+        loop.turn(PAUSE_SECONDS)
     assert not loop.admission.shedding
 
 
