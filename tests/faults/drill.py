@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+import aiohttp
+
 # What a drill found, in the order in which it is printed: "lost handles": 0, "longest outage": "1.3 s".
 Figures = dict[str, int | float | str]
 _SECONDS_BETWEEN_LINES: Final = 5.0
@@ -51,3 +53,10 @@ class Drill:
     minutes: float
     rounds: int
     run: Callable[[Progress, int], Awaitable[Figures]]
+
+
+def many_at_once() -> aiohttp.ClientSession:
+    """A client that sends as many requests at once as an outage gathers."""
+    return aiohttp.ClientSession(
+        timeout=aiohttp.ClientTimeout(total=30), connector=aiohttp.TCPConnector(limit=0)
+    )

@@ -12,6 +12,7 @@ import os
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from typing import Final
 import aiohttp
 
 from app.store.embedded.engine import LocalEngine
-from tests.faults.drill import Drill, Figures, Progress
+from tests.faults.drill import Drill, Figures, Progress, many_at_once
 from tests.support.api import mint, minted, relay
 from tests.support.clocks import eventually
 from tests.support.cluster import command
@@ -108,6 +109,7 @@ class Outage:
     switch: float  # seconds after the loss
     lates: dict[str, float]  # seconds after the switch, until which a replica failed requests
     asked: Sequence[Asked]
+    meanwhile: Counter[str]  # of requests from the loss to the switch, those that were answered, by kind
 
     def share(self, kind: str) -> float:
         """Of the requests of this kind, those that were answered."""
@@ -177,6 +179,9 @@ async def _fail_over(
             for replica in service.replicas
         },
         [one for one in service.asked if one.ended > lost and one.begun < switch + LATEST],
+        Counter(
+            one.kind for one in service.asked if one.answered and one.begun > lost and one.ended < switch
+        ),
     )
 
 
@@ -195,8 +200,8 @@ def _check(outages: Sequence[Outage], figures: Figures, latest: float) -> None:
     assert not late, (figures, late)
 
 
-async def by_sentinel(progress: Progress, rounds: int, *, latest: float = LATEST) -> Figures:
-    """Lose the primary that Sentinels watch ``rounds`` times.
+async def by_sentinel(progress: Progress, rounds: int, *, first: int = 0, latest: float = LATEST) -> Figures:
+    """Lose the primary that Sentinels watch ``rounds`` times, beginning with the round ``first``.
 
     Raises:
         AssertionError: a replica failed requests later than ``latest`` seconds after a switch.
@@ -205,22 +210,29 @@ async def by_sentinel(progress: Progress, rounds: int, *, latest: float = LATEST
     with ExitStack() as stack:
         store = stack.enter_context(SentinelStore(Planted().store_password, sentinels=3))
         service = _service(stack, store)
-        http = _session()
+        http = many_at_once()
         async with http:
-            for number in range(rounds):
+            for number in range(first, first + rounds):
                 victim = store.victim()
                 beside = [store.heirs(victim)[0], store.weak_sentinel] if number % 3 == 2 else []
                 how = (signal.SIGKILL, signal.SIGSTOP)[number % 2]
                 outage = await _fail_over(service, store, http, victim=victim, beside=beside, how=how)
                 outages.append(outage)
                 await asyncio.to_thread(store.repair, victim, *beside)
-                progress.at(number + 1, rounds, f"failovers; {outage.what}: {_shown(outage)}")
+                progress.at(len(outages), rounds, f"failovers; {outage.what}: {_shown(outage)}")
     figures = _told(outages)
     _check(outages, figures, latest)
     return figures
 
 
-async def in_a_cluster(progress: Progress, rounds: int, *, latest: float = LATEST) -> Figures:
+async def in_a_cluster(
+    progress: Progress,
+    rounds: int,
+    *,
+    latest: float = LATEST,
+    relays_answered: float = _RELAYS_ANSWERED,
+    mints_answered: float = _MINTS_ANSWERED,
+) -> Figures:
     """Lose a primary of a Cluster ``rounds`` times.
 
     Raises:
@@ -238,7 +250,7 @@ async def in_a_cluster(progress: Progress, rounds: int, *, latest: float = LATES
                 )
             )
             service = _service(stack, store)
-            async with _session() as http:
+            async with many_at_once() as http:
                 for number in range(min(_ROUNDS_OF_A_CLUSTER, rounds - len(outages))):
                     # The last round of a Cluster loses two servers, which it does not get over.
                     last = number == _ROUNDS_OF_A_CLUSTER - 1
@@ -260,8 +272,9 @@ async def in_a_cluster(progress: Progress, rounds: int, *, latest: float = LATES
     figures["mints answered during a failover, least, %"] = round(mints * 100, 1)
     figures["mints answered during failovers, all, %"] = round(minted_share * 100, 1)
     _check(outages, figures, latest)
-    assert relays >= _RELAYS_ANSWERED, figures
-    assert minted_share >= _MINTS_ANSWERED, figures
+    assert all(outage.meanwhile["relay"] and outage.meanwhile["mint"] for outage in outages), figures
+    assert relays >= relays_answered, figures
+    assert minted_share >= mints_answered, figures
     return figures
 
 
@@ -271,12 +284,6 @@ _ROUNDS_OF_A_CLUSTER: Final = 5
 def _primary_of_two(store: ClusterStore) -> LocalEngine:
     """The primary with two replicas."""
     return next(node for node in iter(store.victim, None) if len(store.heirs(node)) == 2)
-
-
-def _session() -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        timeout=aiohttp.ClientTimeout(total=30), connector=aiohttp.TCPConnector(limit=0)
-    )
 
 
 def _shown(outage: Outage) -> str:

@@ -20,7 +20,7 @@ from typing import Final
 
 import aiohttp
 
-from tests.faults.drill import Drill, Figures, Progress
+from tests.faults.drill import Drill, Figures, Progress, many_at_once
 from tests.support.api import mint, minted, relay
 from tests.support.clocks import eventually
 from tests.support.onlooker import async_onlooker
@@ -184,7 +184,7 @@ async def stall(progress: Progress, rounds: int) -> Figures:
     settings = {"CLOAKROOM_STORE_TIMEOUT_SECONDS": f"{SILENCE}"}
     with Stack(peer="static", engine_arguments=_DEBUG_COMMAND, **settings) as stack:
         await _fill(stack)
-        async with session() as http:
+        async with many_at_once() as http:
             for at, (what, seconds) in enumerate(plan * rounds):
                 found = await stalled(stack, http, what, seconds)
                 figures[f"{what} {seconds:g} s"] = found.line()
@@ -193,13 +193,6 @@ async def stall(progress: Progress, rounds: int) -> Figures:
                 progress.at(at + 1, len(plan) * rounds, f"stalls; {what} {seconds:g} s: {found.line()}")
     assert not wrong, (figures, wrong)
     return figures
-
-
-def session() -> aiohttp.ClientSession:
-    """For as many requests at once as a stall gathers."""
-    return aiohttp.ClientSession(
-        timeout=aiohttp.ClientTimeout(total=30), connector=aiohttp.TCPConnector(limit=0)
-    )
 
 
 DRILLS = (Drill("stalls", "4", minutes=1.5, rounds=3, run=stall),)

@@ -108,8 +108,10 @@ class SentinelStore:
             for node in others:
                 command(node, "REPLICAOF", "127.0.0.1", first.port)
             folder = Path(resources.enter_context(TemporaryDirectory()))
-            self._sentinels = [
-                resources.enter_context(_sentinel(folder / f"{number}.conf", first, min(self._count, 2)))
+            self.sentinels = [
+                resources.enter_context(
+                    sentinel_of(first, folder / f"{number}.conf", quorum=min(self._count, 2))
+                )
                 for number in range(self._count)
             ]
             self._wait_until_whole()
@@ -122,18 +124,18 @@ class SentinelStore:
     @property
     def url(self) -> str:
         # The one that may be lost comes first.
-        *others, first = self._sentinels
+        *others, first = self.sentinels
         url = url_for_service(first, self._password, scheme="redis+sentinel")
         return ",".join([url, *(f"127.0.0.1:{other.port}" for other in others)]) + "/main"
 
     @property
     def weak_sentinel(self) -> LocalEngine:
         """The one that the others can do without."""
-        return self._sentinels[-1]
+        return self.sentinels[-1]
 
     def primary(self) -> LocalEngine:
         """The one that Sentinel names."""
-        _, port = command(self._sentinels[0], "SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main")
+        _, port = command(self.sentinels[0], "SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main")
         return next(node for node in self._nodes if node.port == int(port))
 
     def victim(self) -> LocalEngine:
@@ -157,7 +159,7 @@ class SentinelStore:
     def _wait_until_whole(self) -> None:
         until(lambda: all(follows(node) for node in self.heirs(self.primary())), "replicas that follow")
         until(self._is_known, "a Sentinel that knows the replicas")
-        until(lambda: all(self._agrees(one) for one in self._sentinels), "Sentinels that know each other")
+        until(lambda: all(self._agrees(one) for one in self.sentinels), "Sentinels that know each other")
 
     def _agrees(self, sentinel: LocalEngine) -> bool:
         """Whether it knows all other Sentinels and the primary."""
@@ -167,13 +169,14 @@ class SentinelStore:
         return bool(well and found["num-other-sentinels"] == self._count - 1)
 
     def _is_known(self) -> bool:
-        with redis.Redis(port=self._sentinels[0].port, decode_responses=True) as client:
+        with redis.Redis(port=self.sentinels[0].port, decode_responses=True) as client:
             found = client.sentinel_slaves("main")
         well = [one for one in found if one["flags"] in ("slave", {"slave"})]
         return len(well) == _REPLICAS
 
 
-def _sentinel(config: Path, primary: LocalEngine, quorum: int) -> LocalEngine:
+def sentinel_of(primary: LocalEngine, config: Path, *, quorum: int = 1) -> LocalEngine:
+    """A Sentinel that watches this primary as ``main``, not started yet."""
     with LocalEngine() as free:
         port = free.port
     config.write_text(
