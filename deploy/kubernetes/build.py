@@ -1,7 +1,7 @@
 """Writes what the manifests and the chart have of other files here: python deploy/kubernetes/build.py
 
-Kustomize and Helm read nothing outside of the folder that they are given, so the alert rules and the store's files are
-copied into it.
+Kustomize and Helm read nothing outside of the folder that they are given, so the alert rules and the store's
+files are copied into it.
 """
 
 from __future__ import annotations
