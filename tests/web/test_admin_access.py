@@ -267,7 +267,10 @@ async def test_each_action_has_one_line_with_who_what_how_many_and_outcome(servi
     assert (lines[0]["filters"], lines[0]["count"]) == ({"client": "shop", "state": "live"}, 1)
     assert (lines[1]["call_id"], lines[1]["handle"]) == (call_id, id_of(handle))
     assert (lines[2]["handle"], lines[2]["revoked"]) == (id_of(handle), 1)
-    assert (lines[3]["filters"], lines[3]["revoked"]) == ({"client": "nobody", "model": "gpt-realtime-2.1"}, 0)
+    assert (lines[3]["filters"], lines[3]["revoked"]) == (
+        {"client": "nobody", "model": "gpt-realtime-2.1"},
+        0,
+    )
     assert all(line["request_id"] for line in lines)
 
 

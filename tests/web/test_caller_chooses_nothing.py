@@ -104,7 +104,12 @@ PLACES = {
     ),
 }
 # An alias that a caller may choose freely, as where ``*`` is configured.
-ALIASES = ["gpt-realtime-2.1", "gpt-realtime-2.1/../../files", "gpt-realtime-2.1@evil.example", "gpt-realtime-2.1:80/x"]
+ALIASES = [
+    "gpt-realtime-2.1",
+    "gpt-realtime-2.1/../../files",
+    "gpt-realtime-2.1@evil.example",
+    "gpt-realtime-2.1:80/x",
+]
 
 
 async def service_at(service_factory: ServiceFactory, planted: Planted, place: Place) -> Service:

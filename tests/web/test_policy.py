@@ -188,7 +188,9 @@ async def two_deployments(
     return again
 
 
-BOTH = {"gpt-realtime-2.1": {"deployments": [{"deployment": "first"}, {"deployment": "second", "priority": 1}]}}
+BOTH = {
+    "gpt-realtime-2.1": {"deployments": [{"deployment": "first"}, {"deployment": "second", "priority": 1}]}
+}
 
 
 async def test_a_mint_that_fails_on_one_deployment_goes_to_the_next_and_the_handle_remembers(
