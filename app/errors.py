@@ -102,6 +102,12 @@ class MethodNotAllowed(CloakroomError):
     code, status, type = "method_not_allowed", 405, "invalid_request_error"
 
 
+class MethodNotImplemented(CloakroomError):
+    """A method that the resource could have, and has for no purpose here (RFC 9725 on PATCH)."""
+
+    code, status, type = "method_not_implemented", 501, "invalid_request_error"
+
+
 # --- who is asking, and for what ---------------------------------------------------------------
 
 

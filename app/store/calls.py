@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from app.models import LONGEST_CALL_SECONDS, CallRecord
 from app.store import keys
-from app.store.connection import ScriptCall, StoreConnection
+from app.store.connection import StoreConnection
 from app.store.keys import RECORD_VERSION, knows_version, number_of, version_of
 from app.store.listing.index import Walk, indexing
 from app.store.listing.views import CallFilter, Page
-from app.store.scripts import CALL, INDEX, NOTE
+from app.store.scripts import CALL, INDEX, NOTE, ScriptCall
 
 _FIELDS: Final = (
     "v",

@@ -18,7 +18,7 @@ from app.errors import StoreUnavailable
 from app.models import LONGEST_CALL_SECONDS
 from app.store import keys
 from app.store.connection import StoreConnection
-from app.store.scripts import DUE, TAKE
+from app.store.scripts import DUE, TAKE, ScriptCall
 
 # ``undelivered``: its answer reached no browser. ``lost``: the provider's answer came after the browser had
 # been told that the outcome is not known.
@@ -78,7 +78,7 @@ class CallDeadlines:
     async def _set(self, which: str, dues: Sequence[Due], seconds: float) -> None:
         life = int((seconds + LONGEST_CALL_SECONDS + _MARGIN_SECONDS) * 1000)
         ordered = sorted(dues, key=_slice)
-        calls = [
+        calls: list[ScriptCall] = [
             (DUE, (name,), (int(seconds * 1000), which, life, *(due.entry for due in group)))
             for name, group in groupby(ordered, key=_slice)
         ]

@@ -7,7 +7,7 @@ from aiohttp import hdrs, web
 from app.broker.deadlines.orphans import Orphans
 from app.broker.hangup import NOT_FOUND_MESSAGE, Caller
 from app.broker.relay import Relayed
-from app.errors import CallNotFound, InvalidApiKey
+from app.errors import CallNotFound, InvalidApiKey, MethodNotImplemented
 from app.models import CALLS_PATH, Client
 from app.providers.base import is_call_id
 from app.web.appkeys import CLIENTS, HANDLES, HANGUP, LOG_LINE, ORPHANS, RELAY, TIMINGS, LogLine
@@ -82,8 +82,27 @@ async def _relayed(request: web.Request, *, translation: bool) -> web.Response:
     return _SdpAnswer(relayed, handle.id, app[ORPHANS])
 
 
+async def offer_options(request: web.Request) -> web.Response:
+    """``OPTIONS`` where offers go: what may be posted, as RFC 9725 asks. The gate answers preflights."""
+    return web.Response(status=200, headers={hdrs.ALLOW: "OPTIONS, POST", "Accept-Post": SDP_TYPE})
+
+
+async def patch_call(request: web.Request) -> web.Response:
+    """``PATCH`` of a call: its candidates are all in the offer and the answer, so there is nothing to patch.
+
+    Raises:
+        MethodNotImplemented: always, as RFC 9725 asks of a session without trickle ICE.
+    """
+    raise MethodNotImplemented(
+        "There is no trickle ICE and no ICE restart: put all candidates into the offer."
+    )
+
+
 async def hang_up(request: web.Request) -> web.Response:
-    """``POST /v1/realtime/calls/{call_id}/hangup``: 200 without a body. The request's body is ignored."""
+    """``POST /v1/realtime/calls/{call_id}/hangup``, and ``DELETE`` of the call: 200 without a body.
+
+    The request's body is ignored.
+    """
     line = request[LOG_LINE] = LogLine("hangup", request[TIMINGS])
     caller = _caller(request)
     line.fields |= {"client": caller.name} if isinstance(caller, Client) else {"handle": caller.id}

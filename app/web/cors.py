@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 
 ANY: Final = "*"
-ALLOW_METHODS: Final = "GET, POST, OPTIONS"
+ALLOW_METHODS: Final = "GET, POST, DELETE, OPTIONS"
 # Location carries the call id. A page can read it only when it is exposed.
 EXPOSE_HEADERS: Final = "Location, x-request-id, x-upstream-request-id, Retry-After"
 MAX_AGE_SECONDS: Final = "600"

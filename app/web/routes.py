@@ -16,6 +16,9 @@ from app.web.reference.site import reference_routes
 
 # OpenAI's clients use /v1, LiteLLM's users often leave it out, Azure's clients use /openai/v1.
 ALIASES: Final = ("/v1", "", "/openai/v1")
+_OFFERS: Final = ("/realtime/calls", "/realtime", "/realtime/translations/calls")
+# Where ``Location`` leads. Any segment: what cannot be a call id gets the same answer as an unknown call.
+_CALL: Final = "/realtime/calls/{call_id:[^/]+}"
 _POSTS: Final = (
     ("/realtime/client_secrets", mint_views.mint),
     ("/realtime/sessions", mint_views.mint_beta),
@@ -25,8 +28,7 @@ _POSTS: Final = (
     # Pages of the beta post their offer here, with ?model=.
     ("/realtime", call_views.relay),
     ("/realtime/translations/calls", call_views.relay_translation),
-    # Any segment: what cannot be a call id gets the same answer as an unknown call.
-    ("/realtime/calls/{call_id:[^/]+}/hangup", call_views.hang_up),
+    (_CALL + "/hangup", call_views.hang_up),
 )
 
 
@@ -35,6 +37,11 @@ def routes(settings: Settings) -> Iterator[web.RouteDef]:
     for base in ALIASES:
         for path, view in _POSTS:
             yield web.post(base + path, view, expect_handler=expect)
+        # Manners of RFC 9725 (WHIP) for clients that know them.
+        for path in _OFFERS:
+            yield web.options(base + path, call_views.offer_options)
+        yield web.delete(base + _CALL, call_views.hang_up, expect_handler=expect)
+        yield web.patch(base + _CALL, call_views.patch_call, expect_handler=expect)
     yield from health_routes()
     if settings.ops_port is None:
         yield from operations_routes()

@@ -199,7 +199,7 @@ class Place:
         async with async_onlooker(self.store.engine.url, decode=False) as client:
             before = time.time()
             left = await client.pttl(keys.handle(claims_of(handle.text)["jti"])) / 1000
-        return before + left - handle.ends
+        return float(before + left - handle.ends)
 
     def _offers(self) -> int:
         requests: dict[str, int] = self._sandbox.control("GET", "state")["requests"]

@@ -34,7 +34,7 @@ _WATCHED_SECONDS: Final = 5.0
 
 async def abandoned(progress: Progress, rounds: int) -> Figures:
     """``rounds`` browsers leave; one of the two replicas is killed once the last one has."""
-    settings = {
+    settings: dict[str, Any] = {
         "CLOAKROOM_UNDELIVERED_GRACE_SECONDS": f"{GRACE_SECONDS}",
         "CLOAKROOM_REPLAY_WINDOW_SECONDS": "1",
     }

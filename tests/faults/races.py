@@ -22,6 +22,7 @@ import redis.asyncio as redis
 from structlog.testing import capture_logs
 
 from app.broker.claims import Claim, Claims, RelayPolicy
+from app.broker.deadlines.orphans import Orphans
 from app.broker.settlement import Settlement
 from app.errors import HandleSpent, StoreUnavailable, UpstreamError
 from app.handles.keyring import parse_sealing_ring
@@ -29,7 +30,9 @@ from app.handles.sealing import Sealer
 from app.models import Answer, Clocks, Family, HandleClaims, HandleRecord, Offer
 from app.store import keys
 from app.store.address import parse_address
+from app.store.calls import CallStore
 from app.store.connection import StoreConnection
+from app.store.deadlines import CallDeadlines
 from app.store.driver import connect
 from app.store.embedded.engine import LocalEngine
 from app.store.handles import HandleStore
@@ -68,12 +71,22 @@ class Claimant:
         self.connection = connection
         self.store = HandleStore(connection, replica=replica)
         self.settlement = Settlement(time.monotonic)
+        clocks = Clocks(now=time.time, monotonic=time.monotonic)
         self.claims = Claims(
             store=self.store,
             sealer=Sealer(parse_sealing_ring(f"seal1:{secrets.token_urlsafe(32)}")),
             settlement=self.settlement,
+            orphans=Orphans(
+                deadlines=CallDeadlines(connection),
+                calls=CallStore(connection),
+                settlement=self.settlement,
+                grace=0.0,
+                hang_up_lost=False,
+                count=lambda reason: None,
+                clocks=clocks,
+            ),
             policy=RelayPolicy(replica=replica, timeout=20, replay_window=30, call_retention=600),
-            clocks=Clocks(now=time.time, monotonic=time.monotonic),
+            clocks=clocks,
         )
 
     async def win(self, handle_id: str) -> Claim | None:

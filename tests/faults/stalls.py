@@ -181,7 +181,7 @@ async def stall(progress: Progress, rounds: int) -> Figures:
     plan = [*itertools.product(("still", "busy"), STALLS), ("fork", 1.0)]
     figures: Figures = {}
     wrong: list[str] = []
-    settings = {"CLOAKROOM_STORE_TIMEOUT_SECONDS": f"{SILENCE}"}
+    settings: dict[str, Any] = {"CLOAKROOM_STORE_TIMEOUT_SECONDS": f"{SILENCE}"}
     with Stack(peer="static", engine_arguments=_DEBUG_COMMAND, **settings) as stack:
         await _fill(stack)
         async with many_at_once() as http:

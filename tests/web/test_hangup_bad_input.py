@@ -80,9 +80,16 @@ async def test_bytes_that_are_no_text_in_the_path_are_no_500(service: Service) -
 
 async def test_a_segment_too_few_or_too_many_is_no_path_of_ours(service: Service) -> None:
     headers = {"Authorization": f"Bearer {service.planted.client_key}"}
-    for path in ("/hangup", "hangup", "rtc_1/hangup/", "rtc_1/x/hangup", "rtc_1", "rtc_1/"):
+    for path in ("/hangup", "rtc_1/hangup/", "rtc_1/x/hangup", "rtc_1/"):
         reply = await service.post(f"/v1/realtime/calls/{path}", headers=headers)
         assert (reply.status, reply.code) == (404, "not_found"), path
+
+
+async def test_a_calls_own_url_takes_no_post(service: Service) -> None:
+    headers = {"Authorization": f"Bearer {service.planted.client_key}"}
+    for path in ("hangup", "rtc_1"):
+        reply = await service.post(f"/v1/realtime/calls/{path}", headers=headers)
+        assert (reply.status, reply.code) == (405, "method_not_allowed"), path
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS"])

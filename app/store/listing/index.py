@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from app.errors import InvalidRequest
-from app.store.connection import ScriptCall, StoreConnection
+from app.store.connection import StoreConnection
 from app.store.listing.views import Page
-from app.store.scripts import INDEX
+from app.store.scripts import INDEX, ScriptCall
 
 # How many records one page reads at most, however few of them match.
 EXAMINED_AT_MOST: Final = 2000

@@ -45,6 +45,7 @@ TABLE = {
     "call_id_not_found": 404,
     "not_found": 404,
     "method_not_allowed": 405,
+    "method_not_implemented": 501,
     "internal_error": 500,
 }
 

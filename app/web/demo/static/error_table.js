@@ -166,6 +166,7 @@ export const OURS = {
   call_not_found: MISMATCH,
   not_found: MISMATCH,
   method_not_allowed: MISMATCH,
+  method_not_implemented: MISMATCH,
   unsupported_media_type: MISMATCH,
   // --- the call ---
   answer_unusable: [
