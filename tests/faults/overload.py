@@ -141,7 +141,7 @@ def _line(told: Told) -> str:
 
 def _figures(rate: float, usual: list[Told], over: list[Told]) -> Figures:
     def middle(runs: list[Told], status: str, name: str) -> float:
-        return statistics.median(getattr(told.later[status], name) for told in runs)
+        return float(statistics.median(getattr(told.later[status], name) for told in runs))
 
     unloaded, loaded = middle(usual, "2xx", "p99_ms"), middle(over, "2xx", "p99_ms")
     return {

@@ -6,7 +6,6 @@ a client. Every other section gets a note that it is not used.
 
 from __future__ import annotations
 
-from collections import ChainMap
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -67,7 +66,7 @@ class LiteLlmEnvironment:
         own = section if isinstance(section, dict) else {}
         # An entry that names itself (NAME: os.environ/NAME) adds nothing.
         plain = {str(name): str(value) for name, value in own.items() if not str(value).startswith(_VARIABLE)}
-        self._variables = ChainMap(environ, plain)
+        self._environ, self._own = environ, plain
 
     def text(self, place: str, key: str, value: Any) -> str | None:
         """The value as text, or the text of the variable that it names; None where it is empty or missing.
@@ -81,11 +80,15 @@ class LiteLlmEnvironment:
         if not text.startswith(_VARIABLE):
             return text or None
         name = text.removeprefix(_VARIABLE)
-        if name not in self._variables:
+        found = self._variable(name)
+        if found is None:
             # It may be the key itself, written behind the prefix.
             shown = one_safe_line(name, limit=80)
             raise SettingsError(f"{place}: {key} names the environment variable {shown}, which is not set")
-        return self._variables[name].strip() or None
+        return found.strip() or None
+
+    def _variable(self, name: str) -> str | None:
+        return self._environ.get(name, self._own.get(name))
 
     def resolved(self, place: str, key: str, value: Any) -> Any:
         """A value with every reference in it replaced, at any depth.
@@ -101,7 +104,7 @@ class LiteLlmEnvironment:
 
     def first(self, *names: str) -> str | None:
         """The first of these variables that is set and not empty."""
-        return next((value for name in names if (value := self._variables.get(name, "").strip())), None)
+        return next((value for name in names if (value := (self._variable(name) or "").strip())), None)
 
 
 def shared_credentials(credential_list: Any) -> dict[str, Mapping[str, Any]]:

@@ -135,7 +135,7 @@ def test_the_secret_can_be_made_of_what_keys_new_prints(printed_keys: str) -> No
         "--from-env-file=/dev/stdin",
     ]
     done = subprocess.run(
-        [*command, "--dry-run=client", "-o", "yaml"],
+        [*command, "--from-env-file=/dev/stdin", "--dry-run=client", "-o", "yaml"],
         input=f"{printed_keys}REDIS_PASSWORD={PASSWORD}\n",
         capture_output=True,
         text=True,
