@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 # What a drill found, in the order in which it is printed: "lost handles": 0, "longest outage": "1.3 s".
 Figures = dict[str, int | float | str]
@@ -50,4 +50,4 @@ class Drill:
     promise: str
     minutes: float
     rounds: int
-    run: Callable[[Progress, int], Awaitable[Figures]]
+    run: Callable[[Progress, int], Coroutine[Any, Any, Figures]]

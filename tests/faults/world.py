@@ -186,7 +186,7 @@ class World:
         return self._keys[number]
 
     def _url(self, at: Name) -> str:
-        return self._replicas[at].url
+        return str(self._replicas[at].url)
 
     def _do(self, work: Coroutine[Any, Any, T]) -> T:
         return self._loop.run_until_complete(work)
