@@ -32,10 +32,6 @@ def drills() -> list[Drill]:
     return sorted(found, key=lambda drill: (int(drill.promise.rstrip("abc")), drill.name))
 
 
-async def _run(drill: Drill, rounds: int) -> Figures:
-    return await drill.run(Progress(drill.name), rounds)
-
-
 def main(arguments: Sequence[str]) -> int:
     """Run them, and print the figures of each."""
     parser = argparse.ArgumentParser(
@@ -64,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"\n--> {at} of {len(chosen)}: {drill.name} (promise {drill.promise})", flush=True)
         begun = time.monotonic()
         try:
-            figures = asyncio.run(_run(drill, options.rounds or drill.rounds))
+            figures = asyncio.run(drill.run(Progress(drill.name), options.rounds or drill.rounds))
         except Exception:
             traceback.print_exc()
             broken.append(drill.name)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 
@@ -52,7 +52,7 @@ class Drill:
     promise: str
     minutes: float
     rounds: int
-    run: Callable[[Progress, int], Awaitable[Figures]]
+    run: Callable[[Progress, int], Coroutine[Any, Any, Figures]]
 
 
 def many_at_once() -> aiohttp.ClientSession:

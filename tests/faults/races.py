@@ -38,7 +38,7 @@ from app.store.embedded.engine import LocalEngine
 from app.store.handles import HandleStore
 from app.telemetry.timings import Timings
 from tests.faults.drill import Drill, Figures, Progress
-from tests.support.clocks import eventually
+from tests.support.clocks import PATIENCE, eventually
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.onlooker import async_onlooker
 
@@ -105,10 +105,10 @@ class Claimant:
 
 
 @asynccontextmanager
-async def claimant(url: str, replica: str) -> AsyncIterator[Claimant]:
-    """Connect, and watch the store as a replica does."""
-    client = connect(parse_address(url), replica=replica, timeout=_STORE_SECONDS, max_connections=8)
-    connection = StoreConnection(client, replica=replica, timeout=_STORE_SECONDS)
+async def claimant(url: str, replica: str, *, timeout: float = _STORE_SECONDS) -> AsyncIterator[Claimant]:
+    """Connect, and watch the store as a replica does. ``timeout`` is the store's, in seconds."""
+    client = connect(parse_address(url), replica=replica, timeout=timeout, max_connections=8)
+    connection = StoreConnection(client, replica=replica, timeout=timeout)
     connection.start()
     made = Claimant(connection, replica)
     try:
@@ -195,7 +195,8 @@ async def races(progress: Progress, rounds: int) -> Figures:
             claimant(first.url_instead_of(engine.url), "replica-a") as a,
             claimant(second.url_instead_of(engine.url), "replica-b") as b,
             FaultProxy(engine.port, MINT_RATES, seed=3) as third,
-            claimant(third.url_instead_of(engine.url), "minter") as minter,
+            # A race needs its handle, however busy the machine is.
+            claimant(third.url_instead_of(engine.url), "minter", timeout=PATIENCE) as minter,
             async_onlooker(engine.url) as onlooker,
         ):
             while tally.decided < rounds:
