@@ -22,6 +22,7 @@ class Stack:
         peer: the sandbox's ``--peer``: ``webrtc`` for media, ``static`` for load.
         sandbox_arguments: further options of the sandbox.
         engine_arguments: further options of the store's server.
+        planted: the secrets, where something outside the stack has them too.
         settings: further environment of every replica.
     """
 
@@ -31,9 +32,10 @@ class Stack:
         peer: str,
         sandbox_arguments: tuple[str, ...] = (),
         engine_arguments: tuple[str, ...] = (),
+        planted: Planted | None = None,
         **settings: str,
     ) -> None:
-        self.planted = Planted()
+        self.planted = planted or Planted()
         self._settings = settings
         self._peer = peer
         self._sandbox_arguments = sandbox_arguments
