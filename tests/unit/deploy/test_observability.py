@@ -33,7 +33,7 @@ def scraped() -> dict[str, list[str]]:
 
 def mounted_at(service: str, place: str) -> Path:
     """What of the repository a container has there."""
-    (source,) = (one.split(":")[0] for one in services()[service]["volumes"] if f":{place}:" in one)
+    (source,) = (str(one).split(":")[0] for one in services()[service]["volumes"] if f":{place}:" in one)
     return (ROOT / source).resolve()
 
 

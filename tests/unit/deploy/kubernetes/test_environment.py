@@ -65,7 +65,7 @@ def default_of(name: str) -> Any:
 
 def slowest_request() -> float:
     names = ("body_timeout_seconds", "connect_timeout_seconds", "relay_timeout_seconds")
-    return sum(map(default_of, names), start=2 * default_of("store_timeout_seconds"))
+    return float(sum(map(default_of, names), start=2 * default_of("store_timeout_seconds")))
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
@@ -126,9 +126,9 @@ def test_every_variable_of_ours_is_one_that_the_settings_know(whole: dict[str, O
 
 def test_the_secret_can_be_made_of_what_keys_new_prints(printed_keys: str) -> None:
     # The command of docs/deployment.md.
-    command = [kubectl(), "create", "secret", "generic", "cloakroom", "--from-env-file=/dev/stdin"]
+    command = ["create", "secret", "generic", "cloakroom", "--from-env-file=/dev/stdin"]
     done = subprocess.run(
-        [*command, "--dry-run=client", "-o", "yaml"],
+        [str(kubectl()), *command, "--dry-run=client", "-o", "yaml"],
         input=f"{printed_keys}REDIS_PASSWORD={PASSWORD}\n",
         capture_output=True,
         text=True,
