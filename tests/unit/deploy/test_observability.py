@@ -33,8 +33,8 @@ def scraped() -> dict[str, list[str]]:
 
 def mounted_at(service: str, place: str) -> Path:
     """What of the repository a container has there."""
-    (source,) = (one.split(":")[0] for one in services()[service]["volumes"] if f":{place}:" in one)
-    return Path(ROOT / source).resolve()
+    (source,) = (str(one).split(":")[0] for one in services()[service]["volumes"] if f":{place}:" in one)
+    return (ROOT / source).resolve()
 
 
 def test_prometheus_scrapes_every_replica_and_the_load_balancer() -> None:

@@ -126,16 +126,9 @@ def test_every_variable_of_ours_is_one_that_the_settings_know(whole: dict[str, O
 
 def test_the_secret_can_be_made_of_what_keys_new_prints(printed_keys: str) -> None:
     # The command of docs/deployment.md.
-    command: list[str | Path] = [
-        kubectl(),
-        "create",
-        "secret",
-        "generic",
-        "cloakroom",
-        "--from-env-file=/dev/stdin",
-    ]
+    command = ["create", "secret", "generic", "cloakroom", "--from-env-file=/dev/stdin"]
     done = subprocess.run(
-        [*command, "--from-env-file=/dev/stdin", "--dry-run=client", "-o", "yaml"],
+        [str(kubectl()), *command, "--dry-run=client", "-o", "yaml"],
         input=f"{printed_keys}REDIS_PASSWORD={PASSWORD}\n",
         capture_output=True,
         text=True,
