@@ -130,7 +130,7 @@ async def stand_still(stack: Stack, seconds: float) -> None:
 async def be_busy(stack: Stack, seconds: float) -> None:
     """Let another tenant's command run for so long."""
     async with redis.Redis.from_url(stack.engine.url, socket_timeout=None) as tenant:
-        await tenant.execute_command("DEBUG", "SLEEP", seconds)
+        await tenant.execute_command("DEBUG", "SLEEP", seconds)  # type: ignore[no-untyped-call]
 
 
 async def fork(stack: Stack, seconds: float) -> None:
@@ -181,8 +181,9 @@ async def stall(progress: Progress, rounds: int) -> Figures:
     plan = [*itertools.product(("still", "busy"), STALLS), ("fork", 1.0)]
     figures: Figures = {}
     wrong: list[str] = []
-    settings = {"CLOAKROOM_STORE_TIMEOUT_SECONDS": f"{SILENCE}"}
-    with Stack(peer="static", engine_arguments=_DEBUG_COMMAND, **settings) as stack:
+    with Stack(
+        peer="static", engine_arguments=_DEBUG_COMMAND, CLOAKROOM_STORE_TIMEOUT_SECONDS=f"{SILENCE}"
+    ) as stack:
         await _fill(stack)
         async with many_at_once() as http:
             for at, (what, seconds) in enumerate(plan * rounds):
