@@ -118,7 +118,8 @@ class StoreDoctor:
         if info is None:
             fix = "redis-cli CLUSTER INFO by a user who may: cluster_state must be ok"
             return row("shape", "skipped", f"a Cluster with {len(nodes)} primaries", fix)
-        return cluster_finding(info, len(nodes))
+        coverage = await _unless_forbidden(inspector.config("cluster-require-full-coverage"))
+        return cluster_finding(info, len(nodes), full_coverage=coverage or "")
 
     async def _replicas(self, address: StoreAddress, inspector: StoreInspector) -> Finding:
         settings = self._settings

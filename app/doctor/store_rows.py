@@ -99,11 +99,17 @@ def role_finding(kind: str, nodes: Sequence[NodeFacts]) -> Finding:
     return row("shape", "ok", f"{what}, {replicas} replica{'' if replicas == 1 else 's'}")
 
 
-def cluster_finding(info: Mapping[str, str], primaries: int) -> Finding:
-    """Whether a Cluster serves all of its slots."""
+def cluster_finding(info: Mapping[str, str], primaries: int, *, full_coverage: str = "") -> Finding:
+    """Whether a Cluster serves all of its slots, and what it does when a primary fails.
+
+    ``full_coverage`` is its ``cluster-require-full-coverage``; "" where that may not be read.
+    """
     slots = int(info.get("cluster_slots_ok", 0))
     if info.get("cluster_state") == "ok" and slots == _CLUSTER_SLOTS:
         text = f"a Cluster with {primaries} primar{'y' if primaries == 1 else 'ies'}, all slots served"
+        if full_coverage == "yes" and primaries > 1:
+            text += "; when one primary fails, the others refuse as well"
+            return row("shape", "warn", text, "set cluster-require-full-coverage to no at every node")
         return row("shape", "ok", text)
     text = f"the Cluster's state is {info.get('cluster_state')}, {slots} of {_CLUSTER_SLOTS} slots are served"
     return row("shape", "fail", text, "look with: redis-cli --cluster check HOST:PORT")

@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 
@@ -129,7 +129,7 @@ async def stand_still(stack: Stack, seconds: float) -> None:
 
 async def be_busy(stack: Stack, seconds: float) -> None:
     """Let another tenant's command run for so long."""
-    async with async_onlooker(stack.engine.url, socket_timeout=None, decode=False) as tenant:
+    async with async_onlooker(stack.engine.url, decode=False) as tenant:
         await tenant.execute_command("DEBUG", "SLEEP", seconds)
 
 
@@ -181,8 +181,9 @@ async def stall(progress: Progress, rounds: int) -> Figures:
     plan = [*itertools.product(("still", "busy"), STALLS), ("fork", 1.0)]
     figures: Figures = {}
     wrong: list[str] = []
-    settings: dict[str, Any] = {"CLOAKROOM_STORE_TIMEOUT_SECONDS": f"{SILENCE}"}
-    with Stack(peer="static", engine_arguments=_DEBUG_COMMAND, **settings) as stack:
+    with Stack(
+        peer="static", engine_arguments=_DEBUG_COMMAND, CLOAKROOM_STORE_TIMEOUT_SECONDS=f"{SILENCE}"
+    ) as stack:
         await _fill(stack)
         async with many_at_once() as http:
             for at, (what, seconds) in enumerate(plan * rounds):

@@ -31,6 +31,18 @@ def cluster() -> Iterator[RealCluster]:
         yield running
 
 
+class Detours(Pooled):
+    """The driver's pool, and what went through it."""
+
+    def __init__(self, client: Any) -> None:
+        super().__init__(client, max_connections=8)
+        self.commands: list[Command] = []
+
+    async def run(self, commands: Sequence[Command], *, timeout: float) -> list[Any]:
+        self.commands += commands
+        return await super().run(commands, timeout=timeout)
+
+
 class Ways:
     """An executor, and what had to go the driver's way."""
 
@@ -38,14 +50,12 @@ class Ways:
         self.client: Any = connect(
             parse_address(url), replica="straight", timeout=PATIENCE, max_connections=8
         )
-        self.detours: list[Command] = []
         self.executor = cast(Cluster, executor_for(self.client, max_connections=8))
-        self._driver = Pooled(self.client, max_connections=8)
-        self.executor._otherwise = self
+        self._detours = self.executor._otherwise = Detours(self.client)
 
-    async def run(self, commands: Sequence[Command], *, timeout: float) -> list[Any]:
-        self.detours += commands
-        return await self._driver.run(commands, timeout=timeout)
+    @property
+    def detours(self) -> list[Command]:
+        return self._detours.commands
 
     async def close(self) -> None:
         await self.executor.close()

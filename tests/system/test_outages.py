@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from typing import Any
 
 import aiohttp
 
@@ -39,11 +38,9 @@ async def test_a_cluster_that_loses_a_primary_serves_by_the_others_meanwhile() -
 async def test_requests_that_wait_when_the_store_falls_silent_are_answered_and_later_ones_fail_at_once(
     http: aiohttp.ClientSession,
 ) -> None:
-    settings: dict[str, Any] = {
-        "CLOAKROOM_STORE_TIMEOUT_SECONDS": "3",
-        "CLOAKROOM_STORE_PATIENCE_SECONDS": "60",
-    }
-    with Stack(peer="static", **settings) as stack:
+    with Stack(
+        peer="static", CLOAKROOM_STORE_TIMEOUT_SECONDS="3", CLOAKROOM_STORE_PATIENCE_SECONDS="60"
+    ) as stack:
         handle = await minted(http, stack.a.url, stack.planted.client_key)
         os.kill(stack.engine.pid, signal.SIGSTOP)
         try:

@@ -124,6 +124,15 @@ def test_without_the_setting_the_row_says_what_a_failover_may_cost_and_what_to_s
 
 def test_a_cluster_must_be_ok_and_whole() -> None:
     assert cluster_finding({"cluster_state": "ok", "cluster_slots_ok": "16384"}, 3).status == "ok"
+    assert (
+        cluster_finding({"cluster_state": "ok", "cluster_slots_ok": "16384"}, 3, full_coverage="no").status
+        == "ok"
+    )
+    warned = cluster_finding({"cluster_state": "ok", "cluster_slots_ok": "16384"}, 3, full_coverage="yes")
+    assert (warned.status, warned.fix) == (
+        "warn",
+        "set cluster-require-full-coverage to no at every node",
+    )
     broken = cluster_finding({"cluster_state": "fail", "cluster_slots_ok": "10000"}, 3)
     assert broken.status == "fail"
     assert "10000 of 16384" in broken.detail
