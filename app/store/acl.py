@@ -64,6 +64,7 @@ OPERATOR: Final = (
     "pubsub|numsub",
     "scan",
     "select",
+    "zrange",
 )
 
 

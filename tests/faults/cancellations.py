@@ -2,8 +2,8 @@
 
 The service, its store and the provider are real; only the cancellation is ours. It strikes the task that
 serves the request, at an await that a seed chooses. Afterwards no claim may be pending, and every use of a
-handle must be accounted for. Every call must be held by a browser, be due, or be unknown by its id. No request
-in flight, no write, no task and no connection may be left over.
+handle must be accounted for. Every call must be held by a browser, be due, or be unknown by its id. No
+request in flight, no write, no task and no connection may be left over.
 """
 
 from __future__ import annotations
