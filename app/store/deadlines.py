@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 from app.errors import StoreUnavailable
 from app.models import LONGEST_CALL_SECONDS
 from app.store import keys
-from app.store.connection import StoreConnection
+from app.store.connection import ScriptCall, StoreConnection
 from app.store.scripts import DUE, TAKE
 
 # ``undelivered``: its answer reached no browser. ``lost``: the provider's answer came after the browser had
@@ -78,7 +78,7 @@ class CallDeadlines:
     async def _set(self, which: str, dues: Sequence[Due], seconds: float) -> None:
         life = int((seconds + LONGEST_CALL_SECONDS + _MARGIN_SECONDS) * 1000)
         ordered = sorted(dues, key=_slice)
-        calls = [
+        calls: list[ScriptCall] = [
             (DUE, (name,), (int(seconds * 1000), which, life, *(due.entry for due in group)))
             for name, group in groupby(ordered, key=_slice)
         ]

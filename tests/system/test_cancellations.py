@@ -44,7 +44,12 @@ async def test_the_harness_strikes_at_the_await_that_it_is_told(at: int, seen: l
         return await running
 
     task = asyncio.create_task(serve())
-    asyncio.get_running_loop().call_later(0.01, lambda: ready.done() or ready.set_result("came"))
+
+    def come() -> None:
+        if not ready.done():
+            ready.set_result("came")
+
+    asyncio.get_running_loop().call_later(0.01, come)
     with pytest.raises(asyncio.CancelledError):
         await task
     assert (log, running.steps, running.struck) == (seen, at, True)

@@ -103,7 +103,7 @@ async def test_a_replica_that_stood_still_hangs_up_the_call_that_its_browser_was
     call: Any = call_at(stack, lost["call_id"])
 
     def ended() -> bool:
-        return call_at(stack, call["call_id"])["end_reason"] == "hangup"
+        return bool(call_at(stack, call["call_id"])["end_reason"] == "hangup")
 
     await eventually(ended)
     with sync_redis.Redis.from_url(stack.engine.url, decode_responses=True) as client:
