@@ -41,6 +41,7 @@ from app.store.deadlines import CallDeadlines
 from app.store.events import EventFeed
 from app.store.handles import HandleStore
 from app.store.listing.directory import HandleDirectory
+from app.telemetry.call_metrics import CallMetrics
 from app.telemetry.census import Census
 from app.telemetry.logs import RequestLog
 from app.telemetry.metrics import Metrics
@@ -217,6 +218,7 @@ class _Broker:
             unknown_is_final=settings.hangup_lost_calls,
         )
         self._deadlines = CallDeadlines(app[STORE])
+        self._counts = CallMetrics(app[METRICS])
         self.late = LateAnswers(upstream)
         self._sealer = Sealer(parse_sealing_ring(reveal(settings.sealing_keys)))
 
@@ -278,7 +280,7 @@ class _Broker:
             # While the answer is kept, a browser may still get it.
             grace=max(grace, window) if grace else 0.0,
             hang_up_lost=self._settings.hangup_lost_calls,
-            count=self._app[METRICS].orphaned,
+            count=self._counts.orphaned,
             clocks=self._clocks,
         )
 
@@ -287,7 +289,7 @@ class _Broker:
             deadlines=self._deadlines,
             calls=self._app[DESK].calls,
             hangup=self._app[HANGUP],
-            count=self._app[METRICS].overdue,
+            count=self._counts.overdue,
             clocks=self._clocks,
         )
 

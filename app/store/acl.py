@@ -66,6 +66,7 @@ OPERATOR: Final = (
     "pubsub|numsub",
     "scan",
     "select",
+    "zrange",
 )
 
 

@@ -33,18 +33,6 @@ _OPERATION: Final = ("model", "deployment", "outcome", "code")
 MINTS: Final = Family("cloakroom_mints_total", "counter", _OPERATION, "Mints that were answered.")
 RELAYS: Final = Family("cloakroom_relays_total", "counter", _OPERATION, "Offers that were answered.")
 HANGUPS: Final = Family("cloakroom_hangups_total", "counter", _OPERATION, "Hang-ups that were answered.")
-ORPHANS: Final = Family(
-    "cloakroom_calls_orphaned_total",
-    "counter",
-    ("reason",),
-    "Calls that no browser holds: their answer was not delivered, or came too late.",
-)
-OVERDUE: Final = Family(
-    "cloakroom_overdue_hangups_total",
-    "counter",
-    ("reason", "outcome"),
-    "What became of calls whose deadline had come; a failed hang-up is tried again.",
-)
 CLAIMS_REFUSED: Final = Family(
     "cloakroom_claims_refused_total",
     "counter",
@@ -113,10 +101,6 @@ CLAIM_REFUSALS: Final[Mapping[str, str]] = {
     "handle_spent": "spent",
     "wrong_session_family": "wrong_family",
 }
-# Why a call is an orphan; ``app.store.deadlines`` has the same words.
-ORPHAN_REASONS: Final = ("undelivered", "lost")
-# What usually becomes of a call whose deadline has come; docs/metrics.md has all words.
-_USUAL_ENDS: Final = ("ended", "fetched", "failed")
 # The gate's own errors, which are exposed from the start. Any other code is possible, but rare.
 _GATE_CODES: Final = ("overloaded", "origin_not_allowed", "not_found", "method_not_allowed", "internal_error")
 _STORE_STEPS: Final = ("save", "claim", "settle")
@@ -205,10 +189,6 @@ class Metrics:
             operation: self._counters(family)
             for operation, family in zip(OPERATIONS, (MINTS, RELAYS, HANGUPS), strict=True)
         }
-        self._orphans = self._counters(ORPHANS, ((reason,) for reason in ORPHAN_REASONS))
-        self._overdue = self._counters(
-            OVERDUE, ((reason, outcome) for reason in ORPHAN_REASONS for outcome in _USUAL_ENDS)
-        )
         self._claims_refused = self._counters(CLAIMS_REFUSED, ((why,) for why in CLAIM_REFUSALS.values()))
         self._responses = self._counters(RESPONSES, ((name, of) for name in HANDLERS for of in STATUSES[1:]))
         self._refusals = self._counters(REFUSALS, ((code,) for code in _GATE_CODES))
@@ -264,15 +244,6 @@ class Metrics:
 
         return count
 
-    def orphaned(self, reason: str) -> None:
-        """Count a call that no browser holds; ``reason`` is one of ``ORPHAN_REASONS``."""
-        self._orphans[reason,].inc()
-
-    def overdue(self, reason: str, outcome: str, timings: Timings) -> None:
-        """Count what became of a call whose deadline had come, and its requests to the provider."""
-        self._overdue[reason, outcome].inc()
-        self._observe_tries("hangup", timings)
-
     def labels(self, timings: Timings) -> tuple[str, str]:
         """Return the labels ``model`` and ``deployment`` of a request."""
         return self._models.get(timings.model, OTHER), self._deployments.get(timings.deployment, OTHER)
@@ -282,11 +253,12 @@ class Metrics:
         self._duration[operation, outcome].observe(seconds, exemplar)
         own = seconds - timings.provider - timings.store - timings.idle
         self._overhead[operation,].observe(max(own, 0.0), exemplar)
-        self._observe_tries(operation, timings)
+        self.tried(operation, timings)
         for step, started, ended in timings.store_steps:
             self._store[step,].observe(ended - started, exemplar)
 
-    def _observe_tries(self, operation: str, timings: Timings) -> None:
+    def tried(self, operation: str, timings: Timings) -> None:
+        """Count the requests to providers, also of what no request to us asked for."""
         exemplar = _exemplar(timings)
         for attempt in timings.tries:
             deployment, result = self._deployments.get(attempt.deployment, OTHER), result_of(attempt)

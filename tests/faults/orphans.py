@@ -34,11 +34,12 @@ _WATCHED_SECONDS: Final = 5.0
 
 async def abandoned(progress: Progress, rounds: int) -> Figures:
     """``rounds`` browsers leave; one of the two replicas is killed once the last one has."""
-    settings: dict[str, Any] = {
-        "CLOAKROOM_UNDELIVERED_GRACE_SECONDS": f"{GRACE_SECONDS}",
-        "CLOAKROOM_REPLAY_WINDOW_SECONDS": "1",
-    }
-    with Stack(peer="static", sandbox_arguments=("--peer-cap", "100000"), **settings) as stack:
+    with Stack(
+        peer="static",
+        sandbox_arguments=("--peer-cap", "100000"),
+        CLOAKROOM_UNDELIVERED_GRACE_SECONDS=f"{GRACE_SECONDS}",
+        CLOAKROOM_REPLAY_WINDOW_SECONDS="1",
+    ) as stack:
         slow = {"kind": "delay", "path": "calls", "seconds": THINKS_SECONDS, "times": 0}
         stack.sandbox.control("POST", "faults", slow)
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:

@@ -187,6 +187,15 @@ def open_calls(night: Night) -> None:
     assert night.run("How many calls are open?") == ["1 calls"]
 
 
+def due_calls(night: Night) -> None:
+    heading = "Which calls are due to be hung up?"
+    assert night.run(heading) == []
+    later = str(int(time.time() + 300) * 1000)
+    night.admin.zadd(keys.deadlines(night.call_id), {f"undelivered:{night.call_id}": later}, nx=True)
+    assert night.run(heading) == [f"undelivered:{night.call_id}\t{later}"]
+    night.admin.delete(keys.deadlines(night.call_id))
+
+
 def which_calls(night: Night) -> None:
     found = {
         line.split()[0]: line.split()[1:] for line in night.run("Which calls were relayed in the last hour?")
@@ -270,6 +279,7 @@ CHECKS: Final[dict[str, Callable[[Night], None]]] = {
     "Why is a handle refused?": why,
     "What was the outcome of a handle's offers?": offers,
     "How many calls are open?": open_calls,
+    "Which calls are due to be hung up?": due_calls,
     "Which calls were relayed in the last hour?": which_calls,
     "How much of its limit has a client used?": limit,
     "What does a handle cost in memory?": memory,
@@ -324,6 +334,7 @@ def test_every_kind_of_key_is_on_the_page() -> None:
         keys.calls(0).replace(":0", ":<minute>"): "list",
         keys.client_calls("<client>", 0).replace(":0", ":<minute>"): "list",
         keys.ended_calls(0).replace(":0", ":<minute>"): "list",
+        keys.ALL_DEADLINES[0].replace("{0}", "{<0 to 7>}"): "sorted set",
     }
     for name, kind in shown.items():
         assert f"| `{name}` | {kind}" in page, name

@@ -9,13 +9,16 @@ from collections.abc import Callable
 from typing import Any
 
 from app.store.calls import CallStore
+from app.store.deadlines import CallDeadlines, Due
 from app.store.events import EventFeed
 from app.store.listing.directory import HandleDirectory, alive
 from app.store.listing.views import CallFilter, HandleFilter
 from app.web.appkeys import STORE
 from tests.support import api
+from tests.support.clocks import eventually
 from tests.support.handles import claims_of
 from tests.support.offers import fresh_offer
+from tests.support.scrape import scrape
 from tests.support.service import Service
 
 LIMITED_KEY = "ck_" + secrets.token_urlsafe(24)
@@ -43,6 +46,7 @@ async def live_through_everything(service: Service, forget_scripts: Callable[[],
     await _what_goes_wrong(service, handle)
     for _ in range(2):
         assert (await service.hang_up(handle, call_id)).status == 200
+    await _as_a_deadline_does(service, call_id)
     await _as_operators_do(service, call_id)
     unused = await service.minted()
     await service.stop_provider()
@@ -62,6 +66,18 @@ async def _what_goes_wrong(service: Service, handle: str) -> None:
         headers={"Authorization": f"Bearer {second}", "Content-Type": "application/sdp"},
     )
     assert reply.code == "wrong_session_family"
+
+
+async def _as_a_deadline_does(service: Service, call_id: str) -> None:
+    deadlines = CallDeadlines(service.server.app[STORE])
+    await deadlines.add("lost", call_id, seconds=0)
+
+    async def met() -> bool:
+        found = await scrape(service.http, service.base)
+        return bool(found.value("cloakroom_overdue_hangups_total", reason="lost", outcome="repeated"))
+
+    await eventually(met)
+    await deadlines.hold([Due("lost", call_id)], seconds=1)
 
 
 async def _as_operators_do(service: Service, call_id: str) -> None:

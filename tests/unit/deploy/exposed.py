@@ -7,19 +7,28 @@ from typing import Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.telemetry.metrics import CLAIM_REFUSALS, CODES, HANDLERS, NONE, OPERATIONS, STATUSES
+from app.broker.deadlines.overdue import OUTCOMES
+from app.telemetry.call_metrics import ORPHAN_REASONS
+from app.telemetry.metrics import (
+    CLAIM_REFUSALS,
+    CODES,
+    HANDLERS,
+    NONE,
+    OPERATIONS,
+    STATUSES,
+)
 from app.telemetry.scrape import MODEL_END
 from tests.support.service import Service
 
 # What Prometheus adds to each series that it scrapes.
 SCRAPED: Final = frozenset({"job", "instance"})
 # ``success`` of each operation, and how one request to a provider ended: docs/metrics.md.
-_OUTCOMES: Final = {"ok", "replayed", "gone", "repeated", *CODES.values()}
+_OUTCOMES: Final = {"ok", "replayed", "gone", "repeated", *CODES.values(), *OUTCOMES}
 _RESULTS: Final = {"ok", "refused", "rate_limited", "failed", "unreachable", "timeout", "cut_off"}
 VALUES: Final[Mapping[str, set[str]]] = {
     "outcome": _OUTCOMES,
     "code": {NONE, *CODES},
-    "reason": set(CLAIM_REFUSALS.values()),
+    "reason": {*CLAIM_REFUSALS.values(), *ORPHAN_REASONS},
     "result": _RESULTS,
     "operation": set(OPERATIONS),
     "handler": set(HANDLERS),

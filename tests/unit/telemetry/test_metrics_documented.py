@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from app.broker.deadlines.overdue import OUTCOMES
 from app.errors import StoreUnavailable
+from app.store.deadlines import REASONS
+from app.telemetry.call_metrics import ORPHAN_REASONS, CallMetrics
 from app.telemetry.census import Alive, Census
 from app.telemetry.metrics import CLAIM_REFUSALS, CODES, HANDLERS, Metrics
 from app.telemetry.scrape import State, expose
@@ -45,7 +48,9 @@ async def test_every_family_is_exposed_and_nothing_else_of_ours() -> None:
         settlements_given_up=lambda: 0,
         census=Census(nobody, monotonic=lambda: 0.0),
     )
-    registry = Metrics(models=(), deployments=()).registry
+    metrics = Metrics(models=(), deployments=())
+    registry = metrics.registry
+    CallMetrics(metrics)
     expose(registry, state)
     exposed = {
         (family.name + ("_total" if family.type == "counter" else ""), family.type, family.documentation)
@@ -55,11 +60,15 @@ async def test_every_family_is_exposed_and_nothing_else_of_ours() -> None:
     assert exposed == {(family.name, family.kind, family.meaning) for family in FAMILIES}
 
 
+def test_a_deadline_is_counted_by_the_reason_that_the_store_has_for_it() -> None:
+    assert ORPHAN_REASONS == REASONS
+
+
 def test_every_word_that_a_label_can_be_is_explained() -> None:
     words = set(_CODE.findall(DOCUMENT))
     errors = set(
         _CODE.findall((Path(__file__).parents[3] / "docs" / "errors.md").read_text(encoding="utf-8"))
     )
-    assert {*HANDLERS, *CLAIM_REFUSALS.values()} <= words
+    assert {*HANDLERS, *CLAIM_REFUSALS.values(), *ORPHAN_REASONS, *OUTCOMES} <= words
     assert CODES.keys() <= words | errors
     assert set(CODES.values()) <= words
