@@ -15,31 +15,18 @@ from typing import Final
 
 from aiohttp import web
 
-from app.broker.attempts import MintAttempts
 from app.broker.breaker import Breakers
-from app.broker.catalog import Catalog
-from app.broker.claims import Claims, RelayPolicy
-from app.broker.deadlines.late import LateAnswers
-from app.broker.deadlines.orphans import Orphans
-from app.broker.deadlines.overdue import OverdueCalls
 from app.broker.desk import Desk
-from app.broker.hangup import Hangup
-from app.broker.mint import Minter, MintPolicy
-from app.broker.relay import Relay
 from app.broker.retirement import Radar
 from app.broker.settlement import Settlement
-from app.handles.keyring import parse_sealing_ring, parse_signing_ring
-from app.handles.sealing import Sealer
+from app.handles.keyring import parse_signing_ring
 from app.handles.tokens import HandleIssuer
 from app.models import Clocks
 from app.outbound.client import UpstreamClient
 from app.outbound.upstream import Upstream
-from app.providers.registry import PROVIDERS
 from app.settings import Settings
 from app.store.calls import CallStore
-from app.store.deadlines import CallDeadlines
 from app.store.events import EventFeed
-from app.store.handles import HandleStore
 from app.store.listing.directory import HandleDirectory
 from app.telemetry.call_metrics import CallMetrics
 from app.telemetry.census import Census
@@ -69,11 +56,12 @@ from app.web.gate import Reporting, gate
 from app.web.listener.admission import Admission
 from app.web.routes import health_routes, operations_routes, routes
 from app.wiring import (
+    Broker,
+    Shared,
     build_admins,
     build_catalog,
     build_clients,
     build_egress,
-    build_replication,
     build_store,
     reveal,
     token_keepers,
@@ -144,8 +132,20 @@ def create_app(
         upstream: Upstream = UpstreamClient(connect_timeout=settings.connect_timeout_seconds, egress=egress)
         breakers = Breakers(monotonic)
         radar = Radar(catalog, partial(upstream.get, timeout=settings.mint_timeout_seconds), clock=clock)
-        broker = _Broker(app, catalog, upstream, settlement, Clocks(clock, monotonic))
-        app[ORPHANS], app[HANGUP] = broker.orphans(), broker.hangup()
+        broker = Broker(
+            settings,
+            Shared(
+                catalog=catalog,
+                upstream=upstream,
+                store=store,
+                calls=app[DESK].calls,
+                handles=app[HANDLES],
+                settlement=settlement,
+                counts=CallMetrics(metrics),
+                clocks=Clocks(clock, monotonic),
+            ),
+        )
+        app[ORPHANS], app[HANGUP] = broker.orphans, broker.hangup
         app[MINTER], app[RELAY], overdue = broker.minter(breakers), broker.relay(), broker.overdue()
         census = Census(app[DESK].alive, monotonic=monotonic)
         expose(
@@ -191,119 +191,6 @@ def create_app(
     app.on_shutdown.append(_end_watches)
     app.add_routes(routes(settings))
     return app
-
-
-class _Broker:
-    """The use cases of one service, over the parts that they share."""
-
-    def __init__(
-        self,
-        app: web.Application,
-        catalog: Catalog,
-        upstream: Upstream,
-        settlement: Settlement,
-        clocks: Clocks,
-    ) -> None:
-        self._app = app
-        self._settings = settings = app[SETTINGS]
-        self._catalog = catalog
-        self._upstream = upstream
-        self._settlement = settlement
-        self._clocks = clocks
-        self.replication = build_replication(settings, app[STORE])
-        self._store = HandleStore(
-            app[STORE],
-            replica=settings.replica,
-            replication=self.replication,
-            unknown_is_final=settings.hangup_lost_calls,
-        )
-        self._deadlines = CallDeadlines(app[STORE])
-        self._counts = CallMetrics(app[METRICS])
-        self.late = LateAnswers(upstream)
-        self._sealer = Sealer(parse_sealing_ring(reveal(settings.sealing_keys)))
-
-    def minter(self, breakers: Breakers) -> Minter:
-        settings = self._settings
-        return Minter(
-            catalog=self._catalog,
-            attempts=MintAttempts(
-                providers=PROVIDERS,
-                upstream=self._upstream,
-                deadline=settings.mint_timeout_seconds,
-                clocks=self._clocks,
-                breakers=breakers,
-            ),
-            handles=self._app[HANDLES],
-            sealer=self._sealer,
-            store=self._store,
-            policy=MintPolicy(
-                replica=settings.replica,
-                max_calls=settings.handle_max_calls,
-                subject_key=reveal(settings.subject_key).encode() if settings.subject_key else None,
-            ),
-            clocks=self._clocks,
-        )
-
-    def relay(self) -> Relay:
-        settings = self._settings
-        claims = Claims(
-            store=self._store,
-            sealer=self._sealer,
-            settlement=self._settlement,
-            orphans=self._app[ORPHANS],
-            policy=RelayPolicy(
-                replica=settings.replica,
-                timeout=settings.relay_timeout_seconds,
-                replay_window=settings.replay_window_seconds,
-                call_retention=settings.call_retention_seconds,
-            ),
-            clocks=self._clocks,
-        )
-        return Relay(
-            catalog=self._catalog,
-            providers=PROVIDERS,
-            upstream=self._upstream,
-            sealer=self._sealer,
-            claims=claims,
-            orphans=self._app[ORPHANS],
-            late=self.late if settings.hangup_lost_calls else None,
-            timeout=settings.relay_timeout_seconds,
-            monotonic=self._clocks.monotonic,
-        )
-
-    def orphans(self) -> Orphans:
-        grace, window = self._settings.undelivered_grace_seconds, self._settings.replay_window_seconds
-        return Orphans(
-            deadlines=self._deadlines,
-            calls=self._app[DESK].calls,
-            settlement=self._settlement,
-            # While the answer is kept, a browser may still get it.
-            grace=max(grace, window) if grace else 0.0,
-            hang_up_lost=self._settings.hangup_lost_calls,
-            count=self._counts.orphaned,
-            clocks=self._clocks,
-        )
-
-    def overdue(self) -> OverdueCalls:
-        return OverdueCalls(
-            deadlines=self._deadlines,
-            calls=self._app[DESK].calls,
-            hangup=self._app[HANGUP],
-            count=self._counts.overdue,
-            clocks=self._clocks,
-        )
-
-    def hangup(self) -> Hangup:
-        return Hangup(
-            catalog=self._catalog,
-            providers=PROVIDERS,
-            upstream=self._upstream,
-            calls=self._app[DESK].calls,
-            settlement=self._settlement,
-            replica=self._settings.replica,
-            deadline=self._settings.mint_timeout_seconds,
-            clocks=self._clocks,
-        )
 
 
 def create_operations_app(app: web.Application) -> web.Application:

@@ -162,24 +162,6 @@ class Client:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelPolicy:
-    """What an operator fixes for one model.
-
-    ``defaults`` lie below the caller's session, ``locked`` above it. ``strip_instructions`` keeps them out of
-    the mint answer. The seconds bound ``expires_after``; ``default_seconds`` is asked for where the caller
-    names none. ``max_calls`` of each handle; None takes the service's own.
-    """
-
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    locked: Mapping[str, Any] = field(default_factory=dict)
-    strip_instructions: bool = False
-    min_seconds: int = MIN_KEY_SECONDS
-    max_seconds: int = MAX_KEY_SECONDS
-    default_seconds: int | None = None
-    max_calls: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class MintRequest:
     """What a caller asked for, checked. ``session`` holds the caller's fields untouched.
 

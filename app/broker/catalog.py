@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from app.broker.session_policy import ModelPolicy
 from app.errors import InvalidRequest, ModelNotAllowed, ModelNotFound
-from app.models import Client, Deployment, ModelPolicy
+from app.models import Client, Deployment
 
 # In ``models``: takes every alias that is not named itself.
 ANY_MODEL: Final = "*"

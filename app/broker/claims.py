@@ -92,9 +92,7 @@ class Claims:
     clocks: Clocks
 
     async def win(self, handle: HandleClaims, offer: Offer, timings: Timings) -> Claim | Answer:
-        """Claim one use, or return the first answer to an offer that was relayed a moment ago.
-
-        Another relay of the same offer may be under way; this one then waits for its answer.
+        """Claim one use, or return the answer to the same offer, which is waited for while it is under way.
 
         Raises:
             HandleExpired, HandleRevoked, HandleSpent, WrongSessionFamily: no use was claimed.
@@ -155,9 +153,8 @@ class Claims:
             OutcomeUnknown: the same offer was answered so elsewhere, and that is final. The call is lost.
         """
         now, call_id, counts = self.clocks.now(), answer.call_id or "", True
-        sealed = self.sealer.seal(
-            answer.sdp, ANSWER_PURPOSE, claim.handle_id, claim.attempt.offer_sha256, call_id
-        )
+        context = (ANSWER_PURPOSE, claim.handle_id, claim.attempt.offer_sha256, call_id)
+        sealed = self.sealer.seal(answer.sdp, *context)
         call = self._call(claim, call_id) if call_id else None
 
         async def settle() -> None:

@@ -15,13 +15,13 @@ import structlog
 
 from app.broker.attempts import Candidate, MintAttempts
 from app.broker.catalog import Catalog, Route
-from app.broker.session_policy import clean_session, under_policy
+from app.broker.session_policy import ModelPolicy, clean_session, under_policy
 from app.errors import InvalidRequest, RateLimited, StoreUnavailable
 from app.handles.grants import Grant, seal_grant
 from app.handles.lifetimes import Life
 from app.handles.sealing import Sealer
 from app.handles.tokens import HandleIssuer, new_handle_id
-from app.models import Client, Clocks, Deployment, EphemeralKey, HandleRecord, MintRequest, ModelPolicy
+from app.models import Client, Clocks, Deployment, EphemeralKey, HandleRecord, MintRequest
 from app.providers.openai import standard_call
 from app.providers.sessions import with_models
 from app.store.handles import HandleStore

@@ -7,13 +7,32 @@ official SDKs expects one; and the model stands there under the provider's name,
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
 from app.errors import InvalidRequest
-from app.models import EphemeralKey, Family, ModelPolicy
+from app.models import MAX_KEY_SECONDS, MIN_KEY_SECONDS, EphemeralKey, Family
 from app.providers.sessions import with_models
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPolicy:
+    """What an operator fixes for one model.
+
+    ``defaults`` lie below the caller's session, ``locked`` above it. ``strip_instructions`` keeps them out of
+    the mint answer. The seconds bound ``expires_after``; ``default_seconds`` is asked for where the caller
+    names none. ``max_calls`` of each handle; None takes the service's own.
+    """
+
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    locked: Mapping[str, Any] = field(default_factory=dict)
+    strip_instructions: bool = False
+    min_seconds: int = MIN_KEY_SECONDS
+    max_seconds: int = MAX_KEY_SECONDS
+    default_seconds: int | None = None
+    max_calls: int | None = None
 
 
 def under_policy(policy: ModelPolicy, session: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -9,12 +9,12 @@ from typing import Final
 
 from app.broker.attempts import Candidate, MintAttempts
 from app.broker.breaker import Breakers
-from app.broker.session_policy import under_policy
+from app.broker.session_policy import ModelPolicy, under_policy
 from app.doctor.finding import FIX_REACH_FIRST, Finding
 from app.doctor.source import Origin
 from app.errors import CloakroomError, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from app.handles.lifetimes import Life
-from app.models import MIN_KEY_SECONDS, Clocks, Deployment, Family, MintRequest, ModelPolicy
+from app.models import MIN_KEY_SECONDS, Clocks, Deployment, Family, MintRequest
 from app.outbound.upstream import Upstream
 from app.providers.registry import PROVIDERS
 from app.providers.sessions import with_models

@@ -16,8 +16,8 @@ from app.store import keys
 from app.store.calls import CallStore
 from app.store.connection import StoreConnection
 from app.store.deadlines import CallDeadlines, Due
-from app.store.driver import Client
 from app.store.events import EventFeed
+from app.store.execution.driver import Client
 from app.store.faults import StoreFault, fault_of
 from app.store.handles import Attempt, HandleStore
 from app.store.listing.directory import HandleDirectory

@@ -15,7 +15,6 @@ from typing import Any, Final
 from redis.asyncio.cluster import RedisCluster
 
 from app.errors import StoreUnavailable
-from app.store.driver import Client, close, subscription
 from app.store.execution import (
     NODE_ERRORS,
     AcknowledgedWrites,
@@ -26,6 +25,7 @@ from app.store.execution import (
     acknowledged_for,
     executor_for,
 )
+from app.store.execution.driver import Client, close, subscription
 from app.store.faults import DRIVER_ERRORS
 from app.store.scripts import Script, ScriptCall, by_sha1, in_full
 from app.store.watcher import Watcher

@@ -1,7 +1,4 @@
-"""Handle records: save one at mint, claim a use of one at relay, end the claim.
-
-One round trip each. The scripts make each step atomic; this file gives their replies names.
-"""
+"""Handle records: saved at mint, claimed at relay, in one round trip and one atomic step each."""
 
 from __future__ import annotations
 
@@ -24,10 +21,8 @@ from app.store.scripts import CLAIM, LIMIT, RECORD, SETTLE, ScriptCall
 # Between a nonce's random part and the process that made it. No replica's name has this character.
 _MADE_BY: Final = "@"
 # In the order of ``record.lua``, between the version and the number of calls.
-_FIELDS: Final = attrgetter(
-    *("model", "deployment", "provider", "family", "client", "subject", "origin"),
-    *("minted_at", "expires_at", "minted_by"),
-)
+_NAMES: Final = "model deployment provider family client subject origin minted_at expires_at minted_by"
+_FIELDS: Final = attrgetter(*_NAMES.split())
 # The client's counter outlives its minute a little, for replicas whose clocks differ.
 _LIMIT_LIFE_MS: Final = 120_000
 # What ``settle.lua`` returns for an answer that came after another outcome was told.
@@ -110,10 +105,7 @@ _UNKNOWN, _REVOKED, _GONE = Unknown(), Revoked(), Gone()
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try of one relay to send one offer with one handle; ``nonce`` tells it from every other try.
-
-    ``HandleStore.attempt`` makes a new one.
-    """
+    """One try of one relay to send one offer with one handle; ``nonce`` tells it from every other try."""
 
     handle_id: str
     offer_sha256: str

@@ -15,8 +15,8 @@ from redis.asyncio.cluster import RedisCluster
 
 from app.store import keys
 from app.store.address import StoreAddress
-from app.store.driver import Client, close, connect
 from app.store.execution import Acknowledgement, acknowledged_for
+from app.store.execution.driver import Client, close, connect
 from app.store.faults import DRIVER_ERRORS, fault_of
 
 _CONNECTIONS: Final = 16

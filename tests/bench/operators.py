@@ -21,7 +21,7 @@ import redis
 
 from app.store.address import parse_address
 from app.store.connection import StoreConnection
-from app.store.driver import connect
+from app.store.execution.driver import connect
 from app.store.listing.directory import HandleDirectory
 from app.store.listing.views import HandleFilter
 from tests.bench.contenders import Cloakroom

@@ -33,8 +33,8 @@ from app.store.address import parse_address
 from app.store.calls import CallStore
 from app.store.connection import StoreConnection
 from app.store.deadlines import CallDeadlines
-from app.store.driver import connect
 from app.store.embedded.engine import LocalEngine
+from app.store.execution.driver import connect
 from app.store.handles import HandleStore
 from app.telemetry.timings import Timings
 from tests.faults.drill import Drill, Figures, Progress

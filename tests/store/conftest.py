@@ -12,8 +12,8 @@ import redis as sync_redis
 
 from app.store.address import parse_address
 from app.store.connection import StoreConnection
-from app.store.driver import Client, connect
 from app.store.embedded.engine import LocalEngine
+from app.store.execution.driver import Client, connect
 from tests.support.clocks import PATIENCE, until
 
 KINDS = ["server", "cluster", "sentinel", "memory"]

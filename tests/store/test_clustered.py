@@ -15,9 +15,9 @@ from redis.exceptions import ResponseError
 from app.errors import StoreUnavailable
 from app.store.address import parse_address
 from app.store.connection import StoreConnection
-from app.store.driver import close, connect
 from app.store.execution import Command, executor_for
 from app.store.execution.cluster import Cluster
+from app.store.execution.driver import close, connect
 from app.store.execution.executors import Pooled
 from tests.support.clocks import PATIENCE, eventually, until
 from tests.support.cluster import RealCluster, command, real_cluster

@@ -12,9 +12,9 @@ from app.errors import StoreUnavailable
 from app.store import keys
 from app.store.address import parse_address
 from app.store.connection import StoreConnection
-from app.store.driver import connect
 from app.store.embedded.engine import LocalEngine
 from app.store.events import BACKLOG, FIELDS, QUEUE, Event, EventFeed, Watch
+from app.store.execution.driver import connect
 from tests.support.clocks import PATIENCE
 
 

@@ -12,9 +12,9 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from app.store.address import parse_address
-from app.store.driver import close, connect
 from app.store.embedded.engine import LocalEngine
 from app.store.execution import Executor, executor_for
+from app.store.execution.driver import close, connect
 from tests.support.clocks import PATIENCE, eventually, no_sooner_than
 from tests.support.fault_proxy import Fault, FaultProxy, whole_commands
 

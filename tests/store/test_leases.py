@@ -10,8 +10,8 @@ from app.models import CallRecord, Family, HandleRecord
 from app.store import keys
 from app.store.address import parse_address
 from app.store.connection import StoreConnection
-from app.store.driver import connect
 from app.store.embedded.engine import LocalEngine
+from app.store.execution.driver import connect
 from app.store.handles import Answered, Attempt, HandleStore, Pending, Unknown, Won
 from app.store.leases import LONGEST_PAUSE_SECONDS, LOOK_SECONDS, SILENCE_SECONDS, LeaseWatch
 from app.store.watcher import WATCH_UP_SECONDS

@@ -15,8 +15,8 @@ from app.models import CallRecord, Family, HandleRecord
 from app.store import keys
 from app.store.address import parse_address
 from app.store.connection import LateWrites, StoreConnection
-from app.store.driver import connect
 from app.store.embedded.engine import LocalEngine
+from app.store.execution.driver import connect
 from app.store.handles import HandleStore, Won
 from tests.support.clocks import PATIENCE, eventually
 from tests.support.cluster import RealCluster, command, real_cluster

@@ -18,9 +18,9 @@ from app.models import Family, HandleRecord
 from app.store import keys
 from app.store.address import parse_address
 from app.store.connection import StoreConnection
-from app.store.driver import connect
 from app.store.embedded.engine import LocalEngine
 from app.store.execution import Acknowledgement
+from app.store.execution.driver import connect
 from app.store.handles import Attempt, Claim, Gone, HandleStore, Spent, Won
 from app.store.replication import Replication
 from tests.support.clocks import PATIENCE, eventually, until

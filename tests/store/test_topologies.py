@@ -8,8 +8,8 @@ from app.models import CallRecord, Family, HandleRecord
 from app.store import keys
 from app.store.address import parse_address
 from app.store.connection import StoreConnection
-from app.store.driver import connect
 from app.store.embedded.engine import LocalEngine
+from app.store.execution.driver import connect
 from app.store.handles import Answered, Attempt, Gone, HandleStore, OtherFamily, Pending, Spent, Unknown, Won
 from tests.support.clocks import PATIENCE
 

@@ -14,9 +14,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from app.store.address import parse_address
-from app.store.driver import close, connect
 from app.store.embedded.engine import LocalEngine
 from app.store.execution import PRIMARY, Executor, Health, executor_for
+from app.store.execution.driver import close, connect
 from app.store.execution.executors import SingleServer
 from app.store.execution.reconnecting import SignOn
 from tests.support.clocks import PATIENCE, eventually

@@ -18,8 +18,8 @@ from app.store import keys
 from app.store.acl import CLUSTER, COMMANDS, users_file
 from app.store.address import parse_address
 from app.store.connection import StoreConnection
-from app.store.driver import connect
 from app.store.embedded.engine import LocalEngine
+from app.store.execution.driver import connect
 from tests.conftest import ServiceFactory
 from tests.support.access import url_for_service, user_arguments
 from tests.support.onlooker import onlooker

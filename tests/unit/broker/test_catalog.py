@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from app.broker.catalog import Catalog, Choice, Model, Takeover
+from app.broker.session_policy import ModelPolicy
 from app.errors import InvalidRequest, ModelNotAllowed, ModelNotFound
-from app.models import Client, Deployment, ModelPolicy
+from app.models import Client, Deployment
 from tests.unit.values import deployment
 
 OPENAI, AZURE = deployment("openai"), deployment("azure")

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestServer
 
+from app.broker.session_policy import ModelPolicy
 from app.doctor.deployment import DeploymentDoctor, Look
 from app.doctor.finding import Finding
 from app.doctor.mint import Trial
 from app.doctor.source import Origin
 from app.errors import UpstreamError
-from app.models import Deployment, ModelPolicy, Secret
+from app.models import Deployment, Secret
 from app.outbound.client import UpstreamClient
 from app.sandbox import SandboxConfig
 from app.sandbox.faults import read_fault

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.broker.session_policy import merged, under_policy
+from app.broker.session_policy import ModelPolicy, merged, under_policy
 from app.errors import InvalidRequest
-from app.models import Family, ModelPolicy
+from app.models import Family
 from app.providers.sessions import main_model, nested_model, with_models
 
 JSON = st.recursive(

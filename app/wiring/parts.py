@@ -1,7 +1,4 @@
-"""Makes the parts from the settings: the parts themselves get plain values.
-
-It is apart from the composition root because the doctor makes single parts without the service.
-"""
+"""Single parts from the settings: the store, the way out, deployments, models, clients, operators."""
 
 from __future__ import annotations
 
@@ -13,7 +10,8 @@ from pydantic import SecretStr
 
 from app.broker.catalog import Catalog, Choice, Model, Takeover
 from app.broker.clients import ClientRegistry
-from app.models import BearerTokens, Client, Deployment, ModelPolicy, Secret
+from app.broker.session_policy import ModelPolicy
+from app.models import BearerTokens, Client, Deployment, Secret
 from app.outbound.egress import BadFile, Certificates, Egress, environment_proxies, parse_proxy
 from app.outbound.entra import FETCH_SECONDS, EntraIdentity, MissingExtra, entra_fetch
 from app.outbound.federation import EXCHANGE_SECONDS, federation_fetch
@@ -28,8 +26,8 @@ from app.settings.aliases import AnyModelSettings, ModelSettings, choices
 from app.settings.secrets import parse_key_pairs
 from app.store.address import parse_address
 from app.store.connection import StoreConnection
-from app.store.driver import connect
 from app.store.execution import Acknowledgement
+from app.store.execution.driver import connect
 from app.store.replication import Replication
 
 

@@ -1,0 +1,152 @@
+"""Makes the use cases of one service, over the parts that they share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from app.broker.attempts import MintAttempts
+from app.broker.breaker import Breakers
+from app.broker.catalog import Catalog
+from app.broker.claims import Claims, RelayPolicy
+from app.broker.deadlines.late import LateAnswers
+from app.broker.deadlines.orphans import Orphans
+from app.broker.deadlines.overdue import OverdueCalls
+from app.broker.hangup import Hangup
+from app.broker.mint import Minter, MintPolicy
+from app.broker.relay import Relay
+from app.broker.settlement import Settlement
+from app.handles.keyring import parse_sealing_ring
+from app.handles.sealing import Sealer
+from app.handles.tokens import HandleIssuer
+from app.models import Clocks
+from app.outbound.upstream import Upstream
+from app.providers.registry import PROVIDERS
+from app.settings import Settings
+from app.store.calls import CallStore
+from app.store.connection import StoreConnection
+from app.store.deadlines import CallDeadlines
+from app.store.handles import HandleStore
+from app.telemetry.call_metrics import CallMetrics
+from app.wiring.parts import build_replication, reveal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What several use cases work with."""
+
+    catalog: Catalog
+    upstream: Upstream
+    store: StoreConnection
+    calls: CallStore
+    handles: HandleIssuer
+    settlement: Settlement
+    counts: CallMetrics
+    clocks: Clocks
+
+
+class Broker:
+    """The use cases. What they have in common is made once.
+
+    Attributes:
+        replication: what the handles' writes wait for, None where they wait for nothing; to be closed.
+        late: the answers that come too late; to be closed.
+        orphans: notes calls that no browser holds.
+        hangup: ends calls.
+    """
+
+    def __init__(self, settings: Settings, shared: Shared) -> None:
+        self._settings = settings
+        self._shared = shared
+        self._sealer = Sealer(parse_sealing_ring(reveal(settings.sealing_keys)))
+        self.replication: Final = build_replication(settings, shared.store)
+        self._handles = HandleStore(
+            shared.store,
+            replica=settings.replica,
+            replication=self.replication,
+            unknown_is_final=settings.hangup_lost_calls,
+        )
+        self._deadlines = CallDeadlines(shared.store)
+        self.late: Final = LateAnswers(shared.upstream)
+        self.orphans: Final = self._orphans()
+        self.hangup: Final = Hangup(
+            catalog=shared.catalog,
+            providers=PROVIDERS,
+            upstream=shared.upstream,
+            calls=shared.calls,
+            settlement=shared.settlement,
+            replica=settings.replica,
+            deadline=settings.mint_timeout_seconds,
+            clocks=shared.clocks,
+        )
+
+    def minter(self, breakers: Breakers) -> Minter:
+        settings, shared = self._settings, self._shared
+        return Minter(
+            catalog=shared.catalog,
+            attempts=MintAttempts(
+                providers=PROVIDERS,
+                upstream=shared.upstream,
+                deadline=settings.mint_timeout_seconds,
+                clocks=shared.clocks,
+                breakers=breakers,
+            ),
+            handles=shared.handles,
+            sealer=self._sealer,
+            store=self._handles,
+            policy=MintPolicy(
+                replica=settings.replica,
+                max_calls=settings.handle_max_calls,
+                subject_key=reveal(settings.subject_key).encode() if settings.subject_key else None,
+            ),
+            clocks=shared.clocks,
+        )
+
+    def relay(self) -> Relay:
+        settings, shared = self._settings, self._shared
+        claims = Claims(
+            store=self._handles,
+            sealer=self._sealer,
+            settlement=shared.settlement,
+            orphans=self.orphans,
+            policy=RelayPolicy(
+                replica=settings.replica,
+                timeout=settings.relay_timeout_seconds,
+                replay_window=settings.replay_window_seconds,
+                call_retention=settings.call_retention_seconds,
+            ),
+            clocks=shared.clocks,
+        )
+        return Relay(
+            catalog=shared.catalog,
+            providers=PROVIDERS,
+            upstream=shared.upstream,
+            sealer=self._sealer,
+            claims=claims,
+            orphans=self.orphans,
+            late=self.late if settings.hangup_lost_calls else None,
+            timeout=settings.relay_timeout_seconds,
+            monotonic=shared.clocks.monotonic,
+        )
+
+    def overdue(self) -> OverdueCalls:
+        return OverdueCalls(
+            deadlines=self._deadlines,
+            calls=self._shared.calls,
+            hangup=self.hangup,
+            count=self._shared.counts.overdue,
+            clocks=self._shared.clocks,
+        )
+
+    def _orphans(self) -> Orphans:
+        grace, window = self._settings.undelivered_grace_seconds, self._settings.replay_window_seconds
+        return Orphans(
+            deadlines=self._deadlines,
+            calls=self._shared.calls,
+            settlement=self._shared.settlement,
+            # While the answer is kept, a browser may still get it.
+            grace=max(grace, window) if grace else 0.0,
+            hang_up_lost=self._settings.hangup_lost_calls,
+            count=self._shared.counts.orphaned,
+            clocks=self._shared.clocks,
+        )
