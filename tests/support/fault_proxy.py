@@ -77,7 +77,7 @@ class FaultProxy:
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
         # A connection that the server is just taking gets its task in the loop's next turns.
-        for _ in range(_TURNS):
+        for _turn in range(_TURNS):
             await asyncio.sleep(0)
         for task in self._tasks:
             task.cancel()
