@@ -18,7 +18,7 @@ import hiredis
 
 HOST: Final = "127.0.0.1"
 _CHUNK: Final = 65_536
-_TAKING_SECONDS: Final = 0.01
+_TURNS: Final = 10
 _NOTHING_YET: Final = object()
 
 
@@ -77,7 +77,8 @@ class FaultProxy:
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
         # A connection that the server is just taking gets its task in the loop's next turns.
-        await asyncio.sleep(_TAKING_SECONDS)
+        for _turn in range(_TURNS):
+            await asyncio.sleep(0)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
