@@ -15,9 +15,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import unquote, urlsplit
-from urllib.request import (
+from urllib.request import (  # type: ignore[attr-defined]  # the annotations leave out the second name
     getproxies_environment,
-    proxy_bypass_environment,  # type: ignore[attr-defined]  # the annotations know proxy_bypass alone
+    proxy_bypass_environment,
 )
 
 from app.models import Secret
