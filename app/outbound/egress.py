@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import unquote, urlsplit
-from urllib.request import (  # type: ignore[attr-defined]  # the annotations know proxy_bypass alone
+from urllib.request import (  # type: ignore[attr-defined]  # the annotations leave out the second name
     getproxies_environment,
     proxy_bypass_environment,
 )

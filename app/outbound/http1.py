@@ -32,6 +32,8 @@ _TARGETS: Final = 256
 MAX_ANSWER_BYTES: Final = 262_144
 # Status lines and header fields, those of interim answers included; a provider sends 1 to 3 kB.
 MAX_HEAD_BYTES: Final = 65_536
+# A provider sends one or none. Their number must not depend on how the network cuts them, as the size may.
+MAX_INTERIM_ANSWERS: Final = 32
 # RFC 9110: these have no content, whatever their fields say.
 _BODILESS: Final = frozenset({204, 304})
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
@@ -140,6 +142,7 @@ class AnswerReader:
         "_final",
         "_head_fields",
         "_head_size",
+        "_interim",
         "_keep",
         "_parser",
         "_pieces",
@@ -156,7 +159,7 @@ class AnswerReader:
         self._fields: list[tuple[bytes, bytes]] = []
         self._head_fields: list[tuple[bytes, bytes]] = []
         self._pieces: list[bytes] = []
-        self._head_size = self._body_size = self._status = 0
+        self._head_size = self._body_size = self._status = self._interim = 0
         # ``final``: the head of the answer itself, and not of an interim one, is read.
         self._final = self._complete = self._surplus = self._keep = False
 
@@ -221,7 +224,8 @@ class AnswerReader:
         fields, self._fields = self._fields, []
         if status < 200:
             # No request of ours asks to switch protocols.
-            if status < 100 or status == 101:
+            self._interim += 1
+            if status < 100 or status == 101 or self._interim > MAX_INTERIM_ANSWERS:
                 raise Malformed
             return
         self._final, self._head_fields = True, fields

@@ -7,5 +7,5 @@ from tests.faults.providers import AT_ONCE, run
 
 
 async def test_while_one_deployment_fails_the_other_mints_and_no_offer_is_sent_twice() -> None:
-    seen, figures = await run(Progress("providers"), AT_ONCE, deadline=60, seconds=2)
-    assert seen.offers.total() >= int(figures["offers that the provider got"])
+    seen, _ = await run(Progress("providers"), AT_ONCE, deadline=60, seconds=2)
+    assert seen.offers.total() >= seen.sent > 0

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.outbound.http1 import MAX_ANSWER_BYTES, MAX_HEAD_BYTES, AnswerReader, Fields, Malformed
+from app.outbound.http1 import (
+    MAX_ANSWER_BYTES,
+    MAX_HEAD_BYTES,
+    MAX_INTERIM_ANSWERS,
+    AnswerReader,
+    Fields,
+    Malformed,
+)
 from app.providers.base import UpstreamResponse
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -174,9 +181,16 @@ def test_a_small_head_with_a_large_body_in_one_piece_is_read() -> None:
     assert len(whole(OK + b"Content-Length: %d\r\n\r\n" % size + b"x" * size).body) == size
 
 
-def test_interim_answers_without_end_are_refused() -> None:
-    with pytest.raises(Malformed):
-        read(*[b"HTTP/1.1 103 Early Hints\r\n\r\n"] * 5000)
+@pytest.mark.parametrize("number", [MAX_INTERIM_ANSWERS, MAX_INTERIM_ANSWERS + 1, 5000])
+def test_interim_answers_beyond_a_number_are_refused_however_they_come(number: int) -> None:
+    hints = [b"HTTP/1.1 103 Early Hints\r\n\r\n"] * number
+    for pieces in (hints, [b"".join(hints)], [b"".join([*hints, OK, TWO])], [*hints, OK + TWO]):
+        if number <= MAX_INTERIM_ANSWERS:
+            whole_one = OK in pieces[-1]
+            assert (read(*pieces) is not None) is whole_one
+            continue
+        with pytest.raises(Malformed):
+            read(*pieces)
 
 
 def test_the_same_reader_reads_the_next_answer_with_nothing_left_of_the_first() -> None:
