@@ -154,9 +154,7 @@ IDENTITY: dict[str, Any] = {"identity_provider_id": "idp_1", "service_account_id
 
 
 def test_a_workload_identity_takes_the_place_of_openais_key() -> None:
-    found = DeploymentSettings.model_validate(
-        {"provider": "openai", "workload_identity": IDENTITY}
-    ).workload_identity
+    found = read(OPENAI, workload_identity=IDENTITY).workload_identity
     assert found is not None
     assert found.token_file == "/var/run/secrets/kubernetes.io/serviceaccount/token"
     assert (found.token_type, found.token_url) == ("jwt", "https://auth.openai.com/oauth/token")
