@@ -24,7 +24,7 @@ from tests.bench.contenders import Cloakroom
 from tests.bench.nginx import Provider
 from tests.bench.wrk import Load, Outcome
 from tests.faults.drill import Drill, Figures, Progress
-from tests.support.clocks import PATIENCE
+from tests.support.clocks import PATIENCE, until
 from tests.support.idlers import Idlers
 from tests.support.open_loop import OpenLoop, Told
 
@@ -85,6 +85,15 @@ class Target:
             one.join()
         return measured, told
 
+    def calm(self) -> None:
+        """Wait until it no longer sheds."""
+
+        def sheds_nothing() -> bool:
+            with urllib.request.urlopen(f"{self.url}/metrics", timeout=PATIENCE) as answer:
+                return b"\ncloakroom_shedding 0.0" in answer.read()
+
+        until(sheds_nothing, "load is shed for ever")
+
     def probe(self, ended: threading.Event) -> None:
         """Ask for readiness again and again, each time over a new connection."""
         while not ended.wait(_PROBE_SECONDS):
@@ -143,6 +152,7 @@ def _shed(progress: Progress, rounds: int) -> Figures:
             told, crowd = replica.flood(rate * OVERLOAD, SECONDS)
             over.append(told)
             crowds += crowd
+            replica.calm()
             share = (procfs.cpu_seconds(replica.pid) - spent) / (time.monotonic() - begun)
             progress.say(f"round {done} of {rounds}: {_line(usual[-1])}; {_line(over[-1])}; CPU {share:.0%}")
         after = replica.load(rate * USUAL, SECONDS)

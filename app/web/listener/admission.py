@@ -7,7 +7,7 @@ adds no work, however many requests wait for it, and so it sheds nothing.
 
 A burst makes a few long turns and is served. When turns stay long, more work comes in than the loop can do.
 Then ``Admission`` sheds: it admits a request only while turns are short, which keeps the queue short at any
-load. It stops when it had to refuse little for a second.
+load. It stops when it had to refuse little for half a second.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ TURNS: Final = 4
 # callers that all want the processor make rows of 32 ms, and answers after 65 ms: late, but no reason to send
 # them away.
 LONG_SECONDS: Final = 0.05
-LONG_ROWS: Final = 2
+LONG_ROWS: Final = 3
 # While shedding: requests are admitted after a single turn that was shorter than this, and so many in a turn.
 # What came together is read in one turn; without the second limit all of it would be admitted, or nothing.
 SHORT_TURN_SECONDS: Final = 0.0005
 ADMITTED_A_TURN: Final = 6
 # Between two measurements while all is well: then they cost next to nothing.
 PAUSE_SECONDS: Final = 0.01
-# Shedding goes on at least so long, and ends when it refused less than this part of what came meanwhile.
-REVIEW_SECONDS: Final = 1.0
-LITTLE: Final = 0.1
+# Shedding goes on at least so long, and ends when it refused less than this part of what came meanwhile: after
+# a burst, arrivals at random still make turns that are not short.
+REVIEW_SECONDS: Final = 0.5
+LITTLE: Final = 0.25
 
 
 class Admission:
