@@ -182,7 +182,7 @@ def _line(told: Told) -> str:
 
 def _figures(rate: float, usual: list[Told], over: list[Told], crowds: list[Outcome]) -> Figures:
     def middle(runs: list[Told], status: str, name: str) -> float:
-        return statistics.median(getattr(told.later[status], name) for told in runs)
+        return float(statistics.median(getattr(told.later[status], name) for told in runs))
 
     offered = sum(told.sent for told in over) + sum(crowd.requests for crowd in crowds)
     accepted = sum(told.accepted for told in over) + sum(crowd.requests - crowd.failed for crowd in crowds)

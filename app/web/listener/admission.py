@@ -24,19 +24,18 @@ log = structlog.get_logger("cloakroom.admission")
 # Requests that came together go through the turns together, so that one turn does much and the next one
 # little. So many turns are measured in a row, about half of what a request needs.
 TURNS: Final = 4
-# CPU seconds of such a row that are many, and how many rows of them one after the other are overload. 256
-# callers that all want the processor make rows of 32 ms, and answers after 65 ms: late, but no reason to send
-# them away.
+# CPU seconds of such a row that are many, and of such rows one after the other that are overload. 256 callers
+# that all want the processor make rows of 32 ms, and answers after 65 ms: late, but no reason to refuse.
 LONG_SECONDS: Final = 0.05
-LONG_ROWS: Final = 3
+OVERLOAD_SECONDS: Final = 0.15
 # While shedding: requests are admitted after a single turn that was shorter than this, and so many in a turn.
 # What came together is read in one turn; without the second limit all of it would be admitted, or nothing.
 SHORT_TURN_SECONDS: Final = 0.0005
 ADMITTED_A_TURN: Final = 6
 # Between two measurements while all is well: then they cost next to nothing.
 PAUSE_SECONDS: Final = 0.01
-# Shedding goes on at least so long, and ends when it refused less than this part of what came meanwhile: after
-# a burst, arrivals at random still make turns that are not short.
+# Shedding goes on at least so long, and ends when it refused less than this part of what came since: after a
+# burst, arrivals at random still make turns that are not short.
 REVIEW_SECONDS: Final = 0.5
 LITTLE: Final = 0.25
 
@@ -64,7 +63,7 @@ class Admission:
         self._turn_ended_at = float("-inf")
         self._turns = self._admitted = self._offered_before = 0
         self._measure_at = float("-inf")
-        self._long_rows = 0
+        self._long = 0.0
         # Of this second of shedding, and all that this time of shedding refused since it began.
         self._offered = self._refused = 0
         self._refused_before = 0
@@ -108,8 +107,8 @@ class Admission:
             loop.call_soon(self._turn_ends, loop, used)
             return
         self._row = used - self._row_began
-        self._long_rows = self._long_rows + 1 if self._row >= LONG_SECONDS else 0
-        if self._long_rows >= LONG_ROWS and not self.shedding:
+        self._long = self._long + self._row if self._row >= LONG_SECONDS else 0.0
+        if self._long >= OVERLOAD_SECONDS and not self.shedding:
             self._begin(loop)
         if self.shedding and self._offered != self._offered_before:
             self._begin_row(loop, used)
@@ -130,6 +129,6 @@ class Admission:
             self._offered = self._refused = 0
             loop.call_later(REVIEW_SECONDS, self._review, loop)
             return
-        self.shedding, self._long_rows = False, 0
+        self.shedding, self._long = False, 0.0
         seconds = round(self._clock() - self._shedding_since, 1)
         log.warning("overload_ended", seconds=seconds, refused=self._refused_before)
