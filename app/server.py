@@ -31,7 +31,7 @@ from app.web.listener.protocol import HttpProtocol
 
 log = structlog.get_logger("cloakroom.server")
 
-BACKLOG: Final = 1024
+BACKLOG: Final = 4096
 # At one port, idle ones included, which hold 12 kB each; and of the files that the process may open.
 MOST_CONNECTIONS: Final = 16_384
 CONNECTIONS_SHARE: Final = 0.75

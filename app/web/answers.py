@@ -39,7 +39,7 @@ _JSON: Final = "application/json"
 _INCOMING_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,128}\Z")
 # A request line that needs no decoding, and heads that aiohttp must judge.
 _PLAIN_LINE: Final = re.compile(rb"POST (/[A-Za-z0-9/._-]*)(?:\?[!-~]*)? HTTP/1\.1\r\n")
-_UNUSUAL: Final = re.compile(rb"\n(?:[ \t]|expect|upgrade)|\r(?!\n)")
+_UNUSUAL: Final = (b"\n ", b"\n\t", b"\nexpect", b"\nupgrade")
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -154,7 +154,10 @@ class Refusal:
         head = request[:end]
         lowered = head.lower()
         line = _PLAIN_LINE.match(head)
-        if line is None or _UNUSUAL.search(lowered) or head.count(b"\n") != head.count(b"\r\n"):
+        lines = head.count(b"\r\n")
+        if line is None or head.count(b"\n") != lines or head.count(b"\r") != lines:
+            return None
+        if any(unusual in lowered for unusual in _UNUSUAL):
             return None
         origin = _header(head, lowered, b"\norigin:")
         closes = b"\nconnection: close" in lowered

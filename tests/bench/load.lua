@@ -1,10 +1,11 @@
 -- Load for wrk: one HTTP request as a template, sent again and again.
 --
---   wrk ... -s load.lua <url> -- <template file> <tokens file> <seed>
+--   wrk ... -s load.lua <url> -- <template file> <tokens file> <seed> [<mean pause in ms>]
 --
 -- In the template, @TOKEN@ becomes the next line of the tokens file and @SERIAL-18-DIGITS@ a number that no
--- other request of the run has, of the same length, so that Content-Length stays true. At the end one line of
--- JSON is printed; times in microseconds.
+-- other request of the run has, of the same length, so that Content-Length stays true. With a pause, each
+-- connection waits for so long on average (exponentially distributed) before it sends: with many connections that
+-- is a load which hardly waits for answers. At the end one line of JSON is printed; times in microseconds.
 
 local function slurp(name)
   local file = assert(io.open(name, "rb"))
@@ -31,6 +32,14 @@ function init(args)
     tokens[#tokens + 1] = line
   end
   seed = tonumber(args[3])
+  local pause = tonumber(args[4] or "0")
+  if pause > 0 then
+    math.randomseed(seed)
+    -- wrk looks for this function after init.
+    function delay()
+      return -pause * math.log(1 - math.random())
+    end
+  end
 end
 
 function request()

@@ -74,8 +74,16 @@ def parse(output: str) -> Outcome:
     )
 
 
-def run(base_url: str, load: Load, *, connections: int, seconds: float, cpus: set[int]) -> Outcome:
-    """Load one server for about ``seconds`` with so many connections.
+def run(
+    base_url: str,
+    load: Load,
+    *,
+    connections: int,
+    seconds: float,
+    cpus: set[int],
+    pause_ms: float = 0,
+) -> Outcome:
+    """Load one server for about ``seconds`` with so many connections, which pause before each request.
 
     Raises:
         BenchError: ``wrk`` is missing or did not finish.
@@ -88,7 +96,7 @@ def run(base_url: str, load: Load, *, connections: int, seconds: float, cpus: se
             str(find("wrk")),
             *("-t", "1", "-c", str(connections), "-d", f"{max(1, round(seconds))}s"),
             *("--timeout", f"{_ANSWER_SECONDS}s", "-s", str(_SCRIPT), base_url, "--"),
-            *(str(template), str(tokens), str(secrets.randbelow(10**9))),
+            *(str(template), str(tokens), str(secrets.randbelow(10**9)), str(pause_ms)),
         ]
         # The parent's own affinity is what the child starts with.
         mine = os.sched_getaffinity(0)

@@ -89,6 +89,7 @@ class Part:
         self.others = 0
         self.faults = 0
         self.stalls = 0
+        self.lost = 0
 
     async def run(self, requests: int) -> Counter[str]:
         """Send so many requests, and return how many answers had which status."""
@@ -118,6 +119,7 @@ class Part:
             self._over.set()
             await asyncio.gather(*disturbers)
             await asyncio.to_thread(self._stack.sandbox.control, "DELETE", "faults")
+        self.lost = told.lost
         return Counter({name: one.count for name, one in told.by_status.items() if name.isdigit()})
 
     async def _pause(self, seconds: float) -> None:
@@ -236,7 +238,9 @@ async def leak(
                 held.append(await _at_rest(http, replica))
                 # A line a request, which this process keeps.
                 replica.lines.clear()
-                progress.say(f"part {number} of {parts}: {dict(sorted(found.items()))}, {held[-1]}")
+                progress.say(
+                    f"part {number} of {parts}: {dict(sorted(found.items()))}, {held[-1]}, {part.lost} lost"
+                )
                 if number:
                     answers, others = answers + found, others + part.others
                     faults, stalls = faults + part.faults, stalls + part.stalls

@@ -292,12 +292,13 @@ def _is_whole(answer: bytearray) -> bool:
 
 
 def _requests(template: bytes, tokens: Sequence[str]) -> Iterator[bytes]:
-    head, _, tail = template.partition(TOKEN)
+    head, placed, tail = template.partition(TOKEN)
+    named = [token.encode() if placed else b"" for token in tokens]
     before, marker, after = tail.partition(SERIAL)
     seed, number = random.SystemRandom().randrange(10**9), 0
     while True:
         serial = b"%09d%09d" % (seed, number) if marker else b""
-        yield b"".join((head, tokens[number % len(tokens)].encode(), before, serial, after))
+        yield b"".join((head, named[number % len(named)], before, serial, after))
         number += 1
 
 

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
 
 from app.web.listener.admission import (
+    ADMITTED_A_TURN,
     LITTLE,
-    LONG_ROWS,
     LONG_SECONDS,
+    OVERLOAD_SECONDS,
     PAUSE_SECONDS,
     REVIEW_SECONDS,
     SHORT_TURN_SECONDS,
-    STALE_SECONDS,
     TURNS,
     Admission,
 )
 
+LONG_ROWS = math.ceil(OVERLOAD_SECONDS / LONG_SECONDS)
 LONG_TURN = LONG_SECONDS / TURNS * 1.01
 
 
@@ -62,6 +64,11 @@ class Turns:
             self.turn(seconds, stolen=stolen)
         return admitted
 
+    def rest(self) -> None:
+        """Turns in which nothing comes, until none is measured any more."""
+        for _ in range(2 * TURNS):
+            self.turn(0.0)
+
     def overload(self) -> None:
         """Come to shed load."""
         for _ in range(LONG_ROWS):
@@ -83,7 +90,7 @@ def test_short_turns_shed_nothing_whatever_their_number(loop: Turns) -> None:
 def test_a_burst_of_a_few_long_turns_is_served(loop: Turns) -> None:
     for _ in range(50):
         for _ in range(LONG_ROWS - 1):
-            assert loop.measure(LONG_TURN * 5, requests=3) == 3
+            assert loop.measure(LONG_TURN, requests=3) == 3
             loop.turn(PAUSE_SECONDS)
         assert loop.measure(SHORT_TURN_SECONDS / 2) == 1
     assert not loop.admission.shedding
@@ -104,25 +111,42 @@ def test_one_long_turn_after_the_other_is_overload(loop: Turns) -> None:
 def test_while_shedding_requests_are_admitted_only_after_a_short_turn(loop: Turns) -> None:
     loop.overload()
     loop.measure(SHORT_TURN_SECONDS / 2)
-    assert loop.admitted(7) == 7
+    assert loop.admitted(5) == 5
     loop.measure(SHORT_TURN_SECONDS * 1.1)
-    assert loop.admitted(7) == 0
+    assert loop.admitted(5) == 0
     loop.measure(SHORT_TURN_SECONDS / 2)
-    assert loop.admitted(7) == 7
+    assert loop.admitted(5) == 5
 
 
-def test_an_old_measurement_refuses_nobody(loop: Turns) -> None:
+def test_in_one_turn_only_a_few_are_admitted(loop: Turns) -> None:
+    """What came together is read in one turn; all of it would be a burst again."""
+    loop.overload()
+    loop.rest()
+    for _ in range(10):
+        assert loop.admitted(100) == ADMITTED_A_TURN
+        loop.turn(SHORT_TURN_SECONDS / 2)
+
+
+def test_after_a_pause_nothing_waits(loop: Turns) -> None:
     loop.overload()
     assert loop.admitted() == 0
-    loop.now += STALE_SECONDS * 1.1
+    loop.rest()
     assert loop.admitted() == 1
+
+
+def test_while_a_turn_is_long_the_one_before_is_no_news(loop: Turns) -> None:
+    loop.overload()
+    loop.rest()
+    assert loop.admitted() == 1
+    loop.turn(SHORT_TURN_SECONDS * 200)
+    assert loop.admitted(100) == 0
 
 
 def test_shedding_goes_on_while_more_than_a_little_is_refused(loop: Turns) -> None:
     loop.overload()
     for _ in range(5):
-        loop.measure(SHORT_TURN_SECONDS / 2)
-        assert loop.admitted(80) == 80
+        for _ in range(20):
+            loop.measure(SHORT_TURN_SECONDS / 2, requests=4)
         loop.measure(SHORT_TURN_SECONDS * 2)
         assert loop.admitted(int(100 * LITTLE) + 10) == 0
         loop.turn(REVIEW_SECONDS)
@@ -134,9 +158,9 @@ def test_shedding_ends_after_a_second_in_which_little_was_refused(loop: Turns) -
     loop.admitted(100)
     loop.turn(REVIEW_SECONDS)
     assert loop.admission.shedding
-    for _ in range(2 * TURNS):
-        loop.measure(SHORT_TURN_SECONDS / 2)
-    assert loop.admitted(100) == 100
+    loop.rest()
+    for _ in range(20):
+        assert loop.measure(SHORT_TURN_SECONDS / 2, requests=4) == 4
     loop.turn(REVIEW_SECONDS)
     assert not loop.admission.shedding
     assert loop.admitted(100) == 100
