@@ -47,7 +47,7 @@ AT_ONCE: Final = 24
 # Fewer than requests at once: some wait for a connection to the provider, and a lost one is missed soon.
 CONNECTIONS: Final = 12
 # A few more than an operation waits for: one that dials a provider waits more often than one that need not.
-MOST_STEPS: Final = {"mint": 5, "relay": 6, "hangup": 6}
+MOST_STEPS: Final = {"mint": 7, "relay": 8, "hangup": 8}
 _PLAN: Final = "x-cancel-at"
 
 # How often each await of each operation was struck.
@@ -291,4 +291,4 @@ async def _judge_rest(bench: Bench, before: LeftOver) -> None:
     await eventually(as_before, "something is left over")
 
 
-DRILLS: Final = (Drill(name="cancellations", promise="12", minutes=6, rounds=100_000, run=cancelled),)
+DRILLS: Final = (Drill(name="cancellations", promise="12", minutes=12, rounds=100_000, run=cancelled),)
