@@ -218,9 +218,16 @@ class StoreUnavailable(CloakroomError):
 
 
 class StoreNotReplicated(StoreUnavailable):
-    """Too few replicas of the store have the write in time: it would be lost should the primary end now."""
+    """Too few replicas of the store have the write in time: it would be lost should the primary end now.
+
+    ``nothing_written``: this was known before, so the write was not tried.
+    """
 
     code, status, type, retryable = "store_not_replicated", 503, "server_error", True
+
+    def __init__(self, message: str, *, nothing_written: bool = False, retry_after: int = 1) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.nothing_written = nothing_written
 
 
 class Overloaded(CloakroomError):

@@ -20,6 +20,7 @@ from app.errors import (
     HandleRevoked,
     HandleSpent,
     OutcomeUnknown,
+    StoreNotReplicated,
     StoreUnavailable,
     UpstreamTimeout,
     UpstreamUnreachable,
@@ -167,6 +168,11 @@ class Claims:
                 pending=self.policy.timeout + _PENDING_MARGIN_SECONDS,
                 now=self.clocks.now(),
             )
+        except StoreNotReplicated as error:
+            if not error.nothing_written:
+                release = self._releasing(attempt, give_back=True, code=error.code)
+                await self.settlement.write("release", release, handle=attempt.handle_id)
+            raise
         except StoreUnavailable as error:
             # The claim may have been recorded and only its reply lost; nothing was sent on it.
             release = self._releasing(attempt, give_back=True, code=error.code)

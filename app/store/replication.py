@@ -46,7 +46,7 @@ class Replication:
             StoreNotReplicated: too few replicas have an earlier write; raised at once.
         """
         if self._writes.behind:
-            raise _not_replicated()
+            raise _not_replicated(nothing_written=True)
 
     async def run(self, call: ScriptCall, *beside: ScriptCall, undo: Command | None = None) -> Any:
         """Run a script whose write has to be on enough replicas, and return its reply.
@@ -66,7 +66,7 @@ class Replication:
         try:
             replies, replicas = await self._run((call, *beside))
         except ReplicasBehind:
-            raise _not_replicated() from None
+            raise _not_replicated(nothing_written=True) from None
         except DRIVER_ERRORS as error:
             # Whether the store is down, the connection's probe and all other requests find out.
             log.warning("store_write_failed", error=fault_of(error).text)
@@ -86,7 +86,13 @@ class Replication:
         written = await self._writes.run(key, [by_sha1(call) for call in calls], timeout=self._timeout)
         if any(isinstance(reply, NoScriptError) for reply in written.replies):
             # Those that the server knew run once more, as after a lost reply.
-            written = await self._writes.run(key, [in_full(call) for call in calls], timeout=self._timeout)
+            try:
+                written = await self._writes.run(
+                    key, [in_full(call) for call in calls], timeout=self._timeout
+                )
+            except ReplicasBehind:
+                if isinstance(written.replies[0], NoScriptError):
+                    raise
         for reply in written.replies:
             if isinstance(reply, Exception):
                 raise reply
@@ -101,6 +107,5 @@ class Replication:
         return enough
 
 
-def _not_replicated() -> StoreNotReplicated:
-    """The error of a write that too few replicas have."""
-    return StoreNotReplicated(_BEHIND, retry_after=RETRY_AFTER_SECONDS)
+def _not_replicated(*, nothing_written: bool = False) -> StoreNotReplicated:
+    return StoreNotReplicated(_BEHIND, nothing_written=nothing_written, retry_after=RETRY_AFTER_SECONDS)

@@ -4,6 +4,7 @@
     --connections 32            of the load
     --json FILE                 the figures as JSON, too
     --tree DIR                  another checkout of Cloakroom beside this one: an earlier commit, say
+    --wait-replicas             also one that waits for a replica of the store, with limited handles
 
 The quick mode of ``make bench``: the same servers, loads and figures, without LiteLLM, pages and pictures.
 CPU time, unlike wall-clock time, barely moves on a busy machine; the servers take turns all the same.
@@ -27,16 +28,22 @@ from tests.bench.measure import Sample, sample, summary
 from tests.bench.nginx import Provider
 from tests.bench.tools import run_to_end
 from tests.bench.wrk import Load
+from tests.support.clocks import until
+from tests.support.cluster import command, follows
 
 KINDS: Final = ("mint, limited", "mint", "relay")
 HANDLES: Final = 500
+# The limit is so high that no handle is spent; each relay waits all the same.
+_WAITS: Final = {"CLOAKROOM_STORE_WAIT_REPLICAS": "1", "CLOAKROOM_HANDLE_MAX_CALLS": "1000"}
 
 # By kind of request and name of the server.
 Samples = dict[tuple[str, str], list[Sample]]
 
 
 @contextlib.contextmanager
-def servers(tree: Path | None = None) -> Iterator[tuple[str, list[Contender]]]:
+def servers(
+    tree: Path | None = None, *, wait_replicas: bool = False
+) -> Iterator[tuple[str, list[Contender]]]:
     """Redis, the provider, the floor and Cloakroom, all running; yields Redis' URL and the contenders."""
     mine, others = procfs.split_cpus()
     os.sched_setaffinity(0, others)
@@ -54,6 +61,13 @@ def servers(tree: Path | None = None) -> Iterator[tuple[str, list[Contender]]]:
                 provider=provider.url, redis=engine.url, cpus=mine, tree=tree.resolve(), name="other tree"
             )
             contenders.append(more.enter_context(other))
+        if wait_replicas:
+            replica = more.enter_context(LocalEngine())
+            procfs.pin(replica.pid, others)
+            command(replica, "REPLICAOF", "127.0.0.1", engine.port)
+            until(lambda: follows(replica), "a replica that follows")
+            waits = Cloakroom(provider=provider.url, redis=engine.url, cpus=mine, name="waiting", more=_WAITS)
+            contenders.append(more.enter_context(waits))
         level_trips(engine.url, floor, cloakroom)
         yield engine.url, contenders
 
@@ -85,9 +99,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=1, help="of each run; three runs a server and round")
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--tree", type=Path, help="another checkout to measure as well")
+    parser.add_argument("--wait-replicas", action="store_true", help="measure that setting as well")
     parser.add_argument("--json", type=Path, help="write the figures to this file, too")
     chosen = parser.parse_args()
-    with servers(chosen.tree) as (_, contenders):
+    with servers(chosen.tree, wait_replicas=chosen.wait_replicas) as (_, contenders):
         samples = _rounds(contenders, chosen.rounds, chosen.seconds, chosen.connections)
     names = [contender.name for contender in contenders]
     sys.stdout.write("\n".join(table(samples, names)) + "\n")

@@ -21,6 +21,8 @@ from app.settings import load_settings
 from app.store.acl import COMMANDS, rule, tokens
 from app.store.embedded.engine import LocalEngine
 from tests.support.certificates import make_certificates
+from tests.support.clocks import eventually
+from tests.support.cluster import follows
 from tests.support.planted import Planted
 
 PLANTED = Planted()
@@ -94,6 +96,7 @@ async def test_a_store_that_is_well_passes_whatever_its_shape(
         "eviction",
         "memory",
         "persistence",
+        "replicas",
         "clock",
         "access",
     } <= (rows.keys())
@@ -232,7 +235,41 @@ async def test_a_channel_that_is_closed_to_the_service_is_named(own: LocalEngine
     assert rows["access"].fix == "redis-cli ACL SETUSER app '&cloakroom:events'"
 
 
-@pytest.mark.parametrize("missing", COMMANDS)
+async def test_replicas_that_acknowledge_are_counted_and_held_to_the_setting(own: LocalEngine) -> None:
+    with LocalEngine() as replica:
+        command(replica.url, "CONFIG", "SET", "masterauth", PASSWORD)
+        command(replica.url, "REPLICAOF", "127.0.0.1", own.port)
+        await eventually(lambda: follows(replica), "a replica that follows")
+        row = (await look(own.url))["replicas"]
+        assert row.status == "ok"
+        assert row.detail.startswith(
+            "1 acknowledges a write (min-replicas-to-write 0, min-replicas-max-lag 10); a failover may lose"
+        )
+        two = (await look(own.url, CLOAKROOM_STORE_WAIT_REPLICAS="2"))["replicas"]
+        assert (two.status, two.fix) == (
+            "fail",
+            "start the missing replicas, or set CLOAKROOM_STORE_WAIT_REPLICAS to 1",
+        )
+        os.kill(replica.pid, signal.SIGSTOP)
+        # It is connected as before, and acknowledges nothing.
+        one = (await look(own.url, CLOAKROOM_STORE_WAIT_REPLICAS="1"))["replicas"]
+        assert one.detail.startswith("0 acknowledge a write")
+
+
+@pytest.mark.parametrize(("wanted", "status"), [("0", "skipped"), ("1", "fail")])
+async def test_a_user_who_may_not_wait_is_told_so_as_loudly_as_it_matters(
+    own: LocalEngine, wanted: str, status: str
+) -> None:
+    granted = [token for token in tokens() if token != "+wait"]
+    command(own.url, "ACL", "SETUSER", "app", "on", f">{PASSWORD}x", *granted)
+    url = f"redis://app:{PASSWORD}x@127.0.0.1:{own.port}"
+    row = (await look(url, CLOAKROOM_STORE_WAIT_REPLICAS=wanted))["replicas"]
+    assert row.status == status
+    assert row.fix.startswith("redis-cli ACL SETUSER ")
+    assert row.fix.endswith(" +wait")
+
+
+@pytest.mark.parametrize("missing", [name for name in COMMANDS if name != "wait"])
 async def test_each_command_that_the_access_list_lacks_fails_the_row_or_the_connection(
     own: LocalEngine, missing: str
 ) -> None:

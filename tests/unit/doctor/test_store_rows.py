@@ -14,6 +14,7 @@ from app.doctor.store_rows import (
     fix_for,
     info_findings,
     persistence_finding,
+    replicas_finding,
     role_finding,
 )
 from app.store.acl import rule
@@ -87,6 +88,38 @@ def test_replicas_are_counted_and_a_replica_is_refused() -> None:
         "2 replicas"
     )
     assert role_finding("server", [NodeFacts("", {**INFO, "role": "slave"})]).status == "fail"
+
+
+def replicas(*counts: int, wanted: int = 0, limited: bool = False, refusing: str = "") -> Finding:
+    named = {f"node-{number}": count for number, count in enumerate(counts)}
+    return replicas_finding(named, wanted=wanted, limited_uses=limited, refusing=refusing)
+
+
+def test_replicas_fail_where_fewer_acknowledge_than_mints_wait_for() -> None:
+    row = replicas(2, 1, wanted=2)
+    assert row.status == "fail"
+    assert (
+        row.detail == "1 acknowledges a write at node-1, and CLOAKROOM_STORE_WAIT_REPLICAS is 2: mints fail"
+    )
+    assert row.fix == "start the missing replicas, or set CLOAKROOM_STORE_WAIT_REPLICAS to 1"
+
+
+def test_replicas_warn_where_there_is_none_to_spare() -> None:
+    assert replicas(2, wanted=1).status == "ok"
+    row = replicas(1, wanted=1)
+    assert (row.status, row.fix) == ("warn", "run more replicas than CLOAKROOM_STORE_WAIT_REPLICAS asks for")
+
+
+def test_without_the_setting_the_row_says_what_a_failover_may_cost_and_what_to_set() -> None:
+    assert replicas(0) == Finding("store", "replicas", "ok", "0 acknowledge a write")
+    plain = replicas(1, refusing="min-replicas-to-write 0, min-replicas-max-lag 10")
+    assert plain.status == "ok"
+    assert "(min-replicas-to-write 0, min-replicas-max-lag 10); a failover may lose" in plain.detail
+    limited = replicas(1, limited=True)
+    assert limited.status == "warn"
+    assert "a limited handle is used again" in limited.detail
+    for row in (plain, limited):
+        assert row.fix.startswith("set CLOAKROOM_STORE_WAIT_REPLICAS=1 to lose none; min-replicas-to-write 1")
 
 
 def test_a_cluster_must_be_ok_and_whole() -> None:

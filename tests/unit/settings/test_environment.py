@@ -142,3 +142,12 @@ def test_development_may_run_on_a_store_of_its_own(url: str | None) -> None:
 def test_a_store_url_of_another_kind_is_refused(url: str) -> None:
     (line,) = problems(CLOAKROOM_REDIS_URL=url)
     assert line.startswith("CLOAKROOM_REDIS_URL must begin with redis://")
+
+
+@pytest.mark.parametrize("url", [None, "memory://"])
+def test_replicas_are_not_waited_for_where_the_store_has_none(url: str | None) -> None:
+    changes = {"CLOAKROOM_REDIS_URL": url} if url else {}
+    own = without("CLOAKROOM_REDIS_URL")
+    (line,) = problems(own, CLOAKROOM_ENVIRONMENT="development", CLOAKROOM_STORE_WAIT_REPLICAS="1", **changes)
+    assert line.startswith("CLOAKROOM_STORE_WAIT_REPLICAS needs a store with replicas")
+    assert load(CLOAKROOM_STORE_WAIT_REPLICAS="1").store_wait_replicas == 1
