@@ -153,7 +153,7 @@ async def test_without_a_replica_nothing_is_left_behind_and_the_next_ones_fail_a
         with pytest.raises(StoreNotReplicated):
             await claim(store, Attempt(handle_id, OFFER, "n1"))
         assert command(pair[0], "HGET", keys.handle(handle_id), "calls") == "0"
-        store.handles.require_up()
+        store.handles.require_up(handle_id)
 
     async def savable() -> bool:
         try:
