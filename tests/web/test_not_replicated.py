@@ -14,6 +14,7 @@ from tests.support.clocks import eventually, until
 from tests.support.cluster import command, follows
 from tests.support.failover import COPY_AT_ONCE, cut_off
 from tests.support.scrape import scrape
+from tests.support.service import Service
 
 LIMITED = {"CLOAKROOM_HANDLE_MAX_CALLS": "1"}
 WAITS = {"CLOAKROOM_STORE_WAIT_REPLICAS": "1"}
@@ -55,7 +56,7 @@ async def test_an_offer_waits_for_the_replica_before_it_is_sent_and_is_taken_whe
     pair: tuple[LocalEngine, LocalEngine], service_factory: ServiceFactory
 ) -> None:
     service = await service_factory(store_url=pair[0].url, **WAITS, **LIMITED)
-    handle = await service.minted()
+    handle = await minted(service)
     with cut_off(*pair):
         assert_not_replicated(await service.relay(handle))
         # The use is given back already, and from now on none is taken.
@@ -77,11 +78,21 @@ async def test_an_offer_of_a_handle_without_a_limit_waits_for_nobody(
 ) -> None:
     until(lambda: follows(pair[1]), "a replica that follows")
     service = await service_factory(store_url=pair[0].url, **WAITS)
-    handle = await service.minted()
+    handle = await minted(service)
     with cut_off(*pair):
         assert (await service.relay(handle)).status == 201
         assert_not_replicated(await service.mint())
         assert (await service.relay(handle)).status == 201
+
+
+async def minted(service: Service) -> str:
+    """A handle, as soon as the replica acknowledges in the usual time."""
+
+    async def found() -> str | None:
+        reply = await service.mint()
+        return str(reply.json["value"]) if reply.status == 200 else None
+
+    return str(await eventually(found))
 
 
 def handles_in(engine: LocalEngine) -> set[str]:
