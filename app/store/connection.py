@@ -220,9 +220,9 @@ class StoreConnection:
         _raise_first([reply])
         return reply
 
-    def subscription(self) -> Any:
+    async def subscription(self) -> Any:
         """A pub/sub client of the driver, on a separate connection. The caller closes it."""
-        return subscription(self._client)
+        return await subscription(self._client)
 
     def acknowledged(self, wanted: Acknowledgement) -> AcknowledgedWrites:
         """Writes that replicas must have, on connections apart. The caller closes it.

@@ -175,8 +175,8 @@ class Watch:
         self._news.set()
 
     async def _subscribe(self) -> None:
-        self._subscription = self._connection.subscription()
         async with asyncio.timeout(SUBSCRIBE_SECONDS):
+            self._subscription = await self._connection.subscription()
             await self._subscription.subscribe(keys.events())
             # A server that forbids it says so only in its reply.
             while await self._subscription.get_message(timeout=SUBSCRIBE_SECONDS) is None:

@@ -63,6 +63,16 @@ class Stall:
         return [one for one in self.asked if not one.answered]
 
     @property
+    def during(self) -> list[Asked]:
+        """What began while it lasted."""
+        return [one for one in self.asked if 0 <= one.begun < self.seconds]
+
+    @property
+    def slowest(self) -> float:
+        """Of the answers, in seconds."""
+        return max((one.took for one in self.asked if one.answered), default=0.0)
+
+    @property
     def wrongly_failed(self) -> list[Asked]:
         """Failures of requests that had the time: before the silence was noticed, or in a stall too short."""
         noticed = SILENCE if self.seconds > SILENCE - _ARRIVED_SECONDS else float("inf")
@@ -70,9 +80,7 @@ class Stall:
 
     def line(self) -> str:
         """What happened, for people."""
-        during = [one for one in self.asked if 0 <= one.begun < self.seconds]
-        slowest = max((one.took for one in self.asked if one.answered), default=0.0)
-        told = f"{len(self.failed)} of {len(during)} failed; slowest answer {slowest:.2f} s"
+        told = _together([self])
         if not self.failed:
             return told
         median = statistics.median(one.took for one in self.failed)
@@ -162,6 +170,13 @@ async def stalled(stack: Stack, http: aiohttp.ClientSession, what: str, seconds:
     return Stall(what, lasted, asked)
 
 
+def _together(stalls: Sequence[Stall]) -> str:
+    failed = sum(len(found.failed) for found in stalls)
+    during = sum(len(found.during) for found in stalls)
+    slowest = max(found.slowest for found in stalls)
+    return f"{failed} of {during} failed; slowest answer {slowest:.2f} s"
+
+
 async def _fill(stack: Stack) -> None:
     async with async_onlooker(stack.engine.url, decode=False) as tenant:
         value = "x" * _VALUE_BYTES
@@ -179,7 +194,7 @@ async def stall(progress: Progress, rounds: int) -> Figures:
         AssertionError: a request failed that had the time to wait.
     """
     plan = [*itertools.product(("still", "busy"), STALLS), ("fork", 1.0)]
-    figures: Figures = {}
+    stalls: dict[str, list[Stall]] = {}
     wrong: list[str] = []
     with Stack(
         peer="static", engine_arguments=_DEBUG_COMMAND, CLOAKROOM_STORE_TIMEOUT_SECONDS=f"{SILENCE}"
@@ -188,10 +203,11 @@ async def stall(progress: Progress, rounds: int) -> Figures:
         async with many_at_once() as http:
             for at, (what, seconds) in enumerate(plan * rounds):
                 found = await stalled(stack, http, what, seconds)
-                figures[f"{what} {seconds:g} s"] = found.line()
+                stalls.setdefault(f"{what} {seconds:g} s", []).append(found)
                 if found.wrongly_failed:
                     wrong.append(f"{what} {seconds:g} s: {found.wrongly_failed}")
                 progress.at(at + 1, len(plan) * rounds, f"stalls; {what} {seconds:g} s: {found.line()}")
+    figures: Figures = {name: _together(found) for name, found in stalls.items()}
     assert not wrong, (figures, wrong)
     return figures
 

@@ -97,11 +97,17 @@ def connect(address: StoreAddress, *, replica: str, timeout: float, max_connecti
     return redis.Redis.from_pool(pool)
 
 
-def subscription(client: Client) -> Any:
+async def subscription(client: Client) -> Any:
     """A pub/sub client, which takes a connection from the pool and keeps it.
 
     In a Cluster any node serves: nodes pass messages on to each other.
+
+    Raises:
+        RedisError, OSError: the driver's; no node of a Cluster answers.
     """
+    if isinstance(client, RedisCluster):
+        # The driver's own view of the nodes, which nothing else here needs.
+        await client.initialize()
     return client.pubsub()
 
 
