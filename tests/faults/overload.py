@@ -22,11 +22,11 @@ from app.store.embedded.engine import LocalEngine
 from tests.bench import procfs, wrk
 from tests.bench.contenders import Cloakroom
 from tests.bench.nginx import Provider
+from tests.bench.open_loop import OpenLoop, Told
 from tests.bench.wrk import Load, Outcome
 from tests.faults.drill import Drill, Figures, Progress
 from tests.support.clocks import PATIENCE, until
 from tests.support.idlers import Idlers
-from tests.support.open_loop import OpenLoop, Told
 
 HANDLES: Final = 500
 SECONDS: Final = 8.0
