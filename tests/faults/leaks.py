@@ -21,12 +21,12 @@ import aiohttp
 
 from tests.bench import procfs
 from tests.bench.contenders import MINT_PATH, RELAY_PATH, mint_load, relay_load
+from tests.bench.open_loop import OpenLoop
 from tests.bench.wrk import SERIAL, TOKEN, Load, request_template
 from tests.faults.drill import Drill, Figures, Progress
 from tests.support.api import called, hang_up, minted, relay
 from tests.support.clocks import PATIENCE, eventually
 from tests.support.offers import fresh_offer
-from tests.support.open_loop import OpenLoop
 from tests.support.processes import Replica
 from tests.support.scrape import scrape
 from tests.support.stack import Stack

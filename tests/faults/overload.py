@@ -22,11 +22,11 @@ from app.store.embedded.engine import LocalEngine
 from tests.bench import procfs, wrk
 from tests.bench.contenders import Cloakroom
 from tests.bench.nginx import Provider
+from tests.bench.open_loop import OpenLoop, Told
 from tests.bench.wrk import Load, Outcome
 from tests.faults.drill import Drill, Figures, Progress
 from tests.support.clocks import PATIENCE, until
 from tests.support.idlers import Idlers
-from tests.support.open_loop import OpenLoop, Told
 
 HANDLES: Final = 500
 SECONDS: Final = 8.0
@@ -36,7 +36,7 @@ OVERLOAD: Final = 3.0
 PAUSE_SECONDS: Final = 0.2
 REFUSED_WITHIN_MS: Final = 50.0
 # Of its capacity, while it refuses the rest.
-STILL_SERVED: Final = 0.3
+STILL_SERVED: Final = 0.5
 IDLE, SLOW_HEADS, SLOW_BODIES = 5000, 500, 500
 _PROBE_SECONDS: Final = 0.2
 
@@ -165,7 +165,7 @@ def _shed(progress: Progress, rounds: int) -> Figures:
     assert not any(told.lost or told.unsent for told in (*usual, *over, after)), figures
     assert not any("503" in told.by_status for told in (*usual, after)), ("refused below capacity", figures)
     assert float(figures["p99 accepted, times"]) <= 2, figures
-    assert float(figures["p99 refused, ms"]) < REFUSED_WITHIN_MS, figures
+    assert float(figures["p99.9 refused, ms"]) < REFUSED_WITHIN_MS, figures
     assert float(figures["offered, times"]) > 2, figures
     assert float(figures["still served"]) >= STILL_SERVED, figures
     return figures

@@ -9,10 +9,10 @@ import os
 import aiohttp
 
 from tests.bench.contenders import ORIGIN, mint_load, relay_load
+from tests.bench.open_loop import OpenLoop
 from tests.support.api import mint, minted
 from tests.support.clocks import eventually
 from tests.support.idlers import Idlers
-from tests.support.open_loop import OpenLoop
 from tests.support.scrape import scrape
 from tests.support.stack import Stack
 

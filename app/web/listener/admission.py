@@ -25,7 +25,7 @@ log = structlog.get_logger("cloakroom.admission")
 # little. So many turns are measured in a row, about half of what a request needs.
 TURNS: Final = 4
 # CPU seconds of such a row that are many, and of such rows one after the other that are overload. 256 callers
-# that all want the processor make rows of 32 ms, and answers after 65 ms: late, but no reason to refuse.
+# that all want the processor get answers after 65 ms, so a row is less than that: late, but no overload.
 LONG_SECONDS: Final = 0.05
 OVERLOAD_SECONDS: Final = 0.15
 # While shedding: requests are admitted after a single turn that was shorter than this, and so many in a turn.

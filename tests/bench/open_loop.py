@@ -120,7 +120,7 @@ class OpenLoop:
             "requests": requests,
         }
         self._process = lifeline.popen(
-            [sys.executable, "-m", "tests.support.open_loop"],
+            [sys.executable, "-m", "tests.bench.open_loop"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=ROOT,
