@@ -162,7 +162,7 @@ async def test_without_a_replica_nothing_is_left_behind_and_the_next_ones_fail_a
         with pytest.raises(StoreNotReplicated):
             await claim(hasty, Attempt(handle_id, OFFER, "n1"))
         assert command(pair[0], "HGET", keys.handle(handle_id), "calls") == "0"
-        hasty.handles.require_up()
+        hasty.connection.require_up()
 
     async def savable() -> bool:
         try:
