@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Final
 
 import aiohttp
 import pytest
-import redis.asyncio as redis
 
 from app.sandbox import SandboxConfig
 from app.store.embedded.engine import LocalEngine
 from tests.support.access import url_for_service, user_arguments
+from tests.support.onlooker import async_onlooker
 from tests.support.planted import Planted
 from tests.support.service import Service, start_sandbox, start_service
 from tests.support.store_server import VARIABLE, NoServer, StoreServer, chosen_server, put_first
@@ -26,7 +27,10 @@ _SERVER: Final = pytest.StashKey[StoreServer]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose the store's server before anything can start one."""
+    """Choose the store's server before anything can start one, and let Ctrl-C reach every child."""
+    # A shell's background job ignores it, and so would each command that a test interrupts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         server = chosen_server(os.environ)
     except NoServer as error:
@@ -86,7 +90,7 @@ async def service_factory(
             service = await start_service(http, provider, url, planted, **settings)
             resources.push_async_callback(service.server.close)
             if store_url is None:
-                service.onlooker = redis.Redis.from_url(engine.url, decode_responses=True)
+                service.onlooker = async_onlooker(engine.url)
                 resources.push_async_callback(service.onlooker.aclose)
             started.append(service)
             return service

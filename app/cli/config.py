@@ -12,8 +12,9 @@ from cyclopts import Parameter
 from app.cli.display import Column, Columns, print_lines, terminal_width
 from app.cli.failure import unusable_settings
 from app.cli.output import document, tell, write
-from app.settings import LiteLlmNote, Settings, SettingsError, load_with_notes, without_service_links
-from app.settings.load import CONFIG_NAME, PREFIX, read_config
+from app.settings import LiteLlmNote, Settings, SettingsError, Variables, load_with_notes
+from app.settings.environment import PREFIX
+from app.settings.load import CONFIG_NAME, read_config
 from app.settings.reference import config_schema
 from app.settings.secrets import masked_settings
 
@@ -81,28 +82,28 @@ def sources(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
     Raises:
         SettingsError: the file cannot be read.
     """
-    environ = without_service_links(environ)
-    in_file = read_config(environ).values
-    usual = ", ".join(name for name in _PROVIDERS if environ.get(name))
+    variables = Variables(environ)
+    in_file = read_config(variables).values
+    usual = ", ".join(variables.source(name) for name in _PROVIDERS if variables.get(name))
     found = {}
     for name in type(settings).model_fields:
-        places = _variables(name, environ)
+        places = _variables(name, variables)
         if name in in_file:
-            places.append(f"the file {environ[CONFIG_NAME]}")
+            places.append(f"the file {variables[CONFIG_NAME]}")
         if not places and name in _FROM_PROVIDERS and usual and name in settings.model_fields_set:
             places.append(usual)
         found[name] = " over ".join(places) or DEFAULT
     return found
 
 
-def _variables(name: str, environ: Mapping[str, str]) -> list[str]:
-    """The variable itself and the nested ones below it; an empty variable counts as not set."""
+def _variables(name: str, environ: Variables) -> list[str]:
+    """The variable itself, or the one that names its file, and the nested ones below it, where not empty."""
     variable = PREFIX + name.upper()
     below = sorted(
         each for each, value in environ.items() if value and each.upper().startswith(f"{variable}__")
     )
-    whole = [variable] if any(value and each.upper() == variable for each, value in environ.items()) else []
-    return [*([f"{variable}__..."] if below else []), *whole]
+    whole = [environ.source(each) for each, value in environ.items() if value and each.upper() == variable]
+    return [*([f"{variable}__..."] if below else []), *(source.upper() for source in whole)]
 
 
 def _print_left_out(notes: Sequence[LiteLlmNote]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from app.telemetry.redaction import redact
@@ -38,6 +38,21 @@ def unusable_settings(error: Exception) -> CliFailure:
     """The failure for settings that cannot be used, one line for each problem."""
     lines = "\n".join(f"  - {line}" for line in str(error).splitlines())
     return CliFailure(f"the settings are not usable:\n{lines}")
+
+
+def usable_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables, with the secrets that lie in files under their own names.
+
+    Raises:
+        CliFailure: a file cannot be read, or a secret is given twice.
+    """
+    # Not every command needs the settings, whose libraries take a while to load.
+    from app.settings import SettingsError, Variables
+
+    try:
+        return dict(Variables(environ))
+    except SettingsError as error:
+        raise unusable_settings(error) from None
 
 
 def usage_error(error: CycloptsError) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 from rich.console import Console
 from rich.text import Text
 
+from app.cli.failure import usable_variables
 from app.cli.keys_new import ENV_NAMES, Kind
 from app.handles.keyring import parse_sealing_ring, parse_signing_ring
 from app.settings.secrets import MAKE_KEYS, parse_key_pairs
@@ -41,7 +42,8 @@ def check() -> int:
 
     Exit status 1 when a needed one is missing or one is weak. No secret is ever printed.
     """
-    findings = [finding for kind in ENV_NAMES for finding in findings_of(kind, os.environ)]
+    environ = usable_variables(os.environ)
+    findings = [finding for kind in ENV_NAMES for finding in findings_of(kind, environ)]
     console = Console(soft_wrap=True, highlight=False)
     for finding in findings:
         line = Text(f"{finding.verdict:<6}", style=_STYLES[finding.verdict])

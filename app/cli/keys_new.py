@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, Literal
 
 from cyclopts import Parameter
 
-from app.cli.failure import CliFailure
+from app.cli.failure import CliFailure, usable_variables
 from app.settings.secrets import NAME_PATTERN
 
 Kind = Literal["signing", "sealing", "api", "admin"]
@@ -85,7 +85,9 @@ def new(
     for name in (client, admin):
         if not re.fullmatch(NAME_PATTERN, name):
             raise CliFailure("a name has letters, digits, '.', '_' and '-' only, and at most 64 of them")
-    fresh = make(os.environ, datetime.now(UTC).date(), client=client, admin=admin, eddsa=eddsa)
+    fresh = make(
+        usable_variables(os.environ), datetime.now(UTC).date(), client=client, admin=admin, eddsa=eddsa
+    )
     if only is not None:
         fresh = {only: fresh[only]}
     if as_json:

@@ -5,13 +5,9 @@ The parts of the service are built from them in ``app.wiring``. A constant that 
 
 from app.settings.base import SettingsError
 from app.settings.deployment import DeploymentSettings, EntraSettings
+from app.settings.environment import Variables
 from app.settings.litellm import LiteLlmNote
-from app.settings.load import (
-    known_environment_names,
-    load_settings,
-    load_with_notes,
-    without_service_links,
-)
+from app.settings.load import known_environment_names, load_settings, load_with_notes
 from app.settings.model import ClientSettings, Settings
 
 __all__ = [
@@ -24,5 +20,5 @@ __all__ = [
     "load_settings",
     "load_with_notes",
     "known_environment_names",
-    "without_service_links",
+    "Variables",
 ]

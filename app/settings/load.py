@@ -1,9 +1,9 @@
 """Reads the settings from an environment mapping and the YAML file that it names.
 
 A variable is ``CLOAKROOM_`` and the field's name, with ``__`` for nesting, and wins over the file. The file
-is our own YAML or LiteLLM's ``config.yaml``. The providers' usual names (``OPENAI_API_KEY``,
-``AZURE_OPENAI_ENDPOINT``, ...) are enough for a start with one provider. They add nothing where deployments
-are configured, so that no variable widens a policy.
+is our own YAML or LiteLLM's ``config.yaml``. A secret may lie in a file (``app.settings.environment``). The
+providers' usual names (``OPENAI_API_KEY``, ``AZURE_OPENAI_ENDPOINT``, ...) are enough for a start with one
+provider. They add nothing where deployments are configured, so that no variable widens a policy.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from pydantic_settings import EnvSettingsSource
 
 from app.settings.base import SettingsError
 from app.settings.checks import problems_of
+from app.settings.environment import PREFIX, Variables
 from app.settings.litellm import LiteLlmNote, is_litellm, read_litellm
 from app.settings.model import Settings
 from app.telemetry.redaction import redact_labels
 
-PREFIX: Final = "CLOAKROOM_"
 CONFIG_NAME: Final = "CLOAKROOM_CONFIG"
 # The model of the providers' guides; the default of a start with one provider.
 USUAL_MODEL: Final = "gpt-realtime"
@@ -35,12 +35,6 @@ USUAL_MODEL: Final = "gpt-realtime"
 _FOREIGN_NAMES: Final = ("CLOAKROOM_SANDBOX_",)
 # Read by the command line only: the address of the admin API, and the key to it.
 _COMMAND_LINE_NAMES: Final = frozenset({"CLOAKROOM_ADMIN_URL", "CLOAKROOM_ADMIN_KEY"})
-# What Kubernetes sets in every pod for a Service called "cloakroom", "cloakroom-redis" and the like.
-_SERVICE_LINK = re.compile(
-    r"CLOAKROOM_(?:[A-Z0-9_]+_)?"
-    r"(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)\Z"
-)
-_SERVICE_LINK_URL = re.compile(r"CLOAKROOM_(?:[A-Z0-9_]+_)?PORT\Z")
 _ENV_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -91,7 +85,7 @@ def load_with_notes(environ: Mapping[str, str]) -> tuple[Settings, tuple[LiteLlm
         SettingsError: as ``load_settings``. The file's warnings follow the problems, since what was left out
             may be what is missing.
     """
-    environ = without_service_links(environ)
+    environ = Variables(environ)
     _refuse_unknown_names(environ)
     config = read_config(environ)
     try:
@@ -113,6 +107,7 @@ def read_config(environ: Mapping[str, str]) -> ConfigFile:
     Raises:
         SettingsError: the file cannot be read, is not a mapping, or refers to a variable that is not set.
     """
+    environ = Variables(environ)
     name = environ.get(CONFIG_NAME)
     loaded = _load(name) if name else None
     if loaded is None:
@@ -160,16 +155,6 @@ def _expand(value: Any, environ: Mapping[str, str]) -> Any:
 def known_environment_names() -> frozenset[str]:
     """The names that ``load_settings`` knows; nested ones begin with one of these and ``__``."""
     return frozenset({CONFIG_NAME, *(PREFIX + name.upper() for name in Settings.model_fields)})
-
-
-def without_service_links(environ: Mapping[str, str]) -> dict[str, str]:
-    """Drop Kubernetes' variables, such as ``CLOAKROOM_PORT=tcp://...``, which is not our port."""
-    schemes = ("tcp://", "udp://", "sctp://")
-    return {
-        name: value
-        for name, value in environ.items()
-        if not _SERVICE_LINK.match(name) and not (_SERVICE_LINK_URL.match(name) and value.startswith(schemes))
-    }
 
 
 def _refuse_unknown_names(environ: Mapping[str, str]) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from pydantic_settings import NoDecode
 
-from app.settings.load import PREFIX
+from app.settings.environment import PREFIX
 from app.settings.model import Settings
 
 _BLOCK = re.compile(r"(<!-- fields: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)

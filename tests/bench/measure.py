@@ -33,8 +33,18 @@ class Sample:
     memory: int
 
 
-def sample(contender: Contender, load: Load, *, connections: int, seconds: float, cpus: set[int]) -> Sample:
+def sample(
+    contender: Contender, load: Load, *, connections: int, seconds: float, cpus: set[int], alone: bool = True
+) -> Sample:
     """Run the load once.
+
+    Args:
+        contender: the server, of which the CPU and the memory are read.
+        load: what is asked of it.
+        connections: of ``wrk``.
+        seconds: how long the load lasts.
+        cpus: for ``wrk``.
+        alone: nothing else asks the server, so it is waited for until it is idle again.
 
     Raises:
         BenchError: ``wrk`` failed as a program, or not one request came through.
@@ -45,7 +55,8 @@ def sample(contender: Contender, load: Load, *, connections: int, seconds: float
     if outcome.requests == 0:
         raise BenchError(f"{contender.name} answered nothing within {seconds:.0f} s")
     contender.forget_output()
-    _until_idle(contender)
+    if alone:
+        until_idle(contender)
     return Sample(
         requests=outcome.requests,
         failed=outcome.failed,
@@ -58,7 +69,7 @@ def sample(contender: Contender, load: Load, *, connections: int, seconds: float
     )
 
 
-def _until_idle(contender: Contender) -> None:
+def until_idle(contender: Contender) -> None:
     """Wait until it has finished what the load left behind when it went, so that the next run has the CPU.
 
     At 256 connections that is two seconds of work for a slow server. It counts for no run.

@@ -26,7 +26,7 @@ from app.store.listing.directory import HandleDirectory
 from app.store.listing.views import HandleFilter
 from tests.bench.contenders import Cloakroom
 from tests.bench.fill import CLIENTS, LEAVER
-from tests.bench.measure import Sample, sample, summary
+from tests.bench.measure import Sample, sample, summary, until_idle
 from tests.bench.tools import ROOT, BenchError
 from tests.bench.wrk import Load
 
@@ -165,8 +165,9 @@ def beside_operator(
             )
             with _listing(replica):
                 taken.setdefault((kind, "beside"), []).append(
-                    sample(replica, load, connections=connections, seconds=_SECONDS, cpus=cpus)
+                    sample(replica, load, connections=connections, seconds=_SECONDS, cpus=cpus, alone=False)
                 )
+            until_idle(replica)
     return {kind: {way: summary(taken[kind, way]) for way in ("alone", "beside")} for kind in work}
 
 

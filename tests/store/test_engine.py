@@ -18,6 +18,7 @@ from redis.retry import Retry
 
 from app.store.embedded.engine import EngineBinary, EngineError, LocalEngine, find_engine
 from tests.support.clocks import PATIENCE, until
+from tests.support.onlooker import onlooker
 
 
 def alive(pid: int) -> bool:
@@ -36,7 +37,7 @@ def program(directory: Path, name: str, script: str) -> Path:
 
 
 def ask(engine: LocalEngine) -> redis.Redis:
-    return redis.Redis.from_url(engine.url)
+    return onlooker(engine.url, decode=False)
 
 
 def test_it_serves_a_real_client_and_leaves_nothing_behind() -> None:

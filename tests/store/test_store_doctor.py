@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-import redis as sync_redis
 
 from app.doctor.finding import Finding
 from app.doctor.store import StoreDoctor
@@ -23,6 +22,7 @@ from app.store.embedded.engine import LocalEngine
 from tests.support.certificates import make_certificates
 from tests.support.clocks import eventually
 from tests.support.cluster import follows
+from tests.support.onlooker import onlooker
 from tests.support.planted import Planted
 
 PLANTED = Planted()
@@ -46,7 +46,7 @@ async def look(
 
 
 def command(url: str, *words: str | int) -> object:
-    with sync_redis.Redis.from_url(url) as client:
+    with onlooker(url, decode=False) as client:
         return client.execute_command(*words)
 
 

@@ -26,6 +26,7 @@ from app.store.embedded import lifeline
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _UNWIND_SECONDS: Final = 60.0
+_ENDINGS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _CIRCLE: Final = """
 import sys, time
 end = time.monotonic() + float(sys.argv[1])
@@ -62,8 +63,10 @@ def main() -> int:
     parser.add_argument("--workers", default="2", help="pytest's processes")
     parser.add_argument("--minutes", type=float, default=120, help="so long the CPUs stay busy at most")
     chosen, for_pytest = parser.parse_known_args()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _unwind)
+    for number in _ENDINGS:
+        # Under nohup the hang-up of the terminal is ignored, and stays so.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _unwind)
     with busy_cpus(chosen.minutes * 60) as children:
         pids = ", ".join(str(child.pid) for child in children)
         _say(f"{len(children)} CPUs kept busy by processes {pids}; {chosen.workers} workers run the suite")
@@ -96,8 +99,9 @@ def _suite(workers: str, arguments: list[str]) -> int:
 
 def _unwind(number: int, frame: object) -> None:
     del frame
-    for other in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for other in _ENDINGS:
         signal.signal(other, signal.SIG_IGN)
+    _say(f"{signal.Signals(number).name} ends this run")
     sys.exit(128 + number)
 
 

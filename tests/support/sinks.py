@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import redis.asyncio as redis
-
+from tests.support.onlooker import async_onlooker
 from tests.support.stack import Stack
 
 
@@ -34,7 +33,7 @@ def assert_nothing_planted_in(stack: Stack, sink: str, *texts: str) -> None:
 
 async def store_dump(url: str) -> list[str]:
     """Every key of the store with its whole value, as text."""
-    client: Any = redis.Redis.from_url(url, decode_responses=True)
+    client: Any = async_onlooker(url)
     try:
         records = []
         async for key in client.scan_iter(count=1000):

@@ -8,6 +8,7 @@ import aiohttp
 import openai
 
 from tests.support.api import called, minted
+from tests.support.clocks import until
 from tests.support.processes import Replica
 from tests.support.stack import Stack
 
@@ -26,7 +27,11 @@ def call_at(stack: Stack, call_id: str) -> Any:
 
 def line_of(replica: Replica, call_id: str) -> dict[str, Any]:
     """The replica's last line about a hang-up of this call."""
-    return [line for line in replica.events("hangup") if line.get("call_id") == call_id][-1]
+
+    def lines() -> list[dict[str, Any]]:
+        return [line for line in replica.events("hangup") if line.get("call_id") == call_id]
+
+    return until(lines, f"{replica.name} has no line about a hang-up of {call_id}")[-1]
 
 
 async def made(stack: Stack, http: aiohttp.ClientSession) -> tuple[str, str]:

@@ -22,6 +22,7 @@ from app.store.driver import connect
 from app.store.embedded.engine import LocalEngine
 from tests.conftest import ServiceFactory
 from tests.support.access import url_for_service, user_arguments
+from tests.support.onlooker import onlooker
 from tests.support.page import ROOT
 from tests.support.planted import Planted
 from tests.system.whole_life import SETTINGS, commands_used, live_through_everything
@@ -43,7 +44,7 @@ class Server:
 
     def __init__(self, engine: LocalEngine, url: str, granted: frozenset[str]) -> None:
         self.url, self.granted = url, granted
-        self.admin: Any = sync_redis.Redis.from_url(engine.url, decode_responses=True)
+        self.admin: Any = onlooker(engine.url)
 
     def refusals(self) -> list[tuple[str, str]]:
         """What the server refused since it started, and why."""
@@ -108,7 +109,7 @@ def begin_to_move(key: str, old: LocalEngine, new: LocalEngine) -> None:
 
 
 def command(node: LocalEngine, *words: str | int) -> Any:
-    with sync_redis.Redis.from_url(node.url, decode_responses=True) as client:
+    with onlooker(node.url) as client:
         return client.execute_command(*words)
 
 

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import aiohttp
-import redis.asyncio as redis
 
 from tests.support.api import called, minted
 from tests.support.clocks import eventually
 from tests.support.handles import claims_of
+from tests.support.onlooker import async_onlooker
 from tests.support.processes import Process
 from tests.support.sinks import assert_nothing_planted_in
 from tests.support.stack import Stack
@@ -20,7 +20,7 @@ from tests.support.stack import Stack
 
 async def sealed_texts(url: str) -> set[str]:
     """Every sealed value in the store: keys, which are cut into pieces, and answers."""
-    client: Any = redis.Redis.from_url(url, decode_responses=True)
+    client: Any = async_onlooker(url)
     found: set[str] = set()
     try:
         async for key in client.scan_iter(match="cloakroom:handle:*", count=1000):

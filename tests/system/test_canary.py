@@ -6,7 +6,6 @@ import asyncio
 from pathlib import Path
 
 import aiohttp
-import redis.asyncio as redis
 
 from app.models import Client
 from app.settings import load_settings
@@ -16,6 +15,7 @@ from tests.support.api import mint, minted, post, relay
 from tests.support.clocks import eventually
 from tests.support.handles import bad_handles
 from tests.support.offers import fresh_offer
+from tests.support.onlooker import async_onlooker
 from tests.support.sinks import assert_nothing_planted_in, store_dump
 from tests.support.stack import Stack
 
@@ -56,7 +56,7 @@ async def _traffic(stack: Stack, http: aiohttp.ClientSession) -> list[str]:
 
 async def test_no_secret_reaches_any_sink(http: aiohttp.ClientSession) -> None:
     with Stack(peer="static", engine_arguments=FILES, CLOAKROOM_LOG_LEVEL="debug") as stack:
-        store = redis.Redis.from_url(stack.engine.url)
+        store = async_onlooker(stack.engine.url, decode=False)
         monitored: list[str] = []
         async with store.monitor() as monitor:
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import aiohttp
 import pytest
-import redis as sync_redis
 
 from app.cli.arguments import read_unverified
 from app.store import keys
 from tests.support import api
+from tests.support.onlooker import onlooker
 from tests.support.stack import Stack
 from tests.system.commands import WAYS, Commands, Way
 
@@ -318,7 +318,7 @@ async def test_handles_of_a_newer_release_are_shown_and_left_to_it(
     stack: Stack, cloakroom: Commands, caller: Caller, way: Way
 ) -> None:
     newer, ours = [read_unverified(await caller.mint()).id for _ in range(2)]
-    with sync_redis.Redis.from_url(stack.engine.url) as store:
+    with onlooker(stack.engine.url, decode=False) as store:
         store.hset(keys.handle(newer), "v", "2")
     listed = cloakroom.run("handles", "list", "--client", caller.name, way=way)
     states = {line.split()[0]: line.split()[1] for line in listed.lines[1:]}

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import redis
 
 from app.store.embedded.engine import LocalEngine, find_engine
 from tests.support.clocks import PATIENCE, until
+from tests.support.onlooker import onlooker
 
 OPERATOR_START, OPERATOR_END = "# see it as an operator", 'handles revoke "$HANDLE"'
 RECIPE_START, RECIPE_END = "# mint a handle", "offer.sdp"
@@ -315,7 +315,7 @@ def test_a_store_of_the_users_own_is_used_and_left_alone(runs: list[Dev], port: 
         run.ctrl_c()
         assert run.wait() == 0
         assert "very-own-password" not in run.output
-        with redis.Redis.from_url(engine.url) as client:
+        with onlooker(engine.url, decode=False) as client:
             assert len(client.keys("cloakroom:handle:*")) == 1
 
 

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 import aiohttp
 import openai
 import pytest
-import redis as sync_redis
 
 from app.store import keys
 from tests.support.api import hang_up
 from tests.support.clocks import eventually, kept_deadline
+from tests.support.onlooker import onlooker
 from tests.support.stack import Stack
 from tests.system.hangups import call_at, line_of, made, sdk
 
@@ -73,7 +73,7 @@ async def test_a_store_that_dies_before_is_a_503_and_after_it_the_end_is_noted_l
         os.kill(stack.engine.pid, signal.SIGCONT)
     late = await asyncio.to_thread(stack.b.wait_for_event, "settled_late")
     assert (late["what"], late["call_id"]) == ("ended", call_id)
-    with sync_redis.Redis.from_url(stack.engine.url, decode_responses=True) as store:
+    with onlooker(stack.engine.url) as store:
         assert store.hget(keys.call(call_id), "ended_by") == "replica-b"
         assert 0 < int(str(store.pttl(keys.call(call_id)))) <= 7_200_000
 
@@ -90,5 +90,5 @@ async def test_a_caller_that_leaves_midway_does_not_keep_the_call_alive_or_the_e
     with pytest.raises(asyncio.CancelledError):
         await hanging_up
     await eventually(lambda: call_at(stack, call_id)["end_reason"] == "hangup")
-    with sync_redis.Redis.from_url(stack.engine.url) as store:
+    with onlooker(stack.engine.url, decode=False) as store:
         await eventually(lambda: bool(store.hexists(keys.call(call_id), "ended_at")))

@@ -17,13 +17,13 @@ from typing import Any, Final
 
 import aiohttp
 import pytest
-import redis as sync_redis
 
 from app.store import keys
 from app.store.acl import OPERATOR, operator_tokens
 from tests.support import api
 from tests.support.clocks import PATIENCE
 from tests.support.handles import claims_of
+from tests.support.onlooker import onlooker
 from tests.support.page import ROOT, shell_blocks
 from tests.support.programs import required
 from tests.support.stack import Stack
@@ -96,7 +96,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
             f'#!/bin/sh\nexec {real} -p {stack.engine.port} --user operator --no-auth-warning "$@"\n'
         )
         script.chmod(0o755)
-        admin = sync_redis.Redis.from_url(stack.engine.url, decode_responses=True)
+        admin = onlooker(stack.engine.url)
         yield asyncio.run(_filled(stack, admin, shim))
         admin.close()
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import aiohttp
 import pytest
-import redis as sync_redis
 
 from app.store import keys
 from tests.support.api import Reply, minted, relay
 from tests.support.clocks import eventually, kept_deadline
 from tests.support.handles import claims_of
 from tests.support.offers import fresh_offer
+from tests.support.onlooker import onlooker
 from tests.support.scrape import scrape
 from tests.support.stack import Stack
 
@@ -50,7 +50,7 @@ def calls_asked_for(stack: Stack) -> int:
 
 
 def record(stack: Stack, handle: str) -> dict[str, str]:
-    with sync_redis.Redis.from_url(stack.engine.url, decode_responses=True) as client:
+    with onlooker(stack.engine.url) as client:
         found: dict[str, str] = client.hgetall(keys.handle(str(claims_of(handle)["jti"])))
         return found
 

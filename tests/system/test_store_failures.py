@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import aiohttp
 import pytest
-import redis.asyncio as redis
 
 from tests.support.api import Reply, mint, minted, relay
 from tests.support.clocks import eventually, kept_deadline
+from tests.support.onlooker import async_onlooker
 from tests.support.stack import Stack
 
 # The deadline of a store operation here; by default it is less than a second.
@@ -87,7 +87,7 @@ async def test_a_store_that_fails_is_a_503_within_its_deadline_and_mints_nothing
 
 
 async def test_a_full_store_is_not_ready_and_mints_nothing(stack: Stack, http: aiohttp.ClientSession) -> None:
-    admin = redis.Redis.from_url(stack.engine.url)
+    admin = async_onlooker(stack.engine.url, decode=False)
     await admin.config_set("maxmemory-policy", "noeviction")
     await admin.config_set("maxmemory", "1mb")
     try:

@@ -12,12 +12,12 @@ from typing import Any, Final
 
 import aiohttp
 import pytest
-import redis as sync_redis
 
 from app.store import keys
 from tests.support.api import Reply, called, hang_up, minted, relay
 from tests.support.handles import claims_of
 from tests.support.offers import fresh_offer
+from tests.support.onlooker import onlooker
 from tests.support.processes import Replica
 from tests.support.releases import CHANGELOG, check_out, releases
 from tests.support.stack import Stack
@@ -75,7 +75,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, dict
 @pytest.fixture
 def upgrade(both: tuple[Stack, dict[str, Replica]], http: aiohttp.ClientSession) -> Iterator[Upgrade]:
     stack, replicas = both
-    with sync_redis.Redis.from_url(stack.engine.url, decode_responses=True) as store:
+    with onlooker(stack.engine.url) as store:
         yield Upgrade(stack, replicas, http, store)
 
 

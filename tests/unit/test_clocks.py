@@ -14,7 +14,7 @@ from tests.support.clocks import LENIENCY, eventually, kept_deadline, no_sooner_
 
 TESTS = Path(__file__).parents[1]
 # The only modules that read a clock to see how long something took; benches and drills are there to measure.
-MAY_MEASURE = ("support/clocks.py", "support/busy.py", "bench/", "faults/")
+MAY_MEASURE = ("support/clocks.py", "support/busy.py", "support/onlooker.py", "bench/", "faults/")
 READINGS = frozenset({"monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time"})
 LEAST_WAIT_SECONDS = 30
 
@@ -52,6 +52,8 @@ def breaches(source: str) -> Iterator[str]:
                 why = "measures; a loop's clock is for virtual_time"
             elif name in ("timeout", "wait_for") and _impatient(node):
                 why = "is impatient; use PATIENCE, until or eventually"
+            elif name == "from_url":
+                why = "gives up after five seconds; use onlooker or async_onlooker"
         elif isinstance(node, ast.Compare) and any(map(_measures_wall_clock, ast.walk(node))):
             why = "measures; compare with a time.time() before and one after"
         if why:
@@ -80,6 +82,7 @@ def test_no_test_asks_how_long_something_took() -> None:
         "async with asyncio.timeout(1.5): pass",
         "await asyncio.wait_for(done.wait(), 5)",
         "await asyncio.wait_for(done.wait(), timeout=0.5)",
+        "store = redis.Redis.from_url(engine.url)",
     ],
 )
 def test_the_check_finds_each_way_to_ask(source: str) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import redis.asyncio as redis
-
 from app.store import keys
 from app.store.embedded.engine import LocalEngine
+from tests.support.onlooker import async_onlooker
 from tests.support.service import Service
 
 
@@ -18,7 +17,7 @@ def hangups(service: Service) -> list[dict[str, Any]]:
 
 async def record(service: Service, engine: LocalEngine, call_id: str) -> tuple[dict[str, str], int]:
     """The call's hash and its remaining life in milliseconds."""
-    client: Any = redis.Redis.from_url(engine.url, decode_responses=True)
+    client: Any = async_onlooker(engine.url)
     try:
         return await client.hgetall(keys.call(call_id)), await client.pttl(keys.call(call_id))
     finally:

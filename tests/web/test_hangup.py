@@ -6,7 +6,6 @@ import asyncio
 from typing import Final
 
 import pytest
-import redis.asyncio as redis
 
 from app.handles.tokens import AFTERLIFE_SECONDS
 from app.store import keys
@@ -14,6 +13,7 @@ from app.store.embedded.engine import LocalEngine
 from app.web.routes import ALIASES
 from tests.conftest import ServiceFactory
 from tests.support.handles import aged, claims_of
+from tests.support.onlooker import async_onlooker
 from tests.support.planted import Planted
 from tests.support.service import Service
 from tests.web.hangups import hangups, record
@@ -111,7 +111,7 @@ async def test_a_handle_whose_record_is_gone_still_ends_its_call(
 ) -> None:
     handle = await service.minted()
     call_id = await service.called(handle)
-    store = redis.Redis.from_url(engine.url)
+    store = async_onlooker(engine.url, decode=False)
     await store.delete(keys.handle(claims_of(handle)["jti"]))
     await store.aclose()
     assert (await service.relay(handle)).code == "handle_expired"

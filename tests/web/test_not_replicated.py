@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-import redis
 
 from app.store.embedded.engine import LocalEngine
 from tests.conftest import ServiceFactory
@@ -13,6 +12,7 @@ from tests.support.api import Reply
 from tests.support.clocks import eventually, until
 from tests.support.cluster import command, follows
 from tests.support.failover import COPY_AT_ONCE, cut_off
+from tests.support.onlooker import onlooker
 from tests.support.scrape import scrape
 from tests.support.service import Service
 
@@ -96,5 +96,5 @@ async def minted(service: Service) -> str:
 
 
 def handles_in(engine: LocalEngine) -> set[str]:
-    with redis.Redis.from_url(engine.url, decode_responses=True) as client:
+    with onlooker(engine.url) as client:
         return set(client.scan_iter("cloakroom:handle:*"))

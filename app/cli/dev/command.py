@@ -14,7 +14,7 @@ from cyclopts.validators import Number
 from app.cli.dev.environment import MAX_REPLICAS
 from app.cli.dev.screen import Screen
 from app.cli.dev.stack import DevOptions, Stack
-from app.cli.failure import EXIT_DONE, EXIT_FAILED, CliFailure
+from app.cli.failure import EXIT_DONE, EXIT_FAILED, CliFailure, usable_variables
 
 
 def dev(
@@ -55,7 +55,7 @@ async def _supervise(options: DevOptions) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, on_signal)
     screen = Screen.of_stdout(on_gone=stop.set)
-    stack = Stack(options, os.environ, screen)
+    stack = Stack(options, usable_variables(os.environ), screen)
     failure: str | None = None
     try:
         failure = await _live(stack, screen, stop)

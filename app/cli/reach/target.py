@@ -113,7 +113,7 @@ def _store_url(target: Target, environ: Mapping[str, str]) -> str | None:
         raise CliFailure("--url, --redis-url and --direct exclude each other.", status=EXIT_REFUSED)
     if not target.direct:
         return target.redis_url
-    url = environ.get(REDIS_NAME)
+    url = _variable(REDIS_NAME, environ)
     if not url:
         raise CliFailure(
             f"--direct goes to the store of {REDIS_NAME}, which is not set.", status=EXIT_REFUSED
@@ -130,7 +130,7 @@ def _admin_key(target: Target, environ: Mapping[str, str]) -> Secret:
             reason = getattr(error, "strerror", None) or "it is not text"
             raise CliFailure(f"--admin-key-file cannot be read: {reason}.", status=EXIT_REFUSED) from None
     else:
-        text = environ.get(KEY_NAME, "")
+        text = _variable(KEY_NAME, environ)
     key = _PAIR.sub("", text.strip())
     if not key or not key.isprintable() or " " in key:
         raise CliFailure(
@@ -139,3 +139,14 @@ def _admin_key(target: Target, environ: Mapping[str, str]) -> Secret:
             status=EXIT_REFUSED,
         )
     return Secret(key)
+
+
+def _variable(name: str, environ: Mapping[str, str]) -> str:
+    """A secret's variable, or the file that ``NAME_FILE`` names; empty where neither is set."""
+    # A command that does not need the settings starts sooner without them.
+    from app.settings import SettingsError, Variables
+
+    try:
+        return Variables(environ).get(name, "")
+    except SettingsError as error:
+        raise CliFailure(f"{error}.", status=EXIT_REFUSED) from None

@@ -67,7 +67,7 @@ class LiteLlmEnvironment:
         own = section if isinstance(section, dict) else {}
         # An entry that names itself (NAME: os.environ/NAME) adds nothing.
         plain = {str(name): str(value) for name, value in own.items() if not str(value).startswith(_VARIABLE)}
-        self._variables = ChainMap(dict(environ), plain)
+        self._variables = ChainMap(environ, plain)
 
     def text(self, place: str, key: str, value: Any) -> str | None:
         """The value as text, or the text of the variable that it names; None where it is empty or missing.

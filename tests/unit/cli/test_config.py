@@ -81,6 +81,17 @@ def test_the_providers_own_names_are_a_source() -> None:
     assert found["deployments"] == found["models"] == "OPENAI_API_KEY"
 
 
+def test_a_secret_s_file_is_its_source(tmp_path: Path) -> None:
+    environ, moved = dict(GOOD), {}
+    for name in ("CLOAKROOM_API_KEYS", "OPENAI_API_KEY"):
+        path = tmp_path / name
+        path.write_text(environ.pop(name))
+        moved[f"{name}_FILE"] = str(path)
+    found = sources(load_settings({**environ, **moved}), {**environ, **moved})
+    assert found["api_keys"] == "CLOAKROOM_API_KEYS_FILE"
+    assert found["deployments"] == "OPENAI_API_KEY_FILE"
+
+
 def test_what_an_operators_shell_exports_is_no_mistake_of_the_settings() -> None:
     exported = {"CLOAKROOM_ADMIN_URL": "http://127.0.0.1:8080", "CLOAKROOM_ADMIN_KEY": "k"}
     assert load_settings({**GOOD, **exported}) == load_settings(GOOD)

@@ -52,6 +52,7 @@ async def test_the_key_comes_from_a_file_or_the_environment(text: str, tmp_path:
     for target, environ in (
         (Target(admin_key_file=file), {}),
         (Target(), {"CLOAKROOM_ADMIN_KEY": text}),
+        (Target(), {"CLOAKROOM_ADMIN_KEY_FILE": str(file)}),
     ):
         async with open_operator(target, environ) as api:
             assert isinstance(api, AdminApi)
@@ -68,6 +69,8 @@ async def test_a_file_without_a_key_is_refused_and_not_repeated(content: bytes, 
     assert "words" not in str(failure)
     missing = await refused(Target(admin_key_file=tmp_path / "none"), {"CLOAKROOM_ADMIN_KEY": KEY})
     assert "No such file" in str(missing)
+    away = await refused(Target(), {"CLOAKROOM_ADMIN_KEY_FILE": str(tmp_path / "none")})
+    assert "CLOAKROOM_ADMIN_KEY_FILE" in str(away)
 
 
 @pytest.mark.parametrize(
