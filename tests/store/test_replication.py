@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-import redis
 from redis.exceptions import ReadOnlyError
 
 from app.errors import StoreNotReplicated, StoreUnavailable
@@ -26,6 +25,7 @@ from app.store.replication import Replication
 from tests.support.clocks import PATIENCE, eventually, until
 from tests.support.cluster import RealCluster, command, follows, real_cluster
 from tests.support.failover import COPY_AT_ONCE, cut_off
+from tests.support.onlooker import onlooker
 
 OFFER, OTHER_OFFER = "ab" * 32, "cd" * 32
 # Where replicas are waited for in vain.
@@ -162,7 +162,7 @@ async def test_without_a_replica_nothing_is_left_behind_and_the_next_ones_fail_a
         with pytest.raises(StoreNotReplicated):
             await claim(hasty, Attempt(handle_id, OFFER, "n1"))
         assert command(pair[0], "HGET", keys.handle(handle_id), "calls") == "0"
-        hasty.handles.require_up(handle_id)
+        hasty.connection.require_up()
 
     async def savable() -> bool:
         try:
@@ -320,6 +320,6 @@ def replica_of(cluster: RealCluster, handle_id: str) -> LocalEngine:
 
 def command_on_replica(node: LocalEngine, *words: str | int) -> Any:
     """A replica of a Cluster sends readers away, unless they say that they know."""
-    with redis.Redis(port=node.port, decode_responses=True, single_connection_client=True) as client:
+    with onlooker(node.url, single_connection_client=True) as client:
         client.execute_command("READONLY")
         return client.execute_command(*words)

@@ -15,12 +15,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, Protocol, Self
 
-import redis
-
 from app.store.embedded.engine import LocalEngine
 from tests.support.access import url_for_service, user_arguments
 from tests.support.clocks import until
 from tests.support.cluster import command, follows, real_cluster
+from tests.support.onlooker import onlooker
 
 # Without the delay a full copy waits five seconds for further replicas.
 COPY_AT_ONCE: Final = ("--repl-diskless-sync-delay", "0")
@@ -169,7 +168,7 @@ class SentinelStore:
         return bool(well and found["num-other-sentinels"] == self._count - 1)
 
     def _is_known(self) -> bool:
-        with redis.Redis(port=self.sentinels[0].port, decode_responses=True) as client:
+        with onlooker(self.sentinels[0].url) as client:
             found = client.sentinel_slaves("main")
         well = [one for one in found if one["flags"] in ("slave", {"slave"})]
         return len(well) == _REPLICAS
