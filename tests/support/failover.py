@@ -162,7 +162,7 @@ class SentinelStore:
 
     def _agrees(self, sentinel: LocalEngine) -> bool:
         """Whether it knows all other Sentinels and the primary."""
-        with redis.Redis(port=sentinel.port, decode_responses=True) as client:
+        with onlooker(sentinel.url) as client:
             found = client.sentinel_master("main")
         well = not found["is_sdown"] and int(found["port"]) == self.primary().port
         return bool(well and found["num-other-sentinels"] == self._count - 1)
