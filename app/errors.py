@@ -224,8 +224,8 @@ class OutcomeUnknown(CloakroomError):
 
     code, status, type = "outcome_unknown", 502, "upstream_error"
 
-    def __init__(self, message: str, *, call_id: str | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, call_id: str | None = None, param: str | None = None) -> None:
+        super().__init__(message, param=param)
         self.call_id = call_id
 
 
@@ -244,8 +244,15 @@ class StoreNotReplicated(StoreUnavailable):
 
     code, status, type, retryable = "store_not_replicated", 503, "server_error", True
 
-    def __init__(self, message: str, *, nothing_written: bool = False, retry_after: int = 1) -> None:
-        super().__init__(message, retry_after=retry_after)
+    def __init__(
+        self,
+        message: str,
+        *,
+        nothing_written: bool = False,
+        retry_after: int = 1,
+        param: str | None = None,
+    ) -> None:
+        super().__init__(message, param=param, retry_after=retry_after)
         self.nothing_written = nothing_written
 
 

@@ -90,6 +90,13 @@ TRAFFIC = [
         (rate("cloakroom_hangups_total", "outcome", ASKED), "{{outcome}}"),
     ),
     stack(
+        "Calls that no browser holds",
+        "reqps",
+        "Their answer was not delivered or came too late, and what became of those due to be hung up.",
+        (rate("cloakroom_calls_orphaned_total", "reason"), "{{reason}}"),
+        (rate("cloakroom_overdue_hangups_total", "reason, outcome"), "{{reason}}: {{outcome}}"),
+    ),
+    stack(
         "Mints by model",
         "reqps",
         "The model that was asked for.",
@@ -217,6 +224,12 @@ STORE = [
         "1: there; 0: its breaker is open and requests get 503.",
         (f"cloakroom_store_up{{{HERE}}}", "{{instance}}"),
         defaults={"max": 1},
+    ),
+    lines(
+        "Nodes of the store",
+        "none",
+        "How many replicas think that the node is there; 0: nobody reaches it.",
+        (f"sum by (node) (cloakroom_store_node_up{{{HERE}}})", "{{node}}"),
     ),
     stack(
         "Steps at the store",
