@@ -39,7 +39,7 @@ async def test_a_repeat_that_takes_a_second_use_does_not_escape_the_count(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Each run of a claim counts, also the repeated one.
-    forgetful = broken("if not claim then", "if true then")
+    forgetful = broken("if claim then", "if false then")
     monkeypatch.setattr("app.store.handles.CLAIM", forgetful)
     monkeypatch.setattr(races, "RATES", {Fault.REPEAT: 0.3})
     with pytest.raises(AssertionError, match="uses lost"):

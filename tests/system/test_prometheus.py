@@ -50,6 +50,10 @@ async def until(true: Callable[[], Any], *, what: Callable[[], object]) -> None:
     await eventually(lambda: asyncio.to_thread(true), what)
 
 
+# Of models whose end is known; a replica that works well has none.
+NOTHING_TO_SHOW: Final = {"Models that end"}
+
+
 async def test_every_panel_shows_something_of_replicas_that_work(
     stack: Stack, prometheus: Prometheus, http: aiohttp.ClientSession
 ) -> None:
@@ -57,6 +61,7 @@ async def test_every_panel_shows_something_of_replicas_that_work(
         (one["title"], filled_in(target["expr"]))
         for one in DASHBOARD["panels"]
         for target in one.get("targets", [])
+        if one["title"] not in NOTHING_TO_SHOW
     }
     assert len(empty) >= 40
 

@@ -20,6 +20,8 @@ from tests.support.handles import claims_of
 from tests.support.processes import ROOT
 from tests.support.stack import Stack
 
+# Its one answer is a 501.
+ALWAYS_REFUSED: Final = "PATCH /v1/realtime/calls/{call_id}"
 CONFIG: Final = Path(__file__).with_name("schemathesis.toml")
 HOOKS: Final = "tests.support.schemathesis_hooks"
 # Seconds: it takes 10 to 15 on two cores, and a busy machine gets thirty times as many.
@@ -112,7 +114,7 @@ async def test_schemathesis_finds_nothing_at_any_operation(
     accepted = {
         name for name, phases in report["valid_rates"].items() if phases.get("fuzzing", {}).get("accepted")
     }
-    assert accepted == documented, printed
+    assert accepted == documented - {ALWAYS_REFUSED}, printed
     # The stateful phase hung up calls that it had relayed itself; the others know of one call only.
     ended = [event for event in stack.a.events("hangup") if event.get("outcome") == "ended"]
     assert len({event["call_id"] for event in ended}) > 3

@@ -19,7 +19,7 @@ deployments:
   first: {provider: openai, base_url: "%s", api_key: "%s"}
   second: {provider: azure, base_url: "%s", api_key: "%s", model: voice-prod}
 models:
-  gpt-realtime:
+  gpt-realtime-2.1:
     deployments: [{deployment: first, priority: 0}, {deployment: second, priority: 1}]
   first-only: first
 """

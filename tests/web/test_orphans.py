@@ -238,7 +238,7 @@ PREVIEW: Final = (
     "deployments:\n"
     "  preview: {provider: azure-preview, base_url: '{provider}', webrtc_url: '{provider}/v1/realtimertc', "
     "model: voice-prod, api_key: '${AZURE_KEY}'}\n"
-    "models: {gpt-realtime: preview}\n"
+    "models: {gpt-realtime-2.1: preview}\n"
 )
 
 

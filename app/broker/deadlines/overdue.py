@@ -84,7 +84,8 @@ class OverdueCalls:
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            # Replicas that look in step would always take turns in the same order.
+            await asyncio.sleep(LOOK_SECONDS * random.uniform(0.75, 1.25))  # noqa: S311 - no secret
             try:
                 await self._look()
             except StoreUnavailable:
