@@ -107,7 +107,7 @@ class Outage:
 
     what: str
     switch: float  # seconds after the loss
-    lates: dict[str, float]  # seconds after the switch, until which a replica failed requests
+    delays: dict[str, float]  # seconds after the switch, until which a replica failed requests
     asked: Sequence[Asked]
     meanwhile: Counter[str]  # of requests from the loss to the switch, those that were answered, by kind
 
@@ -186,17 +186,17 @@ async def _fail_over(
 
 
 def _told(outages: Sequence[Outage]) -> Figures:
-    lates = sorted(max(0.0, late) for outage in outages for late in outage.lates.values())
+    delays = sorted(max(0.0, late) for outage in outages for late in outage.delays.values())
     return {
         "failovers": len(outages),
         "longest until the store's switch, s": round(max(outage.switch for outage in outages), 2),
-        "longest failing after the switch, s": round(lates[-1], 2),
-        "median of these, s": round(lates[len(lates) // 2], 2),
+        "longest failing after the switch, s": round(delays[-1], 2),
+        "median of these, s": round(delays[len(delays) // 2], 2),
     }
 
 
 def _check(outages: Sequence[Outage], figures: Figures, latest: float) -> None:
-    late = [(outage.what, outage.lates) for outage in outages if max(outage.lates.values()) > latest]
+    late = [(outage.what, outage.delays) for outage in outages if max(outage.delays.values()) > latest]
     assert not late, (figures, late)
 
 
@@ -287,9 +287,9 @@ def _primary_of_two(store: ClusterStore) -> LocalEngine:
 
 
 def _shown(outage: Outage) -> str:
-    lates = ", ".join(f"{late:+.2f}" for late in outage.lates.values())
+    delays = ", ".join(f"{late:+.2f}" for late in outage.delays.values())
     shares = ", ".join(f"{kind} {outage.share(kind):.1%}" for kind in ("mint", "relay"))
-    return f"switch {outage.switch:.2f} s, failing until {lates} s; {shares}"
+    return f"switch {outage.switch:.2f} s, failing until {delays} s; {shares}"
 
 
 DRILLS = (
