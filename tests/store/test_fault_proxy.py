@@ -77,6 +77,8 @@ async def test_a_stall_lasts_as_long_as_it_is_told(engine: LocalEngine) -> None:
 
 async def test_commands_of_a_client_that_left_in_a_stall_still_reach_the_server(engine: LocalEngine) -> None:
     async with behind(engine, {Fault.STALL: 1.0}, stall=0.3) as (_, proxied, direct):
+        # So that the time that follows is the command's alone.
+        await proxied.run([("PING",)], timeout=PATIENCE)
         with pytest.raises(TimeoutError):
             await proxied.run([("INCR", "proxy:left")], timeout=0.1)
 

@@ -44,8 +44,8 @@ async def store_dump(url: str) -> list[str]:
                 value: Any = await client.hgetall(key)
             elif kind == "string":
                 value = await client.get(key)
-            elif kind == "none":
-                continue  # it ended since it was listed
+            elif kind == "zset":
+                value = await client.zrange(key, 0, -1)
             else:
                 assert kind == "list", (key, kind)
                 value = await client.lrange(key, 0, -1)

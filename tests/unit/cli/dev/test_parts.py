@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 import os
@@ -22,7 +23,7 @@ from app.cli.dev.recipe import recipe
 from app.cli.dev.screen import Screen
 from app.cli.dev.stack import ready_url, sandbox_command
 from app.cli.failure import CliFailure
-from tests.support.clocks import PATIENCE
+from tests.support.clocks import PATIENCE, until
 
 
 @pytest.fixture
@@ -34,11 +35,17 @@ def taken_port() -> Iterator[int]:
 
 
 def test_a_taken_port_is_passed_over(taken_port: int) -> None:
-    first, second = choose_ports("127.0.0.1", taken_port, 2)
-    assert taken_port < first < second
-    for port in (first, second):
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", port))
+    def both_are_free() -> bool:
+        first, second = choose_ports("127.0.0.1", taken_port, 2)
+        assert taken_port < first < second
+        with socket.socket() as one, socket.socket() as other, contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", first))
+            other.bind(("127.0.0.1", second))
+            return True
+        # Another program has taken one since.
+        return False
+
+    until(both_are_free)
 
 
 def test_too_few_ports_and_foreign_addresses_are_told() -> None:
