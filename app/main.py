@@ -108,7 +108,7 @@ def create_app(
     app = web.Application(middlewares=[outer])
     app[SETTINGS] = settings
     app[LIFECYCLE] = Lifecycle()
-    app[ADMISSION] = admission = Admission()
+    app[ADMISSION] = admission = Admission(sheds=settings.shed_overload)
     app[REFUSAL] = Refusal(overloaded(), headers, metrics.refused_at_once(overloaded()))
     app[CLIENTS] = build_clients(settings)
     app[HANDLES] = HandleIssuer(

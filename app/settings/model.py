@@ -190,6 +190,11 @@ class Settings(BaseSettings):
     connect_timeout_seconds: float = Field(3, gt=0, le=60, description="to connect to the provider")
     mint_timeout_seconds: float = Field(10, gt=0, le=120, description="one mint, all tries together")
     relay_timeout_seconds: float = Field(20, gt=0, le=120, description="the provider's answer to an offer")
+    shed_overload: bool = Field(
+        True,
+        description="refuse some requests at once while more come than this process has CPU time for; false: "
+        "only max_in_flight limits them",
+    )
     max_in_flight: int = Field(
         1024,
         ge=1,

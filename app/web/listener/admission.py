@@ -47,13 +47,19 @@ class Admission:
     takes the CPU away adds none.
 
     Args:
+        sheds: False admits everything, and measures nothing.
         clock: returns seconds.
         cpu: returns the CPU time of this thread in seconds.
     """
 
     def __init__(
-        self, clock: Callable[[], float] = time.perf_counter, cpu: Callable[[], float] = time.thread_time
+        self,
+        *,
+        sheds: bool = True,
+        clock: Callable[[], float] = time.perf_counter,
+        cpu: Callable[[], float] = time.thread_time,
     ) -> None:
+        self._sheds = sheds
         self._clock = clock
         self._cpu = cpu
         self.shedding = False
@@ -76,6 +82,8 @@ class Admission:
 
     def admits(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Return whether a request that just arrived may be served. Ask once for each request."""
+        if not self._sheds:
+            return True
         now = self._clock()
         if now >= self._measure_at:
             # Nothing came for a while, so nothing waits.

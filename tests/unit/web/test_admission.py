@@ -28,13 +28,13 @@ LONG_TURN = LONG_SECONDS / TURNS * 1.01
 class Turns:
     """A loop whose turns are as long as the test says."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, sheds: bool = True) -> None:
         self.now = 100.0
         # What the loop's own work used of it.
         self.used = 0.0
         self._ready: list[Callable[[], Any]] = []
         self._later: list[tuple[float, Callable[[], Any]]] = []
-        self.admission = Admission(lambda: self.now, lambda: self.used)
+        self.admission = Admission(sheds=sheds, clock=lambda: self.now, cpu=lambda: self.used)
 
     def call_soon(self, callback: Callable[..., Any], *arguments: Any) -> None:
         self._ready.append(lambda: callback(*arguments))
@@ -106,6 +106,14 @@ def test_a_cpu_that_others_take_is_no_overload(loop: Turns) -> None:
 def test_one_long_turn_after_the_other_is_overload(loop: Turns) -> None:
     loop.overload()
     assert loop.admitted(100) == 0
+
+
+def test_where_that_is_turned_off_everything_is_admitted() -> None:
+    loop = Turns(sheds=False)
+    for _ in range(100):
+        assert loop.measure(LONG_TURN * 10, requests=50) == 50
+    assert not loop.admission.shedding
+    assert loop.admission.turn == 0
 
 
 def test_while_shedding_requests_are_admitted_only_after_a_short_turn(loop: Turns) -> None:
