@@ -58,6 +58,13 @@ class BulkConnection:
     def by_slot(self, names: Sequence[str]) -> list[Sequence[str]]:
         return [names]
 
+    # A single server: no other node could take a record.
+    elsewhere = False
+
+    async def run_first(self, call: ScriptCall, *beside: ScriptCall, patient: bool = False) -> Any:
+        del patient
+        return (await self.run_scripts(call, *beside))[0]
+
     async def run_script(self, script: Script, key_names: Sequence[str], *args: str | int) -> Any:
         return (await self.run_scripts((script, key_names, args)))[0]
 
