@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.models import CallRecord, Family, HandleRecord
+from app.models import CallRecord, Family
 from app.store import keys
 from app.store.address import parse_address
 from app.store.connection import StoreConnection
@@ -16,6 +16,7 @@ from app.store.handles import Answered, Attempt, HandleStore, Pending, Unknown, 
 from app.store.leases import LONGEST_PAUSE_SECONDS, LOOK_SECONDS, SILENCE_SECONDS, LeaseWatch
 from app.store.watcher import WATCH_UP_SECONDS
 from tests.support.clocks import PATIENCE
+from tests.support.handles import handle_record
 
 OFFER, OTHER_OFFER = "ab" * 32, "cd" * 32
 FAMILIES = (Family.REALTIME,)
@@ -134,21 +135,7 @@ def store(connection: StoreConnection) -> HandleStore:
 
 async def claimed(store: HandleStore, handle_id: str, *, pending: float = 30) -> Attempt:
     """Save a handle of one call, and claim it."""
-    record = HandleRecord(
-        id=handle_id,
-        model="gpt-realtime-2.1",
-        deployment="openai",
-        provider="openai",
-        family="realtime",
-        client="shop",
-        subject="",
-        origin="",
-        minted_at=1_000,
-        expires_at=2_000,
-        minted_by="other",
-        max_calls=1,
-        sealed_key="seal1.AAAA",
-    )
+    record = handle_record(handle_id, max_calls=1)
     await store.save(record, life=600)
     attempt = store.attempt(handle_id, OFFER)
     assert isinstance(await claim(store, attempt, pending=pending), Won)

@@ -20,6 +20,7 @@ from app.store.execution.driver import connect
 from app.store.handles import HandleStore, Won
 from tests.support.clocks import PATIENCE, eventually
 from tests.support.cluster import RealCluster, command, real_cluster
+from tests.support.handles import handle_record
 
 # The silence of a node that counts. The nodes that are well are never asked to be as fast.
 SILENCE = 0.5
@@ -63,21 +64,7 @@ def handle_at(cluster: RealCluster, node: LocalEngine) -> str:
 
 
 def record(handle_id: str) -> HandleRecord:
-    return HandleRecord(
-        id=handle_id,
-        model="gpt-realtime",
-        deployment="openai",
-        provider="openai",
-        family="realtime",
-        client="shop",
-        subject="user-7",
-        origin="",
-        minted_at=1_000,
-        expires_at=2_000,
-        minted_by="test",
-        max_calls=0,
-        sealed_key="seal1.AAAA",
-    )
+    return handle_record(handle_id, subject="user-7")
 
 
 async def claim(store: HandleStore, handle_id: str) -> object:

@@ -25,6 +25,7 @@ from app.store.replication import Replication
 from tests.support.clocks import PATIENCE, eventually, until
 from tests.support.cluster import RealCluster, command, follows, real_cluster
 from tests.support.failover import COPY_AT_ONCE, cut_off
+from tests.support.handles import handle_record
 from tests.support.onlooker import onlooker
 
 OFFER, OTHER_OFFER = "ab" * 32, "cd" * 32
@@ -77,21 +78,7 @@ async def hasty(pair: tuple[LocalEngine, LocalEngine]) -> AsyncIterator[Waiting]
 
 
 def record(handle_id: str, *, max_calls: int = 1) -> HandleRecord:
-    return HandleRecord(
-        id=handle_id,
-        model="gpt-realtime",
-        deployment="openai",
-        provider="openai",
-        family="realtime",
-        client="shop",
-        subject="",
-        origin="",
-        minted_at=1_000,
-        expires_at=2_000,
-        minted_by="replica-a",
-        max_calls=max_calls,
-        sealed_key="seal1.AAAA",
-    )
+    return handle_record(handle_id, max_calls=max_calls)
 
 
 async def claim(store: Waiting, attempt: Attempt) -> Claim:

@@ -12,6 +12,7 @@ from app.store.embedded.engine import LocalEngine
 from app.store.execution.driver import connect
 from app.store.handles import Answered, Attempt, Gone, HandleStore, OtherFamily, Pending, Spent, Unknown, Won
 from tests.support.clocks import PATIENCE
+from tests.support.handles import handle_record
 
 OFFER = "ab" * 32
 OTHER_OFFER = "cd" * 32
@@ -23,21 +24,7 @@ def store(connection: StoreConnection) -> HandleStore:
 
 
 def record(handle_id: str, *, max_calls: int = 0) -> HandleRecord:
-    return HandleRecord(
-        id=handle_id,
-        model="gpt-realtime-2.1",
-        deployment="openai",
-        provider="openai",
-        family="realtime",
-        client="shop",
-        subject="user-7",
-        origin="",
-        minted_at=1_000,
-        expires_at=2_000,
-        minted_by="replica-a",
-        max_calls=max_calls,
-        sealed_key="seal1.AAAA",
-    )
+    return handle_record(handle_id, subject="user-7", max_calls=max_calls)
 
 
 async def claim(store: HandleStore, handle_id: str, offer: str = OFFER, nonce: str = "n1") -> object:

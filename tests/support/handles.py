@@ -9,6 +9,8 @@ from typing import Any
 
 import jwt
 
+from app.models import HandleRecord
+
 PREFIX = "ek_"
 
 
@@ -117,3 +119,22 @@ def _respelt(last: str) -> str:
 def _other_id(handle: str) -> str:
     claims = {**claims_of(handle), "jti": "B" * 22}
     return base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=").decode()
+
+
+def handle_record(handle_id: str, *, subject: str = "", max_calls: int = 0) -> HandleRecord:
+    """A record to save where its fields do not matter, but for these."""
+    return HandleRecord(
+        id=handle_id,
+        model="gpt-realtime-2.1",
+        deployment="openai",
+        provider="openai",
+        family="realtime",
+        client="shop",
+        subject=subject,
+        origin="",
+        minted_at=1_000,
+        expires_at=2_000,
+        minted_by="replica-a",
+        max_calls=max_calls,
+        sealed_key="seal1.AAAA",
+    )
