@@ -13,6 +13,9 @@ MAX_KEY_SECONDS: Final = 7200
 # OpenAI ends a session after an hour (its guide "Realtime conversations"), in seconds.
 LONGEST_CALL_SECONDS: Final = 3600
 
+# The default wherever a model is needed and none is named: it has no announced end.
+USUAL_MODEL: Final = "gpt-realtime-2.1"
+
 # Where calls live: ``Location`` leads with it whatever the family, because hanging up is the same for all.
 CALLS_PATH: Final = "/v1/realtime/calls"
 TRANSLATION_CALLS_PATH: Final = "/v1/realtime/translations/calls"

@@ -30,11 +30,10 @@ from app.errors import (
 )
 from app.handles.sealing import Sealer, UnsealError
 from app.models import Answer, CallRecord, Clocks, HandleClaims, Offer
-from app.store.handles import (
+from app.store.records.claims import (
     Answered,
     Attempt,
     Gone,
-    HandleStore,
     NewerVersion,
     OtherFamily,
     Pending,
@@ -43,7 +42,8 @@ from app.store.handles import (
     Unknown,
     Won,
 )
-from app.store.handles import Claim as Result
+from app.store.records.claims import Claim as Result
+from app.store.records.handles import HandleStore
 from app.telemetry.timings import Timings
 
 log = structlog.get_logger("cloakroom.relay")

@@ -12,10 +12,10 @@ from typing import Any
 
 from app.broker.clients import ClientRegistry
 from app.models import CallRecord
-from app.store.calls import CallStore
 from app.store.events import EventFeed
 from app.store.listing.directory import HandleDirectory, alive
 from app.store.listing.views import Alive, HandleView, RelayNote, call_state
+from app.store.records.calls import CallStore
 
 Document = dict[str, Any]
 

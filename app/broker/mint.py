@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import structlog
 
-from app.broker.attempts import Candidate, MintAttempts
-from app.broker.catalog import Catalog, Route
+from app.broker.routing.attempts import Candidate, MintAttempts
+from app.broker.routing.catalog import Catalog, Route
 from app.broker.session_policy import ModelPolicy, clean_session, under_policy
 from app.errors import InvalidRequest, RateLimited, StoreUnavailable
 from app.handles.grants import Grant, seal_grant
@@ -24,7 +24,7 @@ from app.handles.tokens import HandleIssuer, new_handle_id
 from app.models import Client, Clocks, Deployment, EphemeralKey, HandleRecord, MintRequest
 from app.providers.openai import standard_call
 from app.providers.sessions import with_models
-from app.store.handles import HandleStore
+from app.store.records.handles import HandleStore
 from app.telemetry.timings import Timings
 
 log = structlog.get_logger("cloakroom.mint")

@@ -14,10 +14,10 @@ from typing import Final
 
 import structlog
 
-from app.broker.catalog import Catalog
 from app.broker.claims import UNKNOWN_MESSAGE, Claim, Claims
-from app.broker.deadlines.late import Late, LateAnswers
 from app.broker.deadlines.orphans import Orphans
+from app.broker.late import Late, LateAnswers
+from app.broker.routing.catalog import Catalog
 from app.errors import CloakroomError, InvalidHandle, OutcomeUnknown, UpstreamTimeout, UpstreamUnreachable
 from app.handles.grants import Grant, open_grant
 from app.handles.sealing import Sealer, UnsealError

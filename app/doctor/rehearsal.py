@@ -13,15 +13,16 @@ from typing import Final
 from app.errors import StoreUnavailable
 from app.models import CallRecord, Family, HandleRecord
 from app.store import keys
-from app.store.calls import CallStore
 from app.store.connection import StoreConnection
-from app.store.deadlines import CallDeadlines, Due
 from app.store.events import EventFeed
 from app.store.execution.driver import Client
 from app.store.faults import StoreFault, fault_of
-from app.store.handles import Attempt, HandleStore
 from app.store.listing.directory import HandleDirectory
 from app.store.listing.views import HandleFilter
+from app.store.records.calls import CallStore
+from app.store.records.claims import Attempt
+from app.store.records.deadlines import CallDeadlines, Due
+from app.store.records.handles import HandleStore
 
 _LIFE_SECONDS: Final = 2.0
 _FAR_OFF_SECONDS: Final = 600.0

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from app.broker.catalog import ANY_MODEL
+from app.broker.routing.catalog import ANY_MODEL
 from app.models import MAX_KEY_SECONDS, MIN_KEY_SECONDS
 from app.settings.base import Section
 

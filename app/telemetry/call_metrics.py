@@ -21,7 +21,7 @@ OVERDUE: Final = Family(
     ("reason", "outcome"),
     "What became of calls whose deadline had come; a failed hang-up is tried again.",
 )
-# Why a call is an orphan; ``app.store.deadlines`` has the same words.
+# Why a call is an orphan; ``app.store.records.deadlines`` has the same words.
 ORPHAN_REASONS: Final = ("undelivered", "lost")
 # What usually becomes of a call whose deadline has come; docs/metrics.md has all words.
 _USUAL_ENDS: Final = ("ended", "fetched", "failed")

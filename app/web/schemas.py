@@ -13,8 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from app.errors import InvalidRequest
-from app.models import MAX_KEY_SECONDS, MIN_KEY_SECONDS, Family, MintRequest
-from app.providers.retirement import USUAL_MODEL
+from app.models import MAX_KEY_SECONDS, MIN_KEY_SECONDS, USUAL_MODEL, Family, MintRequest
 from app.providers.sessions import main_model, main_path, misplaced, nested_model
 
 Parse = Callable[..., MintRequest]

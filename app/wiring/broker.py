@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from app.broker.attempts import MintAttempts
-from app.broker.breaker import Breakers
-from app.broker.catalog import Catalog
 from app.broker.claims import Claims, RelayPolicy
-from app.broker.deadlines.late import LateAnswers
 from app.broker.deadlines.orphans import Orphans
 from app.broker.deadlines.overdue import OverdueCalls
 from app.broker.hangup import Hangup
+from app.broker.late import LateAnswers
 from app.broker.mint import Minter, MintPolicy
 from app.broker.relay import Relay
+from app.broker.routing.attempts import MintAttempts
+from app.broker.routing.breaker import Breakers
+from app.broker.routing.catalog import Catalog
 from app.broker.settlement import Settlement
 from app.handles.keyring import parse_sealing_ring
 from app.handles.sealing import Sealer
@@ -23,10 +23,10 @@ from app.models import Clocks
 from app.outbound.upstream import Upstream
 from app.providers.registry import PROVIDERS
 from app.settings import Settings
-from app.store.calls import CallStore
 from app.store.connection import StoreConnection
-from app.store.deadlines import CallDeadlines
-from app.store.handles import HandleStore
+from app.store.records.calls import CallStore
+from app.store.records.deadlines import CallDeadlines
+from app.store.records.handles import HandleStore
 from app.telemetry.call_metrics import CallMetrics
 from app.wiring.parts import build_replication, reveal
 

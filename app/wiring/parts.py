@@ -8,8 +8,8 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from app.broker.catalog import Catalog, Choice, Model, Takeover
 from app.broker.clients import ClientRegistry
+from app.broker.routing.catalog import Catalog, Choice, Model, Takeover
 from app.broker.session_policy import ModelPolicy
 from app.models import BearerTokens, Client, Deployment, Secret
 from app.outbound.egress import BadFile, Certificates, Egress, environment_proxies, parse_proxy

@@ -24,7 +24,7 @@ from app.handles.tokens import new_handle_id
 from app.models import HandleRecord, Secret
 from app.store import scripts
 from app.store.connection import StoreConnection
-from app.store.handles import HandleStore
+from app.store.records.handles import HandleStore
 from app.store.scripts import Script
 from tests.bench.nginx import KEY
 from tests.bench.tools import BenchError

@@ -30,12 +30,12 @@ from app.handles.sealing import Sealer
 from app.models import Answer, Clocks, Family, HandleClaims, HandleRecord, Offer
 from app.store import keys
 from app.store.address import parse_address
-from app.store.calls import CallStore
 from app.store.connection import StoreConnection
-from app.store.deadlines import CallDeadlines
 from app.store.embedded.engine import LocalEngine
 from app.store.execution.driver import connect
-from app.store.handles import HandleStore
+from app.store.records.calls import CallStore
+from app.store.records.deadlines import CallDeadlines
+from app.store.records.handles import HandleStore
 from app.telemetry.timings import Timings
 from tests.faults.drill import Drill, Figures, Progress
 from tests.support.clocks import PATIENCE, eventually

@@ -10,9 +10,10 @@ import pytest
 
 from app.models import CallRecord
 from app.store import keys
-from app.store.calls import CallStore
 from app.store.connection import StoreConnection
-from app.store.handles import Attempt, HandleStore
+from app.store.records.calls import CallStore
+from app.store.records.claims import Attempt
+from app.store.records.handles import HandleStore
 
 OFFER = "ab" * 32
 RETENTION = 7200

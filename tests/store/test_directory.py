@@ -11,11 +11,12 @@ import pytest
 from app.errors import InvalidRequest
 from app.models import CallRecord, Family, HandleRecord
 from app.store import keys
-from app.store.calls import CallStore
 from app.store.connection import StoreConnection
-from app.store.handles import Attempt, HandleStore, Revoked, Won
 from app.store.listing.directory import HandleDirectory, alive
 from app.store.listing.views import CallFilter, HandleFilter, HandleView, RelayNote
+from app.store.records.calls import CallStore
+from app.store.records.claims import Attempt, Revoked, Won
+from app.store.records.handles import HandleStore
 
 OFFER = "ab" * 32
 NOW = 1_800_000_000.0

@@ -12,8 +12,9 @@ from app.store.address import parse_address
 from app.store.connection import StoreConnection
 from app.store.embedded.engine import LocalEngine
 from app.store.execution.driver import connect
-from app.store.handles import Answered, Attempt, HandleStore, Pending, Unknown, Won
 from app.store.leases import LONGEST_PAUSE_SECONDS, LOOK_SECONDS, SILENCE_SECONDS, LeaseWatch
+from app.store.records.claims import Answered, Attempt, Pending, Unknown, Won
+from app.store.records.handles import HandleStore
 from app.store.watcher import WATCH_UP_SECONDS
 from tests.support.clocks import PATIENCE
 from tests.support.handles import handle_record

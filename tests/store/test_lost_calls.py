@@ -9,7 +9,8 @@ import pytest
 from app.models import CallRecord, Family, HandleRecord
 from app.store import keys
 from app.store.connection import StoreConnection
-from app.store.handles import Answered, Attempt, HandleStore, Unknown
+from app.store.records.claims import Answered, Attempt, Unknown
+from app.store.records.handles import HandleStore
 from tests.unit.values import NOW
 
 OFFER = "cd" * 32

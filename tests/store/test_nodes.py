@@ -17,7 +17,8 @@ from app.store.address import parse_address
 from app.store.connection import LateWrites, StoreConnection
 from app.store.embedded.engine import LocalEngine
 from app.store.execution.driver import connect
-from app.store.handles import HandleStore, Won
+from app.store.records.claims import Won
+from app.store.records.handles import HandleStore
 from tests.support.clocks import PATIENCE, eventually
 from tests.support.cluster import RealCluster, command, real_cluster
 from tests.support.handles import handle_record

@@ -20,7 +20,8 @@ from app.store.connection import StoreConnection
 from app.store.embedded.engine import LocalEngine
 from app.store.execution import Acknowledgement
 from app.store.execution.driver import connect
-from app.store.handles import Attempt, Claim, Gone, HandleStore, Spent, Won
+from app.store.records.claims import Attempt, Claim, Gone, Spent, Won
+from app.store.records.handles import HandleStore
 from app.store.replication import Replication
 from tests.support.clocks import PATIENCE, eventually, until
 from tests.support.cluster import RealCluster, command, follows, real_cluster

@@ -10,7 +10,8 @@ from app.store.address import parse_address
 from app.store.connection import StoreConnection
 from app.store.embedded.engine import LocalEngine
 from app.store.execution.driver import connect
-from app.store.handles import Answered, Attempt, Gone, HandleStore, OtherFamily, Pending, Spent, Unknown, Won
+from app.store.records.claims import Answered, Attempt, Gone, OtherFamily, Pending, Spent, Unknown, Won
+from app.store.records.handles import HandleStore
 from tests.support.clocks import PATIENCE
 from tests.support.handles import handle_record
 

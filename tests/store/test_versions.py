@@ -9,12 +9,13 @@ import pytest
 
 from app.models import CallRecord, Family, HandleRecord
 from app.store import keys
-from app.store.calls import CallStore
 from app.store.connection import StoreConnection
-from app.store.handles import Attempt, HandleStore, NewerVersion, Won
 from app.store.keys import RECORD_VERSION
 from app.store.listing.directory import HandleDirectory
 from app.store.listing.views import CallFilter, HandleFilter
+from app.store.records.calls import CallStore
+from app.store.records.claims import Attempt, NewerVersion, Won
+from app.store.records.handles import HandleStore
 
 NOW = 1_800_000_000.0
 OFFER = "ab" * 32

@@ -18,8 +18,8 @@ from app.broker.deadlines.orphans import not_hung_up
 from app.broker.hangup import Hangup
 from app.errors import CloakroomError, InvalidRequest, StoreUnavailable
 from app.models import LONGEST_CALL_SECONDS, CallRecord, Clocks
-from app.store.calls import CallStore
-from app.store.deadlines import CallDeadlines, Due, Reason
+from app.store.records.calls import CallStore
+from app.store.records.deadlines import CallDeadlines, Due, Reason
 from app.telemetry.timings import Timings
 
 log = structlog.get_logger("cloakroom.overdue")

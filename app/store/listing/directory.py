@@ -12,11 +12,11 @@ from typing import Any, Final, Literal
 
 from app.models import MAX_KEY_SECONDS
 from app.store import keys
-from app.store.calls import CallStore
 from app.store.connection import StoreConnection
 from app.store.keys import RECORD_VERSION, knows_version, number_of, version_of
 from app.store.listing.index import EXAMINED_AT_MOST, Walk
 from app.store.listing.views import Alive, HandleFilter, HandleView, Page, RelayNote, Revoked
+from app.store.records.calls import CallStore
 from app.store.scripts import REVOKE
 
 MAX_PAGE: Final = 1000

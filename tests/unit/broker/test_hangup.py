@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.broker.catalog import Catalog
 from app.broker.hangup import Hangup, owns
+from app.broker.routing.catalog import Catalog
 from app.broker.settlement import Settlement
 from app.errors import (
     CallNotFound,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from app.broker.deadlines.overdue import OUTCOMES
 from app.errors import StoreUnavailable
-from app.store.deadlines import REASONS
+from app.store.records.deadlines import REASONS
 from app.telemetry.call_metrics import ORPHAN_REASONS, CallMetrics
 from app.telemetry.census import Alive, Census
 from app.telemetry.metrics import CLAIM_REFUSALS, CODES, HANDLERS, Metrics

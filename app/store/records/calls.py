@@ -89,7 +89,7 @@ class CallStore:
         """Note that the call is over. Its record keeps its expiry; a record that is gone stays gone.
 
         Safe to repeat: the first note stays. ``ended_at`` is epoch seconds, ``ended_by`` a replica's name.
-        ``because`` is the reason of a deadline (``app.store.deadlines``), empty where a caller asked.
+        ``because`` is the reason of a deadline (``app.store.records.deadlines``), empty where a caller asked.
         """
         why = ("ended_because", because) if because else ()
         if await self._note(call.id, "ended_at", ended_at, "ended_by", ended_by, *why):
