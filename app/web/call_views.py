@@ -11,6 +11,7 @@ from app.errors import CallNotFound, InvalidApiKey, MethodNotImplemented
 from app.models import CALLS_PATH, Client
 from app.providers.base import is_call_id
 from app.web.appkeys import CLIENTS, HANDLES, HANGUP, LOG_LINE, ORPHANS, RELAY, TIMINGS, LogLine
+from app.web.cors import MAX_CALL_SECONDS_HEADER
 from app.web.incoming import credential, read_timed_body
 from app.web.offers import SDP_TYPE, parse_offer
 
@@ -28,7 +29,9 @@ class _SdpAnswer(web.Response):
 
     def __init__(self, relayed: Relayed, handle_id: str, orphans: Orphans) -> None:
         call_id = relayed.answer.call_id
-        headers = {hdrs.LOCATION: f"{CALLS_PATH}/{call_id}"} if call_id else {}
+        headers: dict[str, str] = {hdrs.LOCATION: f"{CALLS_PATH}/{call_id}"} if call_id else {}
+        if relayed.max_call_seconds is not None:
+            headers[MAX_CALL_SECONDS_HEADER] = str(relayed.max_call_seconds)
         super().__init__(body=relayed.answer.sdp, status=201, content_type=SDP_TYPE, headers=headers)
         self._relayed = relayed
         self._handle_id = handle_id

@@ -13,7 +13,7 @@ import pytest
 from redis.exceptions import ReadOnlyError
 
 from app.errors import StoreNotReplicated, StoreUnavailable
-from app.models import Family, HandleRecord
+from app.models import Family
 from app.store import keys
 from app.store.address import parse_address
 from app.store.connection import StoreConnection
@@ -22,6 +22,7 @@ from app.store.execution import Acknowledgement
 from app.store.execution.driver import connect
 from app.store.records.claims import Attempt, Claim, Gone, Spent, Won
 from app.store.records.handles import HandleStore
+from app.store.records.record import HandleRecord
 from app.store.replication import Replication
 from tests.support.clocks import PATIENCE, eventually, until
 from tests.support.cluster import RealCluster, command, follows, real_cluster

@@ -13,7 +13,10 @@ MADE_BY: Final = "@"
 
 @dataclass(frozen=True, slots=True)
 class Won:
-    """The claim succeeded: the offer may be sent. ``calls`` counts this use."""
+    """The claim succeeded: the offer may be sent. ``calls`` counts this use.
+
+    ``max_call_seconds`` is how long the call may last, 0 for no limit.
+    """
 
     sealed_key: str = field(repr=False)
     deployment: str
@@ -22,6 +25,7 @@ class Won:
     subject: str
     expires_at: str
     calls: int
+    max_call_seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,14 @@ _UNKNOWN, _REVOKED, _GONE = Unknown(), Revoked(), Gone()
 
 
 @dataclass(frozen=True, slots=True)
+class Keep:
+    """How long, in seconds: an answer for the same offer, and a call on record."""
+
+    window: float
+    retention: float
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One try of one relay to send one offer with one handle; ``nonce`` tells it from every other try."""
 
@@ -102,8 +114,9 @@ class Attempt:
 def read_claim(reply: list[Any]) -> Claim:
     """Read the reply of ``claim.lua``."""
     match reply:
-        case ["won", sealed_key, deployment, model, client, subject, expires_at, calls]:
-            return Won(sealed_key, deployment, model, client, subject, expires_at, int(calls))
+        case ["won", sealed_key, deployment, model, client, subject, expires_at, calls, seconds]:
+            uses, leash = int(calls), int(seconds or 0)
+            return Won(sealed_key, deployment, model, client, subject, expires_at, uses, leash)
         case ["answered", value]:
             call_id, _, sealed = value.partition(":")
             return Answered(call_id=call_id, sealed_answer=sealed)

@@ -7,14 +7,15 @@ from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Final
 
-from app.models import CallRecord, Family, HandleRecord
+from app.models import Family
 from app.store import keys
 from app.store.connection import StoreConnection
 from app.store.keys import RECORD_VERSION
 from app.store.leases import LeaseWatch
 from app.store.listing.index import indexing
 from app.store.records.calls import registering
-from app.store.records.claims import MADE_BY, Attempt, Claim, Pending, read_claim
+from app.store.records.claims import MADE_BY, Attempt, Claim, Keep, Pending, read_claim
+from app.store.records.record import CallRecord, HandleRecord
 from app.store.replication import Replication
 from app.store.scripts import CLAIM, LIMIT, RECORD, SETTLE, ScriptCall
 
@@ -76,7 +77,13 @@ class HandleStore:
     async def save(self, record: HandleRecord, *, life: float) -> None:
         """Store a new handle. It expires after ``life`` seconds on the store's clock."""
         life_ms, key = int(life * 1000), keys.handle(record.id)
-        fields = (RECORD_VERSION, *_FIELDS(record), record.max_calls or "", record.region)
+        fields = (
+            RECORD_VERSION,
+            *_FIELDS(record),
+            record.max_calls or "",
+            record.region,
+            record.max_call_seconds or "",
+        )
         stored: ScriptCall = (RECORD, (key,), (life_ms, record.sealed_key, *fields))
         listed = indexing(self._connection, _lists_of(record), record.id, life_ms)
         if self._replication is None:
@@ -154,21 +161,22 @@ class HandleStore:
         sealed_answer: str,
         call: CallRecord | None,
         *,
-        window: float,
-        retention: float,
+        keep: Keep,
         now: float,
+        age: float = 0.0,
     ) -> bool:
-        """Keep the answer for ``window`` seconds and register the call for ``retention`` seconds.
+        """Keep the answer and register the call.
 
+        ``age`` is how long the call has lasted, in seconds.
         ``call`` is None where the provider named no call. Returns False where an unknown outcome is final and
         may have been told: then the call is lost, and no later relay gets the answer.
         """
         call_id = call.id if call is not None else ""
         value, outcome = f"answered:{call_id}:{sealed_answer}", f"answered {call_id}".rstrip()
         told = f"unknown:{call_id}" if self._unknown_is_final else ""
-        args = (attempt.nonce, value, int(window * 1000), 0, int(now), outcome, told)
+        args = (attempt.nonce, value, int(keep.window * 1000), 0, int(now), outcome, told)
         settled = await self._connection.run_first(
-            (SETTLE, attempt.keys, args), *registering(self._connection, call, retention)
+            (SETTLE, attempt.keys, args), *registering(self._connection, call, keep.retention, age=age)
         )
         return bool(settled != _TOLD)
 

@@ -22,9 +22,10 @@ from app.errors import (
     UpstreamError,
     UpstreamUnreachable,
 )
-from app.models import CallRecord, Client, Clocks, HandleClaims
+from app.models import Client, Clocks, HandleClaims
 from app.providers.base import UpstreamRequest, UpstreamResponse
 from app.providers.registry import PROVIDERS
+from app.store.records.record import CallRecord
 from app.telemetry.timings import Timings
 from tests.samples import load
 from tests.support.clocks import PATIENCE
