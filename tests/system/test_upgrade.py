@@ -185,12 +185,21 @@ async def test_either_release_lists_and_shows_what_both_wrote(upgrade: Upgrade, 
         assert _told(shown["before"]) == _told(shown["today"])
 
 
-# What a call's record or its view has had since the release before.
-NEW_OF_CALLS: Final = ("version", "ended_because", "undelivered_at", "delivered_at", "not_ended_because")
+# What a handle's view, and a call's, have had since the release before.
+NEW_OF_HANDLES: Final = ("version", "seconds_left", "region", "max_call_seconds")
+NEW_OF_CALLS: Final = (
+    "version",
+    "ended_because",
+    "undelivered_at",
+    "delivered_at",
+    "not_ended_because",
+    "max_call_seconds",
+    "ends_at",
+)
 
 
 def _told(shown: dict[str, Any]) -> dict[str, Any]:
-    kept = {name: value for name, value in shown.items() if name not in ("version", "seconds_left", "region")}
+    kept = {name: value for name, value in shown.items() if name not in NEW_OF_HANDLES}
     for noted in kept["relays"]:
         for name in NEW_OF_CALLS:
             noted["call"].pop(name, None)

@@ -54,6 +54,7 @@ async def test_a_fresh_handle_is_shown_with_everything_but_its_key(service: Serv
         "minted_by": "replica-a",
         "expires_at": reply.json["expires_at"],
         "max_calls": 2,
+        "max_call_seconds": None,
         "calls": 0,
         "uses_left": 2,
         "last_call_at": None,
