@@ -161,6 +161,24 @@ class RateLimited(CloakroomError):
     code, status, type, retryable = "rate_limited", 429, "rate_limit_error", True
 
 
+class TooManyCalls(CloakroomError):
+    """The client, or its subject, has as many calls at once as it may."""
+
+    code, status, type, retryable = "too_many_calls", 429, "rate_limit_error", True
+
+
+class CallSecondsSpent(CloakroomError):
+    """The client, or its subject, has used its seconds of calls of today."""
+
+    code, status, type = "call_seconds_spent", 429, "rate_limit_error"
+
+
+class TooManyHandles(CloakroomError):
+    """The client has as many handles at once as it may."""
+
+    code, status, type, retryable = "too_many_handles", 429, "rate_limit_error", True
+
+
 # --- the provider's fault ----------------------------------------------------------------------
 
 

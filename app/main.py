@@ -141,6 +141,7 @@ def create_app(
                 store=store,
                 calls=app[DESK].calls,
                 handles=app[HANDLES],
+                clients=app[CLIENTS].by_name,
                 settlement=settlement,
                 counts=CallMetrics(metrics),
                 clocks=Clocks(clock, monotonic),

@@ -12,7 +12,9 @@ from typing import Final
 
 import structlog
 
+from app.broker.allowance import Allowance, Wanted, refusal
 from app.broker.outcomes import ANSWER_PURPOSE, UNKNOWN_MESSAGE, Claim, Outcomes, RelayPolicy
+from app.broker.settlement import Write
 from app.broker.upgrades import newer_release
 from app.errors import (
     CloakroomError,
@@ -41,6 +43,8 @@ from app.store.records.claims import (
 )
 from app.store.records.claims import Claim as Result
 from app.store.records.handles import HandleStore
+from app.store.records.seats import Full, Seated, freeing, read_seat
+from app.store.scripts import ScriptCall
 from app.telemetry.timings import Timings
 
 log = structlog.get_logger("cloakroom.relay")
@@ -50,6 +54,26 @@ _PENDING_MARGIN_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = 0.05
 
 
+@dataclass(slots=True)
+class _Ask:
+    """An attempt with its offer, the seat that it wants, and what came of that. ``took``: it has one now."""
+
+    attempt: Attempt
+    offer: Offer
+    wanted: Wanted | None
+    seated: Seated | Full | None = None
+    took: bool = False
+
+    def seat(self, seated: Seated | Full) -> None:
+        self.seated = seated
+        self.took = self.took or (isinstance(seated, Seated) and seated.new)
+
+    @property
+    def freeing(self) -> list[ScriptCall]:
+        """The scripts that give the seat back, should this attempt have it."""
+        return [] if self.wanted is None else [freeing(self.wanted.seat, nonce=self.attempt.nonce)]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
     """Wins claims; ``outcomes`` settles them."""
@@ -57,6 +81,7 @@ class Claims:
     store: HandleStore
     sealer: Sealer
     outcomes: Outcomes
+    allowance: Allowance
     policy: RelayPolicy
     clocks: Clocks
 
@@ -68,48 +93,73 @@ class Claims:
             Draining: nor here; only replicas of a newer release can read the handle's record.
             OutcomeUnknown: the offer was sent before, and its answer is not known.
             StoreUnavailable: the claim could not be made.
+            TooManyCalls, CallSecondsSpent: the client, or its subject, may have no more; no use was claimed.
         """
         self.store.require_up(handle.id)
-        attempt = self.store.attempt(handle.id, offer.sha256)
-        result = await self._try(attempt, offer, timings)
+        wanted = self.allowance.wanted(handle, offer, now=self.clocks.now())
+        ask = _Ask(self.store.attempt(handle.id, offer.sha256), offer, wanted)
+        result = await self._try(ask, timings)
         if isinstance(result, Pending):
-            result = await self._wait(attempt, offer, result, timings)
-        match result:
-            case Won():
-                return Claim(attempt, result)
-            case Answered():
-                return self._first_answer(attempt, result)
-            case _:
-                raise _refusal(handle.id, result)
+            result = await self._wait(ask, result, timings)
+        if isinstance(result, Won):
+            return await self._seated(ask, result)
+        if ask.took:
+            await self.outcomes.free(ask.attempt, ask.freeing)
+        if isinstance(result, Answered):
+            return self._first_answer(ask.attempt, result)
+        raise _refusal(handle.id, result)
 
-    async def _try(self, attempt: Attempt, offer: Offer, timings: Timings) -> Result:
-        started = self.clocks.monotonic()
+    async def _seated(self, ask: _Ask, won: Won) -> Claim:
+        if ask.wanted is None or ask.seated is None:
+            return Claim(ask.attempt, won, max_call_seconds=won.max_call_seconds)
+        if isinstance(ask.seated, Full):
+            error = refusal(ask.seated, now=self.clocks.now())
+            await self.outcomes.give_back(Claim(ask.attempt, won), code=error.code)
+            raise error
+        seconds = ask.wanted.lasting(ask.seated.seconds)
+        return Claim(ask.attempt, won, ask.wanted.seat, max_call_seconds=seconds)
+
+    async def _try(self, ask: _Ask, timings: Timings) -> Result:
+        started, attempt = self.clocks.monotonic(), ask.attempt
         try:
-            return await self.store.claim(
-                attempt,
-                families=offer.families,
-                pending=self.policy.timeout + _PENDING_MARGIN_SECONDS,
-                now=self.clocks.now(),
-            )
+            return await self._claim(ask)
         except StoreNotReplicated as error:
             if not error.nothing_written:
-                release = self.outcomes.releasing(attempt, give_back=True, code=error.code)
-                await self.outcomes.settlement.write("release", release, handle=attempt.handle_id)
+                await self.outcomes.settlement.write(
+                    "release", self._released(ask, error.code), handle=attempt.handle_id
+                )
             raise
         except StoreUnavailable as error:
             # The claim may have been recorded and only its reply lost; nothing was sent on it.
-            release = self.outcomes.releasing(attempt, give_back=True, code=error.code)
-            self.outcomes.settlement.write_later("release", release, handle=attempt.handle_id)
+            self.outcomes.settlement.write_later(
+                "release", self._released(ask, error.code), handle=attempt.handle_id
+            )
             raise
         except asyncio.CancelledError:
             # The process is ending, and nothing was sent.
-            release = self.outcomes.releasing(attempt, give_back=True, code=Draining.code)
-            self.outcomes.settlement.write_soon("release", release, handle=attempt.handle_id)
+            self.outcomes.settlement.write_soon(
+                "release", self._released(ask, Draining.code), handle=attempt.handle_id
+            )
             raise
         finally:
             timings.store_took("claim", started, self.clocks.monotonic())
 
-    async def _wait(self, attempt: Attempt, offer: Offer, other: Pending, timings: Timings) -> Result:
+    async def _claim(self, ask: _Ask) -> Result:
+        hold, now = self.policy.timeout + _PENDING_MARGIN_SECONDS, self.clocks.now()
+        families, attempt, wanted = ask.offer.families, ask.attempt, ask.wanted
+        if wanted is None:
+            return await self.store.claim(attempt, families=families, pending=hold, now=now)
+        seating = wanted.taking(nonce=attempt.nonce, hold=hold)
+        result, reply = await self.store.claim_seated(
+            attempt, seating, families=families, pending=hold, now=now
+        )
+        ask.seat(read_seat(wanted.seat, reply))
+        return result
+
+    def _released(self, ask: _Ask, code: str) -> Write:
+        return self.outcomes.releasing(ask.attempt, give_back=True, code=code, beside=ask.freeing)
+
+    async def _wait(self, ask: _Ask, other: Pending, timings: Timings) -> Result:
         """Wait until another relay of this offer is over, or its process has died, and try again.
 
         The result is ``Pending`` where neither happens in the time of a relay.
@@ -120,11 +170,11 @@ class Claims:
         while monotonic() < deadline:
             started = monotonic()
             if await watch.ended():
-                await self._abandon(attempt, other)
+                await self._abandon(ask.attempt, other)
             else:
                 await asyncio.sleep(_POLL_SECONDS)
             timings.idle += monotonic() - started
-            result = await self._try(attempt, offer, timings)
+            result = await self._try(ask, timings)
             if not isinstance(result, Pending):
                 return result
             if result != other:

@@ -22,6 +22,7 @@ class ClientRegistry:
 
     def __init__(self, clients: Iterable[tuple[Client, str]]) -> None:
         self._by_digest: Mapping[bytes, Client] = {key_digest(key): client for client, key in clients}
+        self.by_name: Mapping[str, Client] = {client.name: client for client in self._by_digest.values()}
 
     def authenticate(self, unverified_key: str | None) -> Client:
         """Return the client that this key belongs to.

@@ -7,16 +7,19 @@ could not be stored is dropped: a raw key never reaches a caller.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, Final
 
 import structlog
 
+from app.broker.allowance import Allowance
+from app.broker.mint_limits import MintLimits
 from app.broker.routing.attempts import Candidate, MintAttempts
 from app.broker.routing.catalog import Catalog, Route
 from app.broker.session_policy import ModelPolicy, clean_session, under_policy
-from app.errors import InvalidRequest, RateLimited, StoreUnavailable
+from app.errors import CloakroomError, InvalidRequest, StoreUnavailable
 from app.handles.grants import Grant, seal_grant
 from app.handles.lifetimes import Life
 from app.handles.sealing import Sealer
@@ -24,7 +27,7 @@ from app.handles.tokens import HandleIssuer, new_handle_id
 from app.models import SHORTEST_CALL_SECONDS, Client, Clocks, Deployment, EphemeralKey, MintRequest
 from app.providers.openai import standard_call
 from app.providers.sessions import with_models
-from app.store.records.handles import HandleStore
+from app.store.records.handles import HandleStore, Live
 from app.store.records.record import HandleRecord
 from app.telemetry.timings import Timings
 
@@ -50,6 +53,26 @@ class Minted:
 
 
 @dataclass(frozen=True, slots=True)
+class _Order:
+    """What is minted: for whom, what was asked for, the model's policy, and the handle that was counted."""
+
+    client: Client
+    request: MintRequest
+    policy: ModelPolicy
+    live: Live | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A key that is stored: its record, the provider's answer, what is left of its life, and its origin."""
+
+    record: HandleRecord
+    key: EphemeralKey
+    life: Life
+    deployment: Deployment
+
+
+@dataclass(frozen=True, slots=True)
 class MintPolicy:
     """What holds where neither the model nor the client says otherwise.
 
@@ -70,6 +93,8 @@ class Minter:
     catalog: Catalog
     attempts: MintAttempts
     handles: HandleIssuer
+    allowance: Allowance
+    limits: MintLimits
     sealer: Sealer
     store: HandleStore
     policy: MintPolicy
@@ -79,7 +104,7 @@ class Minter:
         """Mint for this client.
 
         Raises:
-            ModelNotFound, ModelNotAllowed, RateLimited: before anything is asked of the provider.
+            ModelNotFound, ModelNotAllowed, RateLimited, TooManyHandles: before the provider is asked.
             StoreUnavailable: before, when nothing can be stored just now; after, when that failed then.
             UpstreamError, UpstreamUnreachable, UpstreamTimeout: the provider's fault.
         """
@@ -87,20 +112,16 @@ class Minter:
         request = replace(request, max_call_seconds=self._leash(client, request, route.policy))
         candidates = self._candidates(client, request, route)
         self.store.require_savable()
-        await self._count(client, timings)
-        started = self.clocks.monotonic()
+        order = _Order(client, request, route.policy, self.limits.live(client))
+        await self.limits.admit(client, order.live, timings)
         try:
-            candidate, key, life = await self.attempts.mint(candidates, timings)
-        finally:
-            timings.provider += self.clocks.monotonic() - started
-        started = self.clocks.monotonic()
-        try:
-            record = await self._save(
-                lambda: self._record(client, request, route.policy, candidate, key, life), life
-            )
-        finally:
-            timings.store_took("save", started, self.clocks.monotonic())
-        handle = self.handles.issue(record.id, expires_at=life.expires_at)
+            made = await self._made(order, candidates, timings)
+        except CloakroomError:
+            await self.limits.forget(client, order.live)
+            raise
+        record, key, life = made.record, made.key, made.life
+        owner = self.allowance.owner(client, record.subject, record.id, seconds=record.max_call_seconds)
+        handle = self.handles.issue(record.id, expires_at=life.expires_at, owner=owner)
         session = clean_session(
             key,
             family=request.family,
@@ -116,16 +137,39 @@ class Minter:
             handle=handle,
             expires_at=life.expires_at,
             session=session,
-            deployment=candidate.deployment,
+            deployment=made.deployment,
             max_call_seconds=record.max_call_seconds or None,
         )
 
-    async def _save(self, make: Callable[[], HandleRecord], life: Life) -> HandleRecord:
+    async def _made(self, order: _Order, candidates: Sequence[Candidate], timings: Timings) -> _Made:
+        """Mint at the provider, and store the key."""
+        started = self.clocks.monotonic()
+        try:
+            candidate, key, life = await self.attempts.mint(candidates, timings)
+        finally:
+            timings.provider += self.clocks.monotonic() - started
+        started = self.clocks.monotonic()
+        # The first id is the one that was counted, if any was.
+        ids = chain([order.live.handle_id] if order.live is not None else [], iter(self._place, ""))
+        try:
+            record = await self._save(
+                lambda: self._record(order, candidate, key, life, next(ids)),
+                life,
+                counted=order.live is not None,
+            )
+        finally:
+            timings.store_took("save", started, self.clocks.monotonic())
+        return _Made(record, key, life, candidate.deployment)
+
+    def _place(self) -> str:
+        return self.store.place(new_handle_id)
+
+    async def _save(self, make: Callable[[], HandleRecord], life: Life, *, counted: bool) -> HandleRecord:
         """Store a record under a fresh id; where a node of a Cluster fails, under an id of another node."""
         for tries_left in reversed(range(_PLACES)):
             record = make()
             try:
-                await self.store.save(record, life=life.seconds)
+                await self.store.save(record, life=life.seconds, counted=counted)
             except StoreUnavailable:
                 if not tries_left or not self.store.elsewhere:
                     raise
@@ -183,36 +227,11 @@ class Minter:
             return request.safety_identifier
         return hmac.digest(self.policy.subject_key, request.subject.encode(), "sha256").hex()
 
-    async def _count(self, client: Client, timings: Timings) -> None:
-        if client.mints_per_minute is None:
-            return
-        started, now = self.clocks.monotonic(), self.clocks.now()
-        try:
-            count = await self.store.count_mint(client.name, now=now)
-        except StoreUnavailable:
-            if not self.store.elsewhere:
-                raise
-            # One node of a Cluster has the count. The others can take the handle.
-            log.warning("mint_not_counted", client=client.name)
-            return
-        finally:
-            timings.store_took("limit", started, self.clocks.monotonic())
-        if count > client.mints_per_minute:
-            raise RateLimited(
-                f"Client '{client.name}' may mint {client.mints_per_minute} handles a minute.",
-                retry_after=60 - int(now) % 60,
-            )
-
     def _record(
-        self,
-        client: Client,
-        request: MintRequest,
-        policy: ModelPolicy,
-        candidate: Candidate,
-        key: EphemeralKey,
-        life: Life,
+        self, order: _Order, candidate: Candidate, key: EphemeralKey, life: Life, handle_id: str
     ) -> HandleRecord:
-        handle_id, deployment = self.store.place(new_handle_id), candidate.deployment
+        client, request, policy = order.client, order.request, order.policy
+        deployment = candidate.deployment
         grant = Grant(key.value, standard_call(deployment, candidate.request))
         max_calls = policy.max_calls if policy.max_calls is not None else self.policy.max_calls
         return HandleRecord(

@@ -6,6 +6,7 @@ now is written later.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +18,8 @@ from app.models import Answer, Clocks
 from app.store.records.claims import Attempt, Keep, Won
 from app.store.records.handles import HandleStore
 from app.store.records.record import CallRecord
+from app.store.records.seats import Seat, freeing
+from app.store.scripts import ScriptCall
 
 ANSWER_PURPOSE: Final = "sdp-answer"
 UNKNOWN_MESSAGE: Final = (
@@ -37,10 +40,21 @@ class RelayPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A use that was won for one offer. It must be settled, in one of the ways of ``Claims``."""
+    """A use that was won for one offer. It must be settled, in one of the ways of ``Outcomes``.
+
+    ``seat`` is its place among its client's calls, None where their number is not limited. The call is hung
+    up after ``max_call_seconds``, 0: never by us.
+    """
 
     attempt: Attempt
     won: Won
+    seat: Seat | None = None
+    max_call_seconds: int = 0
+
+    @property
+    def freeing(self) -> list[ScriptCall]:
+        """The scripts that give its seat back, where no call was made."""
+        return [] if self.seat is None else [freeing(self.seat, nonce=self.attempt.nonce)]
 
     @property
     def handle_id(self) -> str:
@@ -60,8 +74,16 @@ class Outcomes:
 
     async def give_back(self, claim: Claim, *, code: str) -> None:
         """The offer was never sent, so the use is not spent. ``code`` goes on the record."""
-        release = self.releasing(claim.attempt, give_back=True, code=code)
+        release = self.releasing(claim.attempt, give_back=True, code=code, beside=claim.freeing)
         await self.settlement.write("release", release, handle=claim.handle_id)
+
+    async def free(self, attempt: Attempt, freeing: Sequence[ScriptCall]) -> None:
+        """Give back the seat of an attempt that won no use."""
+
+        async def free() -> None:
+            await self.store.free(freeing)
+
+        await self.settlement.write("free", free, handle=attempt.handle_id)
 
     async def failed(self, claim: Claim, error: CloakroomError) -> None:
         """Settle by how the relay failed. Where a call may exist, this offer stays blocked for a while."""
@@ -76,7 +98,8 @@ class Outcomes:
             await self.give_back(claim, code=error.answer_code)
             return
         # The provider saw the offer and refused it: the use is spent.
-        release = self.releasing(claim.attempt, give_back=False, code=error.answer_code)
+        code = error.answer_code
+        release = self.releasing(claim.attempt, give_back=False, code=code, beside=claim.freeing)
         await self.settlement.write("release", release, handle=claim.handle_id)
 
     def cut_off(self, claim: Claim) -> None:
@@ -133,15 +156,18 @@ class Outcomes:
             subject=won.subject,
             relayed_at=int(self.clocks.now()),
             relayed_by=self.policy.replica,
-            max_call_seconds=won.max_call_seconds,
+            max_call_seconds=claim.max_call_seconds,
+            seat="" if claim.seat is None else claim.seat.text,
         )
 
-    def releasing(self, attempt: Attempt, *, give_back: bool, code: str) -> Write:
-        """The write that ends a claim without an answer."""
+    def releasing(
+        self, attempt: Attempt, *, give_back: bool, code: str, beside: Sequence[ScriptCall] = ()
+    ) -> Write:
+        """The write that ends a claim without an answer, with what runs ``beside`` it."""
         now = self.clocks.now()
 
         async def release() -> None:
-            await self.store.release(attempt, give_back=give_back, code=code, now=now)
+            await self.store.release(attempt, give_back=give_back, code=code, now=now, beside=beside)
 
         return release
 

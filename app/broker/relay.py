@@ -101,7 +101,7 @@ class Relay:
             won.client,
             replayed=False,
             region=deployment.region,
-            max_call_seconds=won.max_call_seconds or None,
+            max_call_seconds=claim.max_call_seconds or None,
         )
 
     async def _open(self, claim: Claim) -> tuple[Deployment, Grant]:

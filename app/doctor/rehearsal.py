@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from app.errors import StoreUnavailable
-from app.models import Family
+from app.models import NO_LIMITS, Family
 from app.store import keys
 from app.store.connection import StoreConnection
 from app.store.events import EventFeed
@@ -22,8 +22,9 @@ from app.store.listing.views import HandleFilter
 from app.store.records.calls import CallStore
 from app.store.records.claims import Attempt, Keep
 from app.store.records.deadlines import CallDeadlines, Due
-from app.store.records.handles import HandleStore
+from app.store.records.handles import HandleStore, Live
 from app.store.records.record import CallRecord, HandleRecord
+from app.store.records.seats import DAY_SECONDS, Seat, confirming, freeing, seating, subject_digest
 
 _LIFE_SECONDS: Final = 2.0
 _FAR_OFF_SECONDS: Final = 600.0
@@ -86,6 +87,15 @@ def _of_requests(handle_id: str, now: float) -> list[Step]:
         await deadlines.remove(due)
         await deadlines.take(hold=_HOLD_SECONDS, at_most=0)
 
+    async def count(store: HandleStore) -> None:
+        await store.admit(_NAME, Live(handle_id, short, most=1_000_000), now=now)
+        await store.forget(_NAME, handle_id)
+
+    async def seats(connection: StoreConnection) -> None:
+        seat = Seat(_NAME, subject_digest(handle_id), handle_id, int(now) // DAY_SECONDS)
+        taking = seating(seat, NO_LIMITS, nonce=nonce, hold=short, seconds=0)
+        await connection.run_scripts(taking, confirming(seat, nonce=nonce, seconds=short), freeing(seat))
+
     def publish(connection: StoreConnection) -> Awaitable[object]:
         # An empty batch, so watchers see nothing.
         return connection.run_together(("PUBLISH", keys.events(), "[]"))
@@ -103,7 +113,8 @@ def _of_requests(handle_id: str, now: float) -> list[Step]:
         ("claim another use", on_store(lambda store: claim(store, second))),
         ("keep an answer and its call", on_store(settle)),
         ("note an unknown outcome", on_store(forget)),
-        ("count a mint", on_store(lambda store: store.count_mint(_NAME, now=now))),
+        ("count a mint", on_store(count)),
+        ("take a seat, and give it back", seats),
         ("note what became of a call", note),
         ("keep the deadline of a call", keep_deadline),
         ("tell the live events", publish),

@@ -14,31 +14,9 @@ from app.handles.keyring import parse_sealing_ring, parse_signing_ring
 from app.models import LONGEST_CALL_SECONDS, SHORTEST_CALL_SECONDS
 from app.outbound.egress import parse_proxy
 from app.settings.aliases import AnyModelSettings
-from app.settings.base import Section
+from app.settings.client import ClientSettings
 from app.settings.deployment import DeploymentSettings
 from app.settings.secrets import MAKE_KEYS, NAME_PATTERN, check_api_key, parse_key_pairs
-
-
-class ClientSettings(Section):
-    """One caller of the mint endpoint."""
-
-    api_key: SecretStr = Field(description="the key that it sends, in clear or as sha256: and 64 hex digits")
-    models: tuple[str, ...] | None = Field(default=None, description="aliases it may mint for; default: all")
-    mints_per_minute: int | None = Field(
-        default=None, ge=1, le=1_000_000, description="its limit over all replicas; default: none"
-    )
-    max_call_seconds: int | None = Field(
-        default=None,
-        ge=SHORTEST_CALL_SECONDS,
-        le=LONGEST_CALL_SECONDS,
-        description="its calls are hung up after so long, or sooner where the model or the mint says so",
-    )
-
-    @field_validator("api_key")
-    @classmethod
-    def _strong(cls, value: SecretStr) -> SecretStr:
-        check_api_key(value.get_secret_value())
-        return value
 
 
 def _ring(parse: Callable[[str], object]) -> Callable[[str], object]:

@@ -32,6 +32,14 @@ _IN_SCRIPTS: Final = (
     "time",
     "zadd",
     "zrangebyscore",
+    "zrange",
+    "zcard",
+    "zscore",
+    "zremrangebyscore",
+    "hdel",
+    "incrby",
+    "decrby",
+    "expire",
 )
 # Where ``CLOAKROOM_STORE_WAIT_REPLICAS`` is set; the doctor asks in every case.
 _REPLICAS: Final = ("wait",)

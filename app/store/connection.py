@@ -131,7 +131,7 @@ class StoreConnection:
         _raise_first(replies)
         return replies[0]
 
-    async def run_scripts(self, *calls: ScriptCall) -> list[Any]:
+    async def run_scripts(self, *calls: ScriptCall, patient: bool = False) -> list[Any]:
         """Run scripts in one round trip, each for itself (no transaction), and return their replies.
 
         Those that the server forgot run again, and no others.
@@ -139,7 +139,8 @@ class StoreConnection:
         Raises:
             StoreUnavailable: no reply in time, or none that makes sense.
         """
-        replies = await self._run([by_sha1(call) for call in calls], calls) if calls else []
+        commands = [by_sha1(call) for call in calls]
+        replies = await self._run(commands, calls, patient=patient) if calls else []
         _raise_first(replies)
         return replies
 

@@ -40,6 +40,11 @@ def claim(handle_id: str, offer_sha256: str) -> str:
     return f"{PREFIX}:claim:{{{handle_id}}}:{offer_sha256[:_OFFER_DIGITS]}"
 
 
+def offer_digits(handle_id: str, offer_sha256: str) -> str:
+    """What stands for one offer with one handle among the calls of a client."""
+    return f"{handle_id}.{offer_sha256[:_OFFER_DIGITS]}"
+
+
 def call(call_id: str) -> str:
     """Hash: a call that was relayed."""
     return f"{PREFIX}:call:{{{call_id}}}"
@@ -53,6 +58,26 @@ def deadlines(call_id: str) -> str:
 def mint_limit(client: str, minute: int) -> str:
     """Counter: mints of one client in one minute (epoch seconds divided by 60)."""
     return f"{PREFIX}:limit:{{{client}}}:{minute}"
+
+
+def open_calls(client: str, subject: str = "") -> str:
+    """Sorted set: the offers whose calls a client, or its subject, has open, by the latest end of each."""
+    return f"{PREFIX}:open:{{{client}}}" + (f":{subject}" if subject else "")
+
+
+def seats(client: str) -> str:
+    """Hash: what each of these calls was given; see ``scripts/seat.lua``."""
+    return f"{PREFIX}:seats:{{{client}}}"
+
+
+def call_seconds(client: str, day: int, subject: str = "") -> str:
+    """Counter: seconds of calls of a client, or its subject, on one day (epoch seconds by 86,400)."""
+    return f"{PREFIX}:seconds:{{{client}}}:{day}" + (f":{subject}" if subject else "")
+
+
+def live_handles(client: str) -> str:
+    """Sorted set: a client's handles, by when each expires, where their number is limited."""
+    return f"{PREFIX}:live:{{{client}}}"
 
 
 def lease(process: str) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from app.broker.allowance import Allowance
 from app.broker.claims import Claims
 from app.broker.deadlines.orphans import Orphans
 from app.broker.deadlines.overdue import OverdueCalls
 from app.broker.hangup import Hangup
 from app.broker.late import LateAnswers
 from app.broker.mint import Minter, MintPolicy
+from app.broker.mint_limits import MintLimits
 from app.broker.outcomes import Outcomes, RelayPolicy
 from app.broker.relay import Relay
 from app.broker.routing.attempts import MintAttempts
@@ -20,7 +23,7 @@ from app.broker.settlement import Settlement
 from app.handles.keyring import parse_sealing_ring
 from app.handles.sealing import Sealer
 from app.handles.tokens import HandleIssuer
-from app.models import Clocks
+from app.models import Client, Clocks
 from app.outbound.upstream import Upstream
 from app.providers.registry import PROVIDERS
 from app.settings import Settings
@@ -41,6 +44,7 @@ class Shared:
     store: StoreConnection
     calls: CallStore
     handles: HandleIssuer
+    clients: Mapping[str, Client]
     settlement: Settlement
     counts: CallMetrics
     clocks: Clocks
@@ -68,6 +72,7 @@ class Broker:
             unknown_is_final=settings.hangup_lost_calls,
         )
         self._deadlines = CallDeadlines(shared.store)
+        self._allowance = Allowance(self._sealer, shared.clients)
         self.late: Final = LateAnswers(shared.upstream)
         self.orphans: Final = self._orphans()
         self.hangup: Final = Hangup(
@@ -93,6 +98,8 @@ class Broker:
                 breakers=breakers,
             ),
             handles=shared.handles,
+            allowance=self._allowance,
+            limits=MintLimits(self._handles, settings.mint_timeout_seconds, shared.clocks),
             sealer=self._sealer,
             store=self._handles,
             policy=MintPolicy(
@@ -129,6 +136,7 @@ class Broker:
                 store=self._handles,
                 sealer=self._sealer,
                 outcomes=outcomes,
+                allowance=self._allowance,
                 policy=policy,
                 clocks=shared.clocks,
             ),

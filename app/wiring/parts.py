@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from app.broker.clients import ClientRegistry
 from app.broker.routing.catalog import Catalog, Choice, Model, Takeover
 from app.broker.session_policy import ModelPolicy
-from app.models import BearerTokens, Client, Deployment, Secret
+from app.models import BearerTokens, CallLimits, Client, Deployment, Secret
 from app.outbound.egress import BadFile, Certificates, Egress, environment_proxies, parse_proxy
 from app.outbound.entra import FETCH_SECONDS, EntraIdentity, MissingExtra, entra_fetch
 from app.outbound.federation import EXCHANGE_SECONDS, federation_fetch
@@ -256,6 +256,13 @@ def build_clients(settings: Settings) -> ClientRegistry:
                 models=frozenset(client.models) if client.models is not None else None,
                 mints_per_minute=client.mints_per_minute,
                 max_call_seconds=client.max_call_seconds,
+                max_live_handles=client.max_live_handles,
+                call_limits=CallLimits(
+                    max_open_calls=client.max_open_calls,
+                    max_open_calls_per_subject=client.max_open_calls_per_subject,
+                    max_call_seconds_per_day=client.max_call_seconds_per_day,
+                    max_call_seconds_per_day_per_subject=client.max_call_seconds_per_day_per_subject,
+                ),
             ),
             client.api_key.get_secret_value(),
         )

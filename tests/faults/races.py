@@ -21,6 +21,7 @@ from typing import Final
 import redis.asyncio as redis
 from structlog.testing import capture_logs
 
+from app.broker.allowance import Allowance
 from app.broker.claims import Claims
 from app.broker.deadlines.orphans import Orphans
 from app.broker.outcomes import Claim, Outcomes, RelayPolicy
@@ -93,7 +94,12 @@ class Claimant:
             clocks=clocks,
         )
         self.claims = Claims(
-            store=self.store, sealer=sealer, outcomes=self.outcomes, policy=policy, clocks=clocks
+            store=self.store,
+            sealer=sealer,
+            outcomes=self.outcomes,
+            allowance=Allowance(sealer, {}),
+            policy=policy,
+            clocks=clocks,
         )
 
     async def win(self, handle_id: str) -> Claim | None:

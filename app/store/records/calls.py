@@ -14,6 +14,7 @@ from app.store.listing.index import Walk, indexing
 from app.store.listing.views import CallFilter, Page
 from app.store.records.deadlines import Due, adding
 from app.store.records.record import CallRecord
+from app.store.records.seats import Seat, confirming, freeing, subject_digest
 from app.store.scripts import CALL, INDEX, NOTE, ScriptCall
 
 _FIELDS: Final = (
@@ -32,8 +33,11 @@ _FIELDS: Final = (
     "delivered_at",
     "not_ended_because",
     "max_call_seconds",
+    "seat",
 )
 _CLOCK_MARGIN_MINUTES: Final = 5
+# A seat outlives its call by the time that a hang-up takes.
+_HANGUP_SECONDS: Final = 5.0
 
 
 class CallStore:
@@ -99,9 +103,15 @@ class CallStore:
             ended = keys.ended_calls(call.relayed_at // keys.MINUTE_SECONDS)
             life_ms = (LONGEST_CALL_SECONDS + 2 * keys.MINUTE_SECONDS) * 1000
             await self._connection.run_script(INDEX, (ended,), call.id, life_ms)
-            if call.max_call_seconds:
-                leash = Due("max_call_seconds", call.id)
-                await self._connection.run_together(("ZREM", keys.deadlines(call.id), leash.entry))
+            await self._no_longer_open(call, lasted=max(ended_at - call.relayed_at, 0))
+
+    async def _no_longer_open(self, call: CallRecord, *, lasted: int) -> None:
+        if call.max_call_seconds:
+            leash = Due("max_call_seconds", call.id)
+            await self._connection.run_together(("ZREM", keys.deadlines(call.id), leash.entry))
+        seat = seat_of(call)
+        if seat is not None:
+            await self._connection.run_scripts(freeing(seat, lasted=lasted))
 
     async def mark_undelivered(self, call_id: str, *, at: int) -> None:
         """Note that the call's answer reached no browser. ``at`` is epoch seconds; the first note stays."""
@@ -147,12 +157,30 @@ def registering(
         call.relayed_at,
         call.relayed_by,
         call.max_call_seconds,
+        call.seat,
     )
     return [
         (CALL, (keys.call(call.id),), (retention_ms, *fields)),
         *indexing(connection, lists, call.id, retention_ms),
         *_leash(call, age),
+        *_confirmed(call, age),
     ]
+
+
+def _confirmed(call: CallRecord, age: float) -> list[ScriptCall]:
+    seat = seat_of(call)
+    if seat is None:
+        return []
+    lasts = call.max_call_seconds or LONGEST_CALL_SECONDS
+    return [confirming(seat, nonce="", seconds=max(lasts - age, 0.0) + _HANGUP_SECONDS)]
+
+
+def seat_of(call: CallRecord) -> Seat | None:
+    """The call's place among those of its client; None where their number is not limited."""
+    if not call.seat:
+        return None
+    offer, _, day = call.seat.rpartition(":")
+    return Seat(call.client, subject_digest(call.subject), offer, number_of(day))
 
 
 def _leash(call: CallRecord, age: float) -> list[ScriptCall]:
@@ -196,4 +224,5 @@ def _notes(found: Mapping[str, str | None]) -> dict[str, Any]:
         **{name: int(value) if (value := found[name]) is not None else None for name in times},
         **{name: found[name] or "" for name in ("ended_by", "ended_because", "not_ended_because")},
         "max_call_seconds": number_of(found["max_call_seconds"]),
+        "seat": found["seat"] or "",
     }

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from operator import attrgetter
-from typing import Final
+from typing import Any, Final
 
 from app.models import Family
 from app.store import keys
@@ -17,7 +18,7 @@ from app.store.records.calls import registering
 from app.store.records.claims import MADE_BY, Attempt, Claim, Keep, Pending, read_claim
 from app.store.records.record import CallRecord, HandleRecord
 from app.store.replication import Replication
-from app.store.scripts import CLAIM, LIMIT, RECORD, SETTLE, ScriptCall
+from app.store.scripts import CLAIM, LIMIT, LIVE, RECORD, SETTLE, ScriptCall
 
 # In the order of ``record.lua``, between the version and the number of calls.
 _NAMES: Final = "model deployment provider family client subject origin minted_at expires_at minted_by"
@@ -26,6 +27,26 @@ _FIELDS: Final = attrgetter(*_NAMES.split())
 _LIMIT_LIFE_MS: Final = 120_000
 # What ``settle.lua`` returns for an answer that came after another outcome was told.
 _TOLD: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A handle that is to count among at most ``most``, for ``hold`` seconds until it is saved."""
+
+    handle_id: str
+    hold: float
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The client's mints in this minute. ``wait`` is after how many seconds one of its handles expires.
+
+    None where it does not have too many.
+    """
+
+    count: int
+    wait: float | None
 
 
 class HandleStore:
@@ -68,14 +89,26 @@ class HandleStore:
         if self._replication is not None:
             self._replication.require_replicas()
 
-    async def count_mint(self, client: str, *, now: float) -> int:
-        """Count one mint of this client in the current minute and return the count so far."""
-        key = keys.mint_limit(client, int(now // 60))
-        args, patient = (_LIMIT_LIFE_MS,), not self.elsewhere
-        return int(await self._connection.run_script(LIMIT, (key,), *args, patient=patient))
+    async def admit(self, client: str, live: Live | None, *, now: float) -> Admitted:
+        """Count one mint of this client in the current minute, and its handle among those that are live.
 
-    async def save(self, record: HandleRecord, *, life: float) -> None:
-        """Store a new handle. It expires after ``life`` seconds on the store's clock."""
+        ``live`` is None where their number is not limited. ``now`` is epoch seconds.
+        """
+        counting: ScriptCall = (LIMIT, (keys.mint_limit(client, int(now // 60)),), (_LIMIT_LIFE_MS,))
+        beside = [] if live is None else [_living(client, live.handle_id, live.hold, most=live.most)]
+        count, *lives = await self._connection.run_scripts(counting, *beside, patient=not self.elsewhere)
+        wait = int(lives[0][1]) / 1000 if lives and not int(lives[0][0]) else None
+        return Admitted(int(count), wait)
+
+    async def forget(self, client: str, handle_id: str) -> None:
+        """The handle does not count among the client's live ones."""
+        await self._connection.run_together(("ZREM", keys.live_handles(client), handle_id))
+
+    async def save(self, record: HandleRecord, *, life: float, counted: bool = False) -> None:
+        """Store a new handle. It expires after ``life`` seconds on the store's clock.
+
+        ``counted``: the number of its client's live handles is limited.
+        """
         life_ms, key = int(life * 1000), keys.handle(record.id)
         fields = (
             RECORD_VERSION,
@@ -86,6 +119,8 @@ class HandleStore:
         )
         stored: ScriptCall = (RECORD, (key,), (life_ms, record.sealed_key, *fields))
         listed = indexing(self._connection, _lists_of(record), record.id, life_ms)
+        if counted:
+            listed.append(_living(record.client, record.id, life))
         if self._replication is None:
             # In a Cluster the caller rather takes an id at another node.
             await self._connection.run_first(stored, *listed, patient=not self.elsewhere)
@@ -109,23 +144,47 @@ class HandleStore:
         ``pending`` is how long the claim may stay open, in seconds: longer than any relay takes.
         A claim that fails may have been recorded, so the caller releases it.
         """
+        args = self._claiming(attempt, families, pending, now)
+        ask = () if self._replication is None else ("ask",)
+        reply = await self._connection.run_script(CLAIM, attempt.keys, *args, *ask, patient=True)
+        return await self._claimed(attempt, args, reply)
+
+    async def claim_seated(
+        self, attempt: Attempt, seating: ScriptCall, *, families: Sequence[Family], pending: float, now: float
+    ) -> tuple[Claim, Any]:
+        """Do the same, and take a seat in the same round trip; also returns the reply of its script."""
+        args = self._claiming(attempt, families, pending, now)
+        ask = () if self._replication is None else ("ask",)
+        claiming: ScriptCall = (CLAIM, attempt.keys, (*args, *ask))
+        seated, reply = await self._connection.run_scripts(seating, claiming, patient=True)
+        return await self._claimed(attempt, args, reply), seated
+
+    def _claiming(
+        self, attempt: Attempt, families: Sequence[Family], pending: float, now: float
+    ) -> tuple[str | int, ...]:
         paths = ",".join(families)
-        args = (attempt.nonce, int(pending * 1000), int(now), self._replica, paths, RECORD_VERSION)
-        if self._replication is None:
-            return read_claim(await self._connection.run_script(CLAIM, attempt.keys, *args, patient=True))
-        reply = await self._connection.run_script(CLAIM, attempt.keys, *args, "ask", patient=True)
+        return (attempt.nonce, int(pending * 1000), int(now), self._replica, paths, RECORD_VERSION)
+
+    async def _claimed(self, attempt: Attempt, args: tuple[str | int, ...], reply: Any) -> Claim:
         # The use of a handle without a limit waits for no replica.
-        if reply[0] in ("limited", "gone"):
+        if self._replication is not None and reply[0] in ("limited", "gone"):
             reply = await self._replication.run((CLAIM, attempt.keys, args))
         return read_claim(reply)
 
-    async def release(self, attempt: Attempt, *, give_back: bool, code: str, now: float) -> None:
+    async def release(
+        self, attempt: Attempt, *, give_back: bool, code: str, now: float, beside: Sequence[ScriptCall] = ()
+    ) -> None:
         """End a claim without an answer. ``give_back`` only when the offer never reached the provider.
 
-        ``code`` is the error's; the record keeps it. As all settlements, this is safe to repeat.
+        ``code`` is the error's; the record keeps it. ``beside`` runs in the same round trip. As all
+        settlements, this is safe to repeat.
         """
         args = (attempt.nonce, "", 0, int(give_back), int(now), code, "")
-        await self._connection.run_scripts((SETTLE, attempt.keys, args))
+        await self._connection.run_scripts((SETTLE, attempt.keys, args), *beside)
+
+    async def free(self, freeing: Sequence[ScriptCall]) -> None:
+        """Give seats back (``app.store.records.seats``)."""
+        await self._connection.run_scripts(*freeing)
 
     async def mark_unknown(
         self,
@@ -179,6 +238,10 @@ class HandleStore:
             (SETTLE, attempt.keys, args), *registering(self._connection, call, keep.retention, age=age)
         )
         return bool(settled != _TOLD)
+
+
+def _living(client: str, handle_id: str, seconds: float, *, most: int = 0) -> ScriptCall:
+    return LIVE, (keys.live_handles(client),), (handle_id, int(seconds * 1000), most)
 
 
 def _lists_of(record: HandleRecord) -> tuple[str, ...]:

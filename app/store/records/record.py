@@ -39,6 +39,7 @@ class CallRecord:
     ``undelivered_at``: its answer reached no browser; ``delivered_at``: the same offer fetched it later.
     ``not_ended_because``: why a call that should be hung up is not.
     ``max_call_seconds`` is the time after which it is hung up, 0 for never.
+    ``seat`` is its place among the client's calls, empty where their number is not limited.
     ``version`` is the record's (``app.store.keys``): of one that is not known, the rest may be empty.
     """
 
@@ -58,6 +59,7 @@ class CallRecord:
     delivered_at: int | None = None
     not_ended_because: str = ""
     max_call_seconds: int = 0
+    seat: str = field(default="", repr=False)
 
     @property
     def ends_at(self) -> int | None:

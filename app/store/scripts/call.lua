@@ -9,5 +9,8 @@ redis.call('HSET', KEYS[1], 'v', ARGV[2], 'handle', ARGV[3], 'deployment', ARGV[
 if ARGV[10] ~= '0' then
   redis.call('HSET', KEYS[1], 'max_call_seconds', ARGV[10])
 end
+if ARGV[11] ~= '' then
+  redis.call('HSET', KEYS[1], 'seat', ARGV[11])
+end
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
 return 1
