@@ -8,7 +8,8 @@ from app.settings.deployment import DeploymentSettings, EntraSettings
 from app.settings.environment import Variables
 from app.settings.litellm import LiteLlmNote
 from app.settings.load import known_environment_names, load_settings, load_with_notes
-from app.settings.model import ClientSettings, Settings
+from app.settings.client import ClientSettings
+from app.settings.model import Settings
 
 __all__ = [
     "Settings",
