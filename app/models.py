@@ -1,4 +1,4 @@
-"""Frozen values that the parts share. A leaf module: it imports nothing of ours."""
+"""Frozen values that the parts share. Of ours it imports only ``app.reports``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Literal, Protocol
+
+from app.reports import CallReport
 
 # OpenAI's bounds on ``expires_after.seconds`` (its API reference, "Create client secret"), in seconds.
 MIN_KEY_SECONDS: Final = 10
@@ -269,6 +271,7 @@ class CallRecord:
     ``ended_because`` is empty where a caller asked for it, else the reason of the call's deadline.
     ``undelivered_at``: its answer reached no browser; ``delivered_at``: the same offer fetched it later.
     ``not_ended_because``: why a call that should be hung up is not.
+    ``report`` is what its page told became of it, None until then.
     ``version`` is the record's (``app.store.keys``): of one that is not known, the rest may be empty.
     """
 
@@ -287,3 +290,4 @@ class CallRecord:
     undelivered_at: int | None = None
     delivered_at: int | None = None
     not_ended_because: str = ""
+    report: CallReport | None = None

@@ -12,6 +12,7 @@ from typing import Any
 
 from app.broker.clients import ClientRegistry
 from app.models import CallRecord
+from app.reports import CallReport
 from app.store.calls import CallStore
 from app.store.events import EventFeed
 from app.store.listing.directory import HandleDirectory, alive
@@ -115,6 +116,24 @@ def call_document(call: CallRecord) -> Document:
         "undelivered_at": call.undelivered_at,
         "delivered_at": call.delivered_at,
         "not_ended_because": call.not_ended_because or None,
+        "report": _report_document(call.report) if call.report is not None else None,
+    }
+
+
+def _report_document(report: CallReport) -> Document:
+    candidates = None
+    if report.local is not None and report.remote is not None:
+        candidates = {"local": report.local._asdict(), "remote": report.remote._asdict()}
+    return {
+        "at": report.at,
+        "outcome": report.outcome,
+        "after_ms": report.after_ms,
+        "ice_state": report.ice_state or None,
+        "dtls_state": report.dtls_state or None,
+        "protocol": report.protocol or None,
+        "candidate_type": report.candidate_type or None,
+        "microphone": report.microphone or None,
+        "candidates": candidates,
     }
 
 

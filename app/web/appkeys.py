@@ -13,6 +13,7 @@ from app.broker.desk import Desk
 from app.broker.hangup import Hangup
 from app.broker.mint import Minter
 from app.broker.relay import Relay
+from app.broker.reports import Reports
 from app.handles.tokens import HandleIssuer
 from app.settings import Settings
 from app.store.connection import StoreConnection
@@ -46,6 +47,7 @@ MINTER: Final = web.AppKey("minter", Minter)
 RELAY: Final = web.AppKey("relay", Relay)
 ORPHANS: Final = web.AppKey("orphans", Orphans)
 HANGUP: Final = web.AppKey("hangup", Hangup)
+REPORTS: Final = web.AppKey("reports", Reports)
 STORE: Final = web.AppKey("store", StoreConnection)
 METRICS: Final = web.AppKey("metrics", Metrics)
 DESK: Final = web.AppKey("desk", Desk)

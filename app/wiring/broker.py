@@ -15,6 +15,7 @@ from app.broker.deadlines.overdue import OverdueCalls
 from app.broker.hangup import Hangup
 from app.broker.mint import Minter, MintPolicy
 from app.broker.relay import Relay
+from app.broker.reports import Reports
 from app.broker.settlement import Settlement
 from app.handles.keyring import parse_sealing_ring
 from app.handles.sealing import Sealer
@@ -128,6 +129,10 @@ class Broker:
             timeout=settings.relay_timeout_seconds,
             monotonic=shared.clocks.monotonic,
         )
+
+    def reports(self) -> Reports:
+        shared = self._shared
+        return Reports(calls=shared.calls, count=shared.counts.reported, clocks=shared.clocks)
 
     def overdue(self) -> OverdueCalls:
         return OverdueCalls(

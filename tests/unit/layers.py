@@ -12,6 +12,7 @@ import aiohttp.connector
 
 # From the bottom up: a room may import itself and every room of a lower row, nothing beside it or above it.
 LAYERS: Final[tuple[tuple[str, ...], ...]] = (
+    ("app.reports",),
     ("app", "app.errors", "app.models"),
     ("app.telemetry",),
     ("app.handles", "app.providers", "app.store"),
@@ -31,7 +32,7 @@ STRANGERS: Final = frozenset({("app.outbound", "app.store")})
 APART: Final = frozenset({"app.sandbox"})
 # No clock, no socket, no loop: what they need of these is passed in.
 PURE: Final = frozenset(
-    {"app.errors", "app.models", "app.handles", "app.providers", "app.store.keys", "app.store.address"}
+    {"app.errors", "app.models", "app.reports", "app.handles", "app.providers", "app.store.keys", "app.store.address"}
     | {"app.broker.catalog", "app.broker.clients", "app.broker.session_policy"}
     | {"app.broker.breaker"}
     | {"app.telemetry.redaction", "app.telemetry.timings", "app.telemetry.tracing"}

@@ -16,6 +16,7 @@ from app.cli.failure import EXIT_REFUSED, EXIT_UNREACHED, CliFailure
 from app.cli.output import printable
 from app.cli.reach.base import HandleStory
 from app.models import CallRecord
+from app.reports import OUTCOMES, CallReport, Candidates
 from app.store.events import Event
 from app.store.listing.views import CallFilter, HandleFilter, HandleView, Page, RelayNote, Revoked
 from app.telemetry.redaction import one_safe_line
@@ -103,6 +104,23 @@ def read_call(found: dict[str, Any]) -> CallRecord:
         undelivered_at=_time(found.get("undelivered_at")),
         delivered_at=_time(found.get("delivered_at")),
         not_ended_because=_text(found.get("not_ended_because")),
+        report=_report(found.get("report")),
+    )
+
+
+def _report(found: dict[str, Any] | None) -> CallReport | None:
+    # A newer release may know more outcomes.
+    if found is None or found["outcome"] not in OUTCOMES:
+        return None
+    counts = found["candidates"]
+    local, remote = (Candidates(**counts[side]) if counts else None for side in ("local", "remote"))
+    return CallReport(
+        outcome=found["outcome"],
+        **_texts(found, "ice_state dtls_state protocol candidate_type microphone"),
+        after_ms=int(found["after_ms"]),
+        local=local,
+        remote=remote,
+        at=int(found["at"]),
     )
 
 
