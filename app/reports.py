@@ -1,4 +1,4 @@
-"""What a page tells of its call after the relay: the words, the value, and its short texts on the call's record.
+"""What a page tells of its call after the relay: the words, the value, and its texts on the call's record.
 
 A leaf module, pure. Nothing in a report is free text, and none of it is an address: each field is a number
 with a bound or one of a few words, most of them WebRTC's own.
@@ -52,9 +52,9 @@ class Candidates(NamedTuple):
 class CallReport:
     """What became of a call, as its page saw it. Words are empty where the browser tells none.
 
-    ``after_ms`` is milliseconds from the provider's answer to the outcome. ``protocol`` and ``candidate_type``
-    are of the browser's end of the path that was chosen. ``local`` and ``remote`` count candidates; there are
-    both or none. ``at`` is epoch seconds, 0 until the report is on record.
+    ``after_ms`` is milliseconds from the provider's answer to the outcome. ``protocol`` and
+    ``candidate_type`` are of the browser's end of the path that was chosen. ``local`` and ``remote`` count
+    candidates; there are both or none. ``at`` is epoch seconds, 0 until the report is on record.
     """
 
     outcome: Outcome

@@ -15,6 +15,7 @@ from app.store.listing.index import Walk, indexing
 from app.store.listing.views import CallFilter, Page
 from app.store.scripts import CALL, INDEX, NOTE, REPORT, ScriptCall
 
+_REPORT_TEXTS: Final = ("report", "report_states", "report_candidates")
 _FIELDS: Final = (
     "v",
     "handle",
@@ -30,9 +31,7 @@ _FIELDS: Final = (
     "undelivered_at",
     "delivered_at",
     "not_ended_because",
-    "report",
-    "report_states",
-    "report_candidates",
+    *_REPORT_TEXTS,
 )
 _CLOCK_MARGIN_MINUTES: Final = 5
 # A page reports once. The others are for a page that was loaded again, and for one that goes wrong.
@@ -215,7 +214,5 @@ def _notes(found: Mapping[str, str | None]) -> dict[str, Any]:
     return {
         **{name: int(value) if (value := found[name]) is not None else None for name in times},
         **{name: found[name] or "" for name in ("ended_by", "ended_because", "not_ended_because")},
-        "report": from_texts(
-            *(found[name] or "" for name in ("report", "report_states", "report_candidates"))
-        ),
+        "report": from_texts(*(found[name] or "" for name in _REPORT_TEXTS)),
     }

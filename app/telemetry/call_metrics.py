@@ -1,4 +1,4 @@
-"""The metrics of what becomes of calls after their relay: orphans, pages' reports, calls whose deadline came."""
+"""The metrics of what becomes of calls after their relay: reports, orphans, calls whose deadline came."""
 
 from __future__ import annotations
 

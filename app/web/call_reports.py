@@ -1,4 +1,4 @@
-"""Turns the JSON of a page's report of its call into a ``CallReport``. Pure. Every refusal names the field."""
+"""Turns the JSON of a page's report into a ``CallReport``. Pure. Every refusal names the field."""
 
 from __future__ import annotations
 

@@ -32,11 +32,11 @@ STRANGERS: Final = frozenset({("app.outbound", "app.store")})
 APART: Final = frozenset({"app.sandbox"})
 # No clock, no socket, no loop: what they need of these is passed in.
 PURE: Final = frozenset(
-    {"app.errors", "app.models", "app.reports", "app.handles", "app.providers", "app.store.keys", "app.store.address"}
+    {"app.errors", "app.models", "app.handles", "app.providers", "app.store.keys", "app.store.address"}
     | {"app.broker.catalog", "app.broker.clients", "app.broker.session_policy"}
-    | {"app.broker.breaker"}
+    | {"app.broker.breaker", "app.reports"}
     | {"app.telemetry.redaction", "app.telemetry.timings", "app.telemetry.tracing"}
-    | {"app.outbound.http1", "app.web.cors", "app.web.schemas", "app.web.offers"}
+    | {"app.outbound.http1", "app.web.cors", "app.web.schemas", "app.web.offers", "app.web.call_reports"}
 )
 IMPURE: Final = frozenset(
     {"asyncio", "time", "socket", "aiohttp", "redis", "threading", "subprocess", "logging"}
