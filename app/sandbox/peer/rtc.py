@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 from array import array
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -63,6 +64,7 @@ class RtcPeer:
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._ended = ended
         self._fault = terms.fault
+        self._deaf: socket.socket | None = None
         self._limits = limits
         self._voice = VoiceTrack()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -86,8 +88,11 @@ class RtcPeer:
     async def answer(self, offer: str) -> str:
         """The SDP answer, with this host's candidates in it."""
         if self._fault == "no_path":
+            # Held open and never read, as behind a firewall that drops everything.
+            self._deaf = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self._deaf.bind(("127.0.0.1", 0))
             self._start(self._watch_the_clock())
-            return answer_text(offer)
+            return answer_text(offer, self._deaf.getsockname()[1])
         sent = UnsentTrack(self._voice) if self._fault == "no_audio" else self._voice
         sender = self._connection.addTrack(sent)
         self._opus_only(sender)
@@ -112,6 +117,8 @@ class RtcPeer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._voice.stop()
+        if self._deaf is not None:
+            self._deaf.close()
         await self._connection.close()
 
     def _opus_only(self, sender: RTCRtpSender) -> None:
