@@ -7,13 +7,13 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from app.broker.calls.reports import Reports
 from app.broker.clients import ClientRegistry
 from app.broker.deadlines.orphans import Orphans
 from app.broker.desk import Desk
 from app.broker.hangup import Hangup
 from app.broker.mint import Minter
 from app.broker.relay import Relay
-from app.broker.reports import Reports
 from app.handles.tokens import HandleIssuer
 from app.settings import Settings
 from app.store.connection import StoreConnection

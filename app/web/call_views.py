@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from aiohttp import hdrs, web
 
+from app.broker.calls.reports import NOT_YOURS_MESSAGE
 from app.broker.deadlines.orphans import Orphans
 from app.broker.hangup import NOT_FOUND_MESSAGE, Caller
 from app.broker.relay import Relayed
-from app.broker.reports import NOT_YOURS_MESSAGE
 from app.errors import CallNotFound, InvalidApiKey, MethodNotImplemented
 from app.models import CALLS_PATH, Client
 from app.providers.base import is_call_id

@@ -7,6 +7,7 @@ from typing import Final
 
 from app.broker.attempts import MintAttempts
 from app.broker.breaker import Breakers
+from app.broker.calls.reports import Reports
 from app.broker.catalog import Catalog
 from app.broker.claims import Claims, RelayPolicy
 from app.broker.deadlines.late import LateAnswers
@@ -15,7 +16,6 @@ from app.broker.deadlines.overdue import OverdueCalls
 from app.broker.hangup import Hangup
 from app.broker.mint import Minter, MintPolicy
 from app.broker.relay import Relay
-from app.broker.reports import Reports
 from app.broker.settlement import Settlement
 from app.handles.keyring import parse_sealing_ring
 from app.handles.sealing import Sealer

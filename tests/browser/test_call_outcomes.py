@@ -103,9 +103,9 @@ async def test_a_path_without_an_encrypted_connection_is_a_dtls_timeout(
         said = await demo.problem_text()
     finally:
         service.sandbox.control("DELETE", "faults")
-    assert "Audio could not be encrypted" in said
+    assert "The encrypted connection failed" in said
     assert "dtls_timeout" in said
-    assert "no encrypted connection after" in await demo.fact("Reported")
+    assert "no encrypted connection after" in await demo.fact("Outcome")
     await tab.picture("dtls-timeout")
     report = await report_of(service, await demo.fact("Call ID"))
     assert report["outcome"] == "dtls_timeout"

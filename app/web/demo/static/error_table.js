@@ -185,8 +185,8 @@ export const OURS = {
     AGAIN,
   ],
   dtls_timeout: [
-    "Audio could not be encrypted",
-    "There is a network path, but the encrypted connection failed on it. A proxy or a VPN may change the packets. Try another network.",
+    "The encrypted connection failed",
+    "There is a network path to the provider, but no encrypted connection over it. A VPN or the network may drop its packets. Try another network.",
     AGAIN,
   ],
   no_audio: [
