@@ -42,7 +42,6 @@ _NOT_ENDED_BECAUSE: Final[Mapping[str, str]] = {
     "no_hangup": "it should be hung up, and its provider has no way to",
 }
 _REPORTED: Final[Mapping[str, str]] = {
-    "connected": "it connected",
     "ice_timeout": "no network path to the provider was found",
     "dtls_timeout": "a network path was found, and no encrypted connection over it",
     "no_audio": "it connected, and no audio came from the provider",
@@ -238,7 +237,8 @@ def _facts(call: CallRecord, now: float) -> Iterator[tuple[str, str]]:
 
 def _report_facts(report: CallReport, now: float) -> Iterator[tuple[str, str]]:
     after = f"{report.after_ms / 1000:.1f} s after the answer"
-    yield "its page", f"{report.outcome} {ago(report.at, now)}: {_REPORTED[report.outcome]}, {after}"
+    words = f": {_REPORTED[report.outcome]}" if report.failed else ""
+    yield "its page", f"reported {report.outcome} {ago(report.at, now)}{words}, {after}"
     if report.protocol:
         yield "path", " ".join((report.protocol, report.candidate_type))
     states = (("ICE", report.ice_state), ("DTLS", report.dtls_state), ("microphone", report.microphone))
@@ -253,4 +253,4 @@ def _report_facts(report: CallReport, now: float) -> Iterator[tuple[str, str]]:
 
 def _counted(candidates: Candidates) -> str:
     pairs = zip(CANDIDATE_TYPES, candidates, strict=True)
-    return " ".join(f"{count} {kind}" for kind, count in pairs if count) or "none"
+    return ", ".join(f"{count} {kind}" for kind, count in pairs if count) or "none"

@@ -113,7 +113,7 @@ async def test_what_a_page_reported_is_listed_and_shown(
     shown = cloakroom.run("calls", "show", call_id, way=way).out
     assert "no network path to the provider was found, 20.0 s after the answer" in shown
     assert "ICE checking" in shown
-    assert "2 host 1 srflx in the browser, none at the provider" in shown
+    assert "2 host, 1 srflx in the browser, none at the provider" in shown
     assert "its page reported ice_timeout" in cloakroom.run("handles", "show", handle, way=way).out
     assert cloakroom.run("calls", "list", "--report", "lost", way=way).status == 2
 
