@@ -91,6 +91,9 @@ def _word(value: Any, param: str, known: Sequence[str]) -> str:
 
 
 def _number(value: Any, param: str, most: int) -> int:
+    if isinstance(value, float) and value.is_integer():
+        # JSON has one kind of number, so 60.0 is a whole number too.
+        value = int(value)
     # ``type() is`` and not isinstance: JSON's true would pass for 1.
     if type(value) is not int or not 0 <= value <= most:
         raise InvalidRequest(f"'{param}' must be a whole number from 0 to {most}.", param=param)
