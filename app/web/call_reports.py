@@ -43,7 +43,9 @@ def parse_report(body: Mapping[str, Any]) -> CallReport:
     for name in ("outcome", "after_ms"):
         if name not in body:
             raise InvalidRequest(f"'{name}' is missing.", param=name)
-    words = {name: _word(body[name], name, known) for name, known in _WORDS.items() if name in body}
+    words: dict[str, Any] = {
+        name: _word(body[name], name, known) for name, known in _WORDS.items() if name in body
+    }
     local, remote = _candidates(body["candidates"]) if "candidates" in body else (None, None)
     return CallReport(
         outcome=cast(Outcome, _word(body["outcome"], "outcome", OUTCOMES)),
