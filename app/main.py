@@ -47,6 +47,7 @@ from app.web.appkeys import (
     ORPHANS,
     REFUSAL,
     RELAY,
+    REPORTS,
     SETTINGS,
     STORE,
     Lifecycle,
@@ -148,6 +149,7 @@ def create_app(
             ),
         )
         app[ORPHANS], app[HANGUP] = broker.orphans, broker.hangup
+        app[REPORTS] = broker.reports()
         app[MINTER], app[RELAY], overdue = broker.minter(breakers), broker.relay(), broker.overdue()
         census = Census(app[DESK].alive, monotonic=monotonic)
         expose(

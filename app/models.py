@@ -1,4 +1,4 @@
-"""Frozen values that the parts share. A leaf module: it imports nothing of ours."""
+"""Frozen values that the parts share. Of ours it imports only ``app.reports``."""
 
 from __future__ import annotations
 

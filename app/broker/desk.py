@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.broker.clients import ClientRegistry
+from app.reports import CallReport
 from app.store.events import EventFeed
 from app.store.listing.directory import HandleDirectory, alive
 from app.store.listing.views import Alive, HandleView, RelayNote, call_state
@@ -118,6 +119,24 @@ def call_document(call: CallRecord) -> Document:
         "not_ended_because": call.not_ended_because or None,
         "max_call_seconds": call.max_call_seconds or None,
         "ends_at": call.ends_at,
+        "report": _report_document(call.report) if call.report is not None else None,
+    }
+
+
+def _report_document(report: CallReport) -> Document:
+    candidates = None
+    if report.local is not None and report.remote is not None:
+        candidates = {"local": report.local._asdict(), "remote": report.remote._asdict()}
+    return {
+        "at": report.at,
+        "outcome": report.outcome,
+        "after_ms": report.after_ms,
+        "ice_state": report.ice_state or None,
+        "dtls_state": report.dtls_state or None,
+        "protocol": report.protocol or None,
+        "candidate_type": report.candidate_type or None,
+        "microphone": report.microphone or None,
+        "candidates": candidates,
     }
 
 

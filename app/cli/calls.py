@@ -20,6 +20,7 @@ from app.cli.output import document, printable, write
 from app.cli.reach.base import Operator
 from app.cli.reach.target import NOWHERE_ELSE, Target, operate
 from app.cli.times import ago, utc
+from app.reports import CANDIDATE_TYPES, FAILURES, CallReport, Candidates, ReportChoice
 from app.store.listing.views import CallFilter, CallState, call_state
 from app.store.records.record import CallRecord
 
@@ -40,6 +41,11 @@ _ENDED_BECAUSE: Final[Mapping[str, str]] = {
 }
 _NOT_ENDED_BECAUSE: Final[Mapping[str, str]] = {
     "no_hangup": "it should be hung up, and its provider has no way to",
+}
+_REPORTED: Final[Mapping[str, str]] = {
+    "ice_timeout": "no network path to the provider was found",
+    "dtls_timeout": "a network path was found, and no encrypted connection over it",
+    "no_audio": "it connected, and no audio came from the provider",
 }
 _OUTCOMES: Final[Mapping[Outcome, str]] = {
     "ended": "hung up",
@@ -64,6 +70,10 @@ class Choice:
     state: Annotated[
         CallState | None,
         Parameter(help="Only those that are open or have ended; unknown: a newer release wrote them."),
+    ] = None
+    report: Annotated[
+        ReportChoice | None,
+        Parameter(help="Only those whose page reported this outcome; failed: any but connected."),
     ] = None
 
 
@@ -164,6 +174,7 @@ def _row(call: CallRecord, now: float) -> Sequence[str]:
         ago(call.relayed_at, now) if call.relayed_at else "",
         call.relayed_by,
         call.handle,
+        call.report.outcome if call.report is not None else "",
     )
 
 
@@ -179,6 +190,7 @@ CALLS: Final[Shape[CallRecord]] = Shape(
         Column("RELAYED", rank=2, most=16),
         Column("BY", rank=7, most=20),
         Column("HANDLE", rank=5, most=22),
+        Column("REPORT", rank=1, most=12, styles=dict.fromkeys(FAILURES, "red")),
     ),
     row=_row,
     as_json=call_document,
@@ -220,5 +232,28 @@ def _facts(call: CallRecord, now: float) -> Iterator[tuple[str, str]]:
         yield "ended", f"{utc(call.ended_at)} ({ago(call.ended_at, now)}) by {call.ended_by or '?'}"
     elif call.ends_at is not None:
         yield "ends", f"{utc(call.ends_at)} at the latest, after {call.max_call_seconds} s"
+    if call.report is not None:
+        yield from _report_facts(call.report, now)
     if told := answer_and_end(call):
         yield "note", "; ".join(told)
+
+
+def _report_facts(report: CallReport, now: float) -> Iterator[tuple[str, str]]:
+    after = f"{report.after_ms / 1000:.1f} s after the answer"
+    words = f": {_REPORTED[report.outcome]}" if report.failed else ""
+    yield "its page", f"reported {report.outcome} {ago(report.at, now)}{words}, {after}"
+    if report.protocol:
+        yield "path", " ".join((report.protocol, report.candidate_type))
+    states = (("ICE", report.ice_state), ("DTLS", report.dtls_state), ("microphone", report.microphone))
+    if told := ", ".join(f"{name} {state}" for name, state in states if state):
+        yield "states", told
+    if report.local is not None and report.remote is not None:
+        yield (
+            "candidates",
+            f"{_counted(report.local)} in the browser, {_counted(report.remote)} at the provider",
+        )
+
+
+def _counted(candidates: Candidates) -> str:
+    pairs = zip(CANDIDATE_TYPES, candidates, strict=True)
+    return ", ".join(f"{count} {kind}" for kind, count in pairs if count) or "none"

@@ -17,13 +17,17 @@ REMEMBERED_CALLS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class CallTerms:
-    """On what terms a call is opened: whose key, which session, and whether Azure's event filter is on."""
+    """On what terms a call is opened: whose key, which session, and whether Azure's event filter is on.
+
+    `fault` is what goes wrong after the answer, one of `faults.MEDIA`; empty where nothing does.
+    """
 
     provider: Flavour
     key_digest: str
     model: str
     session: Mapping[str, Any]
     filtered: bool = False
+    fault: str = ""
 
 
 class Peer(Protocol):

@@ -25,7 +25,9 @@ AFTER = (
 )
 # The key is spoilt and the answer looks well.
 MINT = ("expire_early", "past_expiry")
-KINDS = (*BEFORE, *AFTER, *MINT)
+# The offer is answered well, and the call goes wrong afterwards, between the browser and the peer.
+MEDIA = ("no_path", "wrong_fingerprint", "no_audio")
+KINDS = (*BEFORE, *AFTER, *MINT, *MEDIA)
 OPERATIONS = (
     "client_secrets",
     "calls",

@@ -4,11 +4,11 @@ The parts of the service are built from them in ``app.wiring``. A constant that 
 """
 
 from app.settings.base import SettingsError
+from app.settings.client import ClientSettings
 from app.settings.deployment import DeploymentSettings, EntraSettings
 from app.settings.environment import Variables
 from app.settings.litellm import LiteLlmNote
 from app.settings.load import known_environment_names, load_settings, load_with_notes
-from app.settings.client import ClientSettings
 from app.settings.model import Settings
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""The metrics of what becomes of calls after their relay: orphans, and calls whose deadline came."""
+"""The metrics of what becomes of calls after their relay: reports, orphans, calls whose deadline came."""
 
 from __future__ import annotations
 
@@ -23,6 +23,12 @@ OVERDUE: Final = Family(
 )
 # Why a call is an orphan, and why one is hung up without a request; ``app.store.records.deadlines`` has the
 # same words.
+REPORTS: Final = Family(
+    "cloakroom_call_reports_total",
+    "counter",
+    ("model", "deployment", "outcome"),
+    "Calls by what their pages reported of them; a failure after a good outcome counts too.",
+)
 ORPHAN_REASONS: Final = ("undelivered", "lost")
 HANGUP_REASONS: Final = (*ORPHAN_REASONS, "max_call_seconds")
 # What usually becomes of a call whose deadline has come; docs/metrics.md has all words.
@@ -36,6 +42,7 @@ class CallMetrics:
         self._metrics = metrics
         self._orphans = Counter(ORPHANS.name, ORPHANS.meaning, ORPHANS.labels, registry=metrics.registry)
         self._overdue = Counter(OVERDUE.name, OVERDUE.meaning, OVERDUE.labels, registry=metrics.registry)
+        self._reports = Counter(REPORTS.name, REPORTS.meaning, REPORTS.labels, registry=metrics.registry)
         # Exposed from the start, at zero.
         for reason in ORPHAN_REASONS:
             self._orphans.labels(reason)
@@ -46,6 +53,10 @@ class CallMetrics:
     def orphaned(self, reason: str) -> None:
         """Count a call that no browser holds; ``reason`` is one of ``ORPHAN_REASONS``."""
         self._orphans.labels(reason).inc()
+
+    def reported(self, outcome: str, timings: Timings) -> None:
+        """Count what a page reported of its call; ``outcome`` is one of ``app.reports.OUTCOMES``."""
+        self._reports.labels(*self._metrics.labels(timings), outcome).inc()
 
     def overdue(self, reason: str, outcome: str, timings: Timings) -> None:
         """Count what became of a call whose deadline had come, and its requests to the provider."""

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from app.broker.calls.reports import Reports
 from app.broker.clients import ClientRegistry
 from app.broker.deadlines.orphans import Orphans
 from app.broker.desk import Desk
@@ -46,6 +47,7 @@ MINTER: Final = web.AppKey("minter", Minter)
 RELAY: Final = web.AppKey("relay", Relay)
 ORPHANS: Final = web.AppKey("orphans", Orphans)
 HANGUP: Final = web.AppKey("hangup", Hangup)
+REPORTS: Final = web.AppKey("reports", Reports)
 STORE: Final = web.AppKey("store", StoreConnection)
 METRICS: Final = web.AppKey("metrics", Metrics)
 DESK: Final = web.AppKey("desk", Desk)

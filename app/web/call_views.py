@@ -1,18 +1,20 @@
-"""The views of calls: relay an offer, and hang up."""
+"""The views of calls: relay an offer, take a page's report of its call, and hang up."""
 
 from __future__ import annotations
 
 from aiohttp import hdrs, web
 
+from app.broker.calls.reports import NOT_YOURS_MESSAGE
 from app.broker.deadlines.orphans import Orphans
 from app.broker.hangup import NOT_FOUND_MESSAGE, Caller
 from app.broker.relay import Relayed
 from app.errors import CallNotFound, InvalidApiKey, MethodNotImplemented
 from app.models import CALLS_PATH, Client
 from app.providers.base import is_call_id
-from app.web.appkeys import CLIENTS, HANDLES, HANGUP, LOG_LINE, ORPHANS, RELAY, TIMINGS, LogLine
+from app.web.appkeys import CLIENTS, HANDLES, HANGUP, LOG_LINE, ORPHANS, RELAY, REPORTS, TIMINGS, LogLine
+from app.web.call_reports import MAX_REPORT_BYTES, parse_report
 from app.web.cors import MAX_CALL_SECONDS_HEADER
-from app.web.incoming import credential, read_timed_body
+from app.web.incoming import credential, parse_json_object, read_timed_body
 from app.web.offers import SDP_TYPE, parse_offer
 
 _WHO = (
@@ -101,6 +103,23 @@ async def patch_call(request: web.Request) -> web.Response:
     )
 
 
+async def report(request: web.Request) -> web.Response:
+    """``POST /v1/realtime/calls/{call_id}/report``: what became of the call, as its page saw it; 204.
+
+    The handle may have expired, since a call connects after its relay.
+    """
+    line = request[LOG_LINE] = LogLine("report", request[TIMINGS])
+    handle = request.app[HANDLES].verify(credential(request) or "", allow_expired=True)
+    line.fields["handle"] = handle.id
+    call_id = line.fields["call_id"] = _call_id(request, NOT_YOURS_MESSAGE)
+    body = await read_timed_body(request, max_bytes=MAX_REPORT_BYTES)
+    told = parse_report(parse_json_object(request, body))
+    line.fields |= {"outcome": told.outcome, "after_ms": told.after_ms}
+    taken = await request.app[REPORTS].take(call_id, handle, told, line.timings)
+    line.fields |= {"client": taken.client, "model": taken.model, "deployment": taken.deployment}
+    return web.Response(status=204)
+
+
 async def hang_up(request: web.Request) -> web.Response:
     """``POST /v1/realtime/calls/{call_id}/hangup``, and ``DELETE`` of the call: 200 without a body.
 
@@ -109,7 +128,7 @@ async def hang_up(request: web.Request) -> web.Response:
     line = request[LOG_LINE] = LogLine("hangup", request[TIMINGS])
     caller = _caller(request)
     line.fields |= {"client": caller.name} if isinstance(caller, Client) else {"handle": caller.id}
-    call_id = line.fields["call_id"] = _call_id(request)
+    call_id = line.fields["call_id"] = _call_id(request, NOT_FOUND_MESSAGE)
     hangup = request.app[HANGUP]
     call = await hangup.find(call_id, caller, line.timings)
     line.fields |= {
@@ -139,8 +158,9 @@ def _caller(request: web.Request) -> Caller:
     return request.app[HANDLES].verify(unverified, allow_expired=True)
 
 
-def _call_id(request: web.Request) -> str:
+def _call_id(request: web.Request, unknown: str) -> str:
+    """The call id in the path; ``unknown`` is the message for what cannot be one."""
     call_id = request.match_info["call_id"]
     if not is_call_id(call_id):
-        raise CallNotFound(NOT_FOUND_MESSAGE, param="call_id")
+        raise CallNotFound(unknown, param="call_id")
     return call_id

@@ -26,9 +26,10 @@ def credential(request: web.Request) -> str | None:
     return None
 
 
-async def read_timed_body(request: web.Request) -> bytes:
+async def read_timed_body(request: web.Request, *, max_bytes: int | None = None) -> bytes:
     """``read_body`` within the settings' limits. The time counts as the caller's, not as ours.
 
+    ``max_bytes`` is a limit of the path, in place of the setting's.
     While the body is still to come, the request takes no place among those in flight: a caller that sends
     slowly costs a connection and nothing else.
 
@@ -40,7 +41,9 @@ async def read_timed_body(request: web.Request) -> bytes:
     lifecycle.in_flight -= waiting
     try:
         return await read_body(
-            request, max_bytes=settings.max_body_bytes, timeout=settings.body_timeout_seconds
+            request,
+            max_bytes=settings.max_body_bytes if max_bytes is None else max_bytes,
+            timeout=settings.body_timeout_seconds,
         )
     finally:
         lifecycle.in_flight += waiting

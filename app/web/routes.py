@@ -29,6 +29,7 @@ _POSTS: Final = (
     ("/realtime", call_views.relay),
     ("/realtime/translations/calls", call_views.relay_translation),
     (_CALL + "/hangup", call_views.hang_up),
+    (_CALL + "/report", call_views.report),
 )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.broker.allowance import Allowance
+from app.broker.calls.reports import Reports
 from app.broker.claims import Claims
 from app.broker.deadlines.orphans import Orphans
 from app.broker.deadlines.overdue import OverdueCalls
@@ -146,6 +147,10 @@ class Broker:
             timeout=settings.relay_timeout_seconds,
             monotonic=shared.clocks.monotonic,
         )
+
+    def reports(self) -> Reports:
+        shared = self._shared
+        return Reports(calls=shared.calls, count=shared.counts.reported, clocks=shared.clocks)
 
     def overdue(self) -> OverdueCalls:
         return OverdueCalls(

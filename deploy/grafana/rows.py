@@ -149,6 +149,7 @@ LATENCY = [
     ),
 ]
 NO_SUCCESS = f'{ASKED},code!="none"'
+UNCONNECTED = f'{ASKED},outcome!="connected"'
 ERRORS = [
     stack(
         "Mints by code",
@@ -173,6 +174,22 @@ ERRORS = [
         "reqps",
         "Errors of what never became a mint, relay or hang-up.",
         (rate("cloakroom_http_refusals_total", "code"), "{{code}}"),
+    ),
+    stack(
+        "Calls after their relay",
+        "reqps",
+        "What their pages reported: connected, or how it failed. Pages without cloakroom.js report nothing.",
+        (rate("cloakroom_call_reports_total", "outcome", ASKED), "{{outcome}}"),
+    ),
+    lines(
+        "Calls that fail after their relay",
+        "percentunit",
+        "Of those that were reported, by deployment: one alone points to its provider, all to the networks.",
+        (
+            f"{rate('cloakroom_call_reports_total', 'deployment', UNCONNECTED)}"
+            f" / {rate('cloakroom_call_reports_total', 'deployment', ASKED)}",
+            "{{deployment}}",
+        ),
     ),
 ]
 PROVIDER = [

@@ -89,6 +89,35 @@ async def test_a_hang_up_ends_the_call_at_the_provider_and_a_second_one_says_so(
     assert cloakroom.run("calls", "hangup", "rtc_nobody").status == 1
 
 
+@pytest.mark.parametrize("way", WAYS)
+async def test_what_a_page_reported_is_listed_and_shown(
+    cloakroom: Commands, stack: Stack, http: aiohttp.ClientSession, way: Way
+) -> None:
+    handle = await mint(http, stack)
+    call_id = await api.called(http, stack.b.url, handle)
+    choice = ("calls", "list", "--report", "failed", "-q")
+    assert call_id not in cloakroom.run(*choice, way=way).lines
+    report = {
+        "outcome": "ice_timeout",
+        "after_ms": 20_004,
+        "ice_state": "checking",
+        "candidates": {"local": {"host": 2, "srflx": 1}, "remote": {}},
+    }
+    headers = {"Authorization": f"Bearer {handle}"}
+    url = f"{stack.a.url}/v1/realtime/calls/{call_id}/report"
+    assert (await api.post(http, url, json=report, headers=headers)).status == 204
+    assert call_id in cloakroom.run(*choice, way=way).lines
+    assert call_id not in cloakroom.run("calls", "list", "--report", "connected", "-q", way=way).lines
+    (row,) = [line for line in cloakroom.run("calls", "list", way=way).lines if call_id in line]
+    assert row.split()[-1] == "ice_timeout"
+    shown = cloakroom.run("calls", "show", call_id, way=way).out
+    assert "no network path to the provider was found, 20.0 s after the answer" in shown
+    assert "ICE checking" in shown
+    assert "2 host, 1 srflx in the browser, none at the provider" in shown
+    assert "its page reported ice_timeout" in cloakroom.run("handles", "show", handle, way=way).out
+    assert cloakroom.run("calls", "list", "--report", "lost", way=way).status == 2
+
+
 async def lines_until(process: subprocess.Popen[str], enough: Callable[[list[str]], bool]) -> list[str]:
     """The lines of a command that goes on, until there are enough of them."""
     assert process.stdout is not None

@@ -159,6 +159,8 @@ def _call(note: RelayNote, calls: Mapping[str, CallRecord], now: float) -> str:
         state = "not hung up"
     by = f", relayed by {call.relayed_by}" if call is not None and call.relayed_by else ""
     told = "".join(f"; {words}" for words in answer_and_end(call)) if call is not None else ""
+    if call is not None and call.report is not None and call.report.failed:
+        told += f"; its page reported {call.report.outcome}"
     return printable(f"  call {note.call_id} ({state}{by}{told})")
 
 

@@ -25,6 +25,7 @@ from app.store.events import Event
 _NAME_STYLES: Final[Mapping[str, str]] = {
     "mint": "green",
     "relay": "cyan",
+    "report": "cyan",
     "hangup": "blue",
     "revoke": "magenta",
     "expiry": "dim",
@@ -32,7 +33,7 @@ _NAME_STYLES: Final[Mapping[str, str]] = {
 }
 _HEAD_LINES: Final = 3
 _KEPT: Final = 500
-_COUNTED: Final = ("mint", "relay", "hangup", "revoke", "expiry")
+_COUNTED: Final = ("mint", "relay", "report", "hangup", "revoke", "expiry")
 _ALL: Final = Wanted()
 
 # Takes a batch of events; returns False once the reader has gone.
@@ -152,7 +153,8 @@ def _result(event: Event) -> str:
     if event.name == "expiry":
         return "expired"
     if failed(event):
-        return printable(str(event.fields.get("code") or event.fields.get("status")))
+        told = [event.fields.get(name) for name in ("code", "outcome", "status")]
+        return printable(str(next((word for word in told if word), "failed")))
     return printable(str(event.fields.get("outcome") or "ok"))
 
 

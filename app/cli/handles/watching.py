@@ -16,6 +16,7 @@ from cyclopts import Parameter
 from app.cli.failure import CliFailure
 from app.cli.listing import steps
 from app.cli.reach.base import Operator
+from app.reports import FAILURES
 from app.store.events import Event
 from app.store.listing.views import HandleFilter, HandleView
 
@@ -49,9 +50,10 @@ class Wanted:
 
 
 def failed(event: Event) -> bool:
-    """Whether a request ended in an error."""
+    """Whether a request ended in an error, or a page reported that its call failed."""
     status = event.fields.get("status")
-    return isinstance(status, int) and status >= 400
+    refused = isinstance(status, int) and status >= 400
+    return refused or (event.name == "report" and event.fields.get("outcome") in FAILURES)
 
 
 class ExpiryBook:

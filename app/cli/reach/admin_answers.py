@@ -15,6 +15,7 @@ import orjson
 from app.cli.failure import EXIT_REFUSED, EXIT_UNREACHED, CliFailure
 from app.cli.output import printable
 from app.cli.reach.base import HandleStory
+from app.reports import OUTCOMES, CallReport, Candidates
 from app.store.events import Event
 from app.store.listing.views import CallFilter, HandleFilter, HandleView, Page, RelayNote, Revoked
 from app.store.records.record import CallRecord
@@ -105,6 +106,23 @@ def read_call(found: dict[str, Any]) -> CallRecord:
         delivered_at=_time(found.get("delivered_at")),
         not_ended_because=_text(found.get("not_ended_because")),
         max_call_seconds=int(found.get("max_call_seconds") or 0),
+        report=_report(found.get("report")),
+    )
+
+
+def _report(found: dict[str, Any] | None) -> CallReport | None:
+    # A newer release may know more outcomes.
+    if found is None or found["outcome"] not in OUTCOMES:
+        return None
+    counts = found["candidates"]
+    local, remote = (Candidates(**counts[side]) if counts else None for side in ("local", "remote"))
+    return CallReport(
+        outcome=found["outcome"],
+        **_texts(found, "ice_state dtls_state protocol candidate_type microphone"),
+        after_ms=int(found["after_ms"]),
+        local=local,
+        remote=remote,
+        at=int(found["at"]),
     )
 
 

@@ -20,7 +20,7 @@ from ..peer.offers import read_offer
 from ..provider import PROVIDER, Provider
 from ..refusals import missing_parameter
 from .mint import mint_key, read_mint
-from .requests import SDP, bearer, json_body, sdp_body
+from .requests import SDP, bearer, json_body, media_fault, sdp_body
 
 # The base models that serve each family, by words in their names.
 _SERVES: dict[Family, tuple[str, ...]] = {
@@ -100,6 +100,7 @@ async def calls(request: web.Request) -> web.Response:
         opened.model,
         opened.session,
         filtered=request.query.get("webrtcfilter") == "on",
+        fault=media_fault(request),
     )
     call, answer = await provider.calls.open(terms, read_offer(sdp))
     return web.Response(
@@ -176,6 +177,6 @@ async def rtc(request: web.Request) -> web.Response:
     if request.query.get("model") != opened.model:
         raise refusals.deployment_not_found()
     sdp = await sdp_body(request)
-    terms = CallTerms("azure", opened.key_digest, opened.model, opened.session)
+    terms = CallTerms("azure", opened.key_digest, opened.model, opened.session, fault=media_fault(request))
     _, answer = await provider.calls.open(terms, read_offer(sdp))
     return web.Response(body=answer.encode(), content_type=SDP)

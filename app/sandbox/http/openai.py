@@ -6,6 +6,7 @@ Source: OpenAI's API reference, `realtime/client_secrets` and `realtime/calls`.
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,7 +19,7 @@ from ..keys import Family, digest
 from ..peer.offers import read_offer
 from ..provider import PROVIDER, Provider
 from .mint import MintRequest, mint_key, read_call_session, read_mint, read_translation_mint
-from .requests import SDP, bearer, json_body, multipart_call, sdp_body
+from .requests import SDP, bearer, json_body, media_fault, multipart_call, sdp_body
 
 # What the default list of models accepts: names by family, so that a model of tomorrow needs no change here.
 _FAMILY_WORDS: dict[Family, tuple[str, ...]] = {
@@ -135,6 +136,7 @@ async def _call(request: web.Request, families: tuple[Family, ...]) -> web.Respo
         opened = provider.keys.open(key, "openai", families)
         sdp = await sdp_body(request)
         terms = CallTerms("openai", opened.key_digest, opened.model, opened.session)
+    terms = replace(terms, fault=media_fault(request))
     call, answer = await provider.calls.open(terms, read_offer(sdp))
     return web.Response(
         status=201,

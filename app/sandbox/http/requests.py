@@ -10,6 +10,8 @@ from typing import Any
 from aiohttp import web
 
 from .. import refusals
+from ..faults import MEDIA
+from ..provider import FAULT
 
 SDP = "application/sdp"
 # What a part may call itself. A plain form field has no type, and OpenAI's JavaScript guide sends such.
@@ -20,6 +22,12 @@ def bearer(request: web.Request) -> str | None:
     """The bearer token, or None. The scheme is case-insensitive (RFC 9110, section 11.1)."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+def media_fault(request: web.Request) -> str:
+    """The fault that goes wrong after this call's answer; empty where none is armed."""
+    fault = request.get(FAULT)
+    return fault.kind if fault is not None and fault.kind in MEDIA else ""
 
 
 async def json_body(request: web.Request) -> Any:

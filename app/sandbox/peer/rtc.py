@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import socket
 from array import array
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -25,9 +27,12 @@ from ..conversation.translation import Translation
 from ..conversation.turns import Conversation
 from ..refusals import invalid_offer
 from .offers import reachable_part
-from .voice import SpeechDetector, VoiceTrack, loudness
+from .static import answer_text
+from .voice import SpeechDetector, UnsentTrack, VoiceTrack, loudness
 
 EVENTS_CHANNEL = "oai-events"
+_FINGERPRINT = re.compile(r"(?<=^a=fingerprint:)(\S+) (\S+)", re.M)
+_OTHER_DIGITS = str.maketrans("0123456789ABCDEFabcdef", "FEDCBA9876543210543210")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,8 @@ class RtcPeer:
     """One connection: it speaks and listens, and has a partner on the data channel `oai-events`.
 
     `ended` is called once, with a reason, when the connection ends by itself: it failed, the browser left,
-    none came in time, or the session lasted its full time.
+    none came in time, or the session lasted its full time. Of the terms' faults, `no_path` answers without a
+    peer, `wrong_fingerprint` with another certificate's, and `no_audio` sends none of what is spoken.
     """
 
     def __init__(
@@ -57,6 +63,8 @@ class RtcPeer:
         # An empty list, not None: with None aiortc asks a public STUN server, and this peer stays home.
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._ended = ended
+        self._fault = terms.fault
+        self._deaf: socket.socket | None = None
         self._limits = limits
         self._voice = VoiceTrack()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -79,7 +87,14 @@ class RtcPeer:
 
     async def answer(self, offer: str) -> str:
         """The SDP answer, with this host's candidates in it."""
-        sender = self._connection.addTrack(self._voice)
+        if self._fault == "no_path":
+            # Held open and never read, as behind a firewall that drops everything.
+            self._deaf = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self._deaf.bind(("127.0.0.1", 0))
+            self._start(self._watch_the_clock())
+            return answer_text(offer, self._deaf.getsockname()[1])
+        sent = UnsentTrack(self._voice) if self._fault == "no_audio" else self._voice
+        sender = self._connection.addTrack(sent)
         self._opus_only(sender)
         try:
             await self._connection.setRemoteDescription(
@@ -92,7 +107,8 @@ class RtcPeer:
         except Exception as error:
             raise invalid_offer("it cannot be answered") from error
         self._start(self._watch_the_clock())
-        return str(self._connection.localDescription.sdp)
+        sdp = str(self._connection.localDescription.sdp)
+        return _FINGERPRINT.sub(_of_another, sdp) if self._fault == "wrong_fingerprint" else sdp
 
     async def close(self) -> None:
         """End the conversation, the tasks and the connection."""
@@ -101,6 +117,8 @@ class RtcPeer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._voice.stop()
+        if self._deaf is not None:
+            self._deaf.close()
         await self._connection.close()
 
     def _opus_only(self, sender: RTCRtpSender) -> None:
@@ -172,3 +190,8 @@ class RtcPeer:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _of_another(fingerprint: re.Match[str]) -> str:
+    """The line's fingerprint with each digit replaced by another one."""
+    return f"{fingerprint[1]} {fingerprint[2].translate(_OTHER_DIGITS)}"

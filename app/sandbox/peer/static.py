@@ -10,11 +10,14 @@ _OPUS = re.compile(r"^a=rtpmap:(\d+) opus/48000", re.M | re.I)
 # One certificate's fingerprint for the life of the process, as a real server has.
 _FINGERPRINT = ":".join(f"{byte:02X}" for byte in secrets.token_bytes(32))
 # The discard port: nothing listens, and a client that tries to connect fails as with an unreachable provider.
-_CANDIDATE = "a=candidate:1 1 udp 2130706431 127.0.0.1 9 typ host"
+_NOBODY = 9
 
 
-def answer_text(offer: str) -> str:
-    """An answer whose m-lines match the offer's in number, kind, order and mid (RFC 9429, section 5.3.1)."""
+def answer_text(offer: str, port: int = _NOBODY) -> str:
+    """An answer whose m-lines match the offer's in number, kind, order and mid (RFC 9429, section 5.3.1).
+
+    Its one candidate is this UDP port of the loopback address. Browsers do not try the default, which is low.
+    """
     sections = re.split(r"^(?=m=)", offer, flags=re.M)[1:]
     mids = [found.group(1) if (found := _MID.search(s)) else str(i) for i, s in enumerate(sections)]
     accepted = [
@@ -25,7 +28,7 @@ def answer_text(offer: str) -> str:
         f"a=ice-pwd:{secrets.token_hex(12)}",
         f"a=fingerprint:sha-256 {_FINGERPRINT}",
         "a=setup:active",
-        _CANDIDATE,
+        f"a=candidate:1 1 udp 2130706431 127.0.0.1 {port} typ host",
         "a=end-of-candidates",
     ]
     lines = [

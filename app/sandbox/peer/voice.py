@@ -205,6 +205,21 @@ class VoiceTrack(MediaStreamTrack):
         return self._queue[0].take(FRAME_SAMPLES)
 
 
+class UnsentTrack(MediaStreamTrack):
+    """Speaks a voice to its end and hands none of it on, so that its sender sends no packet."""
+
+    kind = "audio"
+
+    def __init__(self, voice: VoiceTrack) -> None:
+        super().__init__()
+        self._voice = voice
+
+    async def recv(self) -> AudioFrame:
+        """Never returns; raises when the voice ends."""
+        while True:
+            await self._voice.recv()
+
+
 # --- Hearing when the caller speaks: a voice activity detector by energy. No I/O ------------------
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
+from app.reports import ReportChoice, fits
 from app.store.keys import RECORD_VERSION, knows_version
 from app.store.records.record import CallRecord
 
@@ -101,16 +102,20 @@ class HandleFilter:
 
 @dataclass(frozen=True, slots=True)
 class CallFilter:
-    """Which calls are meant; None matches all. ``open``: not hung up through us."""
+    """Which calls are meant; None matches all. ``open``: not hung up through us.
+
+    ``report`` is the outcome that their pages reported, or ``failed`` for any failure.
+    """
 
     client: str | None = None
     subject: str | None = None
     model: str | None = None
     deployment: str | None = None
     state: CallState | None = None
+    report: ReportChoice | None = None
 
     def matches(self, call: CallRecord) -> bool:
-        return _fits(self, call, call_state(call))
+        return _fits(self, call, call_state(call)) and fits(self.report, call.report)
 
 
 def call_state(call: CallRecord) -> CallState:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
 
 from app.models import LONGEST_CALL_SECONDS
+from app.reports import CallReport, from_texts, to_texts
 from app.store import keys
 from app.store.connection import StoreConnection
 from app.store.keys import RECORD_VERSION, knows_version, number_of, version_of
@@ -15,8 +16,9 @@ from app.store.listing.views import CallFilter, Page
 from app.store.records.deadlines import Due, adding
 from app.store.records.record import CallRecord
 from app.store.records.seats import Seat, confirming, freeing, subject_digest
-from app.store.scripts import CALL, INDEX, NOTE, ScriptCall
+from app.store.scripts import CALL, INDEX, NOTE, REPORT, ScriptCall
 
+_REPORT_TEXTS: Final = ("report", "report_states", "report_candidates")
 _FIELDS: Final = (
     "v",
     "handle",
@@ -34,10 +36,29 @@ _FIELDS: Final = (
     "not_ended_because",
     "max_call_seconds",
     "seat",
+    *_REPORT_TEXTS,
 )
 _CLOCK_MARGIN_MINUTES: Final = 5
 # A seat outlives its call by the time that a hang-up takes.
 _HANGUP_SECONDS: Final = 5.0
+# A page reports once. The others are for a page that was loaded again, and for one that goes wrong.
+MAX_REPORTS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ReportTaken:
+    """What became of a page's report.
+
+    ``first`` of its call; ``worse``: a failure that replaced a good outcome; ``more``: an earlier one stays;
+    ``limited``: the call has had ``MAX_REPORTS``; ``none``: there is no such call, or another handle made it;
+    ``version``: a newer release wrote the record, in the version that is in ``version``.
+    """
+
+    how: Literal["first", "worse", "more", "limited", "none", "version"]
+    model: str = ""
+    deployment: str = ""
+    client: str = ""
+    version: int = RECORD_VERSION
 
 
 class CallStore:
@@ -124,6 +145,21 @@ class CallStore:
     async def mark_not_ended(self, call_id: str, *, because: str) -> None:
         """Note, in a word, why the call will not be hung up though it should be."""
         await self._note(call_id, "not_ended_because", because)
+
+    async def take_report(self, call_id: str, handle: str, report: CallReport) -> ReportTaken:
+        """Put the report of a call on its record, if this handle made it. Exact, in one round trip."""
+        how, *more = await self._connection.run_script(
+            REPORT,
+            (keys.call(call_id),),
+            handle,
+            RECORD_VERSION,
+            MAX_REPORTS,
+            int(report.failed),
+            *to_texts(report),
+        )
+        if how == "version":
+            return ReportTaken(how, version=version_of(more[0]))
+        return ReportTaken(how, *more)
 
     async def _note(self, call_id: str, *fields: str | int) -> bool:
         return bool(await self._connection.run_script(NOTE, (keys.call(call_id),), *fields))
@@ -225,4 +261,5 @@ def _notes(found: Mapping[str, str | None]) -> dict[str, Any]:
         **{name: found[name] or "" for name in ("ended_by", "ended_because", "not_ended_because")},
         "max_call_seconds": number_of(found["max_call_seconds"]),
         "seat": found["seat"] or "",
+        "report": from_texts(*(found[name] or "" for name in _REPORT_TEXTS)),
     }

@@ -1,8 +1,10 @@
-"""The records of a handle and of a call, as Redis keeps them. A leaf: it imports nothing of ours."""
+"""The records of a handle and of a call, as Redis keeps them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+
+from app.reports import CallReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class CallRecord:
     ``ended_because`` is empty where a caller asked for it, else the reason of the call's deadline.
     ``undelivered_at``: its answer reached no browser; ``delivered_at``: the same offer fetched it later.
     ``not_ended_because``: why a call that should be hung up is not.
+    ``report`` is what its page told became of it, None until then.
     ``max_call_seconds`` is the time after which it is hung up, 0 for never.
     ``seat`` is its place among the client's calls, empty where their number is not limited.
     ``version`` is the record's (``app.store.keys``): of one that is not known, the rest may be empty.
@@ -58,6 +61,7 @@ class CallRecord:
     undelivered_at: int | None = None
     delivered_at: int | None = None
     not_ended_because: str = ""
+    report: CallReport | None = None
     max_call_seconds: int = 0
     seat: str = field(default="", repr=False)
 

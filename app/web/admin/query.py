@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar, get_args
 
 from app.errors import HandleNotFound, InvalidRequest, UnknownCall
 from app.providers.base import is_call_id
+from app.reports import ReportChoice
 from app.store.listing.views import CallFilter, CallState, HandleFilter, HandleState
 from app.telemetry.redaction import one_safe_line
 
@@ -25,7 +26,7 @@ _LIMIT = re.compile(r"[1-9][0-9]{0,3}\Z")
 _HANDLE_GONE: Final = "No handle has this id. It may have expired."
 _CALL_GONE: Final = "No call with this id is on record. Its retention may be over."
 
-State = TypeVar("State", HandleState, CallState)
+Choice = TypeVar("Choice", HandleState, CallState, ReportChoice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,8 @@ def read_handle_page(pairs: Iterable[tuple[str, str]]) -> tuple[HandleFilter, Pa
         InvalidRequest
     """
     query, page = _read_page(pairs)
-    return HandleFilter(**_named(query), state=_state(query, get_args(HandleState))), page, query
+    state = _one_of(query, "state", get_args(HandleState))
+    return HandleFilter(**_named(query), state=state), page, query
 
 
 def read_call_page(pairs: Iterable[tuple[str, str]]) -> tuple[CallFilter, PageRequest, dict[str, str]]:
@@ -70,8 +72,10 @@ def read_call_page(pairs: Iterable[tuple[str, str]]) -> tuple[CallFilter, PageRe
     Raises:
         InvalidRequest
     """
-    query, page = _read_page(pairs)
-    return CallFilter(**_named(query), state=_state(query, get_args(CallState))), page, query
+    query, page = _read_page(pairs, "report")
+    state = _one_of(query, "state", get_args(CallState))
+    report = _one_of(query, "report", get_args(ReportChoice))
+    return CallFilter(**_named(query), state=state, report=report), page, query
 
 
 def read_revocation(body: Mapping[str, Any]) -> tuple[HandleFilter, str | None]:
@@ -145,20 +149,20 @@ def _named(query: Mapping[str, str]) -> dict[str, Any]:
     return {name: query[name] for name in _NAMES if name in query}
 
 
-def _read_page(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, str], PageRequest]:
-    """The filters as they were given, and the page."""
-    query = read_query(pairs, (*_NAMES, "state", "limit", "cursor"))
+def _read_page(pairs: Iterable[tuple[str, str]], *more: str) -> tuple[dict[str, str], PageRequest]:
+    """The filters as they were given, with ``more`` among those allowed, and the page."""
+    query = read_query(pairs, (*_NAMES, "state", *more, "limit", "cursor"))
     limit = query.pop("limit", str(DEFAULT_LIMIT))
     if not _LIMIT.match(limit) or int(limit) > MAX_LIMIT:
         raise InvalidRequest(f"'limit' must be a whole number from 1 to {MAX_LIMIT}.", param="limit")
     return query, PageRequest(int(limit), query.pop("cursor", None))
 
 
-def _state(query: Mapping[str, str], states: tuple[State, ...]) -> State | None:
-    given = query.get("state")
-    for state in states:
-        if state == given:
-            return state
+def _one_of(query: Mapping[str, str], name: str, words: tuple[Choice, ...]) -> Choice | None:
+    given = query.get(name)
+    for word in words:
+        if word == given:
+            return word
     if given is not None:
-        raise InvalidRequest(f"'state' must be one of {', '.join(states)}.", param="state")
+        raise InvalidRequest(f"'{name}' must be one of {', '.join(words)}.", param=name)
     return None

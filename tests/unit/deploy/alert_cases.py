@@ -96,6 +96,11 @@ HEALTHY: Final[Mapping[str, str]] = {
             'deployment="openai",operation="mint",result="rate_limited"': "0+5",
         },
     ),
+    **_operations(
+        "cloakroom_call_reports_total", **{'outcome="connected"': 190, 'outcome="ice_timeout"': 10}
+    ),
+    # Another job, whose few calls all fail: a page behind a firewall.
+    'cloakroom_call_reports_total{job="few",outcome="ice_timeout"}': "0x40 1x40 2x220",
     f'cloakroom_claims_refused_total{{{_A},reason="expired"}}': "0+20" + _LONG,
     f'cloakroom_claims_refused_total{{{_A},reason="invalid"}}': "0+5" + _LONG,
     f"cloakroom_requests_in_flight{{{_A}}}": "500" + _LONG,
@@ -238,6 +243,12 @@ CASES: Final = (
         "CloakroomClientLimited",
         22,
         _operations("cloakroom_mints_total", **{'outcome="refused",code="rate_limited"': 1}),
+    ),
+    Case(
+        "CloakroomCallsFailAfterRelay",
+        25,
+        _operations("cloakroom_call_reports_total", **{'outcome="connected"': 8, 'outcome="ice_timeout"': 2}),
+        value="20%",
     ),
     Case(
         "CloakroomOverloaded",

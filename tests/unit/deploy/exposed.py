@@ -8,6 +8,7 @@ from typing import Final
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.broker.deadlines.overdue import OUTCOMES
+from app.reports import OUTCOMES as REPORTED
 from app.telemetry.call_metrics import ORPHAN_REASONS
 from app.telemetry.metrics import (
     CLAIM_REFUSALS,
@@ -23,7 +24,7 @@ from tests.support.service import Service
 # What Prometheus adds to each series that it scrapes.
 SCRAPED: Final = frozenset({"job", "instance"})
 # ``success`` of each operation, and how one request to a provider ended: docs/metrics.md.
-_OUTCOMES: Final = {"ok", "replayed", "gone", "repeated", *CODES.values(), *OUTCOMES}
+_OUTCOMES: Final = {"ok", "replayed", "gone", "repeated", *CODES.values(), *OUTCOMES, *REPORTED}
 _RESULTS: Final = {"ok", "refused", "rate_limited", "failed", "unreachable", "timeout", "cut_off"}
 VALUES: Final[Mapping[str, set[str]]] = {
     "outcome": _OUTCOMES,
@@ -41,6 +42,9 @@ async def exposed(service: Service) -> dict[str, frozenset[str]]:
     """The labels of every metric by the name that a query uses, after some of everything."""
     handle = await service.minted()
     call_id = await service.called(handle)
+    report = {"outcome": "connected", "after_ms": 1}
+    path, headers = f"/v1/realtime/calls/{call_id}/report", {"Authorization": f"Bearer {handle}"}
+    assert (await service.post(path, json=report, headers=headers)).status == 204
     assert (await service.hang_up(handle, call_id)).status == 200
     assert (await service.relay("not-a-handle")).status == 401
     assert (await service.mint({"model": "gpt-realtime-2.1", "session": 7})).status == 400

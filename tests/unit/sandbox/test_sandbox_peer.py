@@ -199,3 +199,49 @@ async def test_an_offer_that_the_peer_cannot_take_is_refused_and_leaves_no_call(
             assert answer.status == 400, await answer.text()
             assert (await answer.json())["error"]["code"] == "invalid_offer"
     assert await reports(client) == []
+
+
+# --- calls that go wrong after their answer --------------------------------------------------------
+
+
+async def arm(client: Client, kind: str) -> None:
+    async with client.post("/_sandbox/faults", json={"kind": kind, "path": "calls"}) as answer:
+        assert answer.status == 201
+
+
+async def test_without_a_path_nobody_listens_and_the_call_ends(
+    sandbox: MakeSandbox, browser: MakeBrowser, minted: Minted
+) -> None:
+    client = await sandbox(peer="webrtc", ice_seconds=0.5)
+    await arm(client, "no_path")
+    page = browser()
+    await page.call(client, await minted(client))
+    assert (await ended(client))["end_reason"] == "never_connected"
+    assert page.connection.iceConnectionState in ("new", "checking", "failed")
+    assert page.frames == 0
+
+
+async def test_with_another_certificates_fingerprint_there_is_a_path_and_no_connection(
+    sandbox: MakeSandbox, browser: MakeBrowser, minted: Minted
+) -> None:
+    client = await sandbox(peer="webrtc")
+    await arm(client, "wrong_fingerprint")
+    page = browser()
+    await page.call(client, await minted(client))
+    await page.until(lambda: page.connection.connectionState == "failed")
+    assert page.connection.iceConnectionState in ("connected", "completed")
+    assert page.events == []
+
+
+async def test_without_audio_the_conversation_goes_on(
+    sandbox: MakeSandbox, browser: MakeBrowser, minted: Minted
+) -> None:
+    client = await sandbox(peer="webrtc")
+    await arm(client, "no_audio")
+    page = browser()
+    await page.call(client, await minted(client))
+    await page.event("session.created")
+    page.send("response.create", response={"instructions": 'Say "Good evening".'})
+    done = await page.event("response.done")
+    assert done["response"]["status"] == "completed"
+    assert page.frames == 0

@@ -10,6 +10,10 @@
  *   call.send({ type: "response.create" });
  *   ...
  *   call.close();
+ *
+ * Once a call has connected, or has failed to, its outcome is reported to the service with the handle: connected,
+ * ice_timeout, dtls_timeout or no_audio, with states, numbers of ICE candidates and the time, but no address and no
+ * free text. So its operator can tell "it is the browser's network". `report: false` turns it off.
  */
 
 /** What to do about a failure; `CallError.action` is one of these names. */
@@ -20,32 +24,23 @@ export const ADVICE = {
   fix: "Trying again will not help until something is changed.",
 };
 
-const ACTIONS = {
-  invalid_handle: "mint",
-  handle_expired: "mint",
-  handle_revoked: "mint",
-  handle_spent: "mint",
-  rate_limited: "retry",
-  store_unavailable: "retry",
-  store_not_replicated: "retry",
-  overloaded: "retry",
-  draining: "retry",
-  upstream_unreachable: "retry",
-  upstream_unavailable: "retry",
-  network_error: "retry",
-  upstream_timeout: "call",
-  outcome_unknown: "call",
-  timeout: "call",
-  answer_unusable: "call",
-  connection_failed: "call",
-  connection_lost: "call",
-  call_ended: "call",
+const CODES = {
+  mint: ["invalid_handle", "handle_expired", "handle_revoked", "handle_spent"],
+  retry: [
+    "rate_limited", "store_unavailable", "store_not_replicated", "overloaded", "draining", "network_error",
+    "upstream_unreachable", "upstream_unavailable",
+  ],
+  call: [
+    "upstream_timeout", "outcome_unknown", "timeout", "answer_unusable", "connection_failed", "connection_lost",
+    "call_ended",
+  ],
 };
 
 /**
  * Why a call failed or ended. Switch on `code`, which is stable; the message is for people.
  *
- * `status`, `requestId` and `retryAfter` (seconds) come from the answer and are null without one.
+ * `status`, `requestId` and `retryAfter` (seconds) come from the answer and are null without one. With the code
+ * connection_failed, `outcome` is ice_timeout (no network path) or dtls_timeout (a path, and no connection over it).
  */
 export class CallError extends Error {
   constructor(code, message, { status = null, type = null, requestId = null, retryAfter = null, cause } = {}) {
@@ -53,7 +48,8 @@ export class CallError extends Error {
     this.name = "CallError";
     Object.assign(this, { code, status, type, requestId, retryAfter });
     // The table has no provider codes; the status says whether waiting can help.
-    this.action = ACTIONS[code] ?? (status === 429 || status >= 500 ? "retry" : "fix");
+    const known = Object.keys(CODES).find((action) => CODES[action].includes(code));
+    this.action = known ?? (status === 429 || status >= 500 ? "retry" : "fix");
     this.advice = ADVICE[this.action];
   }
 }
@@ -64,8 +60,7 @@ export async function errorOf(response) {
   const { code, message, type } = body?.error ?? {};
   const { status } = response;
   return new CallError(code ?? `http_${status}`, message ?? `The service answered with status ${status}.`, {
-    status,
-    type,
+    status, type,
     requestId: response.headers.get("x-request-id"),
     retryAfter: Number(response.headers.get("retry-after")) || null,
   });
@@ -78,11 +73,8 @@ export async function request(url, options) {
   } catch (error) {
     if (error.name === "AbortError") throw error;
     if (error.name === "TimeoutError") throw new CallError("timeout", "The service did not answer in time.");
-    throw new CallError(
-      "network_error",
-      "The service could not be reached, or it does not allow pages from this origin.",
-      { cause: error },
-    );
+    const message = "The service could not be reached, or it does not allow pages from this origin.";
+    throw new CallError("network_error", message, { cause: error });
   }
 }
 
@@ -93,23 +85,31 @@ export async function request(url, options) {
  * @param handle    `value` of the mint's answer
  * @param stream    a MediaStream with the caller's audio; it stop its tracks yourself after the call
  * @param onEvent   called with each event of the provider, parsed
- * @param onStep    called with ("offer" | "relay" | "answer" | "connected", detail), to show progress
+ * @param onStep    called with ("offer" | "relay" | "answer" | "connected" | "outcome", detail), to show progress
  * @param onEnd     called once when an established call ends: with null after close(), else with a CallError
  * @param audio     the <audio> element to play through; created if missing
  * @param signal    an AbortSignal that cancels the attempt
  * @param timeout   milliseconds for the answer, and then again for the connection
  * @param patience  milliseconds that an interrupted connection may take to recover
  * @param rtc       RTCConfiguration, for a TURN server of your own
+ * @param report    whether to report the outcome to the service
+ * @param audioTimeout  milliseconds without any audio of the provider after which the outcome is no_audio
  * @throws CallError, or the signal's AbortError
  */
 export async function connect({
   callsUrl, handle, stream, onEvent = () => {}, onStep = () => {}, onEnd = () => {},
-  audio = new Audio(), signal, timeout = 20_000, patience = 5_000, rtc = {},
+  audio = new Audio(), signal, timeout = 20_000, patience = 5_000, rtc = {}, report = true, audioTimeout = 10_000,
 }) {
   const pc = new RTCPeerConnection(rtc);
   // Created before the offer, which must contain it. The provider expects this name.
   const channel = pc.createDataChannel("oai-events");
-  channel.onmessage = ({ data }) => onEvent(JSON.parse(data));
+  let speaks = true;
+  channel.onmessage = ({ data }) => {
+    const event = JSON.parse(data);
+    const { session } = event;
+    if (session) speaks = session.type !== "transcription" && session.output_modalities?.[0] !== "text";
+    onEvent(event);
+  };
   for (const track of stream.getAudioTracks()) pc.addTrack(track, stream);
   const sound = new MediaStream();
   pc.ontrack = ({ track }) => {
@@ -118,7 +118,9 @@ export async function connect({
     audio.srcObject = sound;
   };
 
+  let witness = null;
   const close = () => {
+    witness?.over();
     channel.close();
     pc.close();
     audio.srcObject = null;
@@ -145,13 +147,100 @@ export async function connect({
       throw new CallError("answer_unusable", "The browser could not read the provider's answer.", { cause });
     });
     onStep("answer", { id });
+    const awaitsAudio = () => speaks && pc.getTransceivers().some((one) => /recv/.test(one.currentDirection));
+    witness = watchOutcome(pc, stream, audioTimeout, awaitsAudio, (found) => {
+      if (report && id) sendReport(callsUrl, id, handle, found);
+      onStep("outcome", found);
+    });
     await established(pc, channel, signal, timeout);
+    witness.connected();
     onStep("connected", {});
     return watched({ id, pc, channel, sound, close }, onEnd, patience);
   } catch (error) {
+    if (error?.code === "connection_failed") error.outcome = await witness.failed();
     close();
     throw error;
   }
+}
+
+/** Find out what becomes of a call after its answer, and `tell` it once, as the body of a report. */
+function watchOutcome(pc, stream, audioTimeout, awaitsAudio, tell) {
+  const began = performance.now();
+  const elapsed = () => Math.min(Math.round(performance.now() - began), 600_000);
+  let [hasPath, connectedAfter, told, timer] = [false, null, false, 0];
+  let seen = { facts: {}, heard: false };
+  const say = (outcome, after_ms) => {
+    clearInterval(timer);
+    if (told) return;
+    told = true;
+    tell({ outcome, after_ms, ...seen.facts });
+  };
+  // Statistics that are missing or late must not hold up the call.
+  const looked = () => statsOf(pc, stream).then((found) => (seen = found), () => {});
+  const look = () => Promise.race([looked(), new Promise((resolve) => setTimeout(resolve, 500))]);
+  const listen = async () => {
+    await look();
+    if (seen.heard || !awaitsAudio()) say("connected", connectedAfter);
+    else if (elapsed() - connectedAfter >= audioTimeout) say("no_audio", elapsed());
+  };
+  pc.addEventListener("iceconnectionstatechange", () => {
+    hasPath ||= ["connected", "completed"].includes(pc.iceConnectionState);
+  });
+  return {
+    connected() {
+      connectedAfter = elapsed();
+      timer = setInterval(listen, 250);
+    },
+    /** Returns the outcome, or null where the connection stands and only the event channel does not. */
+    async failed() {
+      if (pc.connectionState === "connected") return null;
+      const [outcome, after] = [hasPath ? "dtls_timeout" : "ice_timeout", elapsed()];
+      await look();
+      say(outcome, after);
+      return outcome;
+    },
+    /** The call ends. If it was connected, it counts as that, even if there was no time to hear something. */
+    over() {
+      if (connectedAfter !== null) say("connected", connectedAfter);
+    },
+  };
+}
+
+/** What the browser's statistics say of a connection: `facts` for a report, and whether audio was `heard`. */
+async function statsOf(pc, stream) {
+  const stats = await pc.getStats();
+  const all = [...stats.values()];
+  const transport = all.find(({ type }) => type === "transport");
+  const chosen = stats.get(stats.get(transport?.selectedCandidatePairId)?.localCandidateId);
+  const candidates = { local: {}, remote: {} };
+  for (const { type, candidateType: kind } of all) {
+    const counts = candidates[type.replace("-candidate", "")];
+    if (counts) counts[kind] = Math.min((counts[kind] ?? 0) + 1, 99);
+  }
+  const [track] = stream.getAudioTracks();
+  const sounds = track?.enabled && !track.muted ? "live" : "muted";
+  const facts = {
+    ice_state: pc.iceConnectionState,
+    dtls_state: transport?.dtlsState ?? pc.sctp?.transport?.state,
+    protocol: chosen?.protocol,
+    candidate_type: chosen?.candidateType,
+    microphone: track ? (track.readyState === "ended" ? "ended" : sounds) : "none",
+    candidates,
+  };
+  return { facts, heard: all.some((one) => one.type === "inbound-rtp" && one.packetsReceived > 0) };
+}
+
+/** Report the outcome, even while the page goes away. Whether it arrives changes nothing here. */
+function sendReport(callsUrl, id, handle, found) {
+  const path = /\/realtime(\/translations)?(\/calls)?\/?(\?.*)?$/;
+  // A page may send its offers through a backend, which has no such path.
+  if (!path.test(callsUrl)) return;
+  fetch(String(callsUrl).replace(path, `/realtime/calls/${id}/report`), {
+    method: "POST",
+    headers: { Authorization: `Bearer ${handle}`, "Content-Type": "application/json" },
+    body: JSON.stringify(found),
+    keepalive: true,
+  }).catch(() => {});
 }
 
 /** Wait until the connection and the channel are open. */
@@ -162,7 +251,7 @@ function established(pc, channel, signal, timeout) {
     const timer = setTimeout(() => fail("was not established in time"), timeout);
     const abort = () => settle(reject, signal.reason);
     const check = () => {
-      if (pc.connectionState === "failed") fail("failed: no network path was found");
+      if (pc.connectionState === "failed") fail("failed");
       else if (channel.readyState === "closed") fail("was closed immediately");
       else if (pc.connectionState === "connected" && channel.readyState === "open") settle(resolve);
     };
@@ -199,11 +288,7 @@ function watched({ id, pc, channel, sound, close }, onEnd, patience) {
     else if (pc.connectionState === "disconnected") waiting = setTimeout(lost, patience);
   };
   return {
-    id,
-    pc,
-    channel,
-    sound,
-    close: () => end(null),
+    id, pc, channel, sound, close: () => end(null),
     send(event) {
       if (channel.readyState !== "open") {
         throw new CallError("call_ended", "The call is over, so nothing can be sent.");

@@ -179,6 +179,21 @@ export const OURS = {
     "Audio goes directly to the provider over UDP. A firewall, a VPN or the network may block it. Try another network.",
     AGAIN,
   ],
+  ice_timeout: [
+    "No network path to the provider",
+    "Audio goes directly to the provider over UDP. A firewall, a VPN or the network blocks it. Try another network.",
+    AGAIN,
+  ],
+  dtls_timeout: [
+    "The encrypted connection failed",
+    "There is a network path to the provider, but no encrypted connection over it. A VPN or the network may drop its packets. Try another network.",
+    AGAIN,
+  ],
+  no_audio: [
+    "No audio from the provider",
+    "The call is connected, and nothing has been heard. Check that your microphone is not muted, and say something.",
+    AGAIN,
+  ],
   connection_lost: [
     "The connection was lost",
     "The network or the provider failed. Call again when it is back.",

@@ -4,8 +4,8 @@ import { OURS, PROVIDER } from "./error_table.js";
 
 /** Returns `{ title, message, code, advice, ways, facts }`. */
 export function explain(error) {
-  // A DOMException has a number there.
-  const code = typeof error.code === "string" ? error.code : "page_error";
+  // A connection that failed says how. A DOMException has a number for its code.
+  const code = error.outcome ?? (typeof error.code === "string" ? error.code : "page_error");
   // Service and provider share some codes: the provider's invalid_api_key is about another key.
   const table = error.type === "upstream_error" ? PROVIDER : OURS;
   const [title, advice, ways] = table[code] ?? unknown(error);

@@ -50,6 +50,17 @@ export class Notice {
   mention({ message, code }) {
     const advice = "The call continues. See the event log for details.";
     this.#fill("warning", "The provider refused an event", message ?? "", code ?? "error", advice, []);
+    this.#dismissable();
+  }
+
+  /** Show what is wrong with a call that continues; `outcome` is in the table of errors. */
+  warn(outcome) {
+    const { title, advice } = explain({ code: outcome, message: "" });
+    this.#fill("warning", title, "The call continues.", outcome, advice, []);
+    this.#dismissable();
+  }
+
+  #dismissable() {
     const button = el("button", { type: "button" }, "Dismiss");
     button.addEventListener("click", () => this.clear());
     this.#ways.replaceChildren(button);

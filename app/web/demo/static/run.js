@@ -2,11 +2,18 @@
 
 import { connect } from "./cloakroom.js";
 import { diagnose } from "./diagnose.js";
+import { duration } from "./dom.js";
 import { callsUrl, inHand, mint, servedBy } from "./mint.js";
 import { watchPath } from "./path.js";
 import { openSource } from "./sources.js";
 
 const SOURCES = { microphone: "Microphone", tone: "Test tone", silence: "Silence" };
+const OUTCOMES = {
+  connected: "connected",
+  ice_timeout: "no network path",
+  dtls_timeout: "no encrypted connection",
+  no_audio: "no audio",
+};
 const GREETING = "Greet the caller in one short sentence.";
 
 export class Run {
@@ -87,7 +94,7 @@ export class Run {
   }
 
   async #connect({ value }) {
-    const { timeline, ticket, talk, status, audio } = this.#parts;
+    const { timeline, talk, status, audio } = this.#parts;
     this.#asked = this.#want.relayOn;
     timeline.begin("offer");
     const call = await connect({
@@ -102,14 +109,13 @@ export class Run {
     });
     this.#call = call;
     status(`Connected to ${this.#want.model || "the model"}`, "live");
-    ticket.tell("call-id", call.id);
     this.#listen(call);
     talk.begin({ send: (event) => this.#send(event) });
     if (this.#want.greet) talk.respond({ instructions: GREETING });
   }
 
-  #step(step, { response }) {
-    const { timeline, ticket, status } = this.#parts;
+  #step(step, { id, response, outcome, after_ms: after }) {
+    const { timeline, ticket, notice, status } = this.#parts;
     if (step === "offer") {
       timeline.end("offer");
       timeline.begin("relay");
@@ -121,9 +127,14 @@ export class Run {
       timeline.begin("connect");
       this.#asked = null;
       status("Connecting to the provider\u2026");
+    } else if (step === "answer") {
+      ticket.tell("call-id", id);
     } else if (step === "connected") {
       timeline.end("connect");
       timeline.begin("sound");
+    } else if (step === "outcome") {
+      ticket.tell("outcome", `${OUTCOMES[outcome]} after ${duration(after)}`);
+      if (outcome === "no_audio") notice.warn(outcome);
     }
   }
 

@@ -26,7 +26,7 @@ export class Ticket {
     byId("handle-text").textContent = "none yet";
     this.#life.textContent = "\u2014";
     this.#bar.style.setProperty("--left", 0);
-    for (const name of ["minted-by", "relayed-by", "call-id", "path"]) this.tell(name, null);
+    for (const name of ["minted-by", "relayed-by", "call-id", "path", "outcome"]) this.tell(name, null);
     byId("copy-handle").disabled = true;
   }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from app.cli.arguments import UnverifiedHandle
 from app.cli.handles.show import gone, story_lines, verdict
 from app.cli.reach.admin_answers import read_call, read_handle, read_story
 from app.cli.reach.base import HandleStory
+from app.reports import CallReport, Candidates
 from app.store.listing.views import RelayNote
 from tests.unit.cli.values import HANDLE_ID, NOW, call, view
 
@@ -112,7 +114,10 @@ def test_json_is_read_back_as_it_was_written() -> None:
     assert read_story(story_document(full.handle, full.calls)) == full
     bare = view(max_calls=0, calls=0, subject="", origin="", last_call_at=None, last_call_by="")
     assert read_handle(handle_document(bare)) == bare
-    for one in (call(), call(subject="", ended_at=7, ended_by="replica-a")):
+    report = CallReport("no_audio", 9, "connected", "connected", "udp", "host", "muted", at=5)
+    counted = replace(report, local=Candidates(2, 1), remote=Candidates())
+    calls = (call(), call(subject="", ended_at=7, ended_by="replica-a"), call(report=report))
+    for one in (*calls, call(report=counted), call(report=CallReport("connected", 1, at=2))):
         assert read_call(call_document(one)) == one
 
 

@@ -83,6 +83,8 @@ def test_only_what_is_wanted_is_shown_but_what_was_missed_concerns_everybody() -
     assert Wanted(failures=True).shows(REFUSED)
     assert failed(REFUSED)
     assert not failed(Event("expiry", {}))
+    assert failed(Event("report", {"status": 204, "outcome": "ice_timeout"}))
+    assert not failed(Event("report", {"status": 204, "outcome": "connected"}))
 
 
 @pytest.mark.parametrize(
@@ -96,6 +98,9 @@ def test_only_what_is_wanted_is_shown_but_what_was_missed_concerns_everybody() -
         (Event("relay", {"status": 502, "code": None, "at": NOW}), ["relay", "502"]),
         (Event("hangup", {"status": 200, "outcome": "ended", "by": "sre", "at": NOW}), ["ended", "by sre"]),
         (Event("revoke", {"status": 200, "outcome": "revoked", "revoked": 5, "at": NOW}), ["5 revoked"]),
+        (Event("report", {"status": 204, "outcome": "connected", "at": NOW}), ["report", "connected"]),
+        (Event("report", {"status": 204, "outcome": "no_audio", "at": NOW}), ["report", "no_audio"]),
+        (Event("report", {"status": 429, "code": "rate_limited", "outcome": "no_audio"}), ["rate_limited"]),
         (Event("expiry", {"handle": "h1", "at": NOW}), ["expired", "h1"]),
         (Event("dropped", {"count": 7, "at": None}), ["--:--:--", "7 missed"]),
         (Event("dropped", {"count": None}), ["some missed"]),
