@@ -28,6 +28,7 @@ from app.settings import Settings
 from app.store.calls import CallStore
 from app.store.events import EventFeed
 from app.store.listing.directory import HandleDirectory
+from app.store.listing.stops import CallStops
 from app.telemetry.call_metrics import CallMetrics
 from app.telemetry.census import Census
 from app.telemetry.logs import RequestLog
@@ -116,9 +117,11 @@ def create_app(
     )
     app[STORE] = store
     app[METRICS] = metrics
+    calls, directory = CallStore(store, retention=settings.call_retention_seconds), HandleDirectory(store)
     app[DESK] = Desk(
-        handles=HandleDirectory(store),
-        calls=CallStore(store, retention=settings.call_retention_seconds),
+        handles=directory,
+        calls=calls,
+        stops=CallStops(store, calls, directory),
         feed=feed,
         clock=clock,
         replica=settings.replica,

@@ -268,7 +268,7 @@ class CallRecord:
     ``ended_at`` is None until a hang-up by any replica; a call that ended by itself has none.
     ``ended_because`` is empty where a caller asked for it, else the reason of the call's deadline.
     ``hangup_asked_at``: an operator wants it to end; ``hangup_asked_by`` is the operator's name.
-    ``hangup_failures`` counts hang-ups of a deadline that failed, ``last_hangup_failure`` is the last one's code.
+    ``hangup_failures`` counts hang-ups that failed and are repeated; ``last_hangup_failure`` is a code.
     ``undelivered_at``: its answer reached no browser; ``delivered_at``: the same offer fetched it later.
     ``not_ended_because``: why a call that should be hung up is not.
     ``version`` is the record's (``app.store.keys``): of one that is not known, the rest may be empty.

@@ -15,7 +15,8 @@ from app.models import CallRecord
 from app.store.calls import CallStore
 from app.store.events import EventFeed
 from app.store.listing.directory import HandleDirectory, alive
-from app.store.listing.views import Alive, HandleView, RelayNote, call_state
+from app.store.listing.stops import CallStops
+from app.store.listing.views import Alive, HandleView, RelayNote, Stopped, call_state
 
 Document = dict[str, Any]
 
@@ -29,6 +30,7 @@ class Desk:
 
     handles: HandleDirectory
     calls: CallStore
+    stops: CallStops
     feed: EventFeed
     clock: Callable[[], float]
     replica: str
@@ -81,6 +83,7 @@ def handle_document(view: HandleView) -> Document:
         "last_call_by": view.last_call_by or None,
         "revoked_at": view.revoked_at,
         "revoked_by": view.revoked_by or None,
+        "calls_revoked_by": view.calls_revoked_by or None,
         "refusals": view.refusals,
         "last_refusal": {"at": refusal.at, "code": refusal.outcome} if refusal is not None else None,
     }
@@ -115,6 +118,20 @@ def call_document(call: CallRecord) -> Document:
         "undelivered_at": call.undelivered_at,
         "delivered_at": call.delivered_at,
         "not_ended_because": call.not_ended_because or None,
+        "hangup_asked_at": call.hangup_asked_at,
+        "hangup_asked_by": call.hangup_asked_by or None,
+        "hangup_failures": call.hangup_failures,
+        "last_hangup_failure": call.last_hangup_failure or None,
+    }
+
+
+def stopped_document(step: Stopped) -> Document:
+    """What one step did to calls that are to end."""
+    return {
+        "found": len(step.ids),
+        "noted": step.noted,
+        "newer_release": step.newer,
+        "ids": list(step.ids),
     }
 
 

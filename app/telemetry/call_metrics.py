@@ -23,6 +23,7 @@ OVERDUE: Final = Family(
 )
 # Why a call is an orphan; ``app.store.deadlines`` has the same words.
 ORPHAN_REASONS: Final = ("undelivered", "lost")
+_OVERDUE_REASONS: Final = (*ORPHAN_REASONS, "operator")
 # What usually becomes of a call whose deadline has come; docs/metrics.md has all words.
 _USUAL_ENDS: Final = ("ended", "fetched", "failed")
 
@@ -37,6 +38,7 @@ class CallMetrics:
         # Exposed from the start, at zero.
         for reason in ORPHAN_REASONS:
             self._orphans.labels(reason)
+        for reason in _OVERDUE_REASONS:
             for outcome in _USUAL_ENDS:
                 self._overdue.labels(reason, outcome)
 

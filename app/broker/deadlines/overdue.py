@@ -185,3 +185,4 @@ class OverdueCalls:
         )
         self._held.pop(due.entry, None)
         await self.deadlines.hold([due], seconds=pause)
+        await self.calls.mark_hangup_failed(call.id, code=error.answer_code)
