@@ -17,7 +17,7 @@ from app.cli.output import printable
 from app.cli.reach.base import HandleStory
 from app.models import CallRecord
 from app.store.events import Event
-from app.store.listing.views import CallFilter, HandleFilter, HandleView, Page, RelayNote, Revoked
+from app.store.listing.views import CallFilter, HandleFilter, HandleView, Page, RelayNote, Revoked, Stopped
 from app.telemetry.redaction import one_safe_line
 
 # No such handle, no such call. A 404 with another code comes from a service without an admin API.
@@ -56,6 +56,20 @@ def revoked_of(found: dict[str, Any]) -> Revoked:
         examined=int(found["examined"]),
         next_cursor=found["next_cursor"],
         newer=int(found.get("newer_release", 0)),
+        calls=stopped_of(found["calls"]) if "calls" in found else None,
+    )
+
+
+def stopped_of(found: dict[str, Any]) -> Stopped:
+    """One step of ending calls."""
+    if not all(isinstance(one, str) for one in found["ids"]):
+        raise TypeError("an id is a string")
+    return Stopped(
+        ids=tuple(found["ids"]),
+        noted=int(found["noted"]),
+        newer=int(found["newer_release"]),
+        examined=int(found.get("examined", 0)),
+        next_cursor=found.get("next_cursor"),
     )
 
 
@@ -67,6 +81,7 @@ def read_handle(found: dict[str, Any]) -> HandleView:
         **_texts(found, "minted_by last_call_by revoked_by"),
         # A replica of an older release tells none.
         region=_text(found.get("region")),
+        calls_revoked_by=_text(found.get("calls_revoked_by")),
         version=_version(found),
         minted_at=int(found["minted_at"]),
         expires_at=int(found["expires_at"]),
@@ -103,6 +118,10 @@ def read_call(found: dict[str, Any]) -> CallRecord:
         undelivered_at=_time(found.get("undelivered_at")),
         delivered_at=_time(found.get("delivered_at")),
         not_ended_because=_text(found.get("not_ended_because")),
+        hangup_asked_at=_time(found.get("hangup_asked_at")),
+        hangup_asked_by=_text(found.get("hangup_asked_by")),
+        hangup_failures=int(found.get("hangup_failures", 0)),
+        last_hangup_failure=_text(found.get("last_hangup_failure")),
     )
 
 
