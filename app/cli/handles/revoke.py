@@ -80,8 +80,8 @@ def revoke_handles(
 ) -> int:
     """Revoke handles: from then on every replica refuses to relay with them. Calls go on without --calls.
 
-    Asks before it touches more than one. Exit status 1 when a named handle is gone, when nothing matches, when
-    a newer release wrote one of them (only that one can revoke it), or when calls have not ended in time.
+    Asks before it touches more than one. Exit status 1 when a named handle is gone, when nothing matches,
+    when a newer release wrote one of them (only it can revoke it), or when calls have not ended in time.
 
     Args:
         handles: Ids, handles, or pasted Authorization headers.
