@@ -149,6 +149,7 @@ class OverdueCalls:
             handle=call.handle,
             reason=due.reason,
             outcome=done,
+            operator=call.hangup_asked_by or None,
             late_ms=round(due.late * 1000),
         )
         await self._settle(due)
