@@ -21,9 +21,10 @@ OVERDUE: Final = Family(
     ("reason", "outcome"),
     "What became of calls whose deadline had come; a failed hang-up is tried again.",
 )
-# Why a call is an orphan; ``app.store.deadlines`` has the same words.
+# Why a call is an orphan.
 ORPHAN_REASONS: Final = ("undelivered", "lost")
-_OVERDUE_REASONS: Final = (*ORPHAN_REASONS, "operator")
+# Why a call has a deadline; ``app.store.deadlines`` has the same words.
+OVERDUE_REASONS: Final = (*ORPHAN_REASONS, "operator")
 # What usually becomes of a call whose deadline has come; docs/metrics.md has all words.
 _USUAL_ENDS: Final = ("ended", "fetched", "failed")
 
@@ -38,7 +39,7 @@ class CallMetrics:
         # Exposed from the start, at zero.
         for reason in ORPHAN_REASONS:
             self._orphans.labels(reason)
-        for reason in _OVERDUE_REASONS:
+        for reason in OVERDUE_REASONS:
             for outcome in _USUAL_ENDS:
                 self._overdue.labels(reason, outcome)
 

@@ -186,11 +186,15 @@ async def test_either_release_lists_and_shows_what_both_wrote(upgrade: Upgrade, 
 
 
 # What a call's record or its view has had since the release before.
-NEW_OF_CALLS: Final = ("version", "ended_because", "undelivered_at", "delivered_at", "not_ended_because")
+NEW_OF_CALLS: Final = (
+    *("version", "ended_because", "undelivered_at", "delivered_at", "not_ended_because"),
+    *("hangup_asked_at", "hangup_asked_by", "hangup_failures", "last_hangup_failure"),
+)
+NEW_OF_HANDLES: Final = ("version", "seconds_left", "region", "calls_revoked_by")
 
 
 def _told(shown: dict[str, Any]) -> dict[str, Any]:
-    kept = {name: value for name, value in shown.items() if name not in ("version", "seconds_left", "region")}
+    kept = {name: value for name, value in shown.items() if name not in NEW_OF_HANDLES}
     for noted in kept["relays"]:
         for name in NEW_OF_CALLS:
             noted["call"].pop(name, None)
