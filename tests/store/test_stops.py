@@ -152,8 +152,8 @@ async def test_calls_are_found_by_every_name(
     )
     mine = await relayed(store, record, 2)
     await relayed(store, other, 2)
-    given = record.id if name == "handle" else getattr(record, name)
-    steps = await all_steps(stops, replace(CallFilter(client=record.client), **{name: given}))
+    given: dict[str, Any] = {name: record.id if name == "handle" else getattr(record, name)}
+    steps = await all_steps(stops, CallFilter(client=record.client, **given))
     assert {call_id for step in steps for call_id in step.ids} == {call.id for call in mine}
 
 
