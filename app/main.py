@@ -27,6 +27,7 @@ from app.outbound.upstream import Upstream
 from app.settings import Settings
 from app.store.events import EventFeed
 from app.store.listing.directory import HandleDirectory
+from app.store.listing.stops import CallStops
 from app.store.records.calls import CallStore
 from app.telemetry.call_metrics import CallMetrics
 from app.telemetry.census import Census
@@ -118,9 +119,11 @@ def create_app(
     )
     app[STORE] = store
     app[METRICS] = metrics
+    calls, directory = CallStore(store, retention=settings.call_retention_seconds), HandleDirectory(store)
     app[DESK] = Desk(
-        handles=HandleDirectory(store),
-        calls=CallStore(store, retention=settings.call_retention_seconds),
+        handles=directory,
+        calls=calls,
+        stops=CallStops(store, calls, directory),
         feed=feed,
         clock=clock,
         replica=settings.replica,

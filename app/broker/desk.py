@@ -14,7 +14,8 @@ from app.broker.clients import ClientRegistry
 from app.reports import CallReport
 from app.store.events import EventFeed
 from app.store.listing.directory import HandleDirectory, alive
-from app.store.listing.views import Alive, HandleView, RelayNote, call_state
+from app.store.listing.stops import CallStops
+from app.store.listing.views import Alive, HandleView, RelayNote, Stopped, call_state
 from app.store.records.calls import CallStore
 from app.store.records.record import CallRecord
 
@@ -30,6 +31,7 @@ class Desk:
 
     handles: HandleDirectory
     calls: CallStore
+    stops: CallStops
     feed: EventFeed
     clock: Callable[[], float]
     replica: str
@@ -83,6 +85,7 @@ def handle_document(view: HandleView) -> Document:
         "last_call_by": view.last_call_by or None,
         "revoked_at": view.revoked_at,
         "revoked_by": view.revoked_by or None,
+        "calls_revoked_by": view.calls_revoked_by or None,
         "refusals": view.refusals,
         "last_refusal": {"at": refusal.at, "code": refusal.outcome} if refusal is not None else None,
     }
@@ -119,6 +122,10 @@ def call_document(call: CallRecord) -> Document:
         "not_ended_because": call.not_ended_because or None,
         "max_call_seconds": call.max_call_seconds or None,
         "ends_at": call.ends_at,
+        "hangup_asked_at": call.hangup_asked_at,
+        "hangup_asked_by": call.hangup_asked_by or None,
+        "hangup_failures": call.hangup_failures,
+        "last_hangup_failure": call.last_hangup_failure or None,
         "report": _report_document(call.report) if call.report is not None else None,
     }
 
@@ -137,6 +144,16 @@ def _report_document(report: CallReport) -> Document:
         "candidate_type": report.candidate_type or None,
         "microphone": report.microphone or None,
         "candidates": candidates,
+    }
+
+
+def stopped_document(step: Stopped) -> Document:
+    """What one step did to calls that are to end."""
+    return {
+        "found": len(step.ids),
+        "noted": step.noted,
+        "newer_release": step.newer,
+        "ids": list(step.ids),
     }
 
 

@@ -70,10 +70,13 @@ class Hangup:
             raise CallNotFound(NOT_FOUND_MESSAGE, param="call_id")
         return call
 
-    async def hang_up(self, call: CallRecord, timings: Timings, *, because: str = "") -> Outcome:
+    async def hang_up(
+        self, call: CallRecord, timings: Timings, *, because: str = "", operator: str = ""
+    ) -> Outcome:
         """End the call; the provider of one that was hung up before is not asked again.
 
-        ``because`` goes on the record: the reason of a deadline, empty where a caller asks.
+        ``because`` goes on the record: the reason of a deadline, empty where a caller asks. So does
+        ``operator``, the name of the operator who asks, if one does.
 
         Raises:
             InvalidRequest: the call's provider has no hang-up.
@@ -91,7 +94,7 @@ class Hangup:
         finally:
             timings.provider += self.clocks.monotonic() - started
         started = self.clocks.monotonic()
-        await self._note(call, because)
+        await self._note(call, because, operator)
         timings.store_took("note", started, self.clocks.monotonic())
         return "ended" if ended else "gone"
 
@@ -121,11 +124,13 @@ class Hangup:
             timings=timings,
         )
 
-    async def _note(self, call: CallRecord, because: str) -> None:
+    async def _note(self, call: CallRecord, because: str, operator: str) -> None:
         ended_at = int(self.clocks.now())
 
         async def note() -> None:
-            await self.calls.mark_ended(call, ended_at=ended_at, ended_by=self.replica, because=because)
+            await self.calls.mark_ended(
+                call, ended_at=ended_at, ended_by=self.replica, because=because, operator=operator
+            )
 
         # Should the store fail now, the call is over all the same, and the note follows.
         await self.settlement.write("ended", note, call_id=call.id)

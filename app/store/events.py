@@ -40,6 +40,7 @@ FIELDS: Final = (
     "outcome",
     "by",
     "revoked",
+    "noted",
     "total_ms",
     "provider_ms",
     "store_ms",

@@ -21,16 +21,16 @@ OVERDUE: Final = Family(
     ("reason", "outcome"),
     "What became of calls whose deadline had come; a failed hang-up is tried again.",
 )
-# Why a call is an orphan, and why one is hung up without a request; ``app.store.records.deadlines`` has the
-# same words.
 REPORTS: Final = Family(
     "cloakroom_call_reports_total",
     "counter",
     ("model", "deployment", "outcome"),
     "Calls by what their pages reported of them; a failure after a good outcome counts too.",
 )
+# Why a call is an orphan.
 ORPHAN_REASONS: Final = ("undelivered", "lost")
-HANGUP_REASONS: Final = (*ORPHAN_REASONS, "max_call_seconds")
+# Why a call has a deadline; ``app.store.records.deadlines`` has the same words.
+OVERDUE_REASONS: Final = (*ORPHAN_REASONS, "operator", "max_call_seconds")
 # What usually becomes of a call whose deadline has come; docs/metrics.md has all words.
 _USUAL_ENDS: Final = ("ended", "fetched", "failed")
 
@@ -46,7 +46,7 @@ class CallMetrics:
         # Exposed from the start, at zero.
         for reason in ORPHAN_REASONS:
             self._orphans.labels(reason)
-        for reason in HANGUP_REASONS:
+        for reason in OVERDUE_REASONS:
             for outcome in _USUAL_ENDS:
                 self._overdue.labels(reason, outcome)
 

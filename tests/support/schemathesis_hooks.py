@@ -1,4 +1,4 @@
-"""What schemathesis cannot know: how an offer looks, that an answer is text, which call and handle exist."""
+"""What schemathesis cannot know: how an offer looks, that an answer is text, which calls and models exist."""
 
 from __future__ import annotations
 
@@ -21,7 +21,13 @@ HANDLE_IDS = st.one_of(
     st.just(os.environ.get("HANDLE_ID", "A" * 22)), st.from_regex(r"[A-Za-z0-9_-]{22}", fullmatch=True)
 )
 
+# Of all names few are a model's that the provider serves.
+MODELS = st.one_of(
+    st.just("gpt-realtime-translate"), st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}", fullmatch=True)
+)
+
 schemathesis.openapi.format("call-id", CALL_IDS)
+schemathesis.openapi.format("model-name", MODELS)
 schemathesis.openapi.format("handle-id", HANDLE_IDS)
 schemathesis.openapi.media_type("application/sdp", OFFERS)
 schemathesis.openapi.format("sdp-offer", OFFERS.map(bytes.decode))

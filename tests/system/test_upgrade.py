@@ -186,15 +186,11 @@ async def test_either_release_lists_and_shows_what_both_wrote(upgrade: Upgrade, 
 
 
 # What a handle's view, and a call's, have had since the release before.
-NEW_OF_HANDLES: Final = ("version", "seconds_left", "region", "max_call_seconds")
+NEW_OF_HANDLES: Final = ("version", "seconds_left", "region", "max_call_seconds", "calls_revoked_by")
 NEW_OF_CALLS: Final = (
-    "version",
-    "ended_because",
-    "undelivered_at",
-    "delivered_at",
-    "not_ended_because",
-    "max_call_seconds",
-    "ends_at",
+    *("version", "ended_because", "undelivered_at", "delivered_at", "not_ended_because"),
+    *("hangup_asked_at", "hangup_asked_by", "hangup_failures", "last_hangup_failure"),
+    *("max_call_seconds", "ends_at", "report"),
 )
 
 

@@ -61,6 +61,7 @@ async def test_a_fresh_handle_is_shown_with_everything_but_its_key(service: Serv
         "last_call_by": None,
         "revoked_at": None,
         "revoked_by": None,
+        "calls_revoked_by": None,
         "refusals": 0,
         "last_refusal": None,
         "relays_count": 0,
@@ -229,6 +230,8 @@ async def test_calls_are_listed_shown_and_ended_whoevers_they_are(service: Servi
     assert (await post(service, f"/calls/{second}/hangup"))["outcome"] == "gone"
     shown = await get(service, f"/calls/{first}")
     assert (shown["state"], shown["ended_by"], shown["handle"]) == ("ended", "replica-a", id_of(handle))
+    assert (shown["ended_because"], shown["hangup_asked_by"]) == ("operator", "sre")
+    assert shown["hangup_asked_at"] == shown["ended_at"]
     assert [call["id"] for call in (await get(service, f"/calls?client={client}&state=open"))["data"]] == []
     ended = (await get(service, f"/calls?client={client}&state=ended&limit=1"))["data"]
     assert len(ended) == 1
@@ -278,6 +281,8 @@ async def test_without_the_store_figures_say_so_and_everything_else_is_503(
         ("GET", "/calls", None),
         ("GET", "/calls/rtc_1", None),
         ("POST", "/calls/rtc_1/hangup", None),
+        ("POST", "/calls/hangup", {"all": True}),
+        ("POST", "/calls/lookup", {"ids": ["rtc_1"]}),
     ):
         reply = await ask(service, method, path, body=body)
         assert (reply.status, reply.code) == (503, "store_unavailable"), path

@@ -26,6 +26,8 @@ EVERYTHING = [
     ("GET", "/calls"),
     ("GET", "/calls/rtc_1"),
     ("POST", "/calls/rtc_1/hangup"),
+    ("POST", "/calls/hangup"),
+    ("POST", "/calls/lookup"),
 ]
 
 
@@ -128,6 +130,8 @@ async def test_no_page_gets_through_whatever_origins_are_allowed(
         ("DELETE", f"/handles/{HANDLE_ID}", "GET,HEAD"),
         ("POST", "/calls/rtc_1", "GET,HEAD"),
         ("GET", "/calls/rtc_1/hangup", "POST"),
+        ("GET", "/calls/hangup", "POST"),
+        ("GET", "/calls/lookup", "POST"),
     ],
 )
 async def test_a_wrong_method_is_told_with_the_right_one(
@@ -196,6 +200,10 @@ async def test_a_state_of_the_other_kind_is_refused(deaf: Service) -> None:
         ({"client": "shop", "cursor": "x"}, "cursor"),
         ({"client": "shop", "state": "live"}, "state"),
         ({"client": "shop", "modle": "x"}, "modle"),
+        ({"client": "shop", "calls": "yes"}, "calls"),
+        ({"client": "shop", "calls": None}, "calls"),
+        ({"client": "shop", "calls": True, "cursor": "calls:x"}, "cursor"),
+        ({"client": "shop", "calls": False, "cursor": "calls:"}, "cursor"),
         ({"subject": "a\nb"}, "subject"),
         ([], None),
     ],
@@ -203,6 +211,57 @@ async def test_a_state_of_the_other_kind_is_refused(deaf: Service) -> None:
 async def test_a_revocation_that_is_none_revokes_nothing(deaf: Service, body: Any, param: str | None) -> None:
     reply = await ask(deaf, "POST", "/handles/revoke", body=body)
     assert (reply.status, reply.code, reply.json["error"]["param"]) == (400, "invalid_request", param)
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({}, "all"),
+        ({"all": False}, "all"),
+        ({"all": "yes"}, "all"),
+        ({"all": None}, "all"),
+        ({"all": True, "client": "shop"}, "all"),
+        ({"client": None}, "client"),
+        ({"client": ""}, "client"),
+        ({"client": ["shop"]}, "client"),
+        ({"model": "gpt-realtime-2.1", "client": None}, "client"),
+        ({"client": "shop", "dry_run": 1}, "dry_run"),
+        ({"client": "shop", "state": "open"}, "state"),
+        ({"client": "shop", "cursor": "x"}, "cursor"),
+        ({"client": "shop", "cursor": "calls:"}, "cursor"),
+        ({"cleint": "shop"}, "cleint"),
+        ({"ids": ["rtc_1"]}, "ids"),
+        ([], None),
+    ],
+)
+async def test_an_order_to_end_calls_that_is_none_ends_nothing(
+    deaf: Service, body: Any, param: str | None
+) -> None:
+    reply = await ask(deaf, "POST", "/calls/hangup", body=body)
+    assert (reply.status, reply.code, reply.json["error"]["param"]) == (400, "invalid_request", param)
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({}, "ids"),
+        ({"ids": []}, "ids"),
+        ({"ids": "rtc_1"}, "ids"),
+        ({"ids": [7]}, "ids"),
+        ({"ids": ["a b"]}, "ids"),
+        ({"ids": ["rtc_1"] * 1001}, "ids"),
+        ({"ids": ["rtc_1"], "client": "shop"}, "client"),
+    ],
+)
+async def test_what_cannot_be_looked_up_is_refused(deaf: Service, body: Any, param: str) -> None:
+    reply = await ask(deaf, "POST", "/calls/lookup", body=body)
+    assert (reply.status, reply.code, reply.json["error"]["param"]) == (400, "invalid_request", param)
+
+
+@pytest.mark.parametrize("body", [[], {"calls": "yes"}, {"client": "shop"}, {"calls": True, "cursor": "1-1"}])
+async def test_a_revocation_of_one_handle_with_an_odd_body_revokes_nothing(deaf: Service, body: Any) -> None:
+    reply = await ask(deaf, "POST", f"/handles/{HANDLE_ID}/revoke", body=body)
+    assert (reply.status, reply.code) == (400, "invalid_request")
 
 
 async def test_a_revocation_is_json_of_a_bounded_size(deaf: Service) -> None:

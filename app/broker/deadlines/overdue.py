@@ -150,6 +150,7 @@ class OverdueCalls:
             handle=call.handle,
             reason=due.reason,
             outcome=done,
+            operator=call.hangup_asked_by or None,
             late_ms=round(due.late * 1000),
         )
         await self._settle(due)
@@ -186,3 +187,4 @@ class OverdueCalls:
         )
         self._held.pop(due.entry, None)
         await self.deadlines.hold([due], seconds=pause)
+        await self.calls.mark_hangup_failed(call.id, code=error.answer_code)

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Annotated, Any, Final
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Final
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
-from app.cli.arguments import UnverifiedHandle, checked_names, read_unverified
-from app.cli.display import progress
+from app.cli.arguments import checked_names, read_unverified
+from app.cli.calls import hangup
+from app.cli.calls.ending import Ending
 from app.cli.failure import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, CliFailure
-from app.cli.listing import walk
+from app.cli.handles.revoking import (
+    Scope,
+    Tally,
+    estimate,
+    handle_count,
+    revoke_matching,
+    revoke_named,
+    wait_for_calls,
+)
 from app.cli.output import confirm, document, tell, write
 from app.cli.reach.base import Operator
 from app.cli.reach.target import NOWHERE_ELSE, Target, operate
-from app.store.listing.views import HandleFilter, HandleView
-
-# Up to this many are looked at one by one before the question; beyond it the index's figure must do.
-_LOOKED_AT: Final = 20_000
+from app.store.listing.views import HandleFilter
 
 
 @Parameter(name="*")
@@ -50,6 +54,16 @@ class Care:
         ),
     ] = False
     dry_run: Annotated[bool, Parameter(negative=(), help="Only say how many there are.")] = False
+    calls: Annotated[
+        bool, Parameter(negative=(), help="Hang up their calls as well, also those that are being relayed.")
+    ] = False
+    wait: Annotated[
+        float,
+        Parameter(
+            validator=Number(gte=0, lte=3600),
+            help="Seconds to wait for the end of the calls. The replicas go on in any case.",
+        ),
+    ] = 60.0
 
 
 _NONE: Final = Choice()
@@ -64,10 +78,10 @@ def revoke_handles(
     quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative=())] = False,
     target: Target = NOWHERE_ELSE,
 ) -> int:
-    """Revoke handles: from then on every replica refuses to relay with them. Calls that run go on.
+    """Revoke handles: from then on every replica refuses to relay with them. Calls go on without --calls.
 
-    Asks before it touches more than one. Exit status 1 when a named handle is gone, when nothing matches, or
-    when a newer release wrote one of them: only that release can revoke it.
+    Asks before it touches more than one. Exit status 1 when a named handle is gone, when nothing matches,
+    when a newer release wrote one of them (only it can revoke it), or when calls have not ended in time.
 
     Args:
         handles: Ids, handles, or pasted Authorization headers.
@@ -75,47 +89,65 @@ def revoke_handles(
         quiet: Print only how many were revoked.
     """
     scope = scope_of(handles, choice)
-    dry_run = care.dry_run
-    many = len(scope.named) > 1 or scope.wanted is not None
-    tally = Tally()
+    tally, ending = Tally(), Ending() if care.calls else None
 
     async def look(operator: Operator) -> None:
-        await estimate(operator, scope, tally, exactly=dry_run, quiet=quiet)
+        await estimate(operator, scope, tally, exactly=care.dry_run, quiet=quiet)
+        if ending is not None and care.dry_run:
+            for wanted in scope.calls:
+                await hangup.stop_matching(operator, wanted, ending, quiet=quiet, dry_run=True)
 
     async def act(operator: Operator) -> None:
         if scope.wanted is not None:
-            await revoke_matching(operator, scope.wanted, tally, quiet=quiet)
+            await revoke_matching(operator, scope.wanted, tally, ending, quiet=quiet)
         else:
-            await revoke_named(operator, scope.named, tally)
+            await revoke_named(operator, scope.named, tally, ending)
+        if ending is not None and care.wait:
+            await wait_for_calls(operator, scope, ending, seconds=care.wait, quiet=quiet)
 
-    if dry_run or (many and not care.yes):
+    many = len(scope.named) > 1 or scope.wanted is not None
+    if care.dry_run or (many and not care.yes):
         operate(target, look)
-        if not dry_run and tally.expected > 1:
-            confirm(f"Revoke {'up to ' if tally.rough else ''}{tally.expected:,} handles at every replica?")
-    if not dry_run:
+    if not care.dry_run:
+        _ask(scope, tally, care)
         operate(target, act)
+    _report(tally, ending, care, as_document=as_document, quiet=quiet)
+    if tally.gone or tally.newer or not (tally.known or (ending is not None and ending.found)):
+        return EXIT_FAILED
+    waited = care.wait > 0 and not care.dry_run
+    return EXIT_DONE if ending is None else hangup.status_of(ending, waited=waited)
+
+
+def _ask(scope: Scope, tally: Tally, care: Care) -> None:
+    """Ask the person before more than one handle, or all calls of a client, is touched."""
+    everything = scope.wanted is not None and care.calls
+    if care.yes or not (everything or tally.expected > 1):
+        return
+    calls = " and hang up all calls that match" if everything else " and hang up their calls" * care.calls
+    most = "up to " if tally.rough else ""
+    confirm(f"Revoke {most}{handle_count(tally.expected)} at every replica{calls}?")
+
+
+def _report(tally: Tally, ending: Ending | None, care: Care, *, as_document: bool, quiet: bool) -> None:
+    dry_run, waited = care.dry_run, care.wait > 0 and not care.dry_run
     if as_document:
-        write(document(tally.as_json(dry_run=dry_run)))
+        calls = {} if ending is None else {"calls": ending.as_json()}
+        write(document({**tally.as_json(dry_run=dry_run), **calls}))
     elif quiet:
         write(f"{tally.expected if dry_run else tally.revoked}\n")
     else:
         write(f"{tally.in_words(dry_run=dry_run)}\n")
+        if ending is not None:
+            write(f"{hangup.told(ending, dry_run=dry_run, waited=waited)}\n")
     if tally.gone:
         tell(f"gone (expired, or never existed): {' '.join(tally.gone)}")
     if tally.newer:
         tell(
-            f"a newer release wrote {_handles(tally.newer)}, which cannot be revoked from here: use the "
+            f"a newer release wrote {handle_count(tally.newer)}, which cannot be revoked from here: use the "
             "'cloakroom' of that release, or a replica of it with --url."
         )
-    return EXIT_FAILED if tally.gone or tally.newer or not tally.known else EXIT_DONE
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Which handles are meant: those that are named, or all that match ``wanted``; never both."""
-
-    named: tuple[UnverifiedHandle, ...] = ()
-    wanted: HandleFilter | None = None
+    if ending is not None and waited:
+        ending.tell_what_is_left()
 
 
 def scope_of(pasted: Sequence[str], choice: Choice) -> Scope:
@@ -139,116 +171,3 @@ def scope_of(pasted: Sequence[str], choice: Choice) -> Scope:
         )
     found = {one.id: one for one in map(read_unverified, pasted)}
     return Scope(named=tuple(found.values()))
-
-
-@dataclass(slots=True)
-class Tally:
-    """What is expected, and what was done. ``rough`` says that the expectation is an upper bound.
-
-    ``newer`` are the handles that a newer release wrote, which this one does not revoke.
-    """
-
-    expected: int = 0
-    rough: bool = False
-    revoked: int = 0
-    already: int = 0
-    newer: int = 0
-    gone: list[str] = field(default_factory=list)
-
-    @property
-    def known(self) -> int:
-        """How many handles there were, whether revoked now, before, or not yet."""
-        return max(self.revoked + self.already, self.expected)
-
-    def expect(self, view: HandleView) -> None:
-        """Count one handle that was looked at."""
-        if not view.known_version:
-            self.newer += 1
-        elif view.revoked_at is None:
-            self.expected += 1
-        else:
-            self.already += 1
-
-    def as_json(self, *, dry_run: bool) -> dict[str, Any]:
-        """The document: what would be revoked with ``dry_run``, else what was."""
-        revoked = {"would_revoke": self.expected} if dry_run else {"revoked": self.revoked}
-        return {
-            "object": "handles.revocation",
-            "dry_run": dry_run,
-            **revoked,
-            "already_revoked": self.already,
-            "newer_release": self.newer,
-            "gone": self.gone,
-        }
-
-    def in_words(self, *, dry_run: bool) -> str:
-        """One sentence."""
-        done, count = ("would revoke", self.expected) if dry_run else ("revoked", self.revoked)
-        return f"{done} {_handles(count)}" + (
-            f"; {self.already:,} had been revoked before" if self.already else ""
-        )
-
-
-async def estimate(operator: Operator, scope: Scope, tally: Tally, *, exactly: bool, quiet: bool) -> None:
-    """Find out how many handles there are to revoke; change nothing."""
-    wanted = scope.wanted
-    if wanted is None:
-        for named in scope.named:
-            story = await operator.handle(named.id)
-            if story is None:
-                tally.gone.append(named.id)
-            else:
-                tally.expect(story.handle)
-    else:
-        bound = await operator.count(wanted)
-        if bound > _LOOKED_AT and not exactly and wanted.subject is None:
-            tally.expected, tally.rough = bound, True
-            return
-        async for step in walk(partial(operator.handles, wanted), quiet=quiet):
-            for view in step.items:
-                tally.expect(view)
-    if not exactly:
-        # The revocation finds these again, and counts them.
-        tally.gone, tally.already, tally.newer = [], 0, 0
-
-
-async def revoke_named(operator: Operator, named: Sequence[UnverifiedHandle], tally: Tally) -> None:
-    """Revoke these, one by one."""
-    with _told_how_far(tally):
-        for handle in named:
-            outcome = await operator.revoke(handle.id)
-            if outcome == "gone":
-                tally.gone.append(handle.id)
-            elif outcome == "revoked":
-                tally.revoked += 1
-            else:
-                tally.already += 1
-
-
-async def revoke_matching(operator: Operator, wanted: HandleFilter, tally: Tally, *, quiet: bool) -> None:
-    """Revoke all that match, step by step."""
-    cursor: str | None = None
-    with _told_how_far(tally), progress(shown=not quiet) as said:
-        while True:
-            step = await operator.revoke_step(wanted, cursor=cursor)
-            tally.revoked += step.revoked
-            tally.already += step.already
-            tally.newer += step.newer
-            said(f"revoked {tally.revoked:,}")
-            cursor = step.next_cursor
-            if cursor is None:
-                return
-
-
-@contextlib.contextmanager
-def _told_how_far(tally: Tally) -> Iterator[None]:
-    """What was revoked stays revoked: an interrupted or failed run says how much that is."""
-    try:
-        yield
-    except (asyncio.CancelledError, CliFailure):
-        tell(f"stopped early: {tally.in_words(dry_run=False)}. Run it again for the rest.")
-        raise
-
-
-def _handles(count: int) -> str:
-    return f"{count:,} handle{'' if count == 1 else 's'}"

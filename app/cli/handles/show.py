@@ -11,7 +11,7 @@ from rich.text import Text
 
 from app.broker.desk import story_document
 from app.cli.arguments import UnverifiedHandle, read_unverified
-from app.cli.calls import answer_and_end
+from app.cli.calls.records import answer_and_end
 from app.cli.display import fact_lines, print_lines
 from app.cli.failure import CliFailure
 from app.cli.handles.list import STATE_STYLES
@@ -132,6 +132,8 @@ def _facts(view: HandleView, now: float) -> Iterator[tuple[str, str]]:
         yield "refused", f"{_plural(view.refusals, 'claim')}{latest}"
     if view.revoked_at is not None:
         yield "revoked", f"{utc(view.revoked_at)} ({ago(view.revoked_at, now)}) by {view.revoked_by or '?'}"
+    if view.calls_revoked_by:
+        yield "", f"together with its calls, by {view.calls_revoked_by}"
 
 
 def _relays(story: HandleStory, now: float) -> Iterator[Text]:

@@ -163,6 +163,9 @@ def _details(event: Event) -> list[str]:
     parts = [_text(fields.get(name)) for name in ("client", "model", "handle", "call_id")]
     if fields.get("revoked") is not None:
         parts.append(f"{fields['revoked']} revoked")
+    if fields.get("noted") is not None:
+        noted = fields["noted"]
+        parts.append(f"{noted} call{'' if noted == 1 else 's'} to be hung up")
     if fields.get("by"):
         parts.append(f"by {_text(fields['by'])}")
     if fields.get("replica"):

@@ -17,7 +17,7 @@ from app.cli.output import printable
 from app.cli.reach.base import HandleStory
 from app.reports import OUTCOMES, CallReport, Candidates
 from app.store.events import Event
-from app.store.listing.views import CallFilter, HandleFilter, HandleView, Page, RelayNote, Revoked
+from app.store.listing.views import CallFilter, HandleFilter, HandleView, Page, RelayNote, Revoked, Stopped
 from app.store.records.record import CallRecord
 from app.telemetry.redaction import one_safe_line
 
@@ -57,6 +57,20 @@ def revoked_of(found: dict[str, Any]) -> Revoked:
         examined=int(found["examined"]),
         next_cursor=found["next_cursor"],
         newer=int(found.get("newer_release", 0)),
+        calls=stopped_of(found["calls"]) if "calls" in found else None,
+    )
+
+
+def stopped_of(found: dict[str, Any]) -> Stopped:
+    """One step of ending calls."""
+    if not all(isinstance(one, str) for one in found["ids"]):
+        raise TypeError("an id is a string")
+    return Stopped(
+        ids=tuple(found["ids"]),
+        noted=int(found["noted"]),
+        newer=int(found["newer_release"]),
+        examined=int(found.get("examined", 0)),
+        next_cursor=found.get("next_cursor"),
     )
 
 
@@ -68,6 +82,7 @@ def read_handle(found: dict[str, Any]) -> HandleView:
         **_texts(found, "minted_by last_call_by revoked_by"),
         # A replica of an older release tells none.
         region=_text(found.get("region")),
+        calls_revoked_by=_text(found.get("calls_revoked_by")),
         version=_version(found),
         minted_at=int(found["minted_at"]),
         expires_at=int(found["expires_at"]),
@@ -107,6 +122,10 @@ def read_call(found: dict[str, Any]) -> CallRecord:
         not_ended_because=_text(found.get("not_ended_because")),
         max_call_seconds=int(found.get("max_call_seconds") or 0),
         report=_report(found.get("report")),
+        hangup_asked_at=_time(found.get("hangup_asked_at")),
+        hangup_asked_by=_text(found.get("hangup_asked_by")),
+        hangup_failures=int(found.get("hangup_failures", 0)),
+        last_hangup_failure=_text(found.get("last_hangup_failure")),
     )
 
 

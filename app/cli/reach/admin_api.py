@@ -23,10 +23,10 @@ from yarl import URL
 
 from app.cli.failure import EXIT_REFUSED, EXIT_UNREACHED, CliFailure
 from app.cli.reach import admin_answers as answers
-from app.cli.reach.base import HandleStory, RevokeOutcome
+from app.cli.reach.base import HandleStory, Revocation, RevokeOutcome
 from app.models import Secret
 from app.store.events import Event
-from app.store.listing.views import CallFilter, HandleFilter, HandleView, Page, Revoked
+from app.store.listing.views import CallFilter, HandleFilter, HandleView, Page, Revoked, Stopped
 from app.store.records.record import CallRecord
 
 if TYPE_CHECKING:
@@ -83,12 +83,19 @@ class AdminApi:
         found = await self._list("handles/count", answers.query_of(known))
         return self._read(lambda answer: int(answer["handles"]), found)
 
-    async def revoke(self, handle_id: str) -> RevokeOutcome:
-        found = await self._ask("POST", f"handles/{quote(handle_id, safe='')}/revoke", {})
-        return self._read(lambda answer: _OUTCOMES[answer["outcome"]], found) if found else "gone"
+    async def revoke(self, handle_id: str, *, calls: bool = False) -> Revocation:
+        body = {"calls": True} if calls else {}
+        found = await self._ask("POST", f"handles/{quote(handle_id, safe='')}/revoke", body)
+        if not found:
+            return Revocation("gone")
+        outcome = self._read(lambda answer: _OUTCOMES[answer["outcome"]], found)
+        # A replica of an older release ignores the body: its answer has no calls.
+        stopped = self._read(answers.stopped_of, found.get("calls", {})) if calls else None
+        return Revocation(outcome, stopped)
 
-    async def revoke_step(self, wanted: HandleFilter, *, cursor: str | None) -> Revoked:
-        found = await self._ask("POST", "handles/revoke", answers.query_of(wanted, cursor=cursor))
+    async def revoke_step(self, wanted: HandleFilter, *, cursor: str | None, calls: bool = False) -> Revoked:
+        body = answers.query_of(wanted, cursor=cursor, calls=calls or None)
+        found = await self._ask("POST", "handles/revoke", body)
         return self._read(answers.revoked_of, found or {})
 
     async def call(self, call_id: str) -> CallRecord | None:
@@ -98,6 +105,17 @@ class AdminApi:
     async def calls(self, wanted: CallFilter, *, cursor: str | None, limit: int) -> Page[CallRecord]:
         found = await self._list("calls", answers.query_of(wanted, cursor=cursor, limit=limit))
         return self._read(lambda page: answers.page_of(page, answers.read_call), found)
+
+    async def calls_named(self, call_ids: Sequence[str]) -> Mapping[str, CallRecord]:
+        found = await self._ask("POST", "calls/lookup", {"ids": [*call_ids]})
+        records = self._read(lambda answer: [answers.read_call(one) for one in answer["data"]], found or {})
+        return {call.id: call for call in records}
+
+    async def stop_step(self, wanted: CallFilter, *, cursor: str | None, dry_run: bool = False) -> Stopped:
+        names = answers.query_of(wanted)
+        body = {**(names or {"all": True}), "cursor": cursor, "dry_run": dry_run}
+        found = await self._ask("POST", "calls/hangup", body)
+        return self._read(answers.stopped_of, found or {})
 
     async def hang_up(self, call_id: str) -> Outcome | None:
         found = await self._ask("POST", f"calls/{quote(call_id, safe='')}/hangup", {})

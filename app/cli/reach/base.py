@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from app.store.events import Event
-from app.store.listing.views import CallFilter, HandleFilter, HandleView, Page, Revoked
+from app.store.listing.views import CallFilter, HandleFilter, HandleView, Page, Revoked, Stopped
 from app.store.records.record import CallRecord
 
 if TYPE_CHECKING:
@@ -25,6 +25,17 @@ class HandleStory:
 RevokeOutcome = Literal["revoked", "already_revoked", "gone"]
 
 
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """What became of one handle, and of its calls where they were to end.
+
+    Where ``calls.next_cursor`` is not None, ``Operator.stop_step`` goes on with the calls of this handle.
+    """
+
+    outcome: RevokeOutcome
+    calls: Stopped | None = None
+
+
 class Operator(Protocol):
     """A listing looks at a bounded number of records a step, so a short page need not be the last."""
 
@@ -40,11 +51,17 @@ class Operator(Protocol):
         Only one of client, subject and model counts, the narrowest that is given.
         """
 
-    async def revoke(self, handle_id: str) -> RevokeOutcome:
-        """Revoke one handle at every replica. A record that a newer release wrote is a ``CliFailure``."""
+    async def revoke(self, handle_id: str, *, calls: bool = False) -> Revocation:
+        """Revoke one handle at every replica. A record that a newer release wrote is a ``CliFailure``.
 
-    async def revoke_step(self, wanted: HandleFilter, *, cursor: str | None) -> Revoked:
-        """Revoke the next handles that match; repeat with ``next_cursor`` until that is None."""
+        ``calls``: have its calls hung up as well.
+        """
+
+    async def revoke_step(self, wanted: HandleFilter, *, cursor: str | None, calls: bool = False) -> Revoked:
+        """Revoke the next handles that match; repeat with ``next_cursor`` until that is None.
+
+        ``calls``: have the calls that match hung up as well.
+        """
 
     async def call(self, call_id: str) -> CallRecord | None:
         """One call; None when it was never relayed here or is no longer kept."""
@@ -52,8 +69,20 @@ class Operator(Protocol):
     async def calls(self, wanted: CallFilter, *, cursor: str | None, limit: int) -> Page[CallRecord]:
         """The next calls that match."""
 
-    async def hang_up(self, call_id: str) -> Outcome | None:
-        """End a call at its provider; None when there is no record of it."""
+    async def calls_named(self, call_ids: Sequence[str]) -> Mapping[str, CallRecord]:
+        """Those of these calls that are on record, by id."""
+
+    async def hang_up(self, call_id: str) -> Outcome | Literal["noted"] | None:
+        """End a call at its provider; None when there is no record of it.
+
+        ``noted``: the replicas are going to do it. A record that a newer release wrote is a ``CliFailure``.
+        """
+
+    async def stop_step(self, wanted: CallFilter, *, cursor: str | None, dry_run: bool = False) -> Stopped:
+        """Have the next open calls that match hung up; repeat with ``next_cursor`` until that is None.
+
+        ``dry_run``: only find them.
+        """
 
     def events(self) -> AsyncIterator[Sequence[Event]]:
         """What happens from now on at every replica, in batches; the first is empty and says that it began.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import getpass
 import time
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
+from typing import Final, Literal, NoReturn, TypeVar
 
 from app.cli.failure import EXIT_REFUSED, EXIT_UNREACHED, CliFailure
-from app.cli.reach.base import HandleStory, RevokeOutcome
+from app.cli.reach.base import HandleStory, Revocation
 from app.errors import InvalidRequest, StoreUnavailable
 from app.store.address import parse_address
 from app.store.connection import StoreConnection
@@ -17,12 +17,10 @@ from app.store.events import Event, EventFeed, Watch
 from app.store.execution.driver import connect
 from app.store.faults import fault_of
 from app.store.listing.directory import HandleDirectory
-from app.store.listing.views import CallFilter, HandleFilter, HandleView, Page, Revoked
+from app.store.listing.stops import CallStops
+from app.store.listing.views import CallFilter, HandleFilter, HandleView, Page, Revoked, Stopped
 from app.store.records.calls import CallStore
 from app.store.records.record import CallRecord
-
-if TYPE_CHECKING:
-    from app.broker.hangup import Outcome
 
 # Shown in the server's CLIENT LIST.
 _CLIENT: Final = "cli"
@@ -46,6 +44,7 @@ class DirectStore:
         self._connection = connection
         self._directory = HandleDirectory(connection)
         self._calls = CallStore(connection, retention=_RETENTION)
+        self._stops = CallStops(connection, self._calls, self._directory)
         # So that watchers also see a revocation that went through no replica.
         self._feed = EventFeed(connection, replica=_CLIENT)
         self._shown = shown
@@ -64,8 +63,9 @@ class DirectStore:
     async def count(self, wanted: HandleFilter) -> int:
         return await self._ask(self._directory.count(wanted, now=time.time()))
 
-    async def revoke(self, handle_id: str) -> RevokeOutcome:
-        outcome = await self._ask(self._directory.revoke(handle_id, by=self._by, now=time.time()))
+    async def revoke(self, handle_id: str, *, calls: bool = False) -> Revocation:
+        now = time.time()
+        outcome = await self._ask(self._directory.revoke(handle_id, by=self._by, now=now, calls=calls))
         if outcome == "revoked":
             self._tell_revoked(1, handle=handle_id)
         elif outcome == "newer":
@@ -73,11 +73,15 @@ class DirectStore:
                 f"a newer release wrote the record of the handle {handle_id}, so it was not revoked: use the "
                 "'cloakroom' of that release, or a replica of it with --url.",
             )
-        return "already_revoked" if outcome == "already" else outcome
+        view = await self._ask(self._directory.get(handle_id)) if calls else None
+        stopped: Stopped | None = None
+        if view is not None:
+            stopped = await self._ask(self._stops.of_handle(view, by=self._by, now=now))
+        return Revocation("already_revoked" if outcome == "already" else outcome, stopped)
 
-    async def revoke_step(self, wanted: HandleFilter, *, cursor: str | None) -> Revoked:
+    async def revoke_step(self, wanted: HandleFilter, *, cursor: str | None, calls: bool = False) -> Revoked:
         done = await self._ask(
-            self._directory.revoke_page(wanted, by=self._by, now=time.time(), cursor=cursor)
+            self._stops.revoke_step(wanted, by=self._by, now=time.time(), cursor=cursor, calls=calls)
         )
         if done.revoked:
             self._tell_revoked(
@@ -91,12 +95,29 @@ class DirectStore:
     async def calls(self, wanted: CallFilter, *, cursor: str | None, limit: int) -> Page[CallRecord]:
         return await self._ask(self._calls.page(wanted, now=time.time(), cursor=cursor, limit=limit))
 
-    async def hang_up(self, call_id: str) -> Outcome | None:
-        raise CliFailure(
-            "hanging up needs the provider's credential, which only a replica has: ask one with --url and "
-            "CLOAKROOM_ADMIN_KEY. To let no further call begin, revoke the call's handle.",
-            status=EXIT_REFUSED,
+    async def calls_named(self, call_ids: Sequence[str]) -> Mapping[str, CallRecord]:
+        return await self._ask(self._calls.get_many(call_ids))
+
+    async def hang_up(self, call_id: str) -> Literal["noted", "repeated"] | None:
+        note = await self._ask(self._stops.one(call_id, by=self._by, now=time.time()))
+        if note == "newer":
+            raise CliFailure(
+                f"a newer release wrote the record of the call {call_id}, so it was not ended: use the "
+                "'cloakroom' of that release, or a replica of it with --url.",
+            )
+        if note == "noted":
+            self._tell_noted(1, call_id=call_id)
+        return None if note == "gone" else "repeated" if note == "ended" else "noted"
+
+    async def stop_step(self, wanted: CallFilter, *, cursor: str | None, dry_run: bool = False) -> Stopped:
+        step = await self._ask(
+            self._stops.step(wanted, by=self._by, now=time.time(), cursor=cursor, dry_run=dry_run)
         )
+        if step.noted:
+            self._tell_noted(
+                step.noted, client=wanted.client, model=wanted.model, deployment=wanted.deployment
+            )
+        return step
 
     async def events(self) -> AsyncIterator[Sequence[Event]]:
         try:
@@ -113,6 +134,9 @@ class DirectStore:
 
     def _tell_revoked(self, count: int, **which: str | None) -> None:
         self._feed.offer("revoke", {"outcome": "revoked", "revoked": count, "by": self._by, **which})
+
+    def _tell_noted(self, count: int, **which: str | None) -> None:
+        self._feed.offer("hangup", {"outcome": "noted", "noted": count, "by": self._by, **which})
 
     async def _ask(self, work: Awaitable[T]) -> T:
         try:

@@ -22,7 +22,10 @@ from app.store.scripts import REVOKE
 MAX_PAGE: Final = 1000
 # Handles that one call of the script revokes: a fraction of a millisecond of the server's time.
 _REVOKED_AT_ONCE: Final = 100
-_RELAYS_KEPT: Final = 20
+RELAYS_KEPT: Final = 20
+# No relay is under way for longer: two minutes for the provider's answer at most, one more for an answer that
+# comes late, and one until the store has taken it.
+RELAYED_SECONDS: Final = 240
 # Replicas with a larger difference between their clocks refuse each other's handles.
 _CLOCK_MARGIN_MINUTES: Final = 5
 
@@ -41,11 +44,12 @@ _FIELDS: Final = (
     "last_call_by",
     "revoked_at",
     "revoked_by",
+    "calls_revoked_by",
     "refusals",
     "last_refusal",
     "relays",
 )
-_STORY: Final = tuple(f"relay_{number}" for number in range(1, _RELAYS_KEPT + 1))
+_STORY: Final = tuple(f"relay_{number}" for number in range(1, RELAYS_KEPT + 1))
 
 # ``newer``: a newer release wrote the record, and nothing was changed.
 Revocation = Literal["revoked", "already", "gone", "newer"]
@@ -92,24 +96,28 @@ class HandleDirectory:
         walk = self._walk(wanted, now)
         return await replace(walk, oldest=int(now) // keys.MINUTE_SECONDS).count()
 
-    async def revoke(self, handle_id: str, *, by: str, now: float) -> Revocation:
-        """Revoke one handle: from now on no replica relays an offer with it."""
-        names = (keys.handle(handle_id),)
-        counts: list[int] = await self._connection.run_script(REVOKE, names, int(now), by, RECORD_VERSION)
+    async def revoke(self, handle_id: str, *, by: str, now: float, calls: bool = False) -> Revocation:
+        """Revoke one handle: from now on no replica relays an offer with it.
+
+        ``calls``: a call that is being relayed ends once it is on record. ``CallStops`` ends the others.
+        """
+        names, args = (keys.handle(handle_id),), (int(now), by, RECORD_VERSION, _with_calls(calls))
+        counts: list[int] = await self._connection.run_script(REVOKE, names, *args)
         outcomes: tuple[Revocation, ...] = ("revoked", "already", "gone", "newer")
         return outcomes[counts.index(1)]
 
     async def revoke_page(
-        self, wanted: HandleFilter, *, by: str, now: float, cursor: str | None = None
+        self, wanted: HandleFilter, *, by: str, now: float, cursor: str | None = None, calls: bool = False
     ) -> Revoked:
         """Revoke the next handles that match; call again with ``next_cursor`` until that is None.
 
         ``wanted.state`` is not looked at: a handle that was revoked before keeps its first revocation.
+        ``calls`` is as for ``revoke``.
         """
         walk = self._walk(wanted, now)
         entries = await walk.entries(walk.start(cursor), EXAMINED_AT_MOST)
         names = [keys.handle(handle_id) for handle_id in dict.fromkeys(entry.id for entry in entries)]
-        args: list[str | int] = [int(now), by, RECORD_VERSION, *_conditions(wanted)]
+        args: list[str | int] = [int(now), by, RECORD_VERSION, _with_calls(calls), *_conditions(wanted)]
         groups = [
             group
             for first in range(0, len(names), _REVOKED_AT_ONCE)
@@ -159,6 +167,11 @@ async def alive(handles: HandleDirectory, calls: CallStore, *, now: float) -> Al
     )
 
 
+def _with_calls(calls: bool) -> int | str:
+    """The argument of ``revoke.lua`` that says whether calls are to end."""
+    return RELAYED_SECONDS * 1000 if calls else ""
+
+
 def _lists_for(wanted: HandleFilter) -> Callable[[int], str]:
     """The narrowest lists that name every handle that matches."""
     if wanted.subject:
@@ -199,7 +212,7 @@ def _read(handle_id: str, values: Sequence[Any], life_ms: int) -> HandleView | N
 def _uses(found: Mapping[str, Any]) -> dict[str, Any]:
     """The fields about uses, refusals, relays and revocation."""
     relays = int(found["relays"] or 0)
-    notes = [found.get(f"relay_{number % _RELAYS_KEPT + 1}") for number in range(relays)[-_RELAYS_KEPT:]]
+    notes = [found.get(f"relay_{number % RELAYS_KEPT + 1}") for number in range(relays)[-RELAYS_KEPT:]]
     text = {name: found[name] or "" for name in _FIELDS}
     return {
         "region": text["region"],
@@ -210,6 +223,7 @@ def _uses(found: Mapping[str, Any]) -> dict[str, Any]:
         "last_call_by": text["last_call_by"],
         "revoked_at": int(text["revoked_at"]) if text["revoked_at"] else None,
         "revoked_by": text["revoked_by"],
+        "calls_revoked_by": text["calls_revoked_by"],
         "refusals": int(text["refusals"] or 0),
         "last_refusal": _note(text["last_refusal"]) if text["last_refusal"] else None,
         "relays_count": relays,

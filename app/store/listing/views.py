@@ -30,6 +30,7 @@ class RelayNote:
 class HandleView:
     """A handle that is still on record. Times are epoch seconds on the clock of the replica that wrote them.
 
+    ``calls_revoked_by``: who revoked it together with its calls.
     ``life`` is the seconds left on the store's clock. ``region`` is empty where none is known.
     ``max_call_seconds`` is how long each of its calls may last, 0 for no limit.
     ``max_calls`` 0: as often as the provider allows until expiry. ``relays_count`` counts all outcomes,
@@ -60,6 +61,7 @@ class HandleView:
     last_call_by: str = ""
     revoked_at: int | None = None
     revoked_by: str = ""
+    calls_revoked_by: str = ""
     refusals: int = 0
     last_refusal: RelayNote | None = None
     relays_count: int = 0
@@ -102,7 +104,7 @@ class HandleFilter:
 
 @dataclass(frozen=True, slots=True)
 class CallFilter:
-    """Which calls are meant; None matches all. ``open``: not hung up through us.
+    """Which calls are meant; None matches all. ``open``: not hung up through us. ``handle`` is an id.
 
     ``report`` is the outcome that their pages reported, or ``failed`` for any failure.
     """
@@ -113,9 +115,11 @@ class CallFilter:
     deployment: str | None = None
     state: CallState | None = None
     report: ReportChoice | None = None
+    handle: str | None = None
 
     def matches(self, call: CallRecord) -> bool:
-        return _fits(self, call, call_state(call)) and fits(self.report, call.report)
+        mine = self.handle in (None, call.handle) and fits(self.report, call.report)
+        return mine and _fits(self, call, call_state(call))
 
 
 def call_state(call: CallRecord) -> CallState:
@@ -149,10 +153,26 @@ class Page(Generic[Item]):
 
 
 @dataclass(frozen=True, slots=True)
+class Stopped:
+    """What one step did to calls that are to end.
+
+    ``ids`` are the open calls that it found. ``noted`` of them are noted now, the others were before. The
+    replicas hang up what is noted. ``newer`` are those that a newer release wrote: they are not touched.
+    """
+
+    ids: tuple[str, ...] = ()
+    noted: int = 0
+    newer: int = 0
+    examined: int = 0
+    next_cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Revoked:
     """What one page of a revocation did: revoked now, revoked before, records read, and the next page.
 
-    ``newer`` are those that a newer release wrote and that this one does not touch.
+    ``newer`` are those that a newer release wrote and that this one does not touch. ``calls`` is what was
+    done to the calls, None where they go on.
     """
 
     revoked: int
@@ -160,6 +180,7 @@ class Revoked:
     examined: int
     next_cursor: str | None
     newer: int = 0
+    calls: Stopped | None = None
 
 
 @dataclass(frozen=True, slots=True)

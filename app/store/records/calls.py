@@ -16,7 +16,7 @@ from app.store.listing.views import CallFilter, Page
 from app.store.records.deadlines import Due, adding
 from app.store.records.record import CallRecord
 from app.store.records.seats import Seat, confirming, freeing, subject_digest
-from app.store.scripts import CALL, INDEX, NOTE, REPORT, ScriptCall
+from app.store.scripts import CALL, FAILED, INDEX, NOTE, REPORT, ScriptCall
 
 _REPORT_TEXTS: Final = ("report", "report_states", "report_candidates")
 _FIELDS: Final = (
@@ -37,6 +37,10 @@ _FIELDS: Final = (
     "max_call_seconds",
     "seat",
     *_REPORT_TEXTS,
+    "hangup_asked_at",
+    "hangup_asked_by",
+    "hangup_failures",
+    "last_hangup_failure",
 )
 _CLOCK_MARGIN_MINUTES: Final = 5
 # A seat outlives its call by the time that a hang-up takes.
@@ -82,7 +86,13 @@ class CallStore:
         return {call.id: call for call in await self._read(call_ids) if call is not None}
 
     async def page(
-        self, wanted: CallFilter, *, now: float, cursor: str | None = None, limit: int = 100
+        self,
+        wanted: CallFilter,
+        *,
+        now: float,
+        cursor: str | None = None,
+        limit: int = 100,
+        back: int | None = None,
     ) -> Page[CallRecord]:
         """The next calls that match, the latest first.
 
@@ -90,12 +100,13 @@ class CallStore:
             now: epoch seconds.
             cursor: ``next_cursor`` of the page before.
             limit: at least 1.
+            back: how far back in seconds; None: as far as calls are kept.
 
         Raises:
             InvalidRequest: the cursor is none of ours.
         """
         minute = int(now) // keys.MINUTE_SECONDS
-        kept = self._retention // keys.MINUTE_SECONDS
+        kept = (self._retention if back is None else min(back, self._retention)) // keys.MINUTE_SECONDS
         walk = Walk(
             self._connection,
             _lists_for(wanted),
@@ -113,13 +124,18 @@ class CallStore:
         ended = replace(relayed, name_of=keys.ended_calls)
         return max(await relayed.count() - await ended.count(), 0)
 
-    async def mark_ended(self, call: CallRecord, *, ended_at: int, ended_by: str, because: str = "") -> None:
+    async def mark_ended(
+        self, call: CallRecord, *, ended_at: int, ended_by: str, because: str = "", operator: str = ""
+    ) -> None:
         """Note that the call is over. Its record keeps its expiry; a record that is gone stays gone.
 
         Safe to repeat: the first note stays. ``ended_at`` is epoch seconds, ``ended_by`` a replica's name.
         ``because`` is the reason of a deadline (``app.store.records.deadlines``), empty where a caller asked.
+        ``operator`` is who asked for it, where that is not on record yet.
         """
-        why = ("ended_because", because) if because else ()
+        why: tuple[str | int, ...] = ("ended_because", because) if because else ()
+        if operator and call.hangup_asked_at is None:
+            why += ("hangup_asked_at", ended_at, "hangup_asked_by", operator)
         if await self._note(call.id, "ended_at", ended_at, "ended_by", ended_by, *why):
             ended = keys.ended_calls(call.relayed_at // keys.MINUTE_SECONDS)
             life_ms = (LONGEST_CALL_SECONDS + 2 * keys.MINUTE_SECONDS) * 1000
@@ -160,6 +176,10 @@ class CallStore:
         if how == "version":
             return ReportTaken(how, version=version_of(more[0]))
         return ReportTaken(how, *more)
+
+    async def mark_hangup_failed(self, call_id: str, *, code: str) -> None:
+        """Count a hang-up that failed and will be repeated. ``code`` is the error's."""
+        await self._connection.run_script(FAILED, (keys.call(call_id),), code)
 
     async def _note(self, call_id: str, *fields: str | int) -> bool:
         return bool(await self._connection.run_script(NOTE, (keys.call(call_id),), *fields))
@@ -255,11 +275,13 @@ def _record(call_id: str, values: Sequence[Any]) -> CallRecord | None:
 
 def _notes(found: Mapping[str, str | None]) -> dict[str, Any]:
     """What was noted after the relay."""
-    times = ("ended_at", "undelivered_at", "delivered_at")
+    times = ("ended_at", "undelivered_at", "delivered_at", "hangup_asked_at")
+    texts = ("ended_by", "ended_because", "not_ended_because", "hangup_asked_by", "last_hangup_failure")
     return {
         **{name: int(value) if (value := found[name]) is not None else None for name in times},
-        **{name: found[name] or "" for name in ("ended_by", "ended_because", "not_ended_because")},
         "max_call_seconds": number_of(found["max_call_seconds"]),
         "seat": found["seat"] or "",
         "report": from_texts(*(found[name] or "" for name in _REPORT_TEXTS)),
+        **{name: found[name] or "" for name in texts},
+        "hangup_failures": number_of(found["hangup_failures"]),
     }

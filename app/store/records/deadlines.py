@@ -21,9 +21,10 @@ from app.store.connection import StoreConnection
 from app.store.scripts import DUE, TAKE, ScriptCall
 
 # ``undelivered``: its answer reached no browser. ``lost``: the provider's answer came after the browser had
-# been told that the outcome is not known. ``max_call_seconds``: it has lasted as long as it may.
-Reason = Literal["undelivered", "lost", "max_call_seconds"]
-REASONS: Final[tuple[Reason, ...]] = ("undelivered", "lost", "max_call_seconds")
+# been told that the outcome is not known. ``operator``: an operator wants it to end. ``max_call_seconds``: it
+# has lasted as long as it may.
+Reason = Literal["undelivered", "lost", "operator", "max_call_seconds"]
+REASONS: Final[tuple[Reason, ...]] = ("undelivered", "lost", "operator", "max_call_seconds")
 
 _MARGIN_SECONDS: Final = 120
 
@@ -49,7 +50,11 @@ class CallDeadlines:
 
     async def add(self, reason: Reason, call_id: str, *, seconds: float) -> None:
         """Have the call hung up in so many seconds. A deadline of the same reason that is there stays."""
-        await self._set("NX", [Due(reason, call_id)], seconds)
+        await self.add_all(reason, [call_id], seconds=seconds)
+
+    async def add_all(self, reason: Reason, call_ids: Sequence[str], *, seconds: float) -> None:
+        """Do the same for many calls, in one round trip."""
+        await self._set("NX", [Due(reason, call_id) for call_id in call_ids], seconds)
 
     async def take(self, *, hold: float, at_most: int) -> list[Due]:
         """Take deadlines that came. No other replica takes them for ``hold`` seconds.

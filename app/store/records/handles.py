@@ -14,6 +14,7 @@ from app.store.connection import StoreConnection
 from app.store.keys import RECORD_VERSION
 from app.store.leases import LeaseWatch
 from app.store.listing.index import indexing
+from app.store.listing.stops import settled
 from app.store.records.calls import registering
 from app.store.records.claims import MADE_BY, Attempt, Claim, Keep, Pending, read_claim
 from app.store.records.record import CallRecord, HandleRecord
@@ -202,9 +203,10 @@ class HandleStore:
         """
         value, outcome = ("unknown", code) if call is None else (f"unknown:{call.id}", f"{code} {call.id}")
         args = (attempt.nonce, value, int(window * 1000), 0, int(now), outcome, "")
-        await self._connection.run_scripts(
+        replies = await self._connection.run_scripts(
             (SETTLE, attempt.keys, args), *registering(self._connection, call, retention)
         )
+        await settled(self._connection, replies[0], call, now)
 
     async def abandon(self, attempt: Attempt, *, window: float, code: str, now: float) -> bool:
         """Do the same for an attempt of a process that died, and return whether it was still pending.
@@ -212,7 +214,7 @@ class HandleStore:
         Should the process live after all, its settlement still counts.
         """
         args = (attempt.nonce, f"unknown:{attempt.nonce}", int(window * 1000), 0, int(now), code, "")
-        return bool(await self._connection.run_script(SETTLE, attempt.keys, *args))
+        return bool((await self._connection.run_script(SETTLE, attempt.keys, *args))[0])
 
     async def settle(
         self,
@@ -234,10 +236,10 @@ class HandleStore:
         value, outcome = f"answered:{call_id}:{sealed_answer}", f"answered {call_id}".rstrip()
         told = f"unknown:{call_id}" if self._unknown_is_final else ""
         args = (attempt.nonce, value, int(keep.window * 1000), 0, int(now), outcome, told)
-        settled = await self._connection.run_first(
+        reply = await self._connection.run_first(
             (SETTLE, attempt.keys, args), *registering(self._connection, call, keep.retention, age=age)
         )
-        return bool(settled != _TOLD)
+        return await settled(self._connection, reply, call, now) != _TOLD
 
 
 def _living(client: str, handle_id: str, seconds: float, *, most: int = 0) -> ScriptCall:

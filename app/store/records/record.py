@@ -38,6 +38,8 @@ class CallRecord:
 
     ``ended_at`` is None until a hang-up by any replica; a call that ended by itself has none.
     ``ended_because`` is empty where a caller asked for it, else the reason of the call's deadline.
+    ``hangup_asked_at``: an operator wants it to end; ``hangup_asked_by`` is the operator's name.
+    ``hangup_failures`` counts hang-ups that failed and are repeated; ``last_hangup_failure`` is a code.
     ``undelivered_at``: its answer reached no browser; ``delivered_at``: the same offer fetched it later.
     ``not_ended_because``: why a call that should be hung up is not.
     ``report`` is what its page told became of it, None until then.
@@ -61,6 +63,10 @@ class CallRecord:
     undelivered_at: int | None = None
     delivered_at: int | None = None
     not_ended_because: str = ""
+    hangup_asked_at: int | None = None
+    hangup_asked_by: str = ""
+    hangup_failures: int = 0
+    last_hangup_failure: str = ""
     report: CallReport | None = None
     max_call_seconds: int = 0
     seat: str = field(default="", repr=False)

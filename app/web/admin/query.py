@@ -15,9 +15,12 @@ from app.telemetry.redaction import one_safe_line
 
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 1000
+# Calls that one request looks up.
+MAX_IDS: Final = 1000
 # Longer than any name here can be: a model has 128 characters.
 _MAX_TEXT: Final = 256
 _NAMES: Final = ("client", "subject", "model", "deployment")
+_CALL_NAMES: Final = (*_NAMES, "handle")
 # A handle's jti.
 _HANDLE_ID = re.compile(r"[A-Za-z0-9_-]{22}\Z")
 _TEXT = re.compile(r"[ -~]*\Z")
@@ -27,6 +30,15 @@ _HANDLE_GONE: Final = "No handle has this id. It may have expired."
 _CALL_GONE: Final = "No call with this id is on record. Its retention may be over."
 
 Choice = TypeVar("Choice", HandleState, CallState, ReportChoice)
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequest:
+    """Which calls are to end, and where this step begins. ``dry_run``: they are only counted."""
+
+    wanted: CallFilter
+    cursor: str | None
+    dry_run: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,35 +84,69 @@ def read_call_page(pairs: Iterable[tuple[str, str]]) -> tuple[CallFilter, PageRe
     Raises:
         InvalidRequest
     """
-    query, page = _read_page(pairs, "report")
+    query, page = _read_page(pairs, (*_CALL_NAMES, "report"))
     state = _one_of(query, "state", get_args(CallState))
     report = _one_of(query, "report", get_args(ReportChoice))
-    return CallFilter(**_named(query), state=state, report=report), page, query
+    return CallFilter(**_named(query, _CALL_NAMES), state=state, report=report), page, query
 
 
-def read_revocation(body: Mapping[str, Any]) -> tuple[HandleFilter, str | None]:
-    """What to revoke, and the cursor.
+def read_revocation(body: Mapping[str, Any]) -> tuple[HandleFilter, str | None, bool]:
+    """What to revoke, the cursor, and whether the calls are to end as well.
 
     Raises:
         InvalidRequest: neither a client, a subject nor a model is given, or a field is unknown or not a name.
     """
-    for name, value in body.items():
-        if name not in (*_NAMES, "cursor"):
-            shown = one_safe_line(name, limit=40)
-            raise InvalidRequest(f"This request has no field '{shown}'.", param=shown)
-        if name == "cursor" and value is None:
-            continue
-        # A null would revoke more than its sender meant.
-        if not isinstance(value, str):
-            raise InvalidRequest(f"'{name}' must be a string.", param=name)
-        _text(name, value)
-    named = {name: body[name] for name in _NAMES if name in body}
+    _check_fields(body, _NAMES, flags=("calls",))
+    named = _named(body)
     if not named.keys() & {"client", "subject", "model"}:
         raise InvalidRequest(
             "Give at least one of 'client', 'subject' and 'model', to say which handles to revoke.",
             param="client",
         )
-    return HandleFilter(**named), body.get("cursor")
+    return HandleFilter(**named), body.get("cursor"), body.get("calls", False)
+
+
+def read_with_calls(body: Mapping[str, Any]) -> bool:
+    """Whether the calls of the handle that is revoked are to end as well.
+
+    Raises:
+        InvalidRequest: a field is unknown, or not true or false.
+    """
+    _check_fields(body, (), flags=("calls",), cursor=False)
+    return bool(body.get("calls", False))
+
+
+def read_stop(body: Mapping[str, Any]) -> StopRequest:
+    """Which calls to end.
+
+    Raises:
+        InvalidRequest: neither a name nor ``all`` is given, or both are, or a field is not what it should be.
+    """
+    _check_fields(body, _CALL_NAMES, flags=("all", "dry_run"))
+    named = _named(body, _CALL_NAMES)
+    if bool(named) == body.get("all", False):
+        raise InvalidRequest(
+            f"Say which calls to end: give at least one of {', '.join(_CALL_NAMES)}, or 'all': true.",
+            param="all",
+        )
+    return StopRequest(CallFilter(**named), body.get("cursor"), body.get("dry_run", False))
+
+
+def read_call_ids(body: Mapping[str, Any]) -> list[str]:
+    """The calls to look up.
+
+    Raises:
+        InvalidRequest: there are none, or too many, or one cannot be a call's id.
+    """
+    for name in body:
+        if name != "ids":
+            raise _no_field(name)
+    ids = body.get("ids")
+    if not isinstance(ids, list) or not 0 < len(ids) <= MAX_IDS:
+        raise InvalidRequest(f"'ids' must be a list of 1 to {MAX_IDS} ids of calls.", param="ids")
+    if not all(isinstance(one, str) and is_call_id(one) for one in ids):
+        raise InvalidRequest("'ids' has an entry that cannot be the id of a call.", param="ids")
+    return list(dict.fromkeys(ids))
 
 
 def read_handle_id(text: str) -> str:
@@ -145,13 +191,40 @@ def _text(name: str, value: str) -> str:
     return value
 
 
-def _named(query: Mapping[str, str]) -> dict[str, Any]:
-    return {name: query[name] for name in _NAMES if name in query}
+def _no_field(name: str) -> InvalidRequest:
+    shown = one_safe_line(name, limit=40)
+    return InvalidRequest(f"This request has no field '{shown}'.", param=shown)
 
 
-def _read_page(pairs: Iterable[tuple[str, str]], *more: str) -> tuple[dict[str, str], PageRequest]:
-    """The filters as they were given, with ``more`` among those allowed, and the page."""
-    query = read_query(pairs, (*_NAMES, "state", *more, "limit", "cursor"))
+def _check_fields(
+    body: Mapping[str, Any], names: Iterable[str], *, flags: Iterable[str], cursor: bool = True
+) -> None:
+    """Refuse a body with a field that is unknown or of the wrong type."""
+    texts = (*names, "cursor") if cursor else tuple(names)
+    for name, value in body.items():
+        if name in flags:
+            if not isinstance(value, bool):
+                raise InvalidRequest(f"'{name}' must be true or false.", param=name)
+            continue
+        if name not in texts:
+            raise _no_field(name)
+        if name == "cursor" and value is None:
+            continue
+        # A null would reach more than its sender meant.
+        if not isinstance(value, str):
+            raise InvalidRequest(f"'{name}' must be a string.", param=name)
+        _text(name, value)
+
+
+def _named(given: Mapping[str, Any], names: Iterable[str] = _NAMES) -> dict[str, Any]:
+    return {name: given[name] for name in names if name in given}
+
+
+def _read_page(
+    pairs: Iterable[tuple[str, str]], names: Iterable[str] = _NAMES
+) -> tuple[dict[str, str], PageRequest]:
+    """The filters as they were given, and the page."""
+    query = read_query(pairs, (*names, "state", "limit", "cursor"))
     limit = query.pop("limit", str(DEFAULT_LIMIT))
     if not _LIMIT.match(limit) or int(limit) > MAX_LIMIT:
         raise InvalidRequest(f"'limit' must be a whole number from 1 to {MAX_LIMIT}.", param="limit")

@@ -12,10 +12,10 @@ from app.web.admin.guard import View, guarded
 from app.web.answers import expect
 
 BASE: Final = "/admin/v1"
-# Any segment: what cannot be an id gets the same answer as an unknown id. Except the two names that are
+# Any segment: what cannot be an id gets the same answer as an unknown id. Except the names that are
 # paths themselves, so that a wrong method there gets a 405.
 _HANDLE: Final = f"{BASE}/handles/{{id:(?!count$|revoke$)[^/]+}}"
-_CALL: Final = f"{BASE}/calls/{{id:[^/]+}}"
+_CALL: Final = f"{BASE}/calls/{{id:(?!hangup$|lookup$)[^/]+}}"
 
 
 def admin_routes() -> Iterator[web.RouteDef]:
@@ -28,6 +28,8 @@ def admin_routes() -> Iterator[web.RouteDef]:
     yield _get(_HANDLE, "handles.show", views.show_handle)
     yield _post(f"{_HANDLE}/revoke", "handles.revoke", views.revoke_handle)
     yield _get(f"{BASE}/calls", "calls.list", views.list_calls)
+    yield _post(f"{BASE}/calls/hangup", "calls.hangup_many", views.hang_up_calls)
+    yield _post(f"{BASE}/calls/lookup", "calls.lookup", views.look_up_calls)
     yield _get(_CALL, "calls.show", views.show_call)
     yield _post(f"{_CALL}/hangup", "calls.hangup", views.hang_up)
 

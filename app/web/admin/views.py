@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 
 from app import __version__
-from app.broker.desk import call_document, handle_document, story_document
+from app.broker.desk import call_document, handle_document, stopped_document, story_document
 from app.broker.upgrades import newer_release
 from app.errors import StoreUnavailable
 from app.store.listing.views import Alive, HandleFilter, Page
@@ -20,11 +20,14 @@ from app.web.admin.query import (
     call_gone,
     handle_gone,
     read_call_id,
+    read_call_ids,
     read_call_page,
     read_handle_id,
     read_handle_page,
     read_query,
     read_revocation,
+    read_stop,
+    read_with_calls,
 )
 from app.web.answers import json_answer
 from app.web.appkeys import DESK, HANGUP, LIFECYCLE, STORE, TIMINGS
@@ -87,11 +90,13 @@ async def show_handle(request: web.Request, act: Act) -> web.Response:
 
 
 async def revoke_handle(request: web.Request, act: Act) -> web.Response:
-    """``POST /admin/v1/handles/{id}/revoke``: at once, at every replica. The body is ignored."""
-    desk = request.app[DESK]
+    """``POST /admin/v1/handles/{id}/revoke``: at once, at every replica. With ``calls`` its calls end."""
+    desk, now = request.app[DESK], request.app[DESK].clock()
     act.event = "revoke"
     handle_id = act.fields["handle"] = read_handle_id(request.match_info["id"])
-    revocation = await desk.handles.revoke(handle_id, by=act.admin, now=desk.clock())
+    body = await read_timed_body(request)
+    with_calls = read_with_calls(parse_json_object(request, body)) if body else False
+    revocation = await desk.handles.revoke(handle_id, by=act.admin, now=now, calls=with_calls)
     act.fields["revoked"] = int(revocation == "revoked")
     view = await desk.handles.get(handle_id)
     if revocation == "gone" or view is None:
@@ -101,27 +106,37 @@ async def revoke_handle(request: web.Request, act: Act) -> web.Response:
     act.fields |= {"client": view.client, "model": view.model, "deployment": view.deployment}
     act.outcome = "revoked" if revocation == "revoked" else "already_revoked"
     when = {"revoked_at": view.revoked_at, "revoked_by": view.revoked_by}
-    return json_answer({"object": "handle.revocation", "id": handle_id, "outcome": act.outcome, **when})
+    answer = {"object": "handle.revocation", "id": handle_id, "outcome": act.outcome, **when}
+    if not with_calls:
+        return json_answer(answer)
+    stopped = await desk.stops.of_handle(view, by=act.admin, now=now)
+    act.fields["noted"] = stopped.noted
+    calls = {**stopped_document(stopped), "next_cursor": stopped.next_cursor}
+    return json_answer({**answer, "calls": calls})
 
 
 async def revoke_handles(request: web.Request, act: Act) -> web.Response:
     """``POST /admin/v1/handles/revoke``: one bounded step of a revocation of many."""
     desk = request.app[DESK]
     body = parse_json_object(request, await read_timed_body(request))
-    wanted, cursor = read_revocation(body)
-    act.fields["filters"] = _shown({name: value for name, value in body.items() if name != "cursor"})
-    step = await desk.handles.revoke_page(wanted, by=act.admin, now=desk.clock(), cursor=cursor)
-    act.outcome, act.event, act.fields["revoked"] = "revoked", "revoke", step.revoked
-    return json_answer(
-        {
-            "object": "handles.revocation",
-            "revoked": step.revoked,
-            "already_revoked": step.already,
-            "newer_release": step.newer,
-            "examined": step.examined,
-            "next_cursor": step.next_cursor,
-        }
+    wanted, cursor, with_calls = read_revocation(body)
+    act.fields["filters"] = _shown(body)
+    step = await desk.stops.revoke_step(
+        wanted, by=act.admin, now=desk.clock(), cursor=cursor, calls=with_calls
     )
+    act.outcome, act.event, act.fields["revoked"] = "revoked", "revoke", step.revoked
+    answer = {
+        "object": "handles.revocation",
+        "revoked": step.revoked,
+        "already_revoked": step.already,
+        "newer_release": step.newer,
+        "examined": step.examined,
+        "next_cursor": step.next_cursor,
+    }
+    if step.calls is None:
+        return json_answer(answer)
+    act.fields["noted"] = step.calls.noted
+    return json_answer({**answer, "calls": stopped_document(step.calls)})
 
 
 async def list_calls(request: web.Request, act: Act) -> web.Response:
@@ -150,8 +165,40 @@ async def hang_up(request: web.Request, act: Act) -> web.Response:
         "model": call.model,
         "deployment": call.deployment,
     }
-    act.outcome = await request.app[HANGUP].hang_up(call, request[TIMINGS])
+    hangup = request.app[HANGUP]
+    act.outcome = await hangup.hang_up(call, request[TIMINGS], because="operator", operator=act.admin)
     return json_answer({"object": "call.hangup", "id": call.id, "outcome": act.outcome})
+
+
+async def hang_up_calls(request: web.Request, act: Act) -> web.Response:
+    """``POST /admin/v1/calls/hangup``: one bounded step. The replicas hang up what it notes."""
+    desk = request.app[DESK]
+    body = parse_json_object(request, await read_timed_body(request))
+    asked = read_stop(body)
+    act.fields["filters"] = _shown(body)
+    step = await desk.stops.step(
+        asked.wanted, by=act.admin, now=desk.clock(), cursor=asked.cursor, dry_run=asked.dry_run
+    )
+    act.fields |= {"count": len(step.ids), "noted": step.noted}
+    if not asked.dry_run:
+        act.outcome, act.event = "noted", "hangup"
+    return json_answer(
+        {
+            "object": "calls.hangup",
+            "dry_run": asked.dry_run,
+            **stopped_document(step),
+            "examined": step.examined,
+            "next_cursor": step.next_cursor,
+        }
+    )
+
+
+async def look_up_calls(request: web.Request, act: Act) -> web.Response:
+    """``POST /admin/v1/calls/lookup``: those of the given calls that are on record."""
+    body = parse_json_object(request, await read_timed_body(request))
+    found = await request.app[DESK].calls.get_many(read_call_ids(body))
+    act.fields["count"] = len(found)
+    return json_answer({"object": "list", "data": [call_document(call) for call in found.values()]})
 
 
 async def _call(request: web.Request, act: Act) -> CallRecord:
@@ -173,6 +220,10 @@ def _page_answer(page: Page[Item], document_of: Callable[[Item], Mapping[str, An
     )
 
 
-def _shown(filters: Mapping[str, str | None]) -> dict[str, str]:
-    """Filters as they were given; what looks like a credential is redacted."""
-    return {name: one_safe_line(value) for name, value in filters.items() if value is not None}
+def _shown(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Filters as they were given, without the cursor; what looks like a credential is redacted."""
+    return {
+        name: one_safe_line(value) if isinstance(value, str) else value
+        for name, value in given.items()
+        if name != "cursor" and value is not None
+    }

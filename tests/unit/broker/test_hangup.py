@@ -60,7 +60,9 @@ class Calls:
         self.steps.append("get")
         return self._call if self._call is not None and call_id == self._call.id else None
 
-    async def mark_ended(self, call: CallRecord, *, ended_at: int, ended_by: str, because: str = "") -> None:
+    async def mark_ended(
+        self, call: CallRecord, *, ended_at: int, ended_by: str, because: str = "", operator: str = ""
+    ) -> None:
         self.steps.append("note")
         if self._failing_notes > 0:
             self._failing_notes -= 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.cells import cell_len
 
-from app.cli.calls import CALLS
+from app.cli.calls.records import CALLS
 from app.cli.display import Column, Columns
 from app.cli.handles.list import HANDLES
 from tests.unit.cli.values import HANDLE_ID, NOW, call, view

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.broker.deadlines.overdue import OUTCOMES
 from app.reports import OUTCOMES as REPORTED
-from app.telemetry.call_metrics import ORPHAN_REASONS
+from app.telemetry.call_metrics import OVERDUE_REASONS
 from app.telemetry.metrics import (
     CLAIM_REFUSALS,
     CODES,
@@ -29,7 +29,7 @@ _RESULTS: Final = {"ok", "refused", "rate_limited", "failed", "unreachable", "ti
 VALUES: Final[Mapping[str, set[str]]] = {
     "outcome": _OUTCOMES,
     "code": {NONE, *CODES},
-    "reason": {*CLAIM_REFUSALS.values(), *ORPHAN_REASONS},
+    "reason": {*CLAIM_REFUSALS.values(), *OVERDUE_REASONS},
     "result": _RESULTS,
     "operation": set(OPERATIONS),
     "handler": set(HANDLERS),

@@ -8,7 +8,7 @@ from pathlib import Path
 from app.broker.deadlines.overdue import OUTCOMES
 from app.errors import StoreUnavailable
 from app.store.records.deadlines import REASONS
-from app.telemetry.call_metrics import HANGUP_REASONS, CallMetrics
+from app.telemetry.call_metrics import OVERDUE_REASONS, CallMetrics
 from app.telemetry.census import Alive, Census
 from app.telemetry.metrics import CLAIM_REFUSALS, CODES, HANDLERS, Metrics
 from app.telemetry.scrape import State, expose
@@ -61,7 +61,7 @@ async def test_every_family_is_exposed_and_nothing_else_of_ours() -> None:
 
 
 def test_a_deadline_is_counted_by_the_reason_that_the_store_has_for_it() -> None:
-    assert HANGUP_REASONS == REASONS
+    assert OVERDUE_REASONS == REASONS
 
 
 def test_every_word_that_a_label_can_be_is_explained() -> None:
@@ -69,6 +69,6 @@ def test_every_word_that_a_label_can_be_is_explained() -> None:
     errors = set(
         _CODE.findall((Path(__file__).parents[3] / "docs" / "errors.md").read_text(encoding="utf-8"))
     )
-    assert {*HANDLERS, *CLAIM_REFUSALS.values(), *HANGUP_REASONS, *OUTCOMES} <= words
+    assert {*HANDLERS, *CLAIM_REFUSALS.values(), *OVERDUE_REASONS, *OUTCOMES} <= words
     assert CODES.keys() <= words | errors
     assert set(CODES.values()) <= words

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from app.cli.failure import CliFailure
-from app.cli.handles.revoke import Choice, Scope, Tally, estimate, revoke_matching, scope_of
+from app.cli.handles.revoke import Choice, scope_of
+from app.cli.handles.revoking import Scope, Tally, estimate, revoke_matching
 from app.store.listing.views import HandleFilter, HandleView, Page, Revoked
 from tests.unit.cli.values import HANDLE_ID, view
 
@@ -23,8 +24,8 @@ class Steps:
         self.cursors: list[str | None] = []
         self.hanging = asyncio.Event()
 
-    async def revoke_step(self, wanted: HandleFilter, *, cursor: str | None) -> Revoked:
-        assert wanted == SHOP
+    async def revoke_step(self, wanted: HandleFilter, *, cursor: str | None, calls: bool = False) -> Revoked:
+        assert (wanted, calls) == (SHOP, False)
         self.cursors.append(cursor)
         if len(self.cursors) <= 2:
             return Revoked(revoked=1990, already=10, examined=2000, next_cursor=f"c{len(self.cursors)}")

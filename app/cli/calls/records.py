@@ -1,18 +1,18 @@
-"""``cloakroom calls``: list the calls that were relayed, show one, end one."""
+"""``cloakroom calls list`` and ``calls show``: the calls that were relayed."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 from cyclopts import Parameter
 from rich.text import Text
 
 from app.broker.desk import call_document
-from app.cli.arguments import checked_names, read_call_id
+from app.cli.arguments import checked_names, read_call_id, read_unverified
 from app.cli.display import Column, fact_lines, print_lines
 from app.cli.failure import CliFailure
 from app.cli.listing import USUAL, Amount, Shape, print_listing
@@ -24,10 +24,7 @@ from app.reports import CANDIDATE_TYPES, FAILURES, CallReport, Candidates, Repor
 from app.store.listing.views import CallFilter, CallState, call_state
 from app.store.records.record import CallRecord
 
-if TYPE_CHECKING:
-    from app.broker.hangup import Outcome
-
-_NOT_ON_RECORD: Final = "there is no call with this id: it was never relayed here, or is no longer on record."
+NOT_ON_RECORD: Final = "there is no call with this id: it was never relayed here, or is no longer on record."
 _STATE_STYLES: Final = {"open": "green", "ended": "dim", "unknown": "magenta"}
 _HINTS: Final[Mapping[CallState, str]] = {
     "open": "it was not hung up here; it may have ended by itself",
@@ -38,6 +35,7 @@ _ENDED_BECAUSE: Final[Mapping[str, str]] = {
     "undelivered": "so it was hung up",
     "lost": "its answer came after its caller was told otherwise, so it was hung up",
     "max_call_seconds": "it had lasted as long as it may, so it was hung up",
+    "operator": "an operator ended it",
 }
 _NOT_ENDED_BECAUSE: Final[Mapping[str, str]] = {
     "no_hangup": "it should be hung up, and its provider has no way to",
@@ -46,11 +44,6 @@ _REPORTED: Final[Mapping[str, str]] = {
     "ice_timeout": "no network path to the provider was found",
     "dtls_timeout": "a network path was found, and no encrypted connection over it",
     "no_audio": "it connected, and no audio came from the provider",
-}
-_OUTCOMES: Final[Mapping[Outcome, str]] = {
-    "ended": "hung up",
-    "gone": "was already over at the provider",
-    "repeated": "had been hung up before",
 }
 
 
@@ -67,6 +60,7 @@ class Choice:
         str | None, Parameter(help="Only those of this model (the alias that clients ask for).")
     ] = None
     deployment: Annotated[str | None, Parameter(help="Only those at this deployment.")] = None
+    handle: Annotated[str | None, Parameter(help="Only those of this handle: its id, or the handle.")] = None
     state: Annotated[
         CallState | None,
         Parameter(help="Only those that are open or have ended; unknown: a newer release wrote them."),
@@ -97,13 +91,24 @@ def list_calls(
         as_document: Print one JSON document.
         quiet: Print only the ids.
     """
-    wanted = CallFilter(**checked_names(choice))
+    wanted = read_choice(choice)
 
     async def work(operator: Operator) -> None:
         fetch = partial(operator.calls, wanted)
         await print_listing(CALLS, fetch, amount, as_document=as_document, quiet=quiet)
 
     operate(target, work)
+
+
+def read_choice(choice: Choice) -> CallFilter:
+    """The filter that the options mean.
+
+    Raises:
+        CliFailure: a name looks like a secret, or ``handle`` is none.
+    """
+    names = checked_names(replace(choice, handle=None))
+    handle = None if choice.handle is None else read_unverified(choice.handle).id
+    return CallFilter(**{**names, "handle": handle})
 
 
 def show_call(
@@ -124,43 +129,13 @@ def show_call(
     call_id = read_call_id(call)
     found = operate(target, lambda operator: operator.call(call_id))
     if found is None:
-        raise CliFailure(_NOT_ON_RECORD)
+        raise CliFailure(NOT_ON_RECORD)
     if as_document:
         write(document(call_document(found)))
     elif quiet:
         write(f"{call_state(found)}\n")
     else:
         print_lines(list(_lines(found, now=time.time())))
-
-
-def hang_up_call(
-    call: str,
-    /,
-    *,
-    as_document: Annotated[bool, Parameter(name="--json", negative=())] = False,
-    quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative=())] = False,
-    target: Target = NOWHERE_ELSE,
-) -> None:
-    """End a call, whichever replica relayed it.
-
-    Needs a replica, since the store alone has no provider's credential. Exit status 1 when the
-    call is not on record.
-
-    Args:
-        call: Its id, or the Location that the relay answered.
-        as_document: Print one JSON document.
-        quiet: Print only the outcome: ended, gone or repeated.
-    """
-    call_id = read_call_id(call)
-    outcome = operate(target, lambda operator: operator.hang_up(call_id))
-    if outcome is None:
-        raise CliFailure(_NOT_ON_RECORD)
-    if as_document:
-        write(document({"object": "call.hangup", "id": call_id, "outcome": outcome}))
-    elif quiet:
-        write(f"{outcome}\n")
-    else:
-        write(f"call {call_id} {_OUTCOMES[outcome]}\n")
 
 
 def _row(call: CallRecord, now: float) -> Sequence[str]:
@@ -234,6 +209,12 @@ def _facts(call: CallRecord, now: float) -> Iterator[tuple[str, str]]:
         yield "ends", f"{utc(call.ends_at)} at the latest, after {call.max_call_seconds} s"
     if call.report is not None:
         yield from _report_facts(call.report, now)
+    if call.hangup_asked_at is not None:
+        asked = f"{utc(call.hangup_asked_at)} ({ago(call.hangup_asked_at, now)})"
+        yield "to be ended", f"{asked} by operator {call.hangup_asked_by or '?'}"
+    if call.hangup_failures:
+        times = f"{call.hangup_failures:,} time{'' if call.hangup_failures == 1 else 's'}"
+        yield "failed", f"to be hung up, {times}; the last: {call.last_hangup_failure or '?'}"
     if told := answer_and_end(call):
         yield "note", "; ".join(told)
 
