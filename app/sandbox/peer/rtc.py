@@ -20,7 +20,7 @@ from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame
 
 from ..calls import CallTerms
-from ..conversation.outbox import Outbox, new_id
+from ..conversation.outbox import Outbox, Sink, new_id
 from ..conversation.translation import Translation
 from ..conversation.turns import Conversation
 from ..refusals import invalid_offer
@@ -93,6 +93,18 @@ class RtcPeer:
             raise invalid_offer("it cannot be answered") from error
         self._start(self._watch_the_clock())
         return str(self._connection.localDescription.sdp)
+
+    def attach(self, sink: Sink) -> None:
+        """Send the conversation's events to this sideband too."""
+        self._partner.attach(sink)
+
+    def detach(self, sink: Sink) -> None:
+        """Send it no more."""
+        self._partner.detach(sink)
+
+    def received(self, message: str, sink: Sink) -> None:
+        """A client event of this sideband; it acts on the one conversation."""
+        self._partner.received(message, sink)
 
     async def close(self) -> None:
         """End the conversation, the tasks and the connection."""
