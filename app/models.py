@@ -269,6 +269,7 @@ class CallRecord:
     ``ended_because`` is empty where a caller asked for it, else the reason of the call's deadline.
     ``undelivered_at``: its answer reached no browser; ``delivered_at``: the same offer fetched it later.
     ``not_ended_because``: why a call that should be hung up is not.
+    ``attached_at``: a sideband was first opened; ``sideband`` is why there is none.
     ``version`` is the record's (``app.store.keys``): of one that is not known, the rest may be empty.
     """
 
@@ -287,3 +288,5 @@ class CallRecord:
     undelivered_at: int | None = None
     delivered_at: int | None = None
     not_ended_because: str = ""
+    attached_at: int | None = None
+    sideband: str = ""

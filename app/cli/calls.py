@@ -30,15 +30,19 @@ _NOT_ON_RECORD: Final = "there is no call with this id: it was never relayed her
 _STATE_STYLES: Final = {"open": "green", "ended": "dim", "unknown": "magenta"}
 _HINTS: Final[Mapping[CallState, str]] = {
     "open": "it was not hung up here; it may have ended by itself",
-    "ended": "hung up",
+    "ended": "it is over",
     "unknown": "a newer release wrote its record; ask a replica of that release",
 }
 _ENDED_BECAUSE: Final[Mapping[str, str]] = {
     "undelivered": "so it was hung up",
     "lost": "its answer came after its caller was told otherwise, so it was hung up",
+    "remote": "it ended at the provider, as its sideband told",
 }
 _NOT_ENDED_BECAUSE: Final[Mapping[str, str]] = {
     "no_hangup": "it should be hung up, and its provider has no way to",
+}
+_NO_SIDEBAND: Final[Mapping[str, str]] = {
+    "not_found": "its provider has no sideband for it; see call_key in docs/sideband.md",
 }
 _OUTCOMES: Final[Mapping[Outcome, str]] = {
     "ended": "hung up",
@@ -204,6 +208,8 @@ def answer_and_end(call: CallRecord) -> list[str]:
         told.append(_ENDED_BECAUSE.get(call.ended_because, call.ended_because))
     if call.not_ended_because:
         told.append(_NOT_ENDED_BECAUSE.get(call.not_ended_because, call.not_ended_because))
+    if call.sideband:
+        told.append(_NO_SIDEBAND.get(call.sideband, call.sideband))
     return told
 
 
@@ -215,6 +221,8 @@ def _facts(call: CallRecord, now: float) -> Iterator[tuple[str, str]]:
     yield "model", call.model
     yield "through", f"deployment {call.deployment}"
     yield "handle", call.handle
+    if call.attached_at is not None:
+        yield "sideband", f"since {utc(call.attached_at)} ({ago(call.attached_at, now)})"
     if call.ended_at is not None:
         yield "ended", f"{utc(call.ended_at)} ({ago(call.ended_at, now)}) by {call.ended_by or '?'}"
     if told := answer_and_end(call):

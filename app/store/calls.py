@@ -29,6 +29,8 @@ _FIELDS: Final = (
     "undelivered_at",
     "delivered_at",
     "not_ended_because",
+    "attached_at",
+    "sideband",
 )
 _CLOCK_MARGIN_MINUTES: Final = 5
 
@@ -89,7 +91,8 @@ class CallStore:
         """Note that the call is over. Its record keeps its expiry; a record that is gone stays gone.
 
         Safe to repeat: the first note stays. ``ended_at`` is epoch seconds, ``ended_by`` a replica's name.
-        ``because`` is the reason of a deadline (``app.store.deadlines``), empty where a caller asked.
+        ``because`` is the reason of a deadline (``app.store.deadlines``), ``remote`` where it ended at the
+        provider, empty where a caller asked.
         """
         why = ("ended_because", because) if because else ()
         if await self._note(call.id, "ended_at", ended_at, "ended_by", ended_by, *why):
@@ -108,6 +111,14 @@ class CallStore:
     async def mark_not_ended(self, call_id: str, *, because: str) -> None:
         """Note, in a word, why the call will not be hung up though it should be."""
         await self._note(call_id, "not_ended_because", because)
+
+    async def mark_attached(self, call_id: str, *, at: int) -> None:
+        """Note that a sideband was opened. ``at`` is epoch seconds; the first note stays."""
+        await self._note(call_id, "attached_at", at)
+
+    async def mark_no_sideband(self, call_id: str, *, because: str) -> None:
+        """Note, in a word, why the call has no sideband."""
+        await self._note(call_id, "sideband", because)
 
     async def _note(self, call_id: str, *fields: str | int) -> bool:
         return bool(await self._connection.run_script(NOTE, (keys.call(call_id),), *fields))
@@ -174,8 +185,9 @@ def _record(call_id: str, values: Sequence[Any]) -> CallRecord | None:
 
 def _notes(found: Mapping[str, str | None]) -> dict[str, Any]:
     """What was noted after the relay."""
-    times = ("ended_at", "undelivered_at", "delivered_at")
+    times = ("ended_at", "undelivered_at", "delivered_at", "attached_at")
+    words = ("ended_by", "ended_because", "not_ended_because", "sideband")
     return {
         **{name: int(value) if (value := found[name]) is not None else None for name in times},
-        **{name: found[name] or "" for name in ("ended_by", "ended_because", "not_ended_because")},
+        **{name: found[name] or "" for name in words},
     }

@@ -186,7 +186,10 @@ async def test_either_release_lists_and_shows_what_both_wrote(upgrade: Upgrade, 
 
 
 # What a call's record or its view has had since the release before.
-NEW_OF_CALLS: Final = ("version", "ended_because", "undelivered_at", "delivered_at", "not_ended_because")
+NEW_OF_CALLS: Final = (
+    *("version", "ended_because", "undelivered_at", "delivered_at", "not_ended_because"),
+    *("attached_at", "sideband"),
+)
 
 
 def _told(shown: dict[str, Any]) -> dict[str, Any]:

@@ -103,6 +103,8 @@ def read_call(found: dict[str, Any]) -> CallRecord:
         undelivered_at=_time(found.get("undelivered_at")),
         delivered_at=_time(found.get("delivered_at")),
         not_ended_because=_text(found.get("not_ended_because")),
+        attached_at=_time(found.get("attached_at")),
+        sideband=_text(found.get("sideband")),
     )
 
 
