@@ -1,4 +1,4 @@
-"""The sideband of a call: attach to it at its provider, and find out what the end of the attached socket means.
+"""The sideband of a call: attach to it at its provider, and find out what the end of the socket means.
 
 Any replica may attach, and several may at once: each socket gets all events. Closing one never ends the call.
 
@@ -129,9 +129,8 @@ class Sidebands:
         if _final(closed):
             return Ending("provider", closed)
         said = f": {closed.reason}" if closed.reason else ""
-        return Ending(
-            "lost", Closed(RESTART, f"The provider's connection ended ({closed.code}{said}). Reconnect.")
-        )
+        told = f"Reconnect: the provider's connection ended ({closed.code}{said})."
+        return Ending("lost", Closed(RESTART, told))
 
     async def _is_over(self, call: CallRecord) -> bool:
         try:
@@ -174,8 +173,8 @@ class Sidebands:
                 param="call_id",
             )
         return CallNotAttachable(
-            "The provider does not know this call by the standard key: it is over, or it has no sideband since "
-            "an ephemeral key created it. The operator can set "
+            "The provider does not know this call by the standard key: it is over, or an ephemeral key "
+            "created it, and it has no sideband. The operator can set "
             f"deployments.{call.deployment}.call_key: standard for further calls.",
             param="call_id",
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import structlog
@@ -50,7 +50,7 @@ class Traffic:
     audio_dropped: int = 0
     audio_refused: int = 0
     cause: str = "failed"
-    closed: Closed = Closed(FAILED)
+    closed: Closed = field(default_factory=lambda: Closed(FAILED))
 
     def fields(self) -> dict[str, Any]:
         """For the log line."""
@@ -66,7 +66,7 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """The backend's end, before its upgrade: ``begin`` answers the handshake, or raises ``ConnectionError``."""
+    """The backend's end. ``begin`` answers its handshake, or raises ``ConnectionError``."""
 
     socket: EventSocket
     begin: Callable[[], Awaitable[object]]

@@ -16,6 +16,7 @@ PARTS: Final = (
     "mint_schemas",
     "calls",
     "hangup",
+    "sideband",
     "operations",
     "admin",
     "admin_schemas",

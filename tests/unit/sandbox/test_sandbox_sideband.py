@@ -10,8 +10,15 @@ import aiohttp
 import pytest
 
 from app.sandbox.provider import PROVIDER
-from tests.support.clocks import PATIENCE
-from tests.unit.sandbox.conftest import AZURE_KEY, ENTRA_TOKEN, OPENAI_KEY, Client, MakeBrowser, MakeSandbox
+from tests.support.sideband import UPGRADE, closed, heard
+from tests.unit.sandbox.conftest import (
+    AZURE_KEY,
+    ENTRA_TOKEN,
+    OPENAI_KEY,
+    Client,
+    MakeBrowser,
+    MakeSandbox,
+)
 
 Mint = Callable[..., Awaitable[str]]
 STANDARD = {"Authorization": f"Bearer {OPENAI_KEY}"}
@@ -28,29 +35,8 @@ async def call(client: Client, key: str, offer: str, base: str = "/v1") -> str:
 
 async def refused(client: Client, path: str, headers: dict[str, str]) -> tuple[int, Any]:
     """The status and the error of an attach that is refused."""
-    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
-    upgrade["Sec-WebSocket-Key"] = "dGhlIHNhbXBsZSBub25jZQ=="
-    async with client.get(path, headers={**upgrade, **headers}) as answer:
+    async with client.get(path, headers={**UPGRADE, **headers}) as answer:
         return answer.status, (await answer.json())["error"]
-
-
-async def heard(socket: aiohttp.ClientWebSocketResponse, kind: str) -> dict[str, Any]:
-    """The next event of this type; others before it are dropped."""
-    while True:
-        message = await socket.receive(PATIENCE)
-        assert message.type is aiohttp.WSMsgType.TEXT, message
-        event: dict[str, Any] = json.loads(message.data)
-        if event["type"] == kind:
-            return event
-
-
-async def closed(socket: aiohttp.ClientWebSocketResponse) -> tuple[int, str]:
-    """The code and the reason of the close; events before it are dropped."""
-    while True:
-        message = await socket.receive(PATIENCE)
-        if message.type is not aiohttp.WSMsgType.TEXT:
-            assert message.type is aiohttp.WSMsgType.CLOSE, message
-            return message.data, str(message.extra)
 
 
 async def test_openai_wants_its_standard_key_and_a_call_that_lives(
