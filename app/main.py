@@ -1,4 +1,4 @@
-"""The composition root: the only place where the parts are wired together.
+"""The composition root: here and in ``app.wiring`` the parts are put together, and nowhere else.
 
 ``create_app`` builds everything from the settings; each thing that must be closed is owned by the one
 ``cleanup_ctx`` generator below that opened it. aiohttp closes them in reverse order, so that settlements
@@ -15,9 +15,9 @@ from typing import Final
 
 from aiohttp import web
 
-from app.broker.breaker import Breakers
 from app.broker.desk import Desk
-from app.broker.retirement import Radar
+from app.broker.routing.breaker import Breakers
+from app.broker.routing.retirement import Radar
 from app.broker.settlement import Settlement
 from app.handles.keyring import parse_signing_ring
 from app.handles.tokens import HandleIssuer
@@ -26,9 +26,9 @@ from app.outbound.client import UpstreamClient
 from app.outbound.sideband import SidebandClient
 from app.outbound.upstream import Upstream
 from app.settings import Settings
-from app.store.calls import CallStore
 from app.store.events import EventFeed
 from app.store.listing.directory import HandleDirectory
+from app.store.records.calls import CallStore
 from app.telemetry.call_metrics import CallMetrics
 from app.telemetry.census import Census
 from app.telemetry.logs import RequestLog
@@ -36,7 +36,7 @@ from app.telemetry.metrics import Metrics
 from app.telemetry.scrape import State, expose
 from app.telemetry.sideband_metrics import SidebandMetrics
 from app.telemetry.tracing import PassingOn, Tracing
-from app.web.answers import Refusal, answer_headers, overloaded
+from app.web.answers import answer_headers, overloaded
 from app.web.appkeys import (
     ADMISSION,
     CLIENTS,
@@ -58,6 +58,7 @@ from app.web.appkeys import (
 from app.web.cors import CorsPolicy
 from app.web.gate import Reporting, gate
 from app.web.listener.admission import Admission
+from app.web.listener.refusal import Refusal
 from app.web.routes import health_routes, operations_routes, routes
 from app.web.sideband import OpenSidebands
 from app.wiring import (

@@ -12,6 +12,11 @@ MIN_KEY_SECONDS: Final = 10
 MAX_KEY_SECONDS: Final = 7200
 # OpenAI ends a session after an hour (its guide "Realtime conversations"), in seconds.
 LONGEST_CALL_SECONDS: Final = 3600
+# A call that may last less than this is of no use.
+SHORTEST_CALL_SECONDS: Final = 10
+
+# The default wherever a model is needed and none is named: it has no announced end.
+USUAL_MODEL: Final = "gpt-realtime-2.1"
 
 # Where calls live: ``Location`` leads with it whatever the family, because hanging up is the same for all.
 CALLS_PATH: Final = "/v1/realtime/calls"
@@ -150,12 +155,13 @@ class Client:
     """A configured caller of the mint endpoint.
 
     ``models`` are the aliases that it may mint for, None for all; ``mints_per_minute`` is its limit
-    across all replicas, None for none.
+    across all replicas, None for none. ``max_call_seconds`` is the longest that one of its calls may last.
     """
 
     name: str
     models: frozenset[str] | None = None
     mints_per_minute: int | None = None
+    max_call_seconds: int | None = None
 
     def may_use(self, alias: str) -> bool:
         return self.models is None or alias in self.models
@@ -167,6 +173,7 @@ class MintRequest:
 
     ``model`` and ``nested_model`` are aliases until the request is made ready for one deployment; then the
     session names the provider's. ``safety_identifier`` is what the provider may tell abusers apart by.
+    ``max_call_seconds`` is the longest that a call may last.
     """
 
     model: str
@@ -177,6 +184,7 @@ class MintRequest:
     origin: str | None = None
     nested_model: str | None = None
     safety_identifier: str | None = None
+    max_call_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,30 +221,6 @@ class HandleClaims:
 
 
 @dataclass(frozen=True, slots=True)
-class HandleRecord:
-    """What Redis keeps of a handle. Times are epoch seconds on the minting replica's clock.
-
-    ``sealed_key`` is ciphertext; everything else is plain for an SRE to read. ``region`` is the
-    deployment's, empty where none is known.
-    """
-
-    id: str
-    model: str
-    deployment: str
-    provider: str
-    family: str
-    client: str
-    subject: str
-    origin: str
-    minted_at: int
-    expires_at: int
-    minted_by: str
-    max_calls: int
-    sealed_key: str = field(repr=False)
-    region: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Offer:
     """A browser's SDP offer: the bytes as they came, and their SHA-256 in hexadecimal.
 
@@ -259,34 +243,3 @@ class Answer:
 
     sdp: bytes = field(repr=False)
     call_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CallRecord:
-    """What Redis keeps of a call that was relayed. Times are epoch seconds.
-
-    ``ended_at`` is None until a hang-up by any replica; a call that ended by itself has none.
-    ``ended_because`` is empty where a caller asked for it, else the reason of the call's deadline.
-    ``undelivered_at``: its answer reached no browser; ``delivered_at``: the same offer fetched it later.
-    ``not_ended_because``: why a call that should be hung up is not.
-    ``attached_at``: a sideband was first opened; ``sideband`` is why there is none.
-    ``version`` is the record's (``app.store.keys``): of one that is not known, the rest may be empty.
-    """
-
-    id: str
-    handle: str
-    deployment: str
-    model: str
-    client: str
-    subject: str
-    relayed_at: int
-    relayed_by: str
-    ended_at: int | None = None
-    ended_by: str = ""
-    version: int = 1
-    ended_because: str = ""
-    undelivered_at: int | None = None
-    delivered_at: int | None = None
-    not_ended_because: str = ""
-    attached_at: int | None = None
-    sideband: str = ""

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.broker.clients import ClientRegistry
-from app.models import CallRecord
-from app.store.calls import CallStore
 from app.store.events import EventFeed
 from app.store.listing.directory import HandleDirectory, alive
 from app.store.listing.views import Alive, HandleView, RelayNote, call_state
+from app.store.records.calls import CallStore
+from app.store.records.record import CallRecord
 
 Document = dict[str, Any]
 
@@ -75,6 +75,7 @@ def handle_document(view: HandleView) -> Document:
         "expires_at": view.expires_at,
         "seconds_left": view.life,
         "max_calls": view.max_calls or None,
+        "max_call_seconds": view.max_call_seconds or None,
         "calls": view.calls,
         "uses_left": view.uses_left,
         "last_call_at": view.last_call_at,
@@ -117,6 +118,8 @@ def call_document(call: CallRecord) -> Document:
         "not_ended_because": call.not_ended_because or None,
         "attached_at": call.attached_at,
         "sideband": call.sideband or None,
+        "max_call_seconds": call.max_call_seconds or None,
+        "ends_at": call.ends_at,
     }
 
 

@@ -12,15 +12,16 @@ from typing import Final, Literal
 
 import structlog
 
-from app.broker.catalog import Catalog
+from app.broker.routing.catalog import Catalog
 from app.broker.settlement import Settlement
 from app.broker.upgrades import newer_release
 from app.errors import CallNotFound, UpstreamUnreachable
-from app.models import CallRecord, Client, Clocks, Deployment, HandleClaims
+from app.models import Client, Clocks, Deployment, HandleClaims
 from app.outbound.upstream import Upstream, send_until_answered
 from app.providers.base import Provider, UpstreamResponse
-from app.store.calls import CallStore
 from app.store.keys import knows_version
+from app.store.records.calls import CallStore
+from app.store.records.record import CallRecord
 from app.telemetry.timings import Timings
 
 log = structlog.get_logger("cloakroom.hangup")

@@ -13,18 +13,19 @@ from typing import Any, Final
 
 import structlog
 
-from app.broker.attempts import Candidate, MintAttempts
-from app.broker.catalog import Catalog, Route
+from app.broker.routing.attempts import Candidate, MintAttempts
+from app.broker.routing.catalog import Catalog, Route
 from app.broker.session_policy import ModelPolicy, clean_session, under_policy
 from app.errors import InvalidRequest, RateLimited, StoreUnavailable
 from app.handles.grants import Grant, seal_grant
 from app.handles.lifetimes import Life
 from app.handles.sealing import Sealer
 from app.handles.tokens import HandleIssuer, new_handle_id
-from app.models import Client, Clocks, Deployment, EphemeralKey, HandleRecord, MintRequest
+from app.models import SHORTEST_CALL_SECONDS, Client, Clocks, Deployment, EphemeralKey, MintRequest
 from app.providers.openai import standard_call
 from app.providers.sessions import with_models
-from app.store.handles import HandleStore
+from app.store.records.handles import HandleStore
+from app.store.records.record import HandleRecord
 from app.telemetry.timings import Timings
 
 log = structlog.get_logger("cloakroom.mint")
@@ -35,21 +36,30 @@ _PLACES: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Minted:
-    """What the caller gets. ``expires_at`` is epoch seconds; ``session`` is the provider's echo, cleaned."""
+    """What the caller gets. ``expires_at`` is epoch seconds; ``session`` is the provider's echo, cleaned.
+
+    A call is hung up after ``max_call_seconds``; None: never by us.
+    """
 
     handle_id: str
     handle: str = field(repr=False)
     expires_at: int
     session: Mapping[str, Any] = field(repr=False)
     deployment: Deployment
+    max_call_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MintPolicy:
-    """``max_calls`` of each handle, 0 for no limit; ``subject_key`` hashes subjects, None leaves them out."""
+    """What holds where neither the model nor the client says otherwise.
+
+    ``max_calls`` of each handle, 0 for no limit; ``max_call_seconds`` of each call, None for no limit;
+    ``subject_key`` hashes subjects, None leaves them out.
+    """
 
     replica: str
     max_calls: int
+    max_call_seconds: int | None = None
     subject_key: bytes | None = field(default=None, repr=False)
 
 
@@ -74,6 +84,7 @@ class Minter:
             UpstreamError, UpstreamUnreachable, UpstreamTimeout: the provider's fault.
         """
         route = self.catalog.resolve(client, request.model)
+        request = replace(request, max_call_seconds=self._leash(client, request, route.policy))
         candidates = self._candidates(client, request, route)
         self.store.require_savable()
         await self._count(client, timings)
@@ -106,6 +117,7 @@ class Minter:
             expires_at=life.expires_at,
             session=session,
             deployment=candidate.deployment,
+            max_call_seconds=record.max_call_seconds or None,
         )
 
     async def _save(self, make: Callable[[], HandleRecord], life: Life) -> HandleRecord:
@@ -120,6 +132,25 @@ class Minter:
             else:
                 return record
         raise AssertionError("the loop returns or raises")
+
+    def _leash(self, client: Client, request: MintRequest, policy: ModelPolicy) -> int | None:
+        """How long a call may last, in seconds; None for no limit of ours.
+
+        Raises:
+            InvalidRequest: the caller asks for more than the operator allows.
+        """
+        of_model = policy.max_call_seconds
+        usual = self.policy.max_call_seconds if of_model is None else of_model
+        bounds = [bound for bound in (usual, client.max_call_seconds) if bound is not None]
+        most, asked = min(bounds, default=None), request.max_call_seconds
+        if asked is None:
+            return most
+        if most is not None and asked > most:
+            raise InvalidRequest(
+                f"'max_call_seconds' must be {SHORTEST_CALL_SECONDS} to {most} for this model and client.",
+                param="max_call_seconds",
+            )
+        return asked
 
     def _candidates(self, client: Client, request: MintRequest, route: Route) -> list[Candidate]:
         """The request as each deployment is to get it: under the policy, with the provider's names."""
@@ -198,6 +229,7 @@ class Minter:
             minted_by=self.policy.replica,
             max_calls=max_calls,
             region=deployment.region or "",
+            max_call_seconds=request.max_call_seconds or 0,
             sealed_key=seal_grant(self.sealer, grant, handle_id, client.name, str(life.expires_at)),
         )
 

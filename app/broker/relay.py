@@ -14,10 +14,11 @@ from typing import Final
 
 import structlog
 
-from app.broker.catalog import Catalog
-from app.broker.claims import UNKNOWN_MESSAGE, Claim, Claims
-from app.broker.deadlines.late import Late, LateAnswers
+from app.broker.claims import Claims
 from app.broker.deadlines.orphans import Orphans
+from app.broker.late import Late, LateAnswers
+from app.broker.outcomes import UNKNOWN_MESSAGE, Claim, Outcomes
+from app.broker.routing.catalog import Catalog
 from app.errors import CloakroomError, InvalidHandle, OutcomeUnknown, UpstreamTimeout, UpstreamUnreachable
 from app.handles.grants import Grant, open_grant
 from app.handles.sealing import Sealer, UnsealError
@@ -37,7 +38,8 @@ CONNECT_TRIES: Final = 2
 class Relayed:
     """What the browser gets, and what the log says about it. ``replayed``: this is the first answer again.
 
-    ``region`` is where the provider serves the call, None where that is not known.
+    ``region`` is where the provider serves the call, None where that is not known. The call is hung up after
+    ``max_call_seconds``; None: never by us, or, where ``replayed``, as the first relay said.
     """
 
     answer: Answer
@@ -46,6 +48,7 @@ class Relayed:
     client: str
     replayed: bool
     region: str | None = None
+    max_call_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +64,7 @@ class Relay:
     upstream: Upstream
     sealer: Sealer
     claims: Claims
+    outcomes: Outcomes
     orphans: Orphans
     late: LateAnswers | None
     timeout: float
@@ -85,13 +89,19 @@ class Relay:
         answer = await self._send(offer, claim, deployment, grant, timings)
         started = self.monotonic()
         try:
-            await self.claims.answered(claim, answer)
+            await self.outcomes.answered(claim, answer)
         except asyncio.CancelledError:
             self.orphans.undelivered(claim.handle_id, answer.call_id)
             raise
         timings.store_took("settle", started, self.monotonic())
         return Relayed(
-            answer, won.deployment, won.model, won.client, replayed=False, region=deployment.region
+            answer,
+            won.deployment,
+            won.model,
+            won.client,
+            replayed=False,
+            region=deployment.region,
+            max_call_seconds=won.max_call_seconds or None,
         )
 
     async def _open(self, claim: Claim) -> tuple[Deployment, Grant]:
@@ -109,7 +119,7 @@ class Relay:
             else:
                 return deployment, grant
         log.error("handle_not_opened", handle=claim.handle_id, deployment=won.deployment, reason=reason)
-        await self.claims.give_back(claim, code=InvalidHandle.code)
+        await self.outcomes.give_back(claim, code=InvalidHandle.code)
         raise InvalidHandle("This handle cannot be opened here. Mint a new one.")
 
     async def _send(
@@ -126,11 +136,11 @@ class Relay:
             return provider.read_answer(deployment, presented, response)
         except CloakroomError as error:
             started = self.monotonic()
-            await self.claims.failed(claim, error)
+            await self.outcomes.failed(claim, error)
             timings.store_took("release", started, self.monotonic())
             raise
         except asyncio.CancelledError:
-            self.claims.cut_off(claim)
+            self.outcomes.cut_off(claim)
             raise
 
     async def _came_late(
@@ -148,7 +158,7 @@ class Relay:
         except CloakroomError:
             # Refused after all: there is no call.
             return
-        await self.claims.lost(claim, call_id)
+        await self.outcomes.lost(claim, call_id)
 
     async def _post(self, request: UpstreamRequest, timings: Timings, came_late: Late) -> UpstreamResponse:
         deadline = self.monotonic() + self.timeout

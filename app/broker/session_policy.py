@@ -23,7 +23,8 @@ class ModelPolicy:
 
     ``defaults`` lie below the caller's session, ``locked`` above it. ``strip_instructions`` keeps them out of
     the mint answer. The seconds bound ``expires_after``; ``default_seconds`` is asked for where the caller
-    names none. ``max_calls`` of each handle; None takes the service's own.
+    names none. ``max_calls`` of each handle, and ``max_call_seconds``, the longest that a call may last; None
+    takes the service's own.
     """
 
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -33,6 +34,7 @@ class ModelPolicy:
     max_seconds: int = MAX_KEY_SECONDS
     default_seconds: int | None = None
     max_calls: int | None = None
+    max_call_seconds: int | None = None
 
 
 def under_policy(policy: ModelPolicy, session: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -23,7 +23,7 @@ import structlog
 from app.broker.hangup import Hangup
 from app.broker.upgrades import newer_release
 from app.errors import CallNotAttachable, CallNotFound, CloakroomError, UpstreamError
-from app.models import CallRecord, Client
+from app.models import Client
 from app.outbound.sideband import (
     ABNORMAL,
     FAILED,
@@ -35,8 +35,9 @@ from app.outbound.sideband import (
 )
 from app.outbound.upstream import NoAnswer, NotConnected, failure_of
 from app.providers.base import Provider, UpstreamRequest
-from app.store.calls import CallStore
 from app.store.keys import knows_version
+from app.store.records.calls import CallStore
+from app.store.records.record import CallRecord
 from app.telemetry.timings import Timings
 
 log = structlog.get_logger("cloakroom.sideband")

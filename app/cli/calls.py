@@ -20,8 +20,8 @@ from app.cli.output import document, printable, write
 from app.cli.reach.base import Operator
 from app.cli.reach.target import NOWHERE_ELSE, Target, operate
 from app.cli.times import ago, utc
-from app.models import CallRecord
 from app.store.listing.views import CallFilter, CallState, call_state
+from app.store.records.record import CallRecord
 
 if TYPE_CHECKING:
     from app.broker.hangup import Outcome
@@ -37,6 +37,7 @@ _ENDED_BECAUSE: Final[Mapping[str, str]] = {
     "undelivered": "so it was hung up",
     "lost": "its answer came after its caller was told otherwise, so it was hung up",
     "remote": "it ended at the provider, as its sideband told",
+    "max_call_seconds": "it had lasted as long as it may, so it was hung up",
 }
 _NOT_ENDED_BECAUSE: Final[Mapping[str, str]] = {
     "no_hangup": "it should be hung up, and its provider has no way to",
@@ -225,5 +226,7 @@ def _facts(call: CallRecord, now: float) -> Iterator[tuple[str, str]]:
         yield "sideband", f"since {utc(call.attached_at)} ({ago(call.attached_at, now)})"
     if call.ended_at is not None:
         yield "ended", f"{utc(call.ended_at)} ({ago(call.ended_at, now)}) by {call.ended_by or '?'}"
+    elif call.ends_at is not None:
+        yield "ends", f"{utc(call.ends_at)} at the latest, after {call.max_call_seconds} s"
     if told := answer_and_end(call):
         yield "note", "; ".join(told)

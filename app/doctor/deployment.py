@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
-from app.broker.retirement import ask_for_ends
+from app.broker.routing.retirement import ask_for_ends
 from app.doctor.deployment_rows import credential_finding, signs_in_by, skew_finding, target_findings
 from app.doctor.endings import Foresight, ending_findings, no_foresight
 from app.doctor.finding import FIX_REACH_FIRST, Check, Finding, guarded

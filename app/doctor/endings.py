@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from app.broker.retirement import Ending, Told
+from app.broker.routing.retirement import Ending, Told
 from app.doctor.finding import Finding
 from app.doctor.mint import Place
 from app.doctor.source import Origin
-from app.models import Deployment
+from app.models import USUAL_MODEL, Deployment
 from app.providers.registry import PROVIDERS
-from app.providers.retirement import USUAL_MODEL
 
 # What ends at a deployment, by its name and by what its provider told.
 Foresight = Callable[[str, Told], Sequence[Ending]]

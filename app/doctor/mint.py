@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from app.broker.attempts import Candidate, MintAttempts
-from app.broker.breaker import Breakers
+from app.broker.routing.attempts import Candidate, MintAttempts
+from app.broker.routing.breaker import Breakers
 from app.broker.session_policy import ModelPolicy, under_policy
 from app.doctor.finding import FIX_REACH_FIRST, Finding
 from app.doctor.source import Origin

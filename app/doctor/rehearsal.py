@@ -11,17 +11,19 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from app.errors import StoreUnavailable
-from app.models import CallRecord, Family, HandleRecord
+from app.models import Family
 from app.store import keys
-from app.store.calls import CallStore
 from app.store.connection import StoreConnection
-from app.store.deadlines import CallDeadlines, Due
 from app.store.events import EventFeed
 from app.store.execution.driver import Client
 from app.store.faults import StoreFault, fault_of
-from app.store.handles import Attempt, HandleStore
 from app.store.listing.directory import HandleDirectory
 from app.store.listing.views import HandleFilter
+from app.store.records.calls import CallStore
+from app.store.records.claims import Attempt, Keep
+from app.store.records.deadlines import CallDeadlines, Due
+from app.store.records.handles import HandleStore
+from app.store.records.record import CallRecord, HandleRecord
 
 _LIFE_SECONDS: Final = 2.0
 _FAR_OFF_SECONDS: Final = 600.0
@@ -68,7 +70,7 @@ def _of_requests(handle_id: str, now: float) -> list[Step]:
         return store.release(first, give_back=True, code="doctor", now=now)
 
     def settle(store: HandleStore) -> Awaitable[object]:
-        return store.settle(second, "doctor", call, window=short, retention=short, now=now)
+        return store.settle(second, "doctor", call, keep=Keep(short, short), now=now)
 
     def forget(store: HandleStore) -> Awaitable[object]:
         return store.mark_unknown(first, window=short, code="doctor", now=now)

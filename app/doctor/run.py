@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from app.broker.catalog import ANY_MODEL, Catalog
-from app.broker.retirement import Ending, Told, endings
+from app.broker.routing.catalog import ANY_MODEL, Catalog
+from app.broker.routing.retirement import Ending, Told, endings
 from app.doctor.deployment import DeploymentDoctor, Look
 from app.doctor.endings import Foresight
 from app.doctor.finding import Finding, Report, guarded

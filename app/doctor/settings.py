@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 
-from app.broker.catalog import ANY_MODEL
+from app.broker.routing.catalog import ANY_MODEL
 from app.doctor.finding import Finding, Status
 from app.handles.keyring import parse_sealing_ring, parse_signing_ring
 from app.outbound.egress import Egress

@@ -17,8 +17,6 @@ import orjson
 from app.models import Deployment
 from app.providers.base import JSON_TYPE, UpstreamRequest, UpstreamResponse, standard_key_header
 
-# The default wherever a model is needed and none is named: it has no announced end.
-USUAL_MODEL: Final = "gpt-realtime-2.1"
 # An end that is nearer than this is told.
 NOTICE_DAYS: Final = 60
 

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from app.broker.catalog import ANY_MODEL
-from app.models import MAX_KEY_SECONDS, MIN_KEY_SECONDS
+from app.broker.routing.catalog import ANY_MODEL
+from app.models import LONGEST_CALL_SECONDS, MAX_KEY_SECONDS, MIN_KEY_SECONDS, SHORTEST_CALL_SECONDS
 from app.settings.base import Section
 
 
@@ -51,6 +51,12 @@ class ModelSettings(Section):
     )
     max_calls: int | None = Field(
         default=None, ge=0, le=1000, description="calls a handle is good for; default: handle_max_calls"
+    )
+    max_call_seconds: int | None = Field(
+        default=None,
+        ge=SHORTEST_CALL_SECONDS,
+        le=LONGEST_CALL_SECONDS,
+        description="a call is hung up after so long; callers may ask for less; default: the service's",
     )
     region: str | None = Field(
         default=None,

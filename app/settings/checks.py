@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from app.broker.catalog import ANY_MODEL
 from app.broker.clients import key_digest
+from app.broker.routing.catalog import ANY_MODEL
 from app.providers.base import region_of
 from app.providers.registry import PROVIDERS
 from app.settings.aliases import ModelSettings, choices, successor_problems

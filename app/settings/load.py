@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource
 
-from app.providers.retirement import USUAL_MODEL
+from app.models import USUAL_MODEL
 from app.settings.base import SettingsError
 from app.settings.checks import problems_of
 from app.settings.environment import PREFIX, Variables

@@ -11,7 +11,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.handles.keyring import parse_sealing_ring, parse_signing_ring
-from app.models import LONGEST_CALL_SECONDS
+from app.models import LONGEST_CALL_SECONDS, SHORTEST_CALL_SECONDS
 from app.outbound.egress import parse_proxy
 from app.settings.aliases import AnyModelSettings
 from app.settings.base import Section
@@ -26,6 +26,12 @@ class ClientSettings(Section):
     models: tuple[str, ...] | None = Field(default=None, description="aliases it may mint for; default: all")
     mints_per_minute: int | None = Field(
         default=None, ge=1, le=1_000_000, description="its limit over all replicas; default: none"
+    )
+    max_call_seconds: int | None = Field(
+        default=None,
+        ge=SHORTEST_CALL_SECONDS,
+        le=LONGEST_CALL_SECONDS,
+        description="its calls are hung up after so long, or sooner where the model or the mint says so",
     )
 
     @field_validator("api_key")
@@ -124,6 +130,13 @@ class Settings(BaseSettings):
     admin_keys: SecretStr | None = Field(None, description="name:key pairs of the operators")
     handle_prefix: str = Field("ek_", pattern=r"^[A-Za-z0-9_-]{0,16}$", description="put before each handle")
     handle_max_calls: int = Field(0, ge=0, le=1000, description="calls a handle is good for; 0: until expiry")
+    max_call_seconds: int | None = Field(
+        None,
+        ge=SHORTEST_CALL_SECONDS,
+        le=LONGEST_CALL_SECONDS,
+        description="a call is hung up after so long, unless its model has another limit; default: never; "
+        "providers end a call after an hour",
+    )
     replay_window_seconds: float = Field(30, ge=1, le=600, description="same offer, same answer, this long")
     call_retention_seconds: int = Field(
         7200,

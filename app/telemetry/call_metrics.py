@@ -21,8 +21,10 @@ OVERDUE: Final = Family(
     ("reason", "outcome"),
     "What became of calls whose deadline had come; a failed hang-up is tried again.",
 )
-# Why a call is an orphan; ``app.store.deadlines`` has the same words.
+# Why a call is an orphan, and why one is hung up without a request; ``app.store.records.deadlines`` has the
+# same words.
 ORPHAN_REASONS: Final = ("undelivered", "lost")
+HANGUP_REASONS: Final = (*ORPHAN_REASONS, "max_call_seconds")
 # What usually becomes of a call whose deadline has come; docs/metrics.md has all words.
 _USUAL_ENDS: Final = ("ended", "fetched", "failed")
 
@@ -37,6 +39,7 @@ class CallMetrics:
         # Exposed from the start, at zero.
         for reason in ORPHAN_REASONS:
             self._orphans.labels(reason)
+        for reason in HANGUP_REASONS:
             for outcome in _USUAL_ENDS:
                 self._overdue.labels(reason, outcome)
 

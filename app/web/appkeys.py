@@ -19,8 +19,8 @@ from app.settings import Settings
 from app.store.connection import StoreConnection
 from app.telemetry.metrics import Metrics
 from app.telemetry.timings import Timings
-from app.web.answers import Refusal
 from app.web.listener.admission import Admission
+from app.web.listener.refusal import Refusal
 from app.web.sideband import OpenSidebands
 
 

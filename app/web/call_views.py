@@ -29,6 +29,7 @@ from app.web.appkeys import (
     TIMINGS,
     LogLine,
 )
+from app.web.cors import MAX_CALL_SECONDS_HEADER
 from app.web.incoming import credential, read_timed_body
 from app.web.offers import SDP_TYPE, parse_offer
 from app.web.sideband import Backend
@@ -47,7 +48,9 @@ class _SdpAnswer(web.Response):
 
     def __init__(self, relayed: Relayed, handle_id: str, orphans: Orphans) -> None:
         call_id = relayed.answer.call_id
-        headers = {hdrs.LOCATION: f"{CALLS_PATH}/{call_id}"} if call_id else {}
+        headers: dict[str, str] = {hdrs.LOCATION: f"{CALLS_PATH}/{call_id}"} if call_id else {}
+        if relayed.max_call_seconds is not None:
+            headers[MAX_CALL_SECONDS_HEADER] = str(relayed.max_call_seconds)
         super().__init__(body=relayed.answer.sdp, status=201, content_type=SDP_TYPE, headers=headers)
         self._relayed = relayed
         self._handle_id = handle_id

@@ -13,7 +13,10 @@ from typing import Final
 ANY: Final = "*"
 ALLOW_METHODS: Final = "GET, POST, DELETE, OPTIONS"
 # Location carries the call id. A page can read it only when it is exposed.
-EXPOSE_HEADERS: Final = "Location, x-request-id, x-upstream-request-id, Retry-After"
+MAX_CALL_SECONDS_HEADER: Final = "x-cloakroom-max-call-seconds"
+EXPOSE_HEADERS: Final = (
+    f"Location, x-request-id, x-upstream-request-id, Retry-After, {MAX_CALL_SECONDS_HEADER}"
+)
 MAX_AGE_SECONDS: Final = "600"
 _DEFAULT_ALLOW_HEADERS: Final = "Authorization, Content-Type"
 _MAX_REQUESTED: Final = 50

@@ -46,7 +46,7 @@ async def _beta(request: web.Request, *, transcription: bool) -> web.Response:
     parse = partial(parse_beta, parse=parse_mint, transcription=transcription)
     body, minted = await _minted(request, parse)
     answer = beta_session(body, minted.session, transcription=transcription)
-    return json_answer(answer | _client_secret(minted) | {"calls_url": _public_url(request) + CALLS_PATH})
+    return json_answer(answer | _our_fields(minted) | {"calls_url": _public_url(request) + CALLS_PATH})
 
 
 async def _minted(request: web.Request, parse: Parse) -> tuple[dict[str, Any], Minted]:
@@ -75,12 +75,15 @@ async def _minted(request: web.Request, parse: Parse) -> tuple[dict[str, Any], M
 
 def _secret(request: web.Request, minted: Minted, calls_path: str) -> web.Response:
     secret = {"value": minted.handle, "expires_at": minted.expires_at, "session": minted.session}
-    return json_answer(secret | _client_secret(minted) | {"calls_url": _public_url(request) + calls_path})
+    return json_answer(secret | _our_fields(minted) | {"calls_url": _public_url(request) + calls_path})
 
 
-def _client_secret(minted: Minted) -> dict[str, Any]:
-    """Where pages written for LiteLLM and for the beta look for the handle."""
-    return {"client_secret": {"value": minted.handle, "expires_at": minted.expires_at}}
+def _our_fields(minted: Minted) -> dict[str, Any]:
+    """Where pages written for LiteLLM and for the beta look for the handle, and how long a call may last."""
+    fields: dict[str, Any] = {"client_secret": {"value": minted.handle, "expires_at": minted.expires_at}}
+    if minted.max_call_seconds is not None:
+        fields["max_call_seconds"] = minted.max_call_seconds
+    return fields
 
 
 def _public_url(request: web.Request) -> str:

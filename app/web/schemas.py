@@ -13,13 +13,20 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from app.errors import InvalidRequest
-from app.models import MAX_KEY_SECONDS, MIN_KEY_SECONDS, Family, MintRequest
-from app.providers.retirement import USUAL_MODEL
+from app.models import (
+    LONGEST_CALL_SECONDS,
+    MAX_KEY_SECONDS,
+    MIN_KEY_SECONDS,
+    SHORTEST_CALL_SECONDS,
+    USUAL_MODEL,
+    Family,
+    MintRequest,
+)
 from app.providers.sessions import main_model, main_path, misplaced, nested_model
 
 Parse = Callable[..., MintRequest]
 
-_FIELDS: Final = frozenset({"model", "session", "expires_after"})
+_FIELDS: Final = frozenset({"model", "session", "expires_after", "max_call_seconds"})
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}\Z")
 _SUBJECT = re.compile(r"[\x21-\x7e]{1,128}\Z")
 # RFC 6454: scheme://host[:port], or the word null.
@@ -46,7 +53,8 @@ def parse_mint(
     for name in body:
         if name not in _FIELDS:
             raise InvalidRequest(
-                "Unknown field. A mint request takes session, expires_after and model.", param=name[:64]
+                "Unknown field. A mint request takes session, expires_after, max_call_seconds and model.",
+                param=name[:64],
             )
     session = body.get("session")
     if session is None:
@@ -74,6 +82,7 @@ def parse_mint(
         subject=subject,
         origin=origin,
         safety_identifier=safety_identifier,
+        max_call_seconds=_call_seconds(body.get("max_call_seconds")),
     )
 
 
@@ -142,6 +151,18 @@ def _seconds(expires_after: Any) -> int | None:
     return seconds
 
 
+def _call_seconds(value: Any) -> int | None:
+    if value is None:
+        return None
+    if type(value) is not int or not SHORTEST_CALL_SECONDS <= value <= LONGEST_CALL_SECONDS:
+        raise InvalidRequest(
+            "'max_call_seconds' must be a whole number from "
+            f"{SHORTEST_CALL_SECONDS} to {LONGEST_CALL_SECONDS}.",
+            param="max_call_seconds",
+        )
+    return value
+
+
 # --- the beta ----------------------------------------------------------------------------------
 
 _FORMATS: Final[Mapping[str, dict[str, Any]]] = {
@@ -164,6 +185,8 @@ _PLACES: Final[Mapping[str, tuple[str, ...]]] = {
 _MODALITIES: Final = ("audio", "text")
 # A current session has no place for these, and the provider would refuse them.
 _DROPPED: Final = frozenset({"temperature", "client_secret"})
+# Beside the session in both forms; no provider sees it.
+_OURS: Final = frozenset({"max_call_seconds"})
 # The current form's ``param`` of an error, and the same field in the beta's body.
 _PARAMS: Final[Mapping[str, str]] = {
     "session.model": "model",
@@ -193,7 +216,7 @@ def beta_session(
     body: Mapping[str, Any], session: Mapping[str, Any], *, transcription: bool
 ) -> dict[str, Any]:
     """The flat session of the beta's answer: the fields as requested, with the provider's id."""
-    asked = {name: value for name, value in body.items() if name != "client_secret"}
+    asked = {name: value for name, value in body.items() if name != "client_secret" and name not in _OURS}
     kind = "realtime.transcription_session" if transcription else "realtime.session"
     return {"id": session.get("id"), "object": kind, **asked}
 
@@ -201,10 +224,10 @@ def beta_session(
 def _current_body(body: Mapping[str, Any], *, transcription: bool) -> dict[str, Any]:
     session: dict[str, Any] = {"type": "transcription" if transcription else "realtime"}
     for name, value in body.items():
-        if name in _DROPPED or value is None:
+        if name in _DROPPED or name in _OURS or value is None:
             continue
         _place(session, _PLACES.get(name, (name,)), _new_value(name, value))
-    current: dict[str, Any] = {"session": session}
+    current: dict[str, Any] = {"session": session, **{name: body[name] for name in _OURS & body.keys()}}
     secret = body.get("client_secret")
     if secret is not None:
         if not isinstance(secret, dict):

@@ -16,7 +16,7 @@ import structlog
 
 from app.broker.sideband import Sidebands
 from app.errors import CloakroomError, Draining, Overloaded
-from app.models import LONGEST_CALL_SECONDS, CallRecord
+from app.models import LONGEST_CALL_SECONDS
 from app.outbound.sideband import (
     ABNORMAL,
     FAILED,
@@ -29,6 +29,7 @@ from app.outbound.sideband import (
     EventSocket,
 )
 from app.providers.events import appends_audio, audio_refused, carries_audio
+from app.store.records.record import CallRecord
 from app.telemetry.sideband_metrics import SidebandMetrics
 
 log = structlog.get_logger("cloakroom.sideband")

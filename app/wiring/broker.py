@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from app.broker.attempts import MintAttempts
-from app.broker.breaker import Breakers
-from app.broker.catalog import Catalog
-from app.broker.claims import Claims, RelayPolicy
-from app.broker.deadlines.late import LateAnswers
+from app.broker.claims import Claims
 from app.broker.deadlines.orphans import Orphans
 from app.broker.deadlines.overdue import OverdueCalls
 from app.broker.hangup import Hangup
+from app.broker.late import LateAnswers
 from app.broker.mint import Minter, MintPolicy
+from app.broker.outcomes import Outcomes, RelayPolicy
 from app.broker.relay import Relay
+from app.broker.routing.attempts import MintAttempts
+from app.broker.routing.breaker import Breakers
+from app.broker.routing.catalog import Catalog
 from app.broker.settlement import Settlement
 from app.broker.sideband import Attacher, Sidebands
 from app.handles.keyring import parse_sealing_ring
@@ -24,10 +25,10 @@ from app.models import Clocks
 from app.outbound.upstream import Upstream
 from app.providers.registry import PROVIDERS
 from app.settings import Settings
-from app.store.calls import CallStore
 from app.store.connection import StoreConnection
-from app.store.deadlines import CallDeadlines
-from app.store.handles import HandleStore
+from app.store.records.calls import CallStore
+from app.store.records.deadlines import CallDeadlines
+from app.store.records.handles import HandleStore
 from app.telemetry.call_metrics import CallMetrics
 from app.wiring.parts import build_replication, reveal
 
@@ -98,6 +99,7 @@ class Broker:
             policy=MintPolicy(
                 replica=settings.replica,
                 max_calls=settings.handle_max_calls,
+                max_call_seconds=settings.max_call_seconds,
                 subject_key=reveal(settings.subject_key).encode() if settings.subject_key else None,
             ),
             clocks=shared.clocks,
@@ -105,17 +107,18 @@ class Broker:
 
     def relay(self) -> Relay:
         settings, shared = self._settings, self._shared
-        claims = Claims(
+        policy = RelayPolicy(
+            replica=settings.replica,
+            timeout=settings.relay_timeout_seconds,
+            replay_window=settings.replay_window_seconds,
+            call_retention=settings.call_retention_seconds,
+        )
+        outcomes = Outcomes(
             store=self._handles,
             sealer=self._sealer,
             settlement=shared.settlement,
             orphans=self.orphans,
-            policy=RelayPolicy(
-                replica=settings.replica,
-                timeout=settings.relay_timeout_seconds,
-                replay_window=settings.replay_window_seconds,
-                call_retention=settings.call_retention_seconds,
-            ),
+            policy=policy,
             clocks=shared.clocks,
         )
         return Relay(
@@ -123,7 +126,14 @@ class Broker:
             providers=PROVIDERS,
             upstream=shared.upstream,
             sealer=self._sealer,
-            claims=claims,
+            claims=Claims(
+                store=self._handles,
+                sealer=self._sealer,
+                outcomes=outcomes,
+                policy=policy,
+                clocks=shared.clocks,
+            ),
+            outcomes=outcomes,
             orphans=self.orphans,
             late=self.late if settings.hangup_lost_calls else None,
             timeout=settings.relay_timeout_seconds,

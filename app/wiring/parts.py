@@ -8,8 +8,8 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from app.broker.catalog import Catalog, Choice, Model, Takeover
 from app.broker.clients import ClientRegistry
+from app.broker.routing.catalog import Catalog, Choice, Model, Takeover
 from app.broker.session_policy import ModelPolicy
 from app.models import BearerTokens, Client, Deployment, Secret
 from app.outbound.egress import BadFile, Certificates, Egress, environment_proxies, parse_proxy
@@ -233,6 +233,7 @@ def build_model(entry: AnyModelSettings) -> Model:
             max_seconds=entry.max_seconds,
             default_seconds=entry.default_seconds,
             max_calls=entry.max_calls,
+            max_call_seconds=entry.max_call_seconds,
         ),
         _takeover(entry),
     )
@@ -254,6 +255,7 @@ def build_clients(settings: Settings) -> ClientRegistry:
                 name,
                 models=frozenset(client.models) if client.models is not None else None,
                 mints_per_minute=client.mints_per_minute,
+                max_call_seconds=client.max_call_seconds,
             ),
             client.api_key.get_secret_value(),
         )

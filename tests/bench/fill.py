@@ -21,10 +21,11 @@ from app.handles.grants import Grant, seal_grant
 from app.handles.keyring import parse_sealing_ring
 from app.handles.sealing import Sealer
 from app.handles.tokens import new_handle_id
-from app.models import HandleRecord, Secret
+from app.models import Secret
 from app.store import scripts
 from app.store.connection import StoreConnection
-from app.store.handles import HandleStore
+from app.store.records.handles import HandleStore
+from app.store.records.record import HandleRecord
 from app.store.scripts import Script
 from tests.bench.nginx import KEY
 from tests.bench.tools import BenchError

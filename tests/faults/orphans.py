@@ -52,7 +52,7 @@ async def abandoned(progress: Progress, rounds: int) -> Figures:
             stack.a.signal(signal.SIGKILL)
             progress.say("a replica is dead; its calls are still to be hung up")
             await eventually(lambda: stack.sandbox.control("GET", "state")["calls"]["live"] == 0)
-            await eventually(lambda: _deadlines_are_met(stack))
+            await eventually(lambda: deadlines_are_met(stack))
         return {"calls": rounds, **_judge(stack, rounds)}
 
 
@@ -108,7 +108,7 @@ async def _noted(stack: Stack, http: aiohttp.ClientSession, rounds: int) -> bool
     return orphaned == rounds and pending == 0
 
 
-async def _deadlines_are_met(stack: Stack) -> bool:
+async def deadlines_are_met(stack: Stack) -> bool:
     async with contextlib.aclosing(async_onlooker(stack.engine.url, decode=False)) as client:
         return not await client.exists(*keys.ALL_DEADLINES)
 

@@ -21,21 +21,23 @@ from typing import Final
 import redis.asyncio as redis
 from structlog.testing import capture_logs
 
-from app.broker.claims import Claim, Claims, RelayPolicy
+from app.broker.claims import Claims
 from app.broker.deadlines.orphans import Orphans
+from app.broker.outcomes import Claim, Outcomes, RelayPolicy
 from app.broker.settlement import Settlement
 from app.errors import HandleSpent, StoreUnavailable, UpstreamError
 from app.handles.keyring import parse_sealing_ring
 from app.handles.sealing import Sealer
-from app.models import Answer, Clocks, Family, HandleClaims, HandleRecord, Offer
+from app.models import Answer, Clocks, Family, HandleClaims, Offer
 from app.store import keys
 from app.store.address import parse_address
-from app.store.calls import CallStore
 from app.store.connection import StoreConnection
-from app.store.deadlines import CallDeadlines
 from app.store.embedded.engine import LocalEngine
 from app.store.execution.driver import connect
-from app.store.handles import HandleStore
+from app.store.records.calls import CallStore
+from app.store.records.deadlines import CallDeadlines
+from app.store.records.handles import HandleStore
+from app.store.records.record import HandleRecord
 from app.telemetry.timings import Timings
 from tests.faults.drill import Drill, Figures, Progress
 from tests.support.clocks import PATIENCE, eventually
@@ -72,9 +74,11 @@ class Claimant:
         self.store = HandleStore(connection, replica=replica)
         self.settlement = Settlement(time.monotonic)
         clocks = Clocks(now=time.time, monotonic=time.monotonic)
-        self.claims = Claims(
+        sealer = Sealer(parse_sealing_ring(f"seal1:{secrets.token_urlsafe(32)}"))
+        policy = RelayPolicy(replica=replica, timeout=20, replay_window=30, call_retention=600)
+        self.outcomes = Outcomes(
             store=self.store,
-            sealer=Sealer(parse_sealing_ring(f"seal1:{secrets.token_urlsafe(32)}")),
+            sealer=sealer,
             settlement=self.settlement,
             orphans=Orphans(
                 deadlines=CallDeadlines(connection),
@@ -85,8 +89,11 @@ class Claimant:
                 count=lambda reason: None,
                 clocks=clocks,
             ),
-            policy=RelayPolicy(replica=replica, timeout=20, replay_window=30, call_retention=600),
+            policy=policy,
             clocks=clocks,
+        )
+        self.claims = Claims(
+            store=self.store, sealer=sealer, outcomes=self.outcomes, policy=policy, clocks=clocks
         )
 
     async def win(self, handle_id: str) -> Claim | None:
@@ -151,22 +158,22 @@ async def race(rivals: Sequence[Claimant], handle_id: str, tally: Tally, chance:
     tally.without_winner += not winners
     given_back = 0
     for number, won in winners:
-        given_back += await _end(rivals[number % len(rivals)].claims, won, tally, chance)
+        given_back += await _end(rivals[number % len(rivals)].outcomes, won, tally, chance)
     return given_back == 1 == len(winners)
 
 
-async def _end(claims: Claims, won: Claim, tally: Tally, chance: random.Random) -> bool:
+async def _end(outcomes: Outcomes, won: Claim, tally: Tally, chance: random.Random) -> bool:
     """End the winner's relay in one of three ways, and return whether its use is free again."""
     end = chance.random()
     if end < 0.1:
-        await claims.give_back(won, code="upstream_unreachable")
+        await outcomes.give_back(won, code="upstream_unreachable")
         tally.given_back += 1
         return True
     tally.sent[won.handle_id] += 1
     if end < 0.2:
-        await claims.failed(won, _REFUSED)
+        await outcomes.failed(won, _REFUSED)
     else:
-        await claims.answered(won, Answer(sdp=b"v=0", call_id=f"rtc_{secrets.token_hex(8)}"))
+        await outcomes.answered(won, Answer(sdp=b"v=0", call_id=f"rtc_{secrets.token_hex(8)}"))
     return False
 
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from app.models import CallRecord
 from app.store import keys
-from app.store.calls import CallStore
 from app.store.connection import StoreConnection
-from app.store.handles import Attempt, HandleStore
+from app.store.records.calls import CallStore
+from app.store.records.claims import Attempt, Keep
+from app.store.records.handles import HandleStore
+from app.store.records.record import CallRecord
 
 OFFER = "ab" * 32
 RETENTION = 7200
@@ -34,7 +35,7 @@ async def register(connection: StoreConnection, call: CallRecord) -> None:
     """What a relay does."""
     store = HandleStore(connection, replica="replica-b")
     attempt = Attempt(call.handle, OFFER, "n1")
-    await store.settle(attempt, "seal1.BBBB", call, window=30, retention=RETENTION, now=call.relayed_at)
+    await store.settle(attempt, "seal1.BBBB", call, keep=Keep(30, RETENTION), now=call.relayed_at)
 
 
 def raw(connection: StoreConnection) -> Any:

@@ -9,7 +9,7 @@ import pytest
 
 from app.store import keys
 from app.store.connection import StoreConnection
-from app.store.deadlines import CallDeadlines, Due
+from app.store.records.deadlines import CallDeadlines, Due
 from tests.support.clocks import eventually
 
 LONG = 300.0

@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 
 from app.errors import InvalidRequest
-from app.models import CallRecord, Family, HandleRecord
+from app.models import Family
 from app.store import keys
-from app.store.calls import CallStore
 from app.store.connection import StoreConnection
-from app.store.handles import Attempt, HandleStore, Revoked, Won
 from app.store.listing.directory import HandleDirectory, alive
 from app.store.listing.views import CallFilter, HandleFilter, HandleView, RelayNote
+from app.store.records.calls import CallStore
+from app.store.records.claims import Attempt, Keep, Revoked, Won
+from app.store.records.handles import HandleStore
+from app.store.records.record import CallRecord, HandleRecord
 
 OFFER = "ab" * 32
 NOW = 1_800_000_000.0
@@ -121,7 +123,7 @@ async def test_the_story_tells_each_relay_and_the_last_refusal(
     call = CallRecord("rtc_1", record.id, "sweden", record.model, record.client, "", int(NOW), "replica-b")
     for _ in range(2):
         await store.settle(
-            Attempt(record.id, offers[1], "n1"), "seal1.B", call, window=30, retention=7200, now=NOW + 3
+            Attempt(record.id, offers[1], "n1"), "seal1.B", call, keep=Keep(30, 7200), now=NOW + 3
         )
     assert isinstance(await claim(store, record.id, offers[2], "n2"), Won)
     for _ in range(2):
@@ -165,7 +167,7 @@ async def test_a_settlement_after_the_handle_has_expired_leaves_no_record(
 ) -> None:
     await store.release(Attempt(record.id, OFFER, "n1"), give_back=True, code="x", now=NOW)
     await store.mark_unknown(Attempt(record.id, OFFER, "n1"), window=30, code="x", now=NOW)
-    await store.settle(Attempt(record.id, OFFER, "n1"), "seal1.B", None, window=30, retention=60, now=NOW)
+    await store.settle(Attempt(record.id, OFFER, "n1"), "seal1.B", None, keep=Keep(30, 60), now=NOW)
     assert await connection._client.exists(keys.handle(record.id)) == 0
 
 
@@ -319,7 +321,7 @@ async def test_calls_are_listed_latest_first_by_each_filter_and_counted_until_hu
         )
         made.append(call)
         await store.settle(
-            Attempt(record.id, f"{number:032x}" * 2, "n"), "seal1.B", call, window=30, retention=7200, now=NOW
+            Attempt(record.id, f"{number:032x}" * 2, "n"), "seal1.B", call, keep=Keep(30, 7200), now=NOW
         )
     wanted = CallFilter(client=record.client)
     listed: list[CallRecord] = []

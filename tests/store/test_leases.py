@@ -6,14 +6,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.models import CallRecord, Family
+from app.models import Family
 from app.store import keys
 from app.store.address import parse_address
 from app.store.connection import StoreConnection
 from app.store.embedded.engine import LocalEngine
 from app.store.execution.driver import connect
-from app.store.handles import Answered, Attempt, HandleStore, Pending, Unknown, Won
 from app.store.leases import LONGEST_PAUSE_SECONDS, LOOK_SECONDS, SILENCE_SECONDS, LeaseWatch
+from app.store.records.claims import Answered, Attempt, Keep, Pending, Unknown, Won
+from app.store.records.handles import HandleStore
+from app.store.records.record import CallRecord
 from app.store.watcher import WATCH_UP_SECONDS
 from tests.support.clocks import PATIENCE
 from tests.support.handles import handle_record
@@ -188,7 +190,7 @@ async def test_what_was_settled_in_between_stays(
     store: HandleStore, dead: HandleStore, handle_id: str
 ) -> None:
     answered = await claimed(dead, handle_id)
-    await dead.settle(answered, "seal1.BBBB", None, window=30, retention=60, now=1_100)
+    await dead.settle(answered, "seal1.BBBB", None, keep=Keep(30, 60), now=1_100)
     assert not await abandon(store, answered)
     assert await claim(store, store.attempt(handle_id, OFFER)) == Answered("", "seal1.BBBB")
 
@@ -205,7 +207,7 @@ async def test_a_process_that_lives_after_all_still_settles_its_claim(
     assert await abandon(store, late)
     call = CallRecord("rtc_" + handle_id, handle_id, "openai", "gpt-realtime-2.1", "shop", "", 1_102, "other")
     for _ in range(2):
-        await dead.settle(late, "seal1.BBBB", call, window=30, retention=60, now=1_102)
+        await dead.settle(late, "seal1.BBBB", call, keep=Keep(30, 60), now=1_102)
     assert await claim(store, store.attempt(handle_id, OFFER)) == Answered(call.id, "seal1.BBBB")
     client = connection._client
     fields = await client.hmget(keys.handle(handle_id), "calls", "relays", "relay_1", "relay_2")

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from app.models import CallRecord, Family, HandleRecord
+from app.models import Family
 from app.store import keys
 from app.store.connection import StoreConnection
-from app.store.handles import Answered, Attempt, HandleStore, Unknown
+from app.store.records.claims import Answered, Attempt, Keep, Unknown
+from app.store.records.handles import HandleStore
+from app.store.records.record import CallRecord, HandleRecord
 from tests.unit.values import NOW
 
 OFFER = "cd" * 32
@@ -50,7 +52,7 @@ async def claim(store: HandleStore, attempt: Attempt) -> Any:
 
 
 async def settle(store: HandleStore, attempt: Attempt, call: CallRecord | None) -> bool:
-    return await store.settle(attempt, "seal1.BBBB", call, window=WINDOW, retention=7200, now=NOW)
+    return await store.settle(attempt, "seal1.BBBB", call, keep=Keep(WINDOW, 7200), now=NOW)
 
 
 def call_of(handle_id: str) -> CallRecord:

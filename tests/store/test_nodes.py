@@ -11,13 +11,15 @@ import pytest
 
 from app.errors import StoreUnavailable
 from app.handles.tokens import new_handle_id
-from app.models import CallRecord, Family, HandleRecord
+from app.models import Family
 from app.store import keys
 from app.store.address import parse_address
 from app.store.connection import LateWrites, StoreConnection
 from app.store.embedded.engine import LocalEngine
 from app.store.execution.driver import connect
-from app.store.handles import HandleStore, Won
+from app.store.records.claims import Keep, Won
+from app.store.records.handles import HandleStore
+from app.store.records.record import CallRecord, HandleRecord
 from tests.support.clocks import PATIENCE, eventually
 from tests.support.cluster import RealCluster, command, real_cluster
 from tests.support.handles import handle_record
@@ -144,7 +146,7 @@ async def test_an_answer_is_kept_where_the_calls_record_must_wait(
     call = CallRecord(call_id, handle_id, "openai", "gpt-realtime", "shop", "", 1_234, "test")
     with silent(sick):
         await known(connection, sick)
-        await store.settle(attempt, "seal1.BBBB", call, window=30, retention=7200, now=1_235)
+        await store.settle(attempt, "seal1.BBBB", call, keep=Keep(30, 7200), now=1_235)
         assert await connection.run_together(("EXISTS", keys.claim(handle_id, OFFER))) == [1]
         with pytest.raises(StoreUnavailable):
             await late[0]()

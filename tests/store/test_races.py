@@ -30,7 +30,7 @@ async def test_of_eight_claims_at_once_one_wins_though_replies_are_dropped_and_c
 
 async def test_two_winners_do_not_escape_the_count(monkeypatch: pytest.MonkeyPatch) -> None:
     lenient = broken("calls >= max_calls then", "calls >= max_calls + 1 then")
-    monkeypatch.setattr("app.store.handles.CLAIM", lenient)
+    monkeypatch.setattr("app.store.records.handles.CLAIM", lenient)
     with pytest.raises(AssertionError, match="double wins"):
         await races.races(Progress("races"), 20)
 
@@ -40,7 +40,7 @@ async def test_a_repeat_that_takes_a_second_use_does_not_escape_the_count(
 ) -> None:
     # Each run of a claim counts, also the repeated one.
     forgetful = broken("if claim then", "if false then")
-    monkeypatch.setattr("app.store.handles.CLAIM", forgetful)
+    monkeypatch.setattr("app.store.records.handles.CLAIM", forgetful)
     monkeypatch.setattr(races, "RATES", {Fault.REPEAT: 0.3})
     with pytest.raises(AssertionError, match="uses lost"):
         await races.races(Progress("races"), 200)

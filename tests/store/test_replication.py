@@ -13,14 +13,16 @@ import pytest
 from redis.exceptions import ReadOnlyError
 
 from app.errors import StoreNotReplicated, StoreUnavailable
-from app.models import Family, HandleRecord
+from app.models import Family
 from app.store import keys
 from app.store.address import parse_address
 from app.store.connection import StoreConnection
 from app.store.embedded.engine import LocalEngine
 from app.store.execution import Acknowledgement
 from app.store.execution.driver import connect
-from app.store.handles import Attempt, Claim, Gone, HandleStore, Spent, Won
+from app.store.records.claims import Attempt, Claim, Gone, Spent, Won
+from app.store.records.handles import HandleStore
+from app.store.records.record import HandleRecord
 from app.store.replication import Replication
 from tests.support.clocks import PATIENCE, eventually, until
 from tests.support.cluster import RealCluster, command, follows, real_cluster

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from app.models import CallRecord, Family, HandleRecord
+from app.models import Family
 from app.store import keys
 from app.store.address import parse_address
 from app.store.connection import StoreConnection
 from app.store.embedded.engine import LocalEngine
 from app.store.execution.driver import connect
-from app.store.handles import Answered, Attempt, Gone, HandleStore, OtherFamily, Pending, Spent, Unknown, Won
+from app.store.records.claims import Answered, Attempt, Gone, Keep, OtherFamily, Pending, Spent, Unknown, Won
+from app.store.records.handles import HandleStore
+from app.store.records.record import CallRecord, HandleRecord
 from tests.support.clocks import PATIENCE
 from tests.support.handles import handle_record
 
@@ -96,7 +98,7 @@ async def test_a_settled_answer_is_replayed_and_its_call_registered_with_an_end(
     )
     for _ in range(2):
         await store.settle(
-            Attempt(handle_id, OFFER, "n1"), "seal1.BBBB", call, window=30, retention=7200, now=1_235.0
+            Attempt(handle_id, OFFER, "n1"), "seal1.BBBB", call, keep=Keep(30, 7200), now=1_235.0
         )
     assert await claim(store, handle_id, nonce="n2") == Answered(call.id, "seal1.BBBB")
     client = connection._client

@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
-from app.models import CallRecord, Family, HandleRecord
+from app.models import Family
 from app.store import keys
-from app.store.calls import CallStore
 from app.store.connection import StoreConnection
-from app.store.handles import Attempt, HandleStore, NewerVersion, Won
 from app.store.keys import RECORD_VERSION
 from app.store.listing.directory import HandleDirectory
 from app.store.listing.views import CallFilter, HandleFilter
+from app.store.records.calls import CallStore
+from app.store.records.claims import Attempt, Keep, NewerVersion, Won
+from app.store.records.handles import HandleStore
+from app.store.records.record import CallRecord, HandleRecord
 
 NOW = 1_800_000_000.0
 OFFER = "ab" * 32
@@ -155,7 +157,7 @@ async def test_a_call_of_an_unknown_version_is_listed_with_what_every_version_ha
     )
     store, calls = HandleStore(connection, replica="replica-b"), CallStore(connection)
     attempt = Attempt(handle_id, OFFER, "n1")
-    await store.settle(attempt, "seal1.B", call, window=30, retention=7200, now=NOW)
+    await store.settle(attempt, "seal1.B", call, keep=Keep(30, 7200), now=NOW)
     assert await raw(connection).hget(keys.call(call.id), "v") == str(RECORD_VERSION)
     await raw(connection).hset(keys.call(call.id), mapping={"v": "2", "ended_at": "never"})
     page = await calls.page(CallFilter(client=call.client, state="unknown"), now=NOW)

@@ -7,7 +7,7 @@ from typing import Any
 
 import aiohttp
 
-from app.providers.retirement import USUAL_MODEL
+from app.models import USUAL_MODEL
 from tests.support.conformance import Conformance, Exchange
 from tests.support.offers import fresh_offer
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import jwt
 
-from app.models import HandleRecord
+from app.store.records.record import HandleRecord
 
 PREFIX = "ek_"
 

@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from app.store.calls import CallStore
-from app.store.deadlines import CallDeadlines, Due
 from app.store.events import EventFeed
 from app.store.listing.directory import HandleDirectory, alive
 from app.store.listing.views import CallFilter, HandleFilter
+from app.store.records.calls import CallStore
+from app.store.records.deadlines import CallDeadlines, Due
 from app.web.appkeys import STORE
 from tests.support import api
 from tests.support.clocks import eventually

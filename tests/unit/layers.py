@@ -32,8 +32,8 @@ APART: Final = frozenset({"app.sandbox"})
 # No clock, no socket, no loop: what they need of these is passed in.
 PURE: Final = frozenset(
     {"app.errors", "app.models", "app.handles", "app.providers", "app.store.keys", "app.store.address"}
-    | {"app.broker.catalog", "app.broker.clients", "app.broker.session_policy"}
-    | {"app.broker.breaker"}
+    | {"app.broker.routing.catalog", "app.broker.clients", "app.broker.session_policy"}
+    | {"app.broker.routing.breaker"}
     | {"app.telemetry.redaction", "app.telemetry.timings", "app.telemetry.tracing"}
     | {"app.outbound.http1", "app.web.cors", "app.web.schemas", "app.web.offers"}
 )

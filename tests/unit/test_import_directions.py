@@ -34,7 +34,7 @@ def test_every_listed_name_exists() -> None:
 
 # One import that the code does not have, and a word of the complaint that must come.
 BREACHES = [
-    ("app.store.handles", "app.providers.base.Provider", "beside or above"),
+    ("app.store.records.handles", "app.providers.base.Provider", "beside or above"),
     ("app.outbound.client", "app.store.keys", "beside or above"),
     ("app.models", "app.errors.CloakroomError", "beside or above"),
     ("app.errors", "app.models.Client", "beside or above"),
@@ -97,9 +97,10 @@ def test_a_breach_in_a_file_is_found_however_it_is_written(tmp_path: Path) -> No
         "__init__.py": "",
         "models.py": "def late():\n    from app.web import cors\n",
         "store/__init__.py": "",
-        "store/handles.py": "from ..providers import base\n",
+        "store/records/__init__.py": "",
+        "store/records/handles.py": "from ...providers import base\n",
         "providers/__init__.py": "from app import store\n",
-        "providers/base.py": "import app.store.handles as handles\n",
+        "providers/base.py": "import app.store.records.handles as handles\n",
         "web/__init__.py": "",
         "web/cors.py": "if True:\n    import redis\n",
     }.items():
@@ -109,8 +110,8 @@ def test_a_breach_in_a_file_is_found_however_it_is_written(tmp_path: Path) -> No
     assert breaches(imports_of(package)) == [
         "app.models imports app.web.cors, which is beside or above it",
         "app.providers imports app.store, which is beside or above it",
-        "app.providers.base imports app.store.handles, which is beside or above it",
-        "app.store.handles imports app.providers.base, which is beside or above it",
+        "app.providers.base imports app.store.records.handles, which is beside or above it",
+        "app.store.records.handles imports app.providers.base, which is beside or above it",
         "app.web.cors imports redis, but it is pure",
         "app.web.cors imports redis: only app.store may",
     ]

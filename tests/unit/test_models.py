@@ -17,7 +17,8 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.models import Answer, Client, EphemeralKey, HandleRecord, Offer, Secret
+from app.models import Answer, Client, EphemeralKey, Offer, Secret
+from app.store.records.record import HandleRecord
 from tests.unit.values import EPHEMERAL_KEY, NOW, deployment
 
 PLANTED = "sk-planted-7Qz4YtWmP1nXcVbKjHgF"

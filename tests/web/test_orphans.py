@@ -11,7 +11,8 @@ import aiohttp
 import pytest
 import structlog.testing
 
-from app.broker.deadlines import late, overdue
+from app.broker import late
+from app.broker.deadlines import overdue
 from app.sandbox import SandboxConfig
 from app.store import keys
 from app.store.embedded.engine import LocalEngine

@@ -15,8 +15,8 @@ import structlog
 
 from app.broker.settlement import Settlement
 from app.models import Clocks
-from app.store.calls import CallStore
-from app.store.deadlines import CallDeadlines, Due, Reason
+from app.store.records.calls import CallStore
+from app.store.records.deadlines import CallDeadlines, Due, Reason
 
 log = structlog.get_logger("cloakroom.orphans")
 

@@ -17,9 +17,10 @@ import structlog
 from app.broker.deadlines.orphans import not_hung_up
 from app.broker.hangup import Hangup
 from app.errors import CloakroomError, InvalidRequest, StoreUnavailable
-from app.models import LONGEST_CALL_SECONDS, CallRecord, Clocks
-from app.store.calls import CallStore
-from app.store.deadlines import CallDeadlines, Due, Reason
+from app.models import LONGEST_CALL_SECONDS, Clocks
+from app.store.records.calls import CallStore
+from app.store.records.deadlines import CallDeadlines, Due, Reason
+from app.store.records.record import CallRecord
 from app.telemetry.timings import Timings
 
 log = structlog.get_logger("cloakroom.overdue")

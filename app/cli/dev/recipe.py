@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from app.cli.dev.environment import CLIENT_NAME, RunSecrets, read_config
-from app.providers.retirement import USUAL_MODEL
+from app.models import USUAL_MODEL
 from app.settings import load_settings
 
 

@@ -19,8 +19,8 @@ from app.cli.output import document, printable, write
 from app.cli.reach.base import HandleStory
 from app.cli.reach.target import NOWHERE_ELSE, Target, operate
 from app.cli.times import ago, exact_span, utc
-from app.models import CallRecord
 from app.store.listing.views import HandleView, RelayNote
+from app.store.records.record import CallRecord
 
 # What to do about the outcomes that are not the caller's own; docs/errors.md has all codes.
 _ADVICE: Final[Mapping[str, str]] = {
@@ -124,6 +124,8 @@ def _facts(view: HandleView, now: float) -> Iterator[tuple[str, str]]:
     if view.last_call_at is not None:
         last = f"; the last {ago(view.last_call_at, now)} by {view.last_call_by or '?'}"
     yield "calls", _used(view) + last
+    if view.max_call_seconds:
+        yield "call limit", f"a call is hung up after {view.max_call_seconds} s"
     if view.refusals:
         note = view.last_refusal
         latest = f"; the last {ago(note.at, now)}: {_explained(note.outcome)}" if note is not None else ""

@@ -15,9 +15,9 @@ import orjson
 from app.cli.failure import EXIT_REFUSED, EXIT_UNREACHED, CliFailure
 from app.cli.output import printable
 from app.cli.reach.base import HandleStory
-from app.models import CallRecord
 from app.store.events import Event
 from app.store.listing.views import CallFilter, HandleFilter, HandleView, Page, RelayNote, Revoked
+from app.store.records.record import CallRecord
 from app.telemetry.redaction import one_safe_line
 
 # No such handle, no such call. A 404 with another code comes from a service without an admin API.
@@ -72,6 +72,7 @@ def read_handle(found: dict[str, Any]) -> HandleView:
         expires_at=int(found["expires_at"]),
         life=float(found["seconds_left"]),
         max_calls=int(found["max_calls"] or 0),
+        max_call_seconds=int(found.get("max_call_seconds") or 0),
         calls=int(found["calls"]),
         last_call_at=_time(found["last_call_at"]),
         revoked_at=_time(found["revoked_at"]),
@@ -105,6 +106,7 @@ def read_call(found: dict[str, Any]) -> CallRecord:
         not_ended_because=_text(found.get("not_ended_because")),
         attached_at=_time(found.get("attached_at")),
         sideband=_text(found.get("sideband")),
+        max_call_seconds=int(found.get("max_call_seconds") or 0),
     )
 
 

@@ -24,9 +24,10 @@ from yarl import URL
 from app.cli.failure import EXIT_REFUSED, EXIT_UNREACHED, CliFailure
 from app.cli.reach import admin_answers as answers
 from app.cli.reach.base import HandleStory, RevokeOutcome
-from app.models import CallRecord, Secret
+from app.models import Secret
 from app.store.events import Event
 from app.store.listing.views import CallFilter, HandleFilter, HandleView, Page, Revoked
+from app.store.records.record import CallRecord
 
 if TYPE_CHECKING:
     from app.broker.hangup import Outcome

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from app.models import CallRecord
 from app.store.events import Event
 from app.store.listing.views import CallFilter, HandleFilter, HandleView, Page, Revoked
+from app.store.records.record import CallRecord
 
 if TYPE_CHECKING:
     from app.broker.hangup import Outcome

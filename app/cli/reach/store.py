@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 from app.cli.failure import EXIT_REFUSED, EXIT_UNREACHED, CliFailure
 from app.cli.reach.base import HandleStory, RevokeOutcome
 from app.errors import InvalidRequest, StoreUnavailable
-from app.models import CallRecord
 from app.store.address import parse_address
-from app.store.calls import CallStore
 from app.store.connection import StoreConnection
 from app.store.events import Event, EventFeed, Watch
 from app.store.execution.driver import connect
 from app.store.faults import fault_of
 from app.store.listing.directory import HandleDirectory
 from app.store.listing.views import CallFilter, HandleFilter, HandleView, Page, Revoked
+from app.store.records.calls import CallStore
+from app.store.records.record import CallRecord
 
 if TYPE_CHECKING:
     from app.broker.hangup import Outcome

@@ -12,11 +12,11 @@ from typing import Any, Final, Literal
 
 from app.models import MAX_KEY_SECONDS
 from app.store import keys
-from app.store.calls import CallStore
 from app.store.connection import StoreConnection
 from app.store.keys import RECORD_VERSION, knows_version, number_of, version_of
 from app.store.listing.index import EXAMINED_AT_MOST, Walk
 from app.store.listing.views import Alive, HandleFilter, HandleView, Page, RelayNote, Revoked
+from app.store.records.calls import CallStore
 from app.store.scripts import REVOKE
 
 MAX_PAGE: Final = 1000
@@ -35,6 +35,7 @@ _FIELDS: Final = (
     "expires_at",
     "region",
     "max_calls",
+    "max_call_seconds",
     "calls",
     "last_call_at",
     "last_call_by",
@@ -203,6 +204,7 @@ def _uses(found: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "region": text["region"],
         "max_calls": int(text["max_calls"] or 0),
+        "max_call_seconds": number_of(text["max_call_seconds"] or None),
         "calls": int(text["calls"] or 0),
         "last_call_at": int(text["last_call_at"]) if text["last_call_at"] else None,
         "last_call_by": text["last_call_by"],

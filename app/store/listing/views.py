@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
-from app.models import CallRecord
 from app.store.keys import RECORD_VERSION, knows_version
+from app.store.records.record import CallRecord
 
 # ``unknown``: a newer release wrote the record, and this one cannot tell.
 HandleState = Literal["live", "spent", "revoked", "unknown"]
@@ -30,6 +30,7 @@ class HandleView:
     """A handle that is still on record. Times are epoch seconds on the clock of the replica that wrote them.
 
     ``life`` is the seconds left on the store's clock. ``region`` is empty where none is known.
+    ``max_call_seconds`` is how long each of its calls may last, 0 for no limit.
     ``max_calls`` 0: as often as the provider allows until expiry. ``relays_count`` counts all outcomes,
     ``relays`` has the last twenty of them, oldest first. ``refusals`` counts claims that were refused,
     ``last_refusal`` is the last one of them.
@@ -52,6 +53,7 @@ class HandleView:
     life: float
     region: str = ""
     max_calls: int = 0
+    max_call_seconds: int = 0
     calls: int = 0
     last_call_at: int | None = None
     last_call_by: str = ""

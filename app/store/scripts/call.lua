@@ -6,5 +6,8 @@
 -- Returns  1
 redis.call('HSET', KEYS[1], 'v', ARGV[2], 'handle', ARGV[3], 'deployment', ARGV[4], 'model', ARGV[5],
   'client', ARGV[6], 'subject', ARGV[7], 'relayed_at', ARGV[8], 'relayed_by', ARGV[9])
+if ARGV[10] ~= '0' then
+  redis.call('HSET', KEYS[1], 'max_call_seconds', ARGV[10])
+end
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
 return 1

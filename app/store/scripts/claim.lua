@@ -20,10 +20,11 @@
 --          {"unknown"}                   the same offer was sent, and its outcome is not known
 --          {"spent", <max_calls>}
 --          {"limited"}                   with "ask": this one would win; nothing is written
---          {"won", <sealed key>, <deployment>, <model>, <client>, <subject>, <expires_at>, <calls>}
+--          {"won", <sealed key>, <deployment>, <model>, <client>, <subject>, <expires_at>, <calls>,
+--           <seconds that a call may last, "" for no limit>}
 local record = redis.call('HMGET', KEYS[1], 'sealed_key', 'deployment', 'model', 'client', 'subject',
   'expires_at', 'calls', 'max_calls', 'family', 'revoked_at', 'sealed_key_2', 'sealed_key_3', 'sealed_key_4',
-  'v')
+  'v', 'max_call_seconds')
 -- First, since a newer version may have other fields. A record without a version is of version 1.
 local version = tonumber(record[14] or 1)
 if not (version and version >= 1 and version <= tonumber(ARGV[6])) then
@@ -76,4 +77,4 @@ else
   redis.call('HSET', KEYS[1], 'calls', calls, 'last_call_at', ARGV[3], 'last_call_by', ARGV[4])
 end
 local sealed = record[1] .. (record[11] or '') .. (record[12] or '') .. (record[13] or '')
-return {'won', sealed, record[2], record[3], record[4], record[5] or '', record[6], calls}
+return {'won', sealed, record[2], record[3], record[4], record[5] or '', record[6], calls, record[15] or ''}

@@ -12,8 +12,8 @@ from app import __version__
 from app.broker.desk import call_document, handle_document, story_document
 from app.broker.upgrades import newer_release
 from app.errors import StoreUnavailable
-from app.models import CallRecord
 from app.store.listing.views import Alive, HandleFilter, Page
+from app.store.records.record import CallRecord
 from app.telemetry.redaction import one_safe_line
 from app.web.admin.guard import Act
 from app.web.admin.query import (

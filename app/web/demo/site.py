@@ -13,7 +13,7 @@ import orjson
 from aiohttp import hdrs, web
 
 from app import __version__
-from app.broker.catalog import ANY_MODEL
+from app.broker.routing.catalog import ANY_MODEL
 from app.settings import Settings
 from app.web.asset import Asset, answer
 

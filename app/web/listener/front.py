@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from app.web.answers import Refusal
 from app.web.appkeys import Lifecycle
 from app.web.listener.admission import Admission
+from app.web.listener.refusal import Refusal
 
 
 class Served(Protocol):

@@ -13,8 +13,8 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
-from app.broker.attempts import Candidate, MintAttempts
-from app.broker.breaker import COOLING_SECONDS, FAILURES_IN_A_ROW, Breakers, Verdict
+from app.broker.routing.attempts import Candidate, MintAttempts
+from app.broker.routing.breaker import COOLING_SECONDS, FAILURES_IN_A_ROW, Breakers, Verdict
 from app.errors import (
     CloakroomError,
     UpstreamError,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from app.broker.breaker import (
+from app.broker.routing.breaker import (
     ANSWERED,
     COOLING_SECONDS,
     FAILURES_IN_A_ROW,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.broker.catalog import Catalog, Choice, Model, Takeover
+from app.broker.routing.catalog import Catalog, Choice, Model, Takeover
 from app.broker.session_policy import ModelPolicy
 from app.errors import InvalidRequest, ModelNotAllowed, ModelNotFound
 from app.models import Client, Deployment

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.broker.catalog import Catalog
 from app.broker.hangup import Hangup, owns
+from app.broker.routing.catalog import Catalog
 from app.broker.settlement import Settlement
 from app.errors import (
     CallNotFound,
@@ -22,9 +22,10 @@ from app.errors import (
     UpstreamError,
     UpstreamUnreachable,
 )
-from app.models import CallRecord, Client, Clocks, HandleClaims
+from app.models import Client, Clocks, HandleClaims
 from app.providers.base import UpstreamRequest, UpstreamResponse
 from app.providers.registry import PROVIDERS
+from app.store.records.record import CallRecord
 from app.telemetry.timings import Timings
 from tests.samples import load
 from tests.support.clocks import PATIENCE

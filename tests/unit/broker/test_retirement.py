@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import pytest
 
-from app.broker.catalog import ANY_MODEL, Catalog, Choice, Model, Takeover
-from app.broker.retirement import Ending, Radar, Told, endings
+from app.broker.routing.catalog import ANY_MODEL, Catalog, Choice, Model, Takeover
+from app.broker.routing.retirement import Ending, Radar, Told, endings
 from app.errors import UpstreamError
 from app.models import Deployment
 from app.outbound.upstream import NoAnswer, NotConnected

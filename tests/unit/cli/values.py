@@ -6,8 +6,8 @@ import base64
 import json
 from typing import Any
 
-from app.models import CallRecord
 from app.store.listing.views import HandleView
+from app.store.records.record import CallRecord
 
 NOW = 1_800_000_000.0
 HANDLE_ID = "Mh2ztRj1zsnsG61hQEfDiw"

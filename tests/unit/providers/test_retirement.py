@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import pytest
 
-from app.providers.retirement import KNOWN_ENDS, USUAL_MODEL, end_of, models_request, read_models
+from app.models import USUAL_MODEL
+from app.providers.retirement import KNOWN_ENDS, end_of, models_request, read_models
 from tests.support.page import ROOT
 from tests.unit.providers.responses import response
 from tests.unit.values import OPENAI_KEY, deployment

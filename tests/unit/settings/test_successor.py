@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.broker.catalog import Takeover
+from app.broker.routing.catalog import Takeover
 from app.providers.retirement import first_moment
 from app.settings.aliases import ModelSettings
 from app.wiring import build_model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.providers.retirement import USUAL_MODEL
+from app.models import USUAL_MODEL
 from tests.unit.settings.environments import AZURE, OPENAI, OWN, load, problems
 
 

@@ -9,12 +9,13 @@ from typing import Any, cast
 import orjson
 import pytest
 
-from app.web.answers import Refusal, answer_headers, overloaded
+from app.web.answers import answer_headers, overloaded
 from app.web.appkeys import Lifecycle
 from app.web.cors import EXPOSE_HEADERS, CorsPolicy
 from app.web.listener.admission import Admission
 from app.web.listener.connection import HEAD_SECONDS, KEEPALIVE_SECONDS, Connection, request_size
 from app.web.listener.front import Front
+from app.web.listener.refusal import Refusal
 
 PAGE = "https://shop.example.com"
 BODY = b'{"model": "gpt-realtime"}'

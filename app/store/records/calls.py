@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from app.models import LONGEST_CALL_SECONDS, CallRecord
+from app.models import LONGEST_CALL_SECONDS
 from app.store import keys
 from app.store.connection import StoreConnection
 from app.store.keys import RECORD_VERSION, knows_version, number_of, version_of
 from app.store.listing.index import Walk, indexing
 from app.store.listing.views import CallFilter, Page
+from app.store.records.deadlines import Due, adding
+from app.store.records.record import CallRecord
 from app.store.scripts import CALL, INDEX, NOTE, ScriptCall
 
 _FIELDS: Final = (
@@ -31,6 +33,7 @@ _FIELDS: Final = (
     "not_ended_because",
     "attached_at",
     "sideband",
+    "max_call_seconds",
 )
 _CLOCK_MARGIN_MINUTES: Final = 5
 
@@ -91,14 +94,17 @@ class CallStore:
         """Note that the call is over. Its record keeps its expiry; a record that is gone stays gone.
 
         Safe to repeat: the first note stays. ``ended_at`` is epoch seconds, ``ended_by`` a replica's name.
-        ``because`` is the reason of a deadline (``app.store.deadlines``), ``remote`` where it ended at the
-        provider, empty where a caller asked.
+        ``because`` is the reason of a deadline (``app.store.records.deadlines``), ``remote`` where it ended
+        at the provider, empty where a caller asked.
         """
         why = ("ended_because", because) if because else ()
         if await self._note(call.id, "ended_at", ended_at, "ended_by", ended_by, *why):
             ended = keys.ended_calls(call.relayed_at // keys.MINUTE_SECONDS)
             life_ms = (LONGEST_CALL_SECONDS + 2 * keys.MINUTE_SECONDS) * 1000
             await self._connection.run_script(INDEX, (ended,), call.id, life_ms)
+            if call.max_call_seconds:
+                leash = Due("max_call_seconds", call.id)
+                await self._connection.run_together(("ZREM", keys.deadlines(call.id), leash.entry))
 
     async def mark_undelivered(self, call_id: str, *, at: int) -> None:
         """Note that the call's answer reached no browser. ``at`` is epoch seconds; the first note stays."""
@@ -129,10 +135,13 @@ class CallStore:
         return [_record(call_id, values) for call_id, values in zip(call_ids, replies, strict=True)]
 
 
-def registering(connection: StoreConnection, call: CallRecord | None, retention: float) -> list[ScriptCall]:
+def registering(
+    connection: StoreConnection, call: CallRecord | None, retention: float, *, age: float = 0.0
+) -> list[ScriptCall]:
     """The scripts that put a call on record for ``retention`` seconds; none where the provider named no call.
 
-    They run with the end of its claim, in the same round trip.
+    They run with the end of its claim, in the same round trip. ``age`` is how long the call has lasted, in
+    seconds. A call that may not last for ever gets its deadline.
     """
     if call is None:
         return []
@@ -148,11 +157,19 @@ def registering(connection: StoreConnection, call: CallRecord | None, retention:
         call.subject,
         call.relayed_at,
         call.relayed_by,
+        call.max_call_seconds,
     )
     return [
         (CALL, (keys.call(call.id),), (retention_ms, *fields)),
         *indexing(connection, lists, call.id, retention_ms),
+        *_leash(call, age),
     ]
+
+
+def _leash(call: CallRecord, age: float) -> list[ScriptCall]:
+    if not call.max_call_seconds:
+        return []
+    return [adding(Due("max_call_seconds", call.id), max(call.max_call_seconds - age, 0.0))]
 
 
 def _lists_for(wanted: CallFilter) -> Callable[[int], str]:
@@ -190,4 +207,5 @@ def _notes(found: Mapping[str, str | None]) -> dict[str, Any]:
     return {
         **{name: int(value) if (value := found[name]) is not None else None for name in times},
         **{name: found[name] or "" for name in words},
+        "max_call_seconds": number_of(found["max_call_seconds"]),
     }

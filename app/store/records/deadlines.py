@@ -21,9 +21,9 @@ from app.store.connection import StoreConnection
 from app.store.scripts import DUE, TAKE, ScriptCall
 
 # ``undelivered``: its answer reached no browser. ``lost``: the provider's answer came after the browser had
-# been told that the outcome is not known.
-Reason = Literal["undelivered", "lost"]
-REASONS: Final[tuple[Reason, ...]] = ("undelivered", "lost")
+# been told that the outcome is not known. ``max_call_seconds``: it has lasted as long as it may.
+Reason = Literal["undelivered", "lost", "max_call_seconds"]
+REASONS: Final[tuple[Reason, ...]] = ("undelivered", "lost", "max_call_seconds")
 
 _MARGIN_SECONDS: Final = 120
 
@@ -76,13 +76,21 @@ class CallDeadlines:
         await self._connection.run_together(("ZREM", keys.deadlines(due.call_id), due.entry))
 
     async def _set(self, which: str, dues: Sequence[Due], seconds: float) -> None:
-        life = int((seconds + LONGEST_CALL_SECONDS + _MARGIN_SECONDS) * 1000)
-        ordered = sorted(dues, key=_slice)
-        calls: list[ScriptCall] = [
-            (DUE, (name,), (int(seconds * 1000), which, life, *(due.entry for due in group)))
-            for name, group in groupby(ordered, key=_slice)
+        calls = [
+            _setting(which, name, [due.entry for due in group], seconds)
+            for name, group in groupby(sorted(dues, key=_slice), key=_slice)
         ]
         await self._connection.run_scripts(*calls)
+
+
+def adding(due: Due, seconds: float) -> ScriptCall:
+    """The script of ``CallDeadlines.add``, for the round trip of another write."""
+    return _setting("NX", _slice(due), [due.entry], seconds)
+
+
+def _setting(which: str, name: str, entries: Sequence[str], seconds: float) -> ScriptCall:
+    life = int((seconds + LONGEST_CALL_SECONDS + _MARGIN_SECONDS) * 1000)
+    return DUE, (name,), (int(seconds * 1000), which, life, *entries)
 
 
 def _slice(due: Due) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from app.broker.breaker import ANSWERED, SHOWS_NOTHING, Breakers, Verdict
+from app.broker.routing.breaker import ANSWERED, SHOWS_NOTHING, Breakers, Verdict
 from app.errors import (
     CloakroomError,
     UpstreamError,

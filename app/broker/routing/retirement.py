@@ -15,7 +15,7 @@ from typing import Final
 
 import structlog
 
-from app.broker.catalog import Catalog, Stage
+from app.broker.routing.catalog import Catalog, Stage
 from app.errors import UpstreamError
 from app.models import Deployment
 from app.outbound.upstream import NoAnswer, NotConnected

@@ -1,0 +1,138 @@
+"""What a claim on a handle is, and what may come of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from app.store import keys
+
+# Between a nonce's random part and the process that made it. No replica's name has this character.
+MADE_BY: Final = "@"
+
+
+@dataclass(frozen=True, slots=True)
+class Won:
+    """The claim succeeded: the offer may be sent. ``calls`` counts this use.
+
+    ``max_call_seconds`` is how long the call may last, 0 for no limit.
+    """
+
+    sealed_key: str = field(repr=False)
+    deployment: str
+    model: str
+    client: str
+    subject: str
+    expires_at: str
+    calls: int
+    max_call_seconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The same offer was answered a moment ago: the sealed answer, and the call that it belongs to."""
+
+    call_id: str
+    sealed_answer: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Another relay of the same offer is under way: ask again shortly. ``nonce`` is that one's."""
+
+    nonce: str
+
+    @property
+    def holder(self) -> str:
+        """The process that relays it; "" for a release that did not say so."""
+        return self.nonce.partition(MADE_BY)[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """The same offer was sent, and it is not known what became of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """All uses are taken."""
+
+    max_calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """An operator revoked the handle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """There is no such record: it expired, or the store lost it."""
+
+
+@dataclass(frozen=True, slots=True)
+class OtherFamily:
+    """The handle was minted for another kind of session."""
+
+    family: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewerVersion:
+    """A newer release wrote the record, in a form that this one does not read. Nothing was changed."""
+
+    version: str
+
+
+Claim = Won | Answered | Pending | Unknown | Spent | Revoked | Gone | OtherFamily | NewerVersion
+
+_UNKNOWN, _REVOKED, _GONE = Unknown(), Revoked(), Gone()
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """How long, in seconds: an answer for the same offer, and a call on record."""
+
+    window: float
+    retention: float
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of one relay to send one offer with one handle; ``nonce`` tells it from every other try."""
+
+    handle_id: str
+    offer_sha256: str
+    nonce: str
+
+    @property
+    def keys(self) -> tuple[str, str]:
+        """The handle's record, and the claim on this offer."""
+        return keys.handle(self.handle_id), keys.claim(self.handle_id, self.offer_sha256)
+
+
+def read_claim(reply: list[Any]) -> Claim:
+    """Read the reply of ``claim.lua``."""
+    match reply:
+        case ["won", sealed_key, deployment, model, client, subject, expires_at, calls, seconds]:
+            uses, leash = int(calls), int(seconds or 0)
+            return Won(sealed_key, deployment, model, client, subject, expires_at, uses, leash)
+        case ["answered", value]:
+            call_id, _, sealed = value.partition(":")
+            return Answered(call_id=call_id, sealed_answer=sealed)
+        case ["pending", nonce]:
+            return Pending(nonce)
+        case ["unknown"]:
+            return _UNKNOWN
+        case ["spent", max_calls]:
+            return Spent(int(max_calls))
+        case ["revoked"]:
+            return _REVOKED
+        case ["family", family]:
+            return OtherFamily(family)
+        case ["gone"]:
+            return _GONE
+        case ["version", version]:
+            return NewerVersion(version)
+        case _:
+            raise ValueError("claim.lua and its reader do not belong together")

@@ -1,0 +1,68 @@
+"""The records of a handle and of a call, as Redis keeps them. A leaf: it imports nothing of ours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class HandleRecord:
+    """What Redis keeps of a handle. Times are epoch seconds on the minting replica's clock.
+
+    ``sealed_key`` is ciphertext; everything else is plain for an SRE to read. ``region`` is the
+    deployment's, empty where none is known. ``max_call_seconds`` is the leash of its calls, 0 for none.
+    """
+
+    id: str
+    model: str
+    deployment: str
+    provider: str
+    family: str
+    client: str
+    subject: str
+    origin: str
+    minted_at: int
+    expires_at: int
+    minted_by: str
+    max_calls: int
+    sealed_key: str = field(repr=False)
+    region: str = ""
+    max_call_seconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """What Redis keeps of a call that was relayed. Times are epoch seconds.
+
+    ``ended_at`` is None until a hang-up by any replica; a call that ended by itself has none.
+    ``ended_because`` is empty where a caller asked for it, else the reason of the call's deadline.
+    ``undelivered_at``: its answer reached no browser; ``delivered_at``: the same offer fetched it later.
+    ``not_ended_because``: why a call that should be hung up is not.
+    ``max_call_seconds`` is the time after which it is hung up, 0 for never.
+    ``attached_at``: a sideband was first opened; ``sideband`` is why there is none.
+    ``version`` is the record's (``app.store.keys``): of one that is not known, the rest may be empty.
+    """
+
+    id: str
+    handle: str
+    deployment: str
+    model: str
+    client: str
+    subject: str
+    relayed_at: int
+    relayed_by: str
+    ended_at: int | None = None
+    ended_by: str = ""
+    version: int = 1
+    ended_because: str = ""
+    undelivered_at: int | None = None
+    delivered_at: int | None = None
+    not_ended_because: str = ""
+    max_call_seconds: int = 0
+    attached_at: int | None = None
+    sideband: str = ""
+
+    @property
+    def ends_at(self) -> int | None:
+        """When the call is hung up at the latest, epoch seconds; None without a limit of ours."""
+        return self.relayed_at + self.max_call_seconds if self.max_call_seconds else None
