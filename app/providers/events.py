@@ -6,7 +6,8 @@ other text, can hide in a JSON string only behind a ``\\u`` escape.
 
 from __future__ import annotations
 
-from typing import Final
+import json
+from typing import Any, Final
 
 import orjson
 
@@ -21,40 +22,46 @@ def carries_audio(event: str) -> bool:
     """Whether this server event is a piece of audio."""
     if _AUDIO not in event and _ESCAPE not in event:
         return False
-    kind = _type_of(event)
+    kind = _field(event, "type")
     return kind is not None and kind.endswith(_AUDIO)
 
 
 def appends_audio(event: str) -> bool:
-    """Whether this client event brings audio, or might: it names such an event and is no JSON object."""
+    """Whether this client event brings audio, by any reading of it.
+
+    It may name its type twice, and parsers differ in which one counts. One that names such a type and cannot
+    be read counts too.
+    """
     if _APPEND not in event and _ESCAPE not in event:
         return False
-    kind = _type_of(event)
-    return kind == _APPEND if kind is not None else _APPEND in event
-
-
-def _type_of(event: str) -> str | None:
-    """The event's type; None where it is no JSON object, or its type is no text."""
     try:
-        parsed = orjson.loads(event)
-    except orjson.JSONDecodeError:
-        return None
-    kind = parsed.get("type") if isinstance(parsed, dict) else None
-    return kind if isinstance(kind, str) else None
+        fields = json.loads(event, object_pairs_hook=_Pairs)
+    except (ValueError, RecursionError):
+        return _APPEND in event
+    return isinstance(fields, _Pairs) and ("type", _APPEND) in fields
 
 
 def audio_refused(event: str) -> str:
     """The ``error`` event that answers a client event which brings audio."""
-    try:
-        parsed = orjson.loads(event)
-    except orjson.JSONDecodeError:
-        parsed = None
-    given = parsed.get("event_id") if isinstance(parsed, dict) else None
     fields = {
         "type": "invalid_request_error",
         "code": "audio_not_allowed",
         "message": "A sideband carries no audio: the browser sends it to the provider itself.",
         "param": "type",
-        "event_id": given if isinstance(given, str) else None,
+        "event_id": _field(event, "event_id"),
     }
     return orjson.dumps({"type": "error", "event_id": "event_cloakroom", "error": fields}).decode()
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """The fields of an object in their order, repeated ones too."""
+
+
+def _field(event: str, name: str) -> str | None:
+    """A field of the event; None where the event is no JSON object, or the field no text."""
+    try:
+        parsed = orjson.loads(event)
+    except orjson.JSONDecodeError:
+        return None
+    value = parsed.get(name) if isinstance(parsed, dict) else None
+    return value if isinstance(value, str) else None
