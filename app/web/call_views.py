@@ -146,7 +146,7 @@ def _upgradable(request: web.Request) -> web.WebSocketResponse:
         compress=False,
         max_msg_size=request.app[SETTINGS].sideband_max_event_bytes,
     )
-    if not socket.can_prepare(request).ok:
+    if request.method != hdrs.METH_GET or not socket.can_prepare(request).ok:
         raise InvalidRequest(
             "GET of this path opens a sideband, which is a WebSocket: connect to wss://, with ?call_id=."
         )
