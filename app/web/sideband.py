@@ -133,9 +133,11 @@ class OpenSidebands:
         traffic = Traffic()
         try:
             await backend.begin()
-        except ConnectionError:
-            traffic.cause, traffic.closed = "backend", Closed(ABNORMAL)
+        except BaseException as error:
             await provider.close(NORMAL, "")
+            if not isinstance(error, ConnectionError):
+                raise
+            traffic.cause, traffic.closed = "backend", Closed(ABNORMAL)
             self.metrics.closed(traffic.cause)
             return traffic
         try:

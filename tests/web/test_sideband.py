@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket as socketlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -12,6 +13,8 @@ import pytest
 
 from app.sandbox import SandboxConfig
 from app.sandbox.calls import Call
+from app.sandbox.http.sideband import SandboxSideband
+from app.store import keys
 from app.store.embedded.engine import LocalEngine
 from app.web.appkeys import LIFECYCLE, OPEN_SIDEBANDS
 from app.web.routes import ALIASES
@@ -23,7 +26,8 @@ from tests.support.scrape import scrape
 from tests.support.service import Service
 from tests.support.sideband import UPGRADE, Socket, closed, heard
 from tests.web.hangups import hangups, record
-from tests.web.test_call_key import service_with
+from tests.web.test_azure import GA, PREVIEW, azure_service
+from tests.web.test_call_key import arrived, headers_of, service_with
 from tests.web.test_hangup import KIOSK_KEY, other_replica
 
 AUDIO: Final = '{"type": "response.output_audio.delta", "delta": "AAAA"}'
@@ -58,7 +62,8 @@ def at_provider(service: Service, call_id: str) -> Call:
 def tell(service: Service, call_id: str, event: str) -> None:
     """Have the provider send this to every sideband of the call."""
     for sideband in at_provider(service, call_id).sidebands:
-        sideband.send(event)  # type: ignore[attr-defined]  # the sandbox's own have it
+        assert isinstance(sideband, SandboxSideband)
+        sideband.send(event)
 
 
 async def value(service: Service, name: str, **labels: str) -> float:
@@ -75,11 +80,35 @@ async def test_a_client_attaches_under_every_alias_with_the_standard_key(
     call_id = await service.called(await service.minted())
     async with attached(service, call_id, base, protocols=("realtime",)) as socket:
         assert socket.protocol == "realtime"
-        (entry,) = [e for e in service.provider.journal.reports() if e["operation"] == "sideband"]
-        headers = {name.lower(): value for name, value in entry["headers"]}
-        assert headers["authorization"] == f"Bearer {planted.openai_key}"
+        (entry,) = arrived(service, "sideband")
+        assert headers_of(entry)["authorization"] == f"Bearer {planted.openai_key}"
         assert entry["path"] == "/v1/realtime"
         assert entry["query"] == f"call_id={call_id}"
+
+
+async def test_azure_is_attached_to_with_the_resource_s_key(
+    service_factory: ServiceFactory, planted: Planted
+) -> None:
+    service = await azure_service(service_factory, planted, GA)
+    call_id = await service.called(await service.minted())
+    async with attached(service, call_id):
+        (entry,) = arrived(service, "sideband")
+        assert (entry["path"], entry["query"]) == ("/openai/v1/realtime", f"call_id={call_id}")
+        assert headers_of(entry)["api-key"] == planted.azure_key
+        assert "authorization" not in headers_of(entry)
+
+
+async def test_a_call_of_azures_preview_has_no_sideband(
+    service_factory: ServiceFactory, planted: Planted
+) -> None:
+    service = await azure_service(service_factory, planted, PREVIEW, azure_preview=True)
+    # The preview in a box names no call, so this is the record of one.
+    fields = {"v": 1, "handle": "h", "deployment": "voice", "relayed_at": 1, "client": "shop"}
+    await service.store_client.hset(keys.call("rtc_preview"), mapping=fields)
+    reply = await refused(service, "rtc_preview")
+    assert (reply.status, reply.code) == (400, "invalid_request")
+    assert "no sideband" in reply.text
+    await service.store_client.delete(keys.call("rtc_preview"))
 
 
 async def test_any_replica_attaches_and_all_who_are_attached_hear_the_same(
@@ -335,8 +364,9 @@ async def test_a_provider_that_closes_on_purpose_is_quoted_and_the_call_stays_op
 async def test_a_provider_whose_connection_breaks_is_told_as_a_broken_one(service: Service) -> None:
     call_id = await service.called(await service.minted())
     async with attached(service, call_id) as socket:
-        sideband: Any = at_provider(service, call_id).sidebands[0]
-        sideband.socket._req.transport.abort()
+        (sideband,) = at_provider(service, call_id).sidebands
+        assert isinstance(sideband, SandboxSideband)
+        sideband.socket.get_extra_info("socket").shutdown(socketlib.SHUT_RDWR)
         code, reason = await closed(socket)
     assert (code, "1006" in reason) == (1012, True)
     assert at_provider(service, call_id).ended_at is None
