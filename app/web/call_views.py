@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Final
 
 from aiohttp import hdrs, web
 
@@ -34,6 +35,8 @@ from app.web.incoming import credential, read_timed_body
 from app.web.offers import SDP_TYPE, parse_offer
 from app.web.sideband import Backend
 
+# Offers of the beta's pages go to the same path.
+SIDEBAND_PATH: Final = "/realtime"
 _WHO = (
     "Hanging up needs a client key of this service, or the handle that made the call: send "
     "'Authorization: Bearer <key or handle>'."
@@ -165,7 +168,8 @@ def _backend(request: web.Request, socket: web.WebSocketResponse) -> Backend:
 
 async def offer_options(request: web.Request) -> web.Response:
     """``OPTIONS`` where offers go: what may be posted, as RFC 9725 asks. The gate answers preflights."""
-    return web.Response(status=200, headers={hdrs.ALLOW: "OPTIONS, POST", "Accept-Post": SDP_TYPE})
+    allow = "GET, HEAD, OPTIONS, POST" if request.path.endswith(SIDEBAND_PATH) else "OPTIONS, POST"
+    return web.Response(status=200, headers={hdrs.ALLOW: allow, "Accept-Post": SDP_TYPE})
 
 
 async def patch_call(request: web.Request) -> web.Response:

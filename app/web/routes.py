@@ -41,7 +41,7 @@ def routes(settings: Settings) -> Iterator[web.RouteDef]:
         for path in _OFFERS:
             yield web.options(base + path, call_views.offer_options)
         # A GET, which becomes a WebSocket.
-        yield web.get(base + "/realtime", call_views.attach)
+        yield web.get(base + call_views.SIDEBAND_PATH, call_views.attach)
         yield web.delete(base + _CALL, call_views.hang_up, expect_handler=expect)
         yield web.patch(base + _CALL, call_views.patch_call, expect_handler=expect)
     yield from health_routes()

@@ -79,7 +79,7 @@ async def test_options_tells_what_may_be_posted(service: Service, base: str, pat
     status, headers, text, _ = await ask(service, "OPTIONS", base + path)
     assert (status, text) == (200, "")
     assert headers["accept-post"] == "application/sdp"
-    assert headers["allow"] == "OPTIONS, POST"
+    assert headers["allow"] == ("GET, HEAD, OPTIONS, POST" if path == "/realtime" else "OPTIONS, POST")
 
 
 @pytest.mark.parametrize("path", OFFERS)
