@@ -132,10 +132,12 @@ def replicas_finding(counts: Mapping[str, int], *, wanted: int, limited_uses: bo
         text += f", and {_WAIT} is {wanted}: mints fail"
         return row("replicas", "fail", text, f"start the missing replicas, or set {_WAIT} to {fewest}")
     if wanted:
-        if wanted < fewest:
-            return row("replicas", "ok", f"{text}, and mints wait for {wanted}")
-        text += f", and mints wait for {wanted}: they fail when one more is lost, and after a failover"
-        return row("replicas", "warn", text, f"run more replicas than {_WAIT} asks for")
+        if wanted == fewest:
+            text += f", and mints wait for {wanted}: nothing is lost, and they fail while one is away"
+            return row("replicas", "ok", text)
+        text += f", and mints wait for {wanted}: another one may take over beside a primary that runs"
+        fix = f"set {_WAIT} to {fewest} to lose nothing then; mints fail while one is away"
+        return row("replicas", "warn", text, fix)
     if not fewest:
         return row("replicas", "ok", text)
     fix = (

@@ -118,7 +118,7 @@ class Settings(BaseSettings):
         ge=0,
         le=16,
         description="replicas of the store that must have a new handle, and each use of a handle with a "
-        "limit, before it counts; 0: none",
+        "limit, before it counts: as many as a primary has; 0: none",
     )
     store_wait_seconds: float = Field(
         0.5, gt=0, le=30, description="to wait for these replicas; then the answer is 503"

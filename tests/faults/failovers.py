@@ -1,10 +1,10 @@
 """Failovers under load: which acknowledged handles are lost, and which limited ones are used too often.
 
-Half of our replicas wait for the store's (``CLOAKROOM_STORE_WAIT_REPLICAS=1``), half do not. Both halves live
+Half of our replicas wait for the store's (``CLOAKROOM_STORE_WAIT_REPLICAS``), half do not. Both halves live
 through the same failovers. For the first half nothing may be lost. For the second half it is told what was.
 
-A primary is killed and stopped by turns. In two rounds of three its replication links end 50 ms before: all
-of them, or one of several.
+A primary is killed, stopped, and replaced while it runs, by turns. In two rounds of three its replication
+links end 50 ms before: all of them, or one of several.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ _WORKERS: Final = 4
 _PAUSE_SECONDS: Final = 0.08
 _CHECKS_AT_ONCE: Final = 8
 _CUTS: Final = ("all", "none", "one")
+_ENDS: Final = (signal.SIGKILL, signal.SIGSTOP, None)
 _FAILURES: Final = (aiohttp.ClientError, TimeoutError)
 
 
@@ -147,7 +148,10 @@ async def fail_over(store: Failover, progress: Progress, rounds: int) -> Figures
     planted = Planted()
     with ExitStack() as stack:
         halves = [
-            _half(stack, "waiting", store, CLOAKROOM_STORE_WAIT_REPLICAS="1", planted=planted),
+            # One that was not waited for could take over beside a primary that runs.
+            _half(
+                stack, "waiting", store, CLOAKROOM_STORE_WAIT_REPLICAS=f"{_replicas(store)}", planted=planted
+            ),
             _half(stack, "not waiting", store, planted=planted),
         ]
         timeout = aiohttp.ClientTimeout(total=30)
@@ -166,6 +170,10 @@ async def fail_over(store: Failover, progress: Progress, rounds: int) -> Figures
     assert not any(held.lost for held in waiting.held), figures
     assert figures["waiting: used too often"] == 0, figures
     return figures
+
+
+def _replicas(store: Failover) -> int:
+    return len(store.heirs(store.victim()))
 
 
 def _short(half: Half) -> Iterable[tuple[str, int]]:
@@ -202,12 +210,16 @@ async def _round(store: Failover, number: int, halves: Sequence[Half], http: aio
         await asyncio.sleep(_LOAD_SECONDS)
         victim = store.victim()
         heirs = store.heirs(victim)
-        apart = {"all": heirs, "none": [], "one": heirs[:1]}[_CUTS[number // 2 % len(_CUTS)]]
+        end = _ENDS[number % len(_ENDS)]
+        apart = {"all": heirs, "none": [], "one": heirs[:1]}[_CUTS[number // len(_ENDS) % len(_CUTS)]]
         if apart:
             await asyncio.to_thread(cut, victim, apart)
             await asyncio.sleep(CUT_BEFORE_SECONDS)
-        os.kill(victim.pid, signal.SIGSTOP if number % 2 else signal.SIGKILL)
+        if end is not None:
+            os.kill(victim.pid, end)
         mend(apart)
+        if end is None:
+            await asyncio.to_thread(store.replace, victim)
         await eventually(lambda: asyncio.to_thread(store.switched, victim), "nobody took over")
         await asyncio.sleep(_LOAD_SECONDS)
         await asyncio.to_thread(store.repair, victim)

@@ -40,6 +40,9 @@ class Failover(Protocol):
     def heirs(self, primary: LocalEngine) -> list[LocalEngine]:
         """Its replicas."""
 
+    def replace(self, primary: LocalEngine) -> None:
+        """Have a replica take over while the primary runs, as if it were taken for dead."""
+
     def switched(self, victim: LocalEngine, *more: LocalEngine) -> bool:
         """Whether another one has taken its place. ``more`` were lost with it, and are not asked."""
 
@@ -143,6 +146,9 @@ class SentinelStore:
     def heirs(self, primary: LocalEngine) -> list[LocalEngine]:
         return [node for node in self._nodes if node is not primary]
 
+    def replace(self, primary: LocalEngine) -> None:
+        command(self.sentinels[0], "SENTINEL", "FAILOVER", "main")
+
     def switched(self, victim: LocalEngine, *more: LocalEngine) -> bool:
         now = self.primary()
         return now is not victim and command(now, "ROLE")[0] == "master"
@@ -224,6 +230,9 @@ class ClusterStore:
     def heirs(self, primary: LocalEngine) -> list[LocalEngine]:
         told = [(node, command(node, "ROLE")) for node in self._nodes if node is not primary]
         return [node for node, role in told if role[0] == "slave" and int(role[2]) == primary.port]
+
+    def replace(self, primary: LocalEngine) -> None:
+        command(self.heirs(primary)[0], "CLUSTER", "FAILOVER", "TAKEOVER")
 
     def switched(self, victim: LocalEngine, *more: LocalEngine) -> bool:
         others = [node for node in self._nodes if node not in (victim, *more)]

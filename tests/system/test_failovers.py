@@ -18,7 +18,7 @@ async def test_where_replicas_are_waited_for_a_failover_loses_no_handle_and_give
 ) -> None:
     store: AbstractContextManager[Failover] = kind(Planted().store_password)
     with store as running:
-        # A primary that is killed and one that is stopped, both cut off before.
-        figures = await fail_over(running, Progress("failovers"), 2)
+        # A primary that is killed, one that is stopped and one that is replaced, all cut off before.
+        figures = await fail_over(running, Progress("failovers"), 3)
     assert figures["waiting: lost"] == figures["waiting: used too often"] == 0
     assert figures["not waiting: handles acknowledged"]

@@ -104,10 +104,12 @@ def test_replicas_fail_where_fewer_acknowledge_than_mints_wait_for() -> None:
     assert row.fix == "start the missing replicas, or set CLOAKROOM_STORE_WAIT_REPLICAS to 1"
 
 
-def test_replicas_warn_where_there_is_none_to_spare() -> None:
-    assert replicas(2, wanted=1).status == "ok"
-    row = replicas(1, wanted=1)
-    assert (row.status, row.fix) == ("warn", "run more replicas than CLOAKROOM_STORE_WAIT_REPLICAS asks for")
+def test_replicas_warn_where_one_that_was_not_waited_for_may_take_over() -> None:
+    assert replicas(1, wanted=1).status == replicas(2, wanted=2).status == "ok"
+    row = replicas(2, wanted=1)
+    assert row.status == "warn"
+    assert "another one may take over beside a primary that runs" in row.detail
+    assert row.fix.startswith("set CLOAKROOM_STORE_WAIT_REPLICAS to 2 to lose nothing then")
 
 
 def test_without_the_setting_the_row_says_what_a_failover_may_cost_and_what_to_set() -> None:
