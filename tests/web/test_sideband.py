@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+import openai
 import orjson
 import pytest
+from openai.types.websocket_reconnection import ReconnectingEvent
 
 from app.sandbox import SandboxConfig
 from app.sandbox.calls import Call
@@ -424,3 +426,25 @@ async def test_the_store_s_outage_refuses_a_sideband_and_ends_none(
             assert (reply.status, reply.code) == (503, "store_unavailable")
             tell(service, call_id, '{"type": "response.done"}')
             await heard(socket, "response.done")
+
+
+async def test_the_official_sdk_connects_again_by_itself(service: Service) -> None:
+    call_id = await service.called(await service.minted())
+    codes: list[int] = []
+
+    def reconnecting(event: ReconnectingEvent) -> None:
+        codes.append(event.close_code)
+
+    async with (
+        openai.AsyncOpenAI(base_url=f"{service.base}/v1", api_key=service.planted.client_key) as client,
+        client.realtime.connect(call_id=call_id, on_reconnecting=reconnecting) as connection,
+    ):
+        assert (await connection.recv()).type == "session.created"
+        service.provider.calls.leave_sidebands()
+        async for event in connection:
+            assert event.type == "session.created"
+            break
+        await service.provider.calls.hang_up(call_id)
+        # It stops without an error.
+        assert [event.type async for event in connection] == []
+    assert codes == [1012]
