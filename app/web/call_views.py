@@ -37,6 +37,8 @@ from app.web.sideband import Backend
 
 # Offers of the beta's pages go to the same path.
 SIDEBAND_PATH: Final = "/realtime"
+# OpenAI's clients for browsers name it.
+SUBPROTOCOL: Final = "realtime"
 _WHO = (
     "Hanging up needs a client key of this service, or the handle that made the call: send "
     "'Authorization: Bearer <key or handle>'."
@@ -143,12 +145,15 @@ def _upgradable(request: web.Request) -> web.WebSocketResponse:
     socket = web.WebSocketResponse(
         timeout=CLOSE_SECONDS,
         heartbeat=HEARTBEAT_SECONDS,
-        # Browsers' clients of OpenAI name it.
-        protocols=("realtime",),
+        protocols=(SUBPROTOCOL,),
         # It would cost each sideband a third of a megabyte.
         compress=False,
         max_msg_size=request.app[SETTINGS].sideband_max_event_bytes,
     )
+    offered = request.headers.get(hdrs.SEC_WEBSOCKET_PROTOCOL)
+    if offered is not None and SUBPROTOCOL not in [name.strip() for name in offered.split(",")]:
+        # aiohttp would log what is offered, where clients made for browsers put a key.
+        raise InvalidRequest(f"The only subprotocol of a sideband is '{SUBPROTOCOL}'.")
     if request.method != hdrs.METH_GET or not socket.can_prepare(request).ok:
         raise InvalidRequest(
             "GET of this path opens a sideband, which is a WebSocket: connect to wss://, with ?call_id=."

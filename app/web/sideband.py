@@ -229,5 +229,6 @@ async def _close(provider: EventSocket, backend: EventSocket, closed: Closed) ->
         provider.close(NORMAL, ""),
         backend.close(closed.code if closed.sendable else NORMAL, closed.reason),
     )
-    if not taken:
+    if not taken or closed.code == ABNORMAL:
+        # It may still be there and read nothing: bytes that wait for it would keep the connection.
         backend.abort()

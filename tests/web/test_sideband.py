@@ -18,6 +18,7 @@ from app.sandbox.calls import Call
 from app.sandbox.http.sideband import SandboxSideband
 from app.store import keys
 from app.store.embedded.engine import LocalEngine
+from app.web import call_views
 from app.web.appkeys import LIFECYCLE, OPEN_SIDEBANDS
 from app.web.routes import ALIASES
 from tests.conftest import ServiceFactory
@@ -147,6 +148,16 @@ async def test_a_handle_and_a_wrong_key_attach_to_nothing(service: Service) -> N
     assert await value(service, "cloakroom_sidebands_refused_total", code="invalid_api_key") == 2
 
 
+async def test_a_key_among_the_subprotocols_is_refused_and_not_logged(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    call_id = await service.called(await service.minted())
+    key = "openai-insecure-api-key.planted-0123456789"
+    reply = await refused(service, call_id, **{"Sec-WebSocket-Protocol": key})
+    assert (reply.status, reply.code) == (400, "invalid_request")
+    assert "planted" not in caplog.text
+
+
 async def test_a_request_that_is_no_handshake_is_told_what_to_do(service: Service) -> None:
     call_id = await service.called(await service.minted())
     headers = {"Authorization": f"Bearer {service.planted.client_key}"}
@@ -265,6 +276,31 @@ async def test_a_backend_that_does_not_read_stops_the_provider_and_nothing_piles
         assert seen < many, "all 24 MB were taken though nobody read"
         for number in range(many):
             assert (await heard(socket, "response.done"))["n"] == number
+
+
+async def test_a_backend_that_reads_nothing_at_all_is_given_up_with_its_connection(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(call_views, "HEARTBEAT_SECONDS", 0.5)
+    call_id = await service.called(await service.minted())
+    assert service.server.runner is not None
+    server = service.server.runner.server
+    assert server is not None
+    before = len(server.connections)
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.server.port, limit=4096)
+    lines = [f"GET {path_of(call_id)} HTTP/1.1", f"Host: 127.0.0.1:{service.server.port}"]
+    lines += [f"{name}: {text}" for name, text in UPGRADE.items()]
+    lines += [f"Authorization: Bearer {service.planted.client_key}", "", ""]
+    writer.write("\r\n".join(lines).encode())
+    assert b" 101 " in await reader.readline()
+    assert len(server.connections) == before + 1
+    text = orjson.dumps({"type": "response.done", "text": "x" * 60_000}).decode()
+    for _ in range(400):
+        tell(service, call_id, text)
+    await eventually(lambda: len(server.connections) == before)
+    assert await value(service, "cloakroom_sidebands_closed_total", reason="backend") == 1
+    assert at_provider(service, call_id).ended_at is None
+    writer.transport.abort()
 
 
 async def test_an_event_that_is_too_large_closes_with_1009_and_one_that_is_no_text_with_1003(
