@@ -86,6 +86,12 @@ class CallNotFound(CloakroomError):
     code, status, type = "call_id_not_found", 404, "invalid_request_error"
 
 
+class CallNotAttachable(CloakroomError):
+    """The call is the caller's, but its provider knows none of this id by the standard key."""
+
+    code, status, type = "call_not_attachable", 404, "upstream_error"
+
+
 class HandleNotFound(CloakroomError):
     """To an operator: the handle expired, or never existed."""
 

@@ -23,6 +23,7 @@ from app.handles.keyring import parse_signing_ring
 from app.handles.tokens import HandleIssuer
 from app.models import Clocks
 from app.outbound.client import UpstreamClient
+from app.outbound.sideband import SidebandClient
 from app.outbound.upstream import Upstream
 from app.settings import Settings
 from app.store.events import EventFeed
@@ -34,6 +35,7 @@ from app.telemetry.census import Census
 from app.telemetry.logs import RequestLog
 from app.telemetry.metrics import Metrics
 from app.telemetry.scrape import State, expose
+from app.telemetry.sideband_metrics import SidebandMetrics
 from app.telemetry.tracing import PassingOn, Tracing
 from app.web.answers import answer_headers, overloaded
 from app.web.appkeys import (
@@ -45,11 +47,13 @@ from app.web.appkeys import (
     LIFECYCLE,
     METRICS,
     MINTER,
+    OPEN_SIDEBANDS,
     ORPHANS,
     REFUSAL,
     RELAY,
     REPORTS,
     SETTINGS,
+    SIDEBANDS,
     STORE,
     Lifecycle,
 )
@@ -58,6 +62,7 @@ from app.web.gate import Reporting, gate
 from app.web.listener.admission import Admission
 from app.web.listener.refusal import Refusal
 from app.web.routes import health_routes, operations_routes, routes
+from app.web.sideband import OpenSidebands
 from app.wiring import (
     Broker,
     Shared,
@@ -120,6 +125,7 @@ def create_app(
     app[STORE] = store
     app[METRICS] = metrics
     calls, directory = CallStore(store, retention=settings.call_retention_seconds), HandleDirectory(store)
+    app[OPEN_SIDEBANDS] = OpenSidebands(SidebandMetrics(metrics), most=settings.sideband_max)
     app[DESK] = Desk(
         handles=directory,
         calls=calls,
@@ -153,6 +159,12 @@ def create_app(
         )
         app[ORPHANS], app[HANGUP] = broker.orphans, broker.hangup
         app[REPORTS] = broker.reports()
+        sockets = SidebandClient(
+            connect_timeout=settings.connect_timeout_seconds,
+            largest=settings.sideband_max_event_bytes,
+            egress=egress,
+        )
+        app[SIDEBANDS] = broker.sidebands(sockets)
         app[MINTER], app[RELAY], overdue = broker.minter(breakers), broker.relay(), broker.overdue()
         census = Census(app[DESK].alive, monotonic=monotonic)
         expose(
@@ -188,6 +200,7 @@ def create_app(
         await broker.late.close(grace=settings.store_timeout_seconds)
         await settlement.close(grace=settings.store_timeout_seconds * 3)
         await asyncio.gather(*(tokens.close() for tokens in keepers))
+        await sockets.close()
         await upstream.close()
         await feed.close()
         if broker.replication is not None:
@@ -195,7 +208,7 @@ def create_app(
         await store.close()
 
     app.cleanup_ctx.append(parts)
-    app.on_shutdown.append(_end_watches)
+    app.on_shutdown.append(_end_streams)
     app.add_routes(routes(settings))
     return app
 
@@ -212,11 +225,12 @@ def create_operations_app(app: web.Application) -> web.Application:
             operations[key] = app[key]
 
     operations.on_startup.append(share)
-    operations.on_shutdown.append(_end_watches)
+    operations.on_shutdown.append(_end_streams)
     operations.add_routes([*health_routes(), *operations_routes()])
     return operations
 
 
-async def _end_watches(app: web.Application) -> None:
-    # Before requests in flight are waited for: a watch would last an hour.
+async def _end_streams(app: web.Application) -> None:
+    # Before requests in flight are waited for: a watch or a sideband would last an hour.
     app[DESK].feed.end_watches()
+    app[OPEN_SIDEBANDS].end_all()

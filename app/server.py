@@ -24,7 +24,7 @@ from app.main import create_app, create_operations_app
 from app.settings import Settings
 from app.store.address import parse_address
 from app.telemetry.tracing_setup import tracing_from_environment
-from app.web.appkeys import ADMISSION, LIFECYCLE, REFUSAL
+from app.web.appkeys import ADMISSION, LIFECYCLE, OPEN_SIDEBANDS, REFUSAL
 from app.web.listener.connection import KEEPALIVE_SECONDS, Connection
 from app.web.listener.front import Front
 from app.web.listener.protocol import HttpProtocol
@@ -69,6 +69,8 @@ async def serve(settings: Settings) -> None:
         _announce(settings, *(port.addresses for port in ports))
         await stop.wait()
         app[LIFECYCLE].draining = True
+        # At once: their backends have the time of draining to attach through another replica.
+        app[OPEN_SIDEBANDS].end_all()
         log.info("draining", seconds=settings.drain_seconds)
         await asyncio.sleep(settings.drain_seconds)
         for port in ports:

@@ -120,6 +120,8 @@ def call_document(call: CallRecord) -> Document:
         "undelivered_at": call.undelivered_at,
         "delivered_at": call.delivered_at,
         "not_ended_because": call.not_ended_because or None,
+        "attached_at": call.attached_at,
+        "sideband": call.sideband or None,
         "max_call_seconds": call.max_call_seconds or None,
         "ends_at": call.ends_at,
         "hangup_asked_at": call.hangup_asked_at,

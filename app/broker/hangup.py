@@ -27,7 +27,7 @@ from app.telemetry.timings import Timings
 log = structlog.get_logger("cloakroom.hangup")
 
 # One sentence for an unknown and a foreign call, so that ids cannot be probed.
-NOT_FOUND_MESSAGE: Final = "There is no call of this id that you may end."
+NOT_FOUND_MESSAGE: Final = "There is no call of this id, or it is not yours."
 
 # Who asks: the client that the handle was minted for, or the handle itself.
 Caller = Client | HandleClaims
@@ -90,15 +90,20 @@ class Hangup:
             return "repeated"
         started = self.clocks.monotonic()
         try:
-            ended = await self._end(self._deployment(call), call.id, timings)
+            ended = await self._end(self.deployment_of(call), call.id, timings)
         finally:
             timings.provider += self.clocks.monotonic() - started
         started = self.clocks.monotonic()
-        await self._note(call, because, operator)
+        await self.note_end(call, because, operator)
         timings.store_took("note", started, self.clocks.monotonic())
         return "ended" if ended else "gone"
 
-    def _deployment(self, call: CallRecord) -> Deployment:
+    def deployment_of(self, call: CallRecord) -> Deployment:
+        """Where the call lives.
+
+        Raises:
+            UpstreamUnreachable: this replica's configuration has no such place.
+        """
         deployment = self.catalog.deployment(call.deployment)
         if deployment is None:
             log.error("call_not_reached", call_id=call.id, deployment=call.deployment)
@@ -124,7 +129,8 @@ class Hangup:
             timings=timings,
         )
 
-    async def _note(self, call: CallRecord, because: str, operator: str) -> None:
+    async def note_end(self, call: CallRecord, because: str, operator: str = "") -> None:
+        """Note that the call is over; should the store fail, the note follows later."""
         ended_at = int(self.clocks.now())
 
         async def note() -> None:

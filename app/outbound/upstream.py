@@ -133,9 +133,14 @@ async def _try(
 ) -> UpstreamResponse | CloakroomError:
     try:
         return await upstream.post(request, timeout=timeout, timings=timings)
-    except NotConnected:
+    except (NotConnected, NoAnswer) as failure:
+        return failure_of(failure)
+
+
+def failure_of(failure: NotConnected | NoAnswer) -> CloakroomError:
+    """The error to answer with where a request that may be sent again got no answer."""
+    if isinstance(failure, NotConnected):
         return UpstreamUnreachable("The provider cannot be reached.", retry_after=1)
-    except NoAnswer as failure:
-        if failure.timed_out:
-            return UpstreamTimeout("The provider did not answer in time.")
-        return UpstreamError("The provider broke off its answer.")
+    if failure.timed_out:
+        return UpstreamTimeout("The provider did not answer in time.")
+    return UpstreamError("The provider broke off its answer.")

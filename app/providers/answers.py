@@ -31,7 +31,7 @@ _RETRY_SECONDS = re.compile(r"[0-9]{1,5}\Z")
 _LONGEST_RETRY_SECONDS: Final = 99_999
 # RFC 9110, section 5.6.7: what is sent is IMF-fixdate; the two older forms are dying out.
 _HTTP_DATE = re.compile(r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT\Z", re.ASCII)
-# Contracts, section 1: the answer to a hang-up of a call that is not there.
+# The answer to a hang-up of a call that is not there, and to a sideband's handshake.
 _GONE: Final = (404, "call_id_not_found")
 
 
@@ -244,3 +244,9 @@ def read_hangup(deployment: Deployment, response: UpstreamResponse) -> bool:
     if (error.upstream_status, error.upstream_code) == _GONE:
         return False
     raise error
+
+
+def read_no_sideband(deployment: Deployment, response: UpstreamResponse) -> UpstreamError | None:
+    """Return the provider's refusal of a sideband, or None where it knows no such call (any more)."""
+    error = read_error(deployment, response, operation="sideband", secrets=deployment.held_secrets())
+    return None if (error.upstream_status, error.upstream_code) == _GONE else error

@@ -21,7 +21,7 @@ import orjson
 
 from app.errors import InvalidRequest, UpstreamError
 from app.models import Answer, Deployment, EphemeralKey, Family, MintRequest, Offer, Secret, StandardCall
-from app.providers.answers import is_key, read_error, read_hangup, read_sdp_answer
+from app.providers.answers import is_key, read_error, read_hangup, read_no_sideband, read_sdp_answer
 from app.providers.base import (
     JSON_TYPE,
     SDP_TYPE,
@@ -165,6 +165,15 @@ class AzurePreview:
 
     def read_hangup(self, deployment: Deployment, response: UpstreamResponse) -> bool:
         return read_hangup(deployment, response)
+
+    def sideband_request(self, deployment: Deployment, call_id: str) -> UpstreamRequest:
+        raise InvalidRequest(
+            "This call runs on Azure's preview, which has no sideband. Use the browser's data channel.",
+            param="call_id",
+        )
+
+    def read_no_sideband(self, deployment: Deployment, response: UpstreamResponse) -> UpstreamError | None:
+        return read_no_sideband(deployment, response)
 
 
 def resource_origin(pasted: str | None) -> str:

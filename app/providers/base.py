@@ -1,7 +1,8 @@
 """What a provider is to us: a dialect of plain functions that build a request and read an answer.
 
-A dialect is made of three parts: how it mints, how it relays an offer, how it hangs up. Its ``traits`` say
-which settings a deployment of it may and must have. ``app.providers.registry`` knows the dialects by name.
+A dialect is made of four parts: how it mints, how it relays an offer, how it hangs up, and how a server
+attaches to a call. Its ``traits`` say which settings a deployment of it may and must have.
+``app.providers.registry`` knows the dialects by name.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 from urllib.parse import SplitResult, urlsplit
 
+from app.errors import UpstreamError
 from app.models import Answer, Deployment, EphemeralKey, MintRequest, Offer, Secret, StandardCall
 
 SDP_TYPE: Final = "application/sdp"
@@ -24,7 +26,10 @@ _CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
 
 @dataclass(frozen=True, slots=True)
 class UpstreamRequest:
-    """One POST to a provider. ``headers`` hold a credential, so they are not shown."""
+    """One POST to a provider, or a WebSocket's handshake, which has no body.
+
+    ``headers`` hold a credential, so they are not shown.
+    """
 
     url: str
     headers: Mapping[str, str] = field(repr=False)
@@ -123,8 +128,23 @@ class HangsUp(Protocol):
         """
 
 
-class Provider(Mints, Relays, HangsUp, Protocol):
-    """A whole dialect. One without a mint at the provider would have the other two parts only."""
+class Attaches(Protocol):
+    """Lets a server follow a call by its events."""
+
+    def sideband_request(self, deployment: Deployment, call_id: str) -> UpstreamRequest:
+        """The handshake of a call's sideband, with the standard credential; its URL begins with ``ws``.
+
+        Raises:
+            InvalidRequest: this provider has no sidebands; says what to do instead.
+            UpstreamError: there is no credential at present.
+        """
+
+    def read_no_sideband(self, deployment: Deployment, response: UpstreamResponse) -> UpstreamError | None:
+        """Read why there is no sideband: the provider's refusal, or None where it knows no such call."""
+
+
+class Provider(Mints, Relays, HangsUp, Attaches, Protocol):
+    """A whole dialect. One without a mint at the provider would have the other three parts only."""
 
     @property
     def traits(self) -> Traits:

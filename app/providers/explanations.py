@@ -14,7 +14,7 @@ from typing import Final, Literal
 from app.models import Deployment
 
 # ``relay`` presents an offer with the ephemeral key, ``call`` with the deployment's standard key.
-Operation = Literal["mint", "relay", "call", "hangup"]
+Operation = Literal["mint", "relay", "call", "hangup", "sideband"]
 
 # Also every other provider that speaks OpenAI's contract: all but Azure's.
 _OPENAI: Final = frozenset({"openai"})

@@ -1,6 +1,6 @@
 """OpenAI, generally available, and every API that speaks its contract (its API reference, "Realtime").
 
-An API with the same contract under other URLs is a subclass that overrides ``base_url`` and the three
+An API with the same contract under other URLs is a subclass that overrides ``base_url`` and the four
 ``..._url``.
 
 A call can also be created with the deployment's standard key: the way round for sideband connections that
@@ -16,9 +16,9 @@ from typing import Any, Final
 
 import orjson
 
-from app.errors import InvalidRequest
+from app.errors import InvalidRequest, UpstreamError
 from app.models import Answer, Deployment, EphemeralKey, Family, MintRequest, Offer, Secret, StandardCall
-from app.providers.answers import read_ephemeral_key, read_hangup, read_sdp_answer
+from app.providers.answers import read_ephemeral_key, read_hangup, read_no_sideband, read_sdp_answer
 from app.providers.base import (
     JSON_TYPE,
     SDP_TYPE,
@@ -110,6 +110,17 @@ class OpenAI:
     def read_hangup(self, deployment: Deployment, response: UpstreamResponse) -> bool:
         return read_hangup(deployment, response)
 
+    def sideband_request(self, deployment: Deployment, call_id: str) -> UpstreamRequest:
+        # OpenAI's guide "Webhooks and server-side controls".
+        return UpstreamRequest(
+            url=f"{self.sideband_url(deployment)}?call_id={call_id}",
+            headers=self.credential(deployment),
+            body=b"",
+        )
+
+    def read_no_sideband(self, deployment: Deployment, response: UpstreamResponse) -> UpstreamError | None:
+        return read_no_sideband(deployment, response)
+
     def mint_url(self, deployment: Deployment, *, translation: bool) -> str:
         """Where keys are minted; translations have separate paths."""
         return f"{deployment.base_url}/realtime/{_branch(translation)}client_secrets"
@@ -121,6 +132,10 @@ class OpenAI:
     def hangup_url(self, deployment: Deployment, call_id: str) -> str:
         """Where a call is ended."""
         return f"{deployment.base_url}/realtime/calls/{call_id}/hangup"
+
+    def sideband_url(self, deployment: Deployment) -> str:
+        """Where sidebands are opened; http becomes ws."""
+        return f"ws{deployment.base_url.removeprefix('http')}/realtime"
 
     def credential(self, deployment: Deployment) -> Mapping[str, str]:
         """The header that carries the deployment's standard key."""

@@ -68,6 +68,11 @@ def parser() -> argparse.ArgumentParser:
         help="life of a key that names none (default: %(default)s)",
     )
     add("--clock-skew", type=float, default=0.0, help="seconds that the provider's clock is ahead")
+    add(
+        "--no-ephemeral-sidebands",
+        action="store_true",
+        help="no sideband for calls that an ephemeral key created: 404 call_id_not_found",
+    )
     add("--greeting", default=default.greeting, help="what the partner says first (default: nothing)")
     return options
 
@@ -97,6 +102,7 @@ def config_from(options: argparse.Namespace, environ: Mapping[str, str]) -> Sand
         peer=options.peer,
         peer_cap=options.peer_cap,
         greeting=options.greeting,
+        ephemeral_sidebands=not options.no_ephemeral_sidebands,
     )
 
 

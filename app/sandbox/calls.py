@@ -11,6 +11,10 @@ from typing import Any, Protocol
 from .keys import ProviderClock
 from .refusals import Flavour, Refusal, call_id_not_found, too_many_calls
 
+# Close codes of RFC 6455, section 7.4.1.
+NORMAL = 1000
+GOING_AWAY = 1001
+
 # Bounds what a long load test can make the sandbox remember.
 REMEMBERED_CALLS = 10_000
 
@@ -19,6 +23,7 @@ REMEMBERED_CALLS = 10_000
 class CallTerms:
     """On what terms a call is opened: whose key, which session, and whether Azure's event filter is on.
 
+    `standard`: the standard key created it, not an ephemeral one.
     `fault` is what goes wrong after the answer, one of `faults.MEDIA`; empty where nothing does.
     """
 
@@ -28,6 +33,7 @@ class CallTerms:
     session: Mapping[str, Any]
     filtered: bool = False
     fault: str = ""
+    standard: bool = False
 
 
 class Peer(Protocol):
@@ -40,8 +46,24 @@ class Peer(Protocol):
     async def answer(self, offer: str) -> str:
         """The SDP answer. Raises Refusal (400 `invalid_offer`) when the offer cannot be answered."""
 
+    def attach(self, sink: Callable[[str], None]) -> None:
+        """Give the text of each server event to this sideband too."""
+
+    def detach(self, sink: Callable[[str], None]) -> None:
+        """Give it no more."""
+
+    def received(self, message: str, sink: Callable[[str], None]) -> None:
+        """Act on a client event of this sideband."""
+
     async def close(self) -> None:
         """End the connection; a second call does nothing."""
+
+
+class Sideband(Protocol):
+    """One attached WebSocket."""
+
+    def end(self, code: int, reason: str) -> None:
+        """Close it soon, after what was sent before."""
 
 
 # Given the terms and what to call, with a reason, when the connection ends by itself.
@@ -58,6 +80,7 @@ class Call:
     peer: Peer
     ended_at: float | None = None
     end_reason: str | None = None
+    sidebands: list[Sideband] = field(default_factory=list)
 
     def report(self) -> dict[str, object]:
         """What the control API tells of it."""
@@ -69,6 +92,7 @@ class Call:
             "filtered": self.terms.filtered,
             "created_at": self.created_at,
             "connection_state": self.peer.state,
+            "sidebands": len(self.sidebands),
             "ended_at": self.ended_at,
             "end_reason": self.end_reason,
         }
@@ -112,12 +136,22 @@ class CallBook:
         self._forget_old()
         return call, answer
 
-    async def hang_up(self, call_id: str) -> None:
-        """End the call. Raises Refusal (404 `call_id_not_found`) when none of this id lives."""
+    def live(self, call_id: str) -> Call:
+        """The call. Raises Refusal (404 `call_id_not_found`) when none of this id lives."""
         call = self._calls.get(call_id)
         if call is None or call.ended_at is not None:
             raise call_id_not_found(call_id)
-        await self._end(call, "hangup")
+        return call
+
+    async def hang_up(self, call_id: str) -> None:
+        """End the call. Raises Refusal (404 `call_id_not_found`) when none of this id lives."""
+        await self._end(self.live(call_id), "hangup")
+
+    def leave_sidebands(self) -> None:
+        """Close every sideband as a server that goes away does; the calls live on."""
+        for call in self._calls.values():
+            for sideband in call.sidebands:
+                sideband.end(GOING_AWAY, "the server restarts")
 
     async def close(self) -> None:
         """End every call, at the provider's shutdown."""
@@ -139,6 +173,9 @@ class CallBook:
         call.ended_at = self.clock.time()
         call.end_reason = reason
         self._live -= 1
+        # After the call is on record as ended: who attaches again now finds no call.
+        for sideband in call.sidebands:
+            sideband.end(NORMAL, f"the call is over: {reason}")
         await call.peer.close()
 
     def _ended(self, call_id: str, reason: str) -> None:

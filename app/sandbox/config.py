@@ -47,6 +47,8 @@ class SandboxConfig:
         ice_seconds: how long an offer may stay unconnected before its call is ended.
         call_seconds: how long a call lasts at most; OpenAI ends a session after an hour.
         greeting: what the partner says when the data channel opens; empty for the providers' own silence.
+        ephemeral_sidebands: whether calls that an ephemeral key created can be attached to; False is what one
+            production report of September 2026 tells of OpenAI, 404 `call_id_not_found`.
         journal_size: how many requests the journal remembers.
         now: epoch seconds, before the skew.
     """
@@ -66,5 +68,6 @@ class SandboxConfig:
     ice_seconds: float = 20.0
     call_seconds: float = 3600.0
     greeting: str = ""
+    ephemeral_sidebands: bool = True
     journal_size: int = 1000
     now: Callable[[], float] = time.time

@@ -32,6 +32,7 @@ OPERATIONS = (
     "client_secrets",
     "calls",
     "hangup",
+    "sideband",
     "sessions",
     "transcription_sessions",
     "translations_client_secrets",
@@ -85,6 +86,8 @@ def read_fault(body: Any) -> Fault:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}")
     if body.get("path") is not None and body["path"] not in OPERATIONS:
         raise ValueError(f"path must be one of {', '.join(OPERATIONS)}, or be left out")
+    if body.get("path") == "sideband" and body["kind"] not in BEFORE:
+        raise ValueError(f"a sideband's answer is no body to spoil: kind must be one of {', '.join(BEFORE)}")
     kinds: dict[str, tuple[type, ...]] = {
         "times": (int,),
         "seconds": (int, float),

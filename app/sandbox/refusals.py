@@ -143,6 +143,11 @@ def unsupported_content_type(got: str, accepted: str) -> Refusal:
     )
 
 
+def no_websocket() -> Refusal:
+    # The real status and words are not verified.
+    return Refusal(400, "This endpoint only accepts WebSocket connections.", code="websocket_required")
+
+
 def invalid_offer(why: str) -> Refusal:
     return Refusal(400, f"Invalid SDP offer: {why}.", code="invalid_offer", param="sdp")
 

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from . import control
 from .config import SandboxConfig
-from .http import azure, oauth, openai
+from .http import azure, oauth, openai, sideband
 from .http.edge import provider_edge, stamp
 from .provider import PROVIDER, make_provider
 
@@ -19,6 +19,7 @@ ROUTES = [
     web.post("/v1/realtime/client_secrets", openai.client_secrets, name="openai.client_secrets"),
     web.post("/v1/realtime/calls", openai.calls, name="openai.calls"),
     web.post("/v1/realtime/calls/{call_id}/hangup", openai.hangup, name="openai.hangup"),
+    web.get("/v1/realtime", sideband.openai_sideband, name="openai.sideband"),
     web.post(
         "/v1/realtime/translations/client_secrets",
         openai.translation_client_secrets,
@@ -34,10 +35,16 @@ ROUTES = [
     web.post("/openai/v1/realtime/client_secrets", azure.client_secrets, name="azure.client_secrets"),
     web.post("/openai/v1/realtime/calls", azure.calls, name="azure.calls"),
     web.post("/openai/v1/realtime/calls/{call_id}/hangup", azure.hangup, name="azure.hangup"),
+    web.get("/openai/v1/realtime", sideband.azure_sideband, name="azure.sideband"),
     web.post("/openai/realtimeapi/sessions", azure.sessions, name="preview.sessions"),
     web.post("/v1/realtimertc", azure.rtc, name="preview.calls"),
     *control.ROUTES,
 ]
+
+
+async def _sidebands_end_first(app: web.Application) -> None:
+    # Their requests last as long as they do.
+    app[PROVIDER].calls.leave_sidebands()
 
 
 async def _calls_end_with_the_server(app: web.Application) -> AsyncIterator[None]:
@@ -51,5 +58,6 @@ def create_sandbox(config: SandboxConfig) -> web.Application:
     app[PROVIDER] = make_provider(config)
     app.add_routes(ROUTES)
     app.on_response_prepare.append(stamp)
+    app.on_shutdown.append(_sidebands_end_first)
     app.cleanup_ctx.append(_calls_end_with_the_server)
     return app

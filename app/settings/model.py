@@ -181,6 +181,12 @@ class Settings(BaseSettings):
     connect_timeout_seconds: float = Field(3, gt=0, le=60, description="to connect to the provider")
     mint_timeout_seconds: float = Field(10, gt=0, le=120, description="one mint, all tries together")
     relay_timeout_seconds: float = Field(20, gt=0, le=120, description="the provider's answer to an offer")
+    sideband_max: int = Field(
+        256, ge=0, le=10_000, description="sidebands of one replica at once; one more is a 503 overloaded"
+    )
+    sideband_max_event_bytes: int = Field(
+        1_048_576, ge=65_536, le=16_777_216, description="a larger event closes its sideband with 1009"
+    )
     shed_overload: bool = Field(
         True,
         description="refuse some requests at once while more come than this process has CPU time for; false: "

@@ -147,7 +147,7 @@ def result_of(attempt: Try) -> str:
         return attempt.outcome
     if status == 429:
         return "rate_limited"
-    if 200 <= status < 300:
+    if 200 <= status < 300 or status == 101:
         return "ok"
     return "refused" if 400 <= status < 500 else "failed"
 

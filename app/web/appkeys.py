@@ -14,6 +14,7 @@ from app.broker.desk import Desk
 from app.broker.hangup import Hangup
 from app.broker.mint import Minter
 from app.broker.relay import Relay
+from app.broker.sideband import Sidebands
 from app.handles.tokens import HandleIssuer
 from app.settings import Settings
 from app.store.connection import StoreConnection
@@ -21,6 +22,7 @@ from app.telemetry.metrics import Metrics
 from app.telemetry.timings import Timings
 from app.web.listener.admission import Admission
 from app.web.listener.refusal import Refusal
+from app.web.sideband import OpenSidebands
 
 
 @dataclass(slots=True)
@@ -48,6 +50,8 @@ RELAY: Final = web.AppKey("relay", Relay)
 ORPHANS: Final = web.AppKey("orphans", Orphans)
 HANGUP: Final = web.AppKey("hangup", Hangup)
 REPORTS: Final = web.AppKey("reports", Reports)
+SIDEBANDS: Final = web.AppKey("sidebands", Sidebands)
+OPEN_SIDEBANDS: Final = web.AppKey("open_sidebands", OpenSidebands)
 STORE: Final = web.AppKey("store", StoreConnection)
 METRICS: Final = web.AppKey("metrics", Metrics)
 DESK: Final = web.AppKey("desk", Desk)

@@ -1,6 +1,9 @@
-"""The views of calls: relay an offer, take a page's report of its call, and hang up."""
+"""The views of calls: relay an offer, attach a sideband, take a page's report of its call, and hang up."""
 
 from __future__ import annotations
+
+from functools import partial
+from typing import Final
 
 from aiohttp import hdrs, web
 
@@ -8,15 +11,37 @@ from app.broker.calls.reports import NOT_YOURS_MESSAGE
 from app.broker.deadlines.orphans import Orphans
 from app.broker.hangup import NOT_FOUND_MESSAGE, Caller
 from app.broker.relay import Relayed
-from app.errors import CallNotFound, InvalidApiKey, MethodNotImplemented
+from app.errors import CallNotFound, InvalidApiKey, InvalidRequest, MethodNotImplemented
 from app.models import CALLS_PATH, Client
+from app.outbound.sideband import CLOSE_SECONDS, HEARTBEAT_SECONDS, EventSocket
 from app.providers.base import is_call_id
-from app.web.appkeys import CLIENTS, HANDLES, HANGUP, LOG_LINE, ORPHANS, RELAY, REPORTS, TIMINGS, LogLine
+from app.web.answers import BASE_HEADERS, REQUEST_ID_HEADER
+from app.web.appkeys import (
+    CLIENTS,
+    HANDLES,
+    HANGUP,
+    LIFECYCLE,
+    LOG_LINE,
+    OPEN_SIDEBANDS,
+    ORPHANS,
+    RELAY,
+    REPORTS,
+    REQUEST_ID,
+    SETTINGS,
+    SIDEBANDS,
+    TIMINGS,
+    LogLine,
+)
 from app.web.call_reports import MAX_REPORT_BYTES, parse_report
 from app.web.cors import MAX_CALL_SECONDS_HEADER
 from app.web.incoming import credential, parse_json_object, read_timed_body
 from app.web.offers import SDP_TYPE, parse_offer
+from app.web.sideband import Backend
 
+# Offers of the beta's pages go to the same path.
+SIDEBAND_PATH: Final = "/realtime"
+# OpenAI's clients for browsers name it.
+SUBPROTOCOL: Final = "realtime"
 _WHO = (
     "Hanging up needs a client key of this service, or the handle that made the call: send "
     "'Authorization: Bearer <key or handle>'."
@@ -87,9 +112,72 @@ async def _relayed(request: web.Request, *, translation: bool) -> web.Response:
     return _SdpAnswer(relayed, handle.id, app[ORPHANS])
 
 
+async def attach(request: web.Request) -> web.StreamResponse:
+    """``WSS /v1/realtime?call_id=``: the call's events, for the client's backend. Audio does not pass."""
+    app, line = request.app, LogLine("sideband", request[TIMINGS])
+    request[LOG_LINE] = line
+    door = app[OPEN_SIDEBANDS]
+    with door.counting_refusals():
+        client = app[CLIENTS].authenticate(credential(request))
+        line.fields["client"] = client.name
+        socket = _upgradable(request)
+        call_id = line.fields["call_id"] = _known_form(request.query.get("call_id"))
+        with door.place():
+            call = await app[SIDEBANDS].find(call_id, client, line.timings)
+            line.fields |= {"handle": call.handle, "model": call.model, "deployment": call.deployment}
+            try:
+                provider = await app[SIDEBANDS].attach(call, line.timings)
+            finally:
+                door.metrics.tried(line.timings)
+            # It is no request in flight while it is open.
+            app[LIFECYCLE].in_flight -= 1
+            try:
+                traffic = await door.carry(app[SIDEBANDS], call, provider, _backend(request, socket))
+                line.fields |= traffic.fields()
+            finally:
+                app[LIFECYCLE].in_flight += 1
+    return socket
+
+
+def _upgradable(request: web.Request) -> web.WebSocketResponse:
+    """The answer that opens a WebSocket.
+
+    Raises:
+        InvalidRequest: the request asks for none.
+    """
+    socket = web.WebSocketResponse(
+        timeout=CLOSE_SECONDS,
+        heartbeat=HEARTBEAT_SECONDS,
+        protocols=(SUBPROTOCOL,),
+        # It would cost each sideband a third of a megabyte.
+        compress=False,
+        max_msg_size=request.app[SETTINGS].sideband_max_event_bytes,
+    )
+    offered = request.headers.get(hdrs.SEC_WEBSOCKET_PROTOCOL)
+    if offered is not None and SUBPROTOCOL not in [name.strip() for name in offered.split(",")]:
+        # aiohttp would log what is offered, where clients made for browsers put a key.
+        raise InvalidRequest(f"The only subprotocol of a sideband is '{SUBPROTOCOL}'.")
+    if request.method != hdrs.METH_GET or not socket.can_prepare(request).ok:
+        raise InvalidRequest(
+            "GET of this path opens a sideband, which is a WebSocket: connect to wss://, with ?call_id=."
+        )
+    # The gate sets headers once the view returns.
+    socket.headers.update({**BASE_HEADERS, REQUEST_ID_HEADER: request[REQUEST_ID]})
+    return socket
+
+
+def _backend(request: web.Request, socket: web.WebSocketResponse) -> Backend:
+    def abort() -> None:
+        if request.transport is not None:
+            request.transport.abort()
+
+    return Backend(EventSocket(socket, abort), partial(socket.prepare, request))
+
+
 async def offer_options(request: web.Request) -> web.Response:
     """``OPTIONS`` where offers go: what may be posted, as RFC 9725 asks. The gate answers preflights."""
-    return web.Response(status=200, headers={hdrs.ALLOW: "OPTIONS, POST", "Accept-Post": SDP_TYPE})
+    allow = "GET, HEAD, OPTIONS, POST" if request.path.endswith(SIDEBAND_PATH) else "OPTIONS, POST"
+    return web.Response(status=200, headers={hdrs.ALLOW: allow, "Accept-Post": SDP_TYPE})
 
 
 async def patch_call(request: web.Request) -> web.Response:
@@ -111,7 +199,7 @@ async def report(request: web.Request) -> web.Response:
     line = request[LOG_LINE] = LogLine("report", request[TIMINGS])
     handle = request.app[HANDLES].verify(credential(request) or "", allow_expired=True)
     line.fields["handle"] = handle.id
-    call_id = line.fields["call_id"] = _call_id(request, NOT_YOURS_MESSAGE)
+    call_id = line.fields["call_id"] = _known_form(request.match_info["call_id"], NOT_YOURS_MESSAGE)
     body = await read_timed_body(request, max_bytes=MAX_REPORT_BYTES)
     told = parse_report(parse_json_object(request, body))
     line.fields |= {"outcome": told.outcome, "after_ms": told.after_ms}
@@ -128,7 +216,7 @@ async def hang_up(request: web.Request) -> web.Response:
     line = request[LOG_LINE] = LogLine("hangup", request[TIMINGS])
     caller = _caller(request)
     line.fields |= {"client": caller.name} if isinstance(caller, Client) else {"handle": caller.id}
-    call_id = line.fields["call_id"] = _call_id(request, NOT_FOUND_MESSAGE)
+    call_id = line.fields["call_id"] = _known_form(request.match_info["call_id"])
     hangup = request.app[HANGUP]
     call = await hangup.find(call_id, caller, line.timings)
     line.fields |= {
@@ -158,9 +246,8 @@ def _caller(request: web.Request) -> Caller:
     return request.app[HANDLES].verify(unverified, allow_expired=True)
 
 
-def _call_id(request: web.Request, unknown: str) -> str:
-    """The call id in the path; ``unknown`` is the message for what cannot be one."""
-    call_id = request.match_info["call_id"]
-    if not is_call_id(call_id):
+def _known_form(call_id: str | None, unknown: str = NOT_FOUND_MESSAGE) -> str:
+    """A call's id as it was given. What cannot be one gets the answer of an unknown call."""
+    if call_id is None or not is_call_id(call_id):
         raise CallNotFound(unknown, param="call_id")
     return call_id

@@ -41,6 +41,8 @@ def routes(settings: Settings) -> Iterator[web.RouteDef]:
         # Manners of RFC 9725 (WHIP) for clients that know them.
         for path in _OFFERS:
             yield web.options(base + path, call_views.offer_options)
+        # A GET, which becomes a WebSocket.
+        yield web.get(base + call_views.SIDEBAND_PATH, call_views.attach)
         yield web.delete(base + _CALL, call_views.hang_up, expect_handler=expect)
         yield web.patch(base + _CALL, call_views.patch_call, expect_handler=expect)
     yield from health_routes()

@@ -21,6 +21,7 @@ from app.broker.routing.attempts import MintAttempts
 from app.broker.routing.breaker import Breakers
 from app.broker.routing.catalog import Catalog
 from app.broker.settlement import Settlement
+from app.broker.sideband import Attacher, Sidebands
 from app.handles.keyring import parse_sealing_ring
 from app.handles.sealing import Sealer
 from app.handles.tokens import HandleIssuer
@@ -159,6 +160,15 @@ class Broker:
             hangup=self.hangup,
             count=self._shared.counts.overdue,
             clocks=self._shared.clocks,
+        )
+
+    def sidebands(self, sockets: Attacher) -> Sidebands:
+        return Sidebands(
+            hangup=self.hangup,
+            providers=PROVIDERS,
+            sockets=sockets,
+            calls=self._shared.calls,
+            deadline=self._settings.mint_timeout_seconds,
         )
 
     def _orphans(self) -> Orphans:

@@ -265,6 +265,28 @@ STORE = [
         ),
     ),
 ]
+SIDEBANDS = [
+    lines(
+        "Sidebands open",
+        "none",
+        "Backends that are in a call.",
+        (f"cloakroom_sidebands_open{{{HERE}}}", "{{instance}}"),
+    ),
+    stack(
+        "Sidebands closed, and not opened",
+        "reqps",
+        "Why they ended: over is a call that is over. And the code of those that were refused.",
+        (rate("cloakroom_sidebands_closed_total", "reason"), "{{reason}}"),
+        (rate("cloakroom_sidebands_refused_total", "code"), "refused: {{code}}"),
+    ),
+    stack(
+        "Events on sidebands",
+        "ops",
+        "By who sent them; audio is held back.",
+        (rate("cloakroom_sideband_events_total", "source"), "{{source}}"),
+        (rate("cloakroom_sideband_audio_events_total", "source"), "{{source}}: audio"),
+    ),
+]
 REPLICAS = [
     lines(
         "Requests in flight",
@@ -343,6 +365,7 @@ ROWS = (
     ("Where the time goes", LATENCY, 8, 8),
     ("Errors, by code", ERRORS, 6, 8),
     ("Providers", PROVIDER, 6, 8),
+    ("Sidebands", SIDEBANDS, 8, 8),
     ("Store", STORE, 6, 8),
     ("Replicas", REPLICAS, 6, 8),
 )

@@ -84,6 +84,20 @@ async def test_of_many_ends_at_once_exactly_one_stays_and_a_repeat_changes_nothi
     assert await calls.get(call.id) == ended
 
 
+async def test_a_call_that_ended_at_its_provider_no_longer_counts_as_open(
+    calls: CallStore, connection: StoreConnection, call: CallRecord
+) -> None:
+    before = await calls.count_open(now=call.relayed_at)
+    await register(connection, call)
+    await calls.mark_attached(call.id, at=1_500)
+    await calls.mark_attached(call.id, at=1_600)
+    await calls.mark_no_sideband(call.id, because="not_found")
+    assert await calls.get(call.id) == replace(call, attached_at=1_500, sideband="not_found")
+    assert await calls.count_open(now=call.relayed_at) == before + 1
+    await calls.mark_ended(call, ended_at=2_000, ended_by="replica-a", because="remote")
+    assert await calls.count_open(now=call.relayed_at) == before
+
+
 async def test_the_end_of_a_record_that_is_gone_makes_no_new_one(
     calls: CallStore, connection: StoreConnection, call: CallRecord
 ) -> None:

@@ -152,7 +152,8 @@ def watch(app: web.Application, conformance: Conformance) -> None:
         if isinstance(response, web.Response):
             body = response.body if response.body is not None else b""
         else:
-            assert response.content_type == STREAM, "only events are streamed"
+            streams = response.status == 101 or response.content_type == STREAM
+            assert streams, "only events are streamed"
         assert isinstance(body, bytes)
         conformance.see(
             Exchange(

@@ -47,7 +47,7 @@ ONLY: Final[Mapping[str, frozenset[str]]] = {
     for library, rooms in {
         "redis": "store",
         "fakeredis": "store",
-        "aiohttp": "web main server sandbox cli.reach.admin_api outbound.entra",
+        "aiohttp": "web main server sandbox cli.reach.admin_api outbound.entra outbound.sideband",
         "httptools": "outbound",
         "aiohappyeyeballs": "outbound",
         "yarl": "outbound cli.reach.admin_api",
@@ -66,8 +66,13 @@ ONLY: Final[Mapping[str, frozenset[str]]] = {
         "rich": "cli",
     }.items()
 }
-# The outbound half of aiohttp: the command line's way to the admin API, and azure-identity, which runs on it.
-CLIENT_MODULES: Final = ONLY["aiohttp"] & {"app.cli.reach.admin_api", "app.outbound.entra"}
+# The outbound half of aiohttp: the command line's way to the admin API, azure-identity, which runs on it, and
+# the WebSockets to providers.
+CLIENT_MODULES: Final = ONLY["aiohttp"] & {
+    "app.cli.reach.admin_api",
+    "app.outbound.entra",
+    "app.outbound.sideband",
+}
 CLIENT_NAMES: Final = frozenset({*aiohttp.client.__all__, *aiohttp.connector.__all__, "client", "connector"})
 
 Imports = Mapping[str, frozenset[str]]

@@ -28,12 +28,13 @@ NOT_ON_RECORD: Final = "there is no call with this id: it was never relayed here
 _STATE_STYLES: Final = {"open": "green", "ended": "dim", "unknown": "magenta"}
 _HINTS: Final[Mapping[CallState, str]] = {
     "open": "it was not hung up here; it may have ended by itself",
-    "ended": "hung up",
+    "ended": "it is over",
     "unknown": "a newer release wrote its record; ask a replica of that release",
 }
 _ENDED_BECAUSE: Final[Mapping[str, str]] = {
     "undelivered": "so it was hung up",
     "lost": "its answer came after its caller was told otherwise, so it was hung up",
+    "remote": "it ended at the provider, as its sideband told",
     "max_call_seconds": "it had lasted as long as it may, so it was hung up",
     "operator": "an operator ended it",
 }
@@ -44,6 +45,9 @@ _REPORTED: Final[Mapping[str, str]] = {
     "ice_timeout": "no network path to the provider was found",
     "dtls_timeout": "a network path was found, and no encrypted connection over it",
     "no_audio": "it connected, and no audio came from the provider",
+}
+_NO_SIDEBAND: Final[Mapping[str, str]] = {
+    "not_found": "its provider has no sideband for it; see call_key in docs/sideband.md",
 }
 
 
@@ -192,6 +196,8 @@ def answer_and_end(call: CallRecord) -> list[str]:
         told.append(_ENDED_BECAUSE.get(call.ended_because, call.ended_because))
     if call.not_ended_because:
         told.append(_NOT_ENDED_BECAUSE.get(call.not_ended_because, call.not_ended_because))
+    if call.sideband:
+        told.append(_NO_SIDEBAND.get(call.sideband, call.sideband))
     return told
 
 
@@ -203,6 +209,8 @@ def _facts(call: CallRecord, now: float) -> Iterator[tuple[str, str]]:
     yield "model", call.model
     yield "through", f"deployment {call.deployment}"
     yield "handle", call.handle
+    if call.attached_at is not None:
+        yield "sideband", f"since {utc(call.attached_at)} ({ago(call.attached_at, now)})"
     if call.ended_at is not None:
         yield "ended", f"{utc(call.ended_at)} ({ago(call.ended_at, now)}) by {call.ended_by or '?'}"
     elif call.ends_at is not None:

@@ -27,6 +27,7 @@ _NAME_STYLES: Final[Mapping[str, str]] = {
     "relay": "cyan",
     "report": "cyan",
     "hangup": "blue",
+    "sideband": "blue",
     "revoke": "magenta",
     "expiry": "dim",
     "dropped": "yellow",

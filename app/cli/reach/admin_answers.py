@@ -120,6 +120,8 @@ def read_call(found: dict[str, Any]) -> CallRecord:
         undelivered_at=_time(found.get("undelivered_at")),
         delivered_at=_time(found.get("delivered_at")),
         not_ended_because=_text(found.get("not_ended_because")),
+        attached_at=_time(found.get("attached_at")),
+        sideband=_text(found.get("sideband")),
         max_call_seconds=int(found.get("max_call_seconds") or 0),
         report=_report(found.get("report")),
         hangup_asked_at=_time(found.get("hangup_asked_at")),

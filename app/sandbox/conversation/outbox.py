@@ -1,7 +1,8 @@
-"""Server events on their way to the browser, and what Azure's filter lets through."""
+"""Server events on their way to the browser and the sidebands, and what Azure's filter lets through."""
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 from collections.abc import Callable, Coroutine
@@ -11,6 +12,8 @@ from aiortc import RTCDataChannel
 
 # Runs what takes time for as long as the call lives.
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
+# Takes the text of one server event; must not block.
+Sink = Callable[[str], None]
 
 # What a browser still gets under `webrtcfilter=on`. Source: Microsoft's guide "Use the GPT Realtime API via
 # WebRTC". The session with its instructions, responses with their tool calls, and errors are not among them.
@@ -58,36 +61,75 @@ def parse_event(message: str | bytes) -> dict[str, Any]:
 
 
 class Outbox:
-    """Sends server events, each with its `event_id`. Until it is connected, it drops them."""
+    """Sends server events, each with its `event_id`, to the data channel and to every sideband.
+
+    The channel gets none before it is connected. The filter is for the channel alone.
+    """
 
     def __init__(self, *, filtered: bool) -> None:
         self._filtered = filtered
         self._channel: RTCDataChannel | None = None
+        self._sinks: list[Sink] = []
 
-    def connect(self, channel: RTCDataChannel) -> None:
-        """Send to this channel from now on."""
+    def connect(self, channel: RTCDataChannel, kind: str, **fields: Any) -> None:
+        """Send to this channel from now on, and this event to it alone."""
         self._channel = channel
+        self._to_channel(kind, fields, event_text(kind, fields))
+
+    def attach(self, sink: Sink, kind: str, **fields: Any) -> None:
+        """Send to this sideband from now on, and this event to it alone."""
+        self._sinks.append(sink)
+        sink(event_text(kind, fields))
+
+    def detach(self, sink: Sink) -> None:
+        """Send it no more."""
+        self._sinks.remove(sink)
 
     def send(self, kind: str, **fields: Any) -> None:
-        """Send one event, unless the filter holds it back."""
+        """Send one event to all, unless the filter holds it back from the channel."""
+        text = event_text(kind, fields)
+        self._to_channel(kind, fields, text)
+        for sink in self._sinks:
+            sink(text)
+
+    def send_audio(self, kind: str, samples: bytes, **fields: Any) -> None:
+        """Send sound as an event, which only sidebands get: the browser has its track."""
+        if self._sinks:
+            text = event_text(kind, {**fields, "delta": base64.b64encode(samples).decode()})
+            for sink in self._sinks:
+                sink(text)
+
+    def refuse(self, error: EventError, client_event_id: object, sink: Sink | None = None) -> None:
+        """Answer a bad client event with an `error` event: to the sideband that sent it, else the channel."""
+        fields = {"error": error_fields(error, client_event_id)}
+        text = event_text("error", fields)
+        if sink is not None:
+            sink(text)
+        else:
+            self._to_channel("error", fields, text)
+
+    def _to_channel(self, kind: str, fields: dict[str, Any], text: str) -> None:
         # Between the browser's leaving and the call's end there is no receiver.
         if self._channel is None or self._channel.readyState != "open":
             return
         if not self._filtered or _passes(kind, fields):
-            self._channel.send(json.dumps({"type": kind, "event_id": new_id("event"), **fields}))
+            self._channel.send(text)
 
-    def refuse(self, error: EventError, client_event_id: object) -> None:
-        """Answer a bad client event with an `error` event."""
-        self.send(
-            "error",
-            error={
-                "type": "invalid_request_error",
-                "code": error.code,
-                "message": error.message,
-                "param": error.param,
-                "event_id": client_event_id if isinstance(client_event_id, str) else None,
-            },
-        )
+
+def event_text(kind: str, fields: dict[str, Any]) -> str:
+    """A server event as it is sent."""
+    return json.dumps({"type": kind, "event_id": new_id("event"), **fields})
+
+
+def error_fields(error: EventError, client_event_id: object) -> dict[str, Any]:
+    """The field `error` of an `error` event."""
+    return {
+        "type": "invalid_request_error",
+        "code": error.code,
+        "message": error.message,
+        "param": error.param,
+        "event_id": client_event_id if isinstance(client_event_id, str) else None,
+    }
 
 
 def _passes(kind: str, fields: dict[str, Any]) -> bool:

@@ -165,7 +165,9 @@ class Response:
         try:
             async for delta in self._words():
                 spoken += delta
-                self._utterance.feed(speech(delta))
+                sound = speech(delta)
+                self._utterance.feed(sound)
+                self._outbox.send_audio("response.output_audio.delta", sound.tobytes(), **place)
                 self._outbox.send("response.output_audio_transcript.delta", delta=delta, **place)
         finally:
             self._utterance.finish()

@@ -11,7 +11,7 @@ from typing import Any
 from aiortc import RTCDataChannel
 
 from ..peer.voice import SpeechEdge, VoiceTrack, speech
-from .outbox import EventError, Outbox, Spawn, parse_event
+from .outbox import EventError, Outbox, Sink, Spawn, parse_event
 from .response import WORD_SECONDS
 from .sessions import merged
 
@@ -36,11 +36,18 @@ class Translation:
 
     def open(self, channel: RTCDataChannel) -> None:
         """The browser's channel is open: the session is created."""
-        self._outbox.connect(channel)
-        self._outbox.send("session.created", session=self._session)
+        self._outbox.connect(channel, "session.created", session=self._session)
 
-    def received(self, message: str | bytes) -> None:
-        """One event from the browser; a bad one is answered with `error`."""
+    def attach(self, sink: Sink) -> None:
+        """A sideband begins: it gets the session as it is now, and all further events."""
+        self._outbox.attach(sink, "session.created", session=self._session)
+
+    def detach(self, sink: Sink) -> None:
+        """A sideband ends."""
+        self._outbox.detach(sink)
+
+    def received(self, message: str | bytes, sink: Sink | None = None) -> None:
+        """One event from the browser, or from a sideband; a bad one is answered with `error`."""
         event: dict[str, Any] = {}
         try:
             event = parse_event(message)
@@ -56,7 +63,7 @@ class Translation:
                         "type",
                     )
         except EventError as error:
-            self._outbox.refuse(error, event.get("event_id"))
+            self._outbox.refuse(error, event.get("event_id"), sink)
 
     def heard(self, edge: SpeechEdge) -> None:
         """Speech began or ended; what ended is translated."""
@@ -87,7 +94,9 @@ class Translation:
         try:
             for number, word in enumerate(words.split()):
                 delta = word if number == 0 else f" {word}"
-                utterance.feed(speech(delta))
+                sound = speech(delta)
+                utterance.feed(sound)
+                self._outbox.send_audio("session.output_audio.delta", sound.tobytes(), elapsed_ms=at_ms)
                 self._outbox.send("session.output_transcript.delta", delta=delta, elapsed_ms=at_ms)
                 await asyncio.sleep(WORD_SECONDS)
         finally:

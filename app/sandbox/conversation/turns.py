@@ -13,7 +13,7 @@ from aiortc import RTCDataChannel
 
 from ..peer.voice import SpeechEdge, VoiceTrack
 from .items import Items, read_item
-from .outbox import EventError, Outbox, Spawn, new_id, parse_event
+from .outbox import EventError, Outbox, Sink, Spawn, new_id, parse_event
 from .response import Reply, Response, reply_to
 from .sessions import updated
 
@@ -58,13 +58,20 @@ class Conversation:
 
     def open(self, channel: RTCDataChannel) -> None:
         """The browser's channel is open: the session is created, and a greeting spoken if there is one."""
-        self._outbox.connect(channel)
-        self._outbox.send("session.created", session=self._session)
+        self._outbox.connect(channel, "session.created", session=self._session)
         if self._greeting:
             self._respond(Reply(self._greeting), {})
 
-    def received(self, message: str | bytes) -> None:
-        """One event from the browser; a bad one is answered with `error`."""
+    def attach(self, sink: Sink) -> None:
+        """A sideband begins: it gets the session as it is now, and all further events."""
+        self._outbox.attach(sink, "session.created", session=self._session)
+
+    def detach(self, sink: Sink) -> None:
+        """A sideband ends."""
+        self._outbox.detach(sink)
+
+    def received(self, message: str | bytes, sink: Sink | None = None) -> None:
+        """One event from the browser, or from a sideband; a bad one is answered with `error`."""
         event: dict[str, Any] = {}
         try:
             event = parse_event(message)
@@ -77,7 +84,7 @@ class Conversation:
                 )
             handler(event)
         except EventError as error:
-            self._outbox.refuse(error, event.get("event_id"))
+            self._outbox.refuse(error, event.get("event_id"), sink)
 
     def heard(self, edge: SpeechEdge) -> None:
         """Speech began or ended: the turn changes."""

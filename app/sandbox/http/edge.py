@@ -47,7 +47,7 @@ async def provider_edge(request: web.Request, handler: Handler) -> web.StreamRes
             response = await fault_wire.strike_before(request, fault)
     if response is None:
         response = await _handled(request, handler)
-        if fault is not None and fault.kind in AFTER:
+        if fault is not None and fault.kind in AFTER and not response.prepared:
             response = await fault_wire.strike_after(request, fault, response)
     entry.status = response.status
     return response

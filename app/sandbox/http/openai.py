@@ -160,7 +160,7 @@ async def _terms_of_standard_key(
         mint = read_call_session({"type": "realtime", "model": request.query["model"]})
     check_model(provider, mint)
     session = session_defaults(mint.family, mint.session)
-    return sdp, CallTerms("openai", digest(key), str(session.get("model", "")), session)
+    return sdp, CallTerms("openai", digest(key), str(session.get("model", "")), session, standard=True)
 
 
 async def hangup(request: web.Request) -> web.Response:

@@ -22,7 +22,7 @@ from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame
 
 from ..calls import CallTerms
-from ..conversation.outbox import Outbox, new_id
+from ..conversation.outbox import Outbox, Sink, new_id
 from ..conversation.translation import Translation
 from ..conversation.turns import Conversation
 from ..refusals import invalid_offer
@@ -109,6 +109,18 @@ class RtcPeer:
         self._start(self._watch_the_clock())
         sdp = str(self._connection.localDescription.sdp)
         return _FINGERPRINT.sub(_of_another, sdp) if self._fault == "wrong_fingerprint" else sdp
+
+    def attach(self, sink: Sink) -> None:
+        """Send the conversation's events to this sideband too."""
+        self._partner.attach(sink)
+
+    def detach(self, sink: Sink) -> None:
+        """Send it no more."""
+        self._partner.detach(sink)
+
+    def received(self, message: str, sink: Sink) -> None:
+        """A client event of this sideband; it acts on the one conversation."""
+        self._partner.received(message, sink)
 
     async def close(self) -> None:
         """End the conversation, the tasks and the connection."""

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from ..conversation.outbox import EventError, Sink, error_fields, event_text, parse_event
 
 _MID = re.compile(r"^a=mid:(\S+)", re.M)
 _OPUS = re.compile(r"^a=rtpmap:(\d+) opus/48000", re.M | re.I)
@@ -77,13 +81,32 @@ def _media(section: str, mid: str, ice: list[str]) -> list[str]:
 
 
 class StaticPeer:
-    """Answers with text. It never connects, so it only ends when it is hung up."""
+    """Answers with text. It never connects, so it only ends when it is hung up.
 
-    def __init__(self) -> None:
+    A sideband gets the session, and an `error` for each client event: there is no conversation.
+    """
+
+    def __init__(self, session: Mapping[str, Any]) -> None:
         self.state = "new"
+        self._session = session
 
     async def answer(self, offer: str) -> str:
         return answer_text(offer)
+
+    def attach(self, sink: Sink) -> None:
+        sink(event_text("session.created", {"session": dict(self._session)}))
+
+    def detach(self, sink: Sink) -> None:
+        """Nothing is sent after `session.created`."""
+
+    def received(self, message: str, sink: Sink) -> None:
+        error = EventError("This call has no conversation.", "invalid_event_for_session_type", "type")
+        event: dict[str, Any] = {}
+        try:
+            event = parse_event(message)
+        except EventError as malformed:
+            error = malformed
+        sink(event_text("error", {"error": error_fields(error, event.get("event_id"))}))
 
     async def close(self) -> None:
         self.state = "closed"

@@ -34,6 +34,8 @@ _FIELDS: Final = (
     "undelivered_at",
     "delivered_at",
     "not_ended_because",
+    "attached_at",
+    "sideband",
     "max_call_seconds",
     "seat",
     *_REPORT_TEXTS,
@@ -130,7 +132,8 @@ class CallStore:
         """Note that the call is over. Its record keeps its expiry; a record that is gone stays gone.
 
         Safe to repeat: the first note stays. ``ended_at`` is epoch seconds, ``ended_by`` a replica's name.
-        ``because`` is the reason of a deadline (``app.store.records.deadlines``), empty where a caller asked.
+        ``because`` is the reason of a deadline (``app.store.records.deadlines``), ``remote`` where it ended
+        at the provider, empty where a caller asked.
         ``operator`` is who asked for it, where that is not on record yet.
         """
         why: tuple[str | int, ...] = ("ended_because", because) if because else ()
@@ -180,6 +183,14 @@ class CallStore:
     async def mark_hangup_failed(self, call_id: str, *, code: str) -> None:
         """Count a hang-up that failed and will be repeated. ``code`` is the error's."""
         await self._connection.run_script(FAILED, (keys.call(call_id),), code)
+
+    async def mark_attached(self, call_id: str, *, at: int) -> None:
+        """Note that a sideband was opened. ``at`` is epoch seconds; the first note stays."""
+        await self._note(call_id, "attached_at", at)
+
+    async def mark_no_sideband(self, call_id: str, *, because: str) -> None:
+        """Note, in a word, why the call has no sideband."""
+        await self._note(call_id, "sideband", because)
 
     async def _note(self, call_id: str, *fields: str | int) -> bool:
         return bool(await self._connection.run_script(NOTE, (keys.call(call_id),), *fields))
@@ -275,10 +286,11 @@ def _record(call_id: str, values: Sequence[Any]) -> CallRecord | None:
 
 def _notes(found: Mapping[str, str | None]) -> dict[str, Any]:
     """What was noted after the relay."""
-    times = ("ended_at", "undelivered_at", "delivered_at", "hangup_asked_at")
+    times = ("ended_at", "undelivered_at", "delivered_at", "hangup_asked_at", "attached_at")
     texts = ("ended_by", "ended_because", "not_ended_because", "hangup_asked_by", "last_hangup_failure")
     return {
         **{name: int(value) if (value := found[name]) is not None else None for name in times},
+        "sideband": found["sideband"] or "",
         "max_call_seconds": number_of(found["max_call_seconds"]),
         "seat": found["seat"] or "",
         "report": from_texts(*(found[name] or "" for name in _REPORT_TEXTS)),

@@ -45,6 +45,7 @@ class CallRecord:
     ``report`` is what its page told became of it, None until then.
     ``max_call_seconds`` is the time after which it is hung up, 0 for never.
     ``seat`` is its place among the client's calls, empty where their number is not limited.
+    ``attached_at``: a sideband was first opened; ``sideband`` is why there is none.
     ``version`` is the record's (``app.store.keys``): of one that is not known, the rest may be empty.
     """
 
@@ -70,6 +71,8 @@ class CallRecord:
     report: CallReport | None = None
     max_call_seconds: int = 0
     seat: str = field(default="", repr=False)
+    attached_at: int | None = None
+    sideband: str = ""
 
     @property
     def ends_at(self) -> int | None:

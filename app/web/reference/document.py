@@ -17,6 +17,7 @@ PARTS: Final = (
     "calls",
     "report",
     "hangup",
+    "sideband",
     "operations",
     "admin",
     "admin_schemas",

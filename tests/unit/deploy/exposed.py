@@ -19,6 +19,7 @@ from app.telemetry.metrics import (
     STATUSES,
 )
 from app.telemetry.scrape import MODEL_END
+from app.telemetry.sideband_metrics import CLOSINGS
 from tests.support.service import Service
 
 # What Prometheus adds to each series that it scrapes.
@@ -29,9 +30,9 @@ _RESULTS: Final = {"ok", "refused", "rate_limited", "failed", "unreachable", "ti
 VALUES: Final[Mapping[str, set[str]]] = {
     "outcome": _OUTCOMES,
     "code": {NONE, *CODES},
-    "reason": {*CLAIM_REFUSALS.values(), *OVERDUE_REASONS},
+    "reason": {*CLAIM_REFUSALS.values(), *OVERDUE_REASONS, *CLOSINGS},
     "result": _RESULTS,
-    "operation": set(OPERATIONS),
+    "operation": {*OPERATIONS, "sideband"},
     "handler": set(HANDLERS),
     "status": set(STATUSES),
     "job": {"cloakroom"},

@@ -12,6 +12,7 @@ from app.telemetry.call_metrics import OVERDUE_REASONS, CallMetrics
 from app.telemetry.census import Alive, Census
 from app.telemetry.metrics import CLAIM_REFUSALS, CODES, HANDLERS, Metrics
 from app.telemetry.scrape import State, expose
+from app.telemetry.sideband_metrics import CLOSINGS, SOURCES, SidebandMetrics
 from tests.support.families import FAMILIES
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text(encoding="utf-8")
@@ -51,6 +52,7 @@ async def test_every_family_is_exposed_and_nothing_else_of_ours() -> None:
     metrics = Metrics(models=(), deployments=())
     registry = metrics.registry
     CallMetrics(metrics)
+    SidebandMetrics(metrics)
     expose(registry, state)
     exposed = {
         (family.name + ("_total" if family.type == "counter" else ""), family.type, family.documentation)
@@ -69,6 +71,6 @@ def test_every_word_that_a_label_can_be_is_explained() -> None:
     errors = set(
         _CODE.findall((Path(__file__).parents[3] / "docs" / "errors.md").read_text(encoding="utf-8"))
     )
-    assert {*HANDLERS, *CLAIM_REFUSALS.values(), *OVERDUE_REASONS, *OUTCOMES} <= words
+    assert {*HANDLERS, *CLAIM_REFUSALS.values(), *OVERDUE_REASONS, *OUTCOMES, *CLOSINGS, *SOURCES} <= words
     assert CODES.keys() <= words | errors
     assert set(CODES.values()) <= words

@@ -160,7 +160,8 @@ export const OURS = {
     "Its record has expired, or another client made it. You can end it in the browser.",
     AGAIN,
   ],
-  // Answers of the admin API, which pages do not use.
+  // Answers of the admin API and to backends, which pages do not use.
+  call_not_attachable: MISMATCH,
   admin_disabled: MISMATCH,
   handle_not_found: MISMATCH,
   call_not_found: MISMATCH,

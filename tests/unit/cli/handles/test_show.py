@@ -85,6 +85,11 @@ def test_the_story_tells_who_minted_it_where_its_refusals_and_each_relay_with_it
         ({"undelivered_at": 1, "delivered_at": 2}, "its answer was fetched by a second request)"),
         ({"ended_at": int(NOW) - 3, "ended_because": "lost"}, "its answer came after its caller was told"),
         ({"not_ended_because": "no_hangup"}, "its provider has no way to)"),
+        (
+            {"ended_at": int(NOW) - 3, "ended_because": "remote", "attached_at": 1},
+            "it ended at the provider, as its sideband told)",
+        ),
+        ({"sideband": "not_found"}, "its provider has no sideband for it"),
     ],
 )
 def test_the_story_tells_of_a_call_that_no_browser_held(changes: dict[str, Any], words: str) -> None:
