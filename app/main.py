@@ -57,12 +57,12 @@ from app.web.appkeys import (
     STORE,
     Lifecycle,
 )
+from app.web.calls.sideband import OpenSidebands
 from app.web.cors import CorsPolicy
 from app.web.gate import Reporting, gate
 from app.web.listener.admission import Admission
 from app.web.listener.refusal import Refusal
 from app.web.routes import health_routes, operations_routes, routes
-from app.web.sideband import OpenSidebands
 from app.wiring import (
     Broker,
     Shared,

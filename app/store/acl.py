@@ -74,6 +74,7 @@ OPERATOR: Final = (
     "pubsub|numsub",
     "scan",
     "select",
+    "zcard",
     "zrange",
 )
 

@@ -7,22 +7,22 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from app.broker.calls.hangup import Hangup
 from app.broker.calls.reports import Reports
+from app.broker.calls.sideband import Sidebands
 from app.broker.clients import ClientRegistry
 from app.broker.deadlines.orphans import Orphans
 from app.broker.desk import Desk
-from app.broker.hangup import Hangup
 from app.broker.mint import Minter
 from app.broker.relay import Relay
-from app.broker.sideband import Sidebands
 from app.handles.tokens import HandleIssuer
 from app.settings import Settings
 from app.store.connection import StoreConnection
 from app.telemetry.metrics import Metrics
 from app.telemetry.timings import Timings
+from app.web.calls.sideband import OpenSidebands
 from app.web.listener.admission import Admission
 from app.web.listener.refusal import Refusal
-from app.web.sideband import OpenSidebands
 
 
 @dataclass(slots=True)

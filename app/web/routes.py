@@ -8,9 +8,10 @@ from typing import Final
 from aiohttp import web
 
 from app.settings import Settings
-from app.web import call_views, health, mint_views
+from app.web import health, mint_views
 from app.web.admin.routes import admin_routes
 from app.web.answers import expect
+from app.web.calls import views as call_views
 from app.web.demo.site import DemoSite
 from app.web.reference.site import reference_routes
 

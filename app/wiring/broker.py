@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.broker.allowance import Allowance
+from app.broker.calls.hangup import Hangup
 from app.broker.calls.reports import Reports
+from app.broker.calls.sideband import Attacher, Sidebands
 from app.broker.claims import Claims
 from app.broker.deadlines.orphans import Orphans
 from app.broker.deadlines.overdue import OverdueCalls
-from app.broker.hangup import Hangup
 from app.broker.late import LateAnswers
 from app.broker.mint import Minter, MintPolicy
 from app.broker.mint_limits import MintLimits
@@ -21,7 +22,6 @@ from app.broker.routing.attempts import MintAttempts
 from app.broker.routing.breaker import Breakers
 from app.broker.routing.catalog import Catalog
 from app.broker.settlement import Settlement
-from app.broker.sideband import Attacher, Sidebands
 from app.handles.keyring import parse_sealing_ring
 from app.handles.sealing import Sealer
 from app.handles.tokens import HandleIssuer

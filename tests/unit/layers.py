@@ -36,7 +36,13 @@ PURE: Final = frozenset(
     | {"app.broker.routing.catalog", "app.broker.clients", "app.broker.session_policy"}
     | {"app.broker.routing.breaker", "app.reports"}
     | {"app.telemetry.redaction", "app.telemetry.timings", "app.telemetry.tracing"}
-    | {"app.outbound.http1", "app.web.cors", "app.web.schemas", "app.web.offers", "app.web.call_reports"}
+    | {
+        "app.outbound.http1",
+        "app.web.cors",
+        "app.web.schemas",
+        "app.web.calls.offers",
+        "app.web.calls.reports",
+    }
 )
 IMPURE: Final = frozenset(
     {"asyncio", "time", "socket", "aiohttp", "redis", "threading", "subprocess", "logging"}

@@ -11,7 +11,7 @@ import pytest
 from app.handles.tokens import AFTERLIFE_SECONDS
 from app.store.embedded.engine import LocalEngine
 from app.store.records.calls import MAX_REPORTS
-from app.web.call_reports import MAX_REPORT_BYTES
+from app.web.calls.reports import MAX_REPORT_BYTES
 from app.web.routes import ALIASES
 from tests.conftest import ServiceFactory
 from tests.support.api import Reply, post

@@ -18,8 +18,8 @@ from app.sandbox.calls import Call
 from app.sandbox.http.sideband import SandboxSideband
 from app.store import keys
 from app.store.embedded.engine import LocalEngine
-from app.web import call_views
 from app.web.appkeys import LIFECYCLE, OPEN_SIDEBANDS
+from app.web.calls import views as call_views
 from app.web.routes import ALIASES
 from tests.conftest import ServiceFactory
 from tests.support.api import Reply

@@ -14,8 +14,8 @@ from typing import Final, Literal
 
 import structlog
 
+from app.broker.calls.hangup import Hangup
 from app.broker.deadlines.orphans import not_hung_up
-from app.broker.hangup import Hangup
 from app.errors import CloakroomError, InvalidRequest, StoreUnavailable
 from app.models import LONGEST_CALL_SECONDS, Clocks
 from app.store.records.calls import CallStore

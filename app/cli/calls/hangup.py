@@ -20,7 +20,7 @@ from app.cli.reach.target import NOWHERE_ELSE, Target, operate
 from app.store.listing.views import CallFilter, Stopped
 
 if TYPE_CHECKING:
-    from app.broker.hangup import Outcome
+    from app.broker.calls.hangup import Outcome
 
 _OUTCOMES: Final[Mapping[Outcome | Literal["noted"], str]] = {
     "ended": "hung up",

@@ -30,7 +30,7 @@ from app.store.listing.views import CallFilter, HandleFilter, HandleView, Page, 
 from app.store.records.record import CallRecord
 
 if TYPE_CHECKING:
-    from app.broker.hangup import Outcome
+    from app.broker.calls.hangup import Outcome
 
 _LARGEST_ANSWER: Final = 32 * 1024 * 1024
 _SHAPE_ERRORS: Final = (KeyError, TypeError, ValueError, AttributeError)

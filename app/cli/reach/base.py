@@ -11,7 +11,7 @@ from app.store.listing.views import CallFilter, HandleFilter, HandleView, Page, 
 from app.store.records.record import CallRecord
 
 if TYPE_CHECKING:
-    from app.broker.hangup import Outcome
+    from app.broker.calls.hangup import Outcome
 
 
 @dataclass(frozen=True, slots=True)

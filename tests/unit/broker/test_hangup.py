@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.broker.hangup import Hangup, owns
+from app.broker.calls.hangup import Hangup, owns
 from app.broker.routing.catalog import Catalog
 from app.broker.settlement import Settlement
 from app.errors import (

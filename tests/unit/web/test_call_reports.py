@@ -24,7 +24,7 @@ from app.reports import (
     from_texts,
     to_texts,
 )
-from app.web.call_reports import parse_report
+from app.web.calls.reports import parse_report
 from app.web.reference.document import load_document
 
 _COUNTS: Final = st.dictionaries(st.sampled_from(CANDIDATE_TYPES), st.integers(0, reports.MAX_CANDIDATES))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import InvalidRequest
-from app.web.offers import MAX_PARTS, read_form
+from app.web.calls.offers import MAX_PARTS, read_form
 from tests.support.clocks import kept_deadline
 from tests.support.offers import BROWSER_OFFER
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from app.errors import CloakroomError, InvalidOffer, InvalidRequest, UnsupportedMediaType
 from app.models import Offer
+from app.web.calls.offers import check_offer, parse_offer
 from app.web.incoming import parse_json_object
-from app.web.offers import check_offer, parse_offer
 from tests.support.offers import BROWSER_OFFER
 
 SDP = BROWSER_OFFER

@@ -27,13 +27,14 @@ export const ADVICE = {
 const CODES = {
   mint: ["invalid_handle", "handle_expired", "handle_revoked", "handle_spent"],
   retry: [
-    "rate_limited", "store_unavailable", "store_not_replicated", "overloaded", "draining", "network_error",
-    "upstream_unreachable", "upstream_unavailable",
+    "rate_limited", "too_many_handles", "too_many_calls", "store_unavailable", "store_not_replicated",
+    "overloaded", "draining", "network_error", "upstream_unreachable", "upstream_unavailable",
   ],
   call: [
     "upstream_timeout", "outcome_unknown", "timeout", "answer_unusable", "connection_failed", "connection_lost",
     "call_ended",
   ],
+  fix: ["call_seconds_spent"],
 };
 
 /**

@@ -82,6 +82,21 @@ export const OURS = {
     "Wait for the time shown below, then try again.",
     AGAIN,
   ],
+  too_many_handles: [
+    "This client has as many handles as it may",
+    "Wait for the time shown below, or revoke a handle, then try again.",
+    AGAIN,
+  ],
+  too_many_calls: [
+    "As many calls are open as may be",
+    "Hang up another call, or wait for the time shown below, then try again.",
+    AGAIN,
+  ],
+  call_seconds_spent: [
+    "The time for calls of today is used up",
+    "There is more after midnight UTC. The operator can raise max_call_seconds_per_day.",
+    [],
+  ],
   store_unavailable: [
     "The service cannot reach its store",
     "Handles are stored in Redis, which does not respond. Try again when it is back.",

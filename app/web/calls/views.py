@@ -7,9 +7,9 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
+from app.broker.calls.hangup import NOT_FOUND_MESSAGE, Caller
 from app.broker.calls.reports import NOT_YOURS_MESSAGE
 from app.broker.deadlines.orphans import Orphans
-from app.broker.hangup import NOT_FOUND_MESSAGE, Caller
 from app.broker.relay import Relayed
 from app.errors import CallNotFound, InvalidApiKey, InvalidRequest, MethodNotImplemented
 from app.models import CALLS_PATH, Client
@@ -32,11 +32,11 @@ from app.web.appkeys import (
     TIMINGS,
     LogLine,
 )
-from app.web.call_reports import MAX_REPORT_BYTES, parse_report
+from app.web.calls.offers import SDP_TYPE, parse_offer
+from app.web.calls.reports import MAX_REPORT_BYTES, parse_report
+from app.web.calls.sideband import Backend
 from app.web.cors import MAX_CALL_SECONDS_HEADER
 from app.web.incoming import credential, parse_json_object, read_timed_body
-from app.web.offers import SDP_TYPE, parse_offer
-from app.web.sideband import Backend
 
 # Offers of the beta's pages go to the same path.
 SIDEBAND_PATH: Final = "/realtime"

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import structlog
 
-from app.broker.sideband import Sidebands
+from app.broker.calls.sideband import Sidebands
 from app.errors import CloakroomError, Draining, Overloaded
 from app.models import LONGEST_CALL_SECONDS
 from app.outbound.sideband import (

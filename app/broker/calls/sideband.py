@@ -20,7 +20,7 @@ from typing import Final, Literal, Protocol
 
 import structlog
 
-from app.broker.hangup import Hangup
+from app.broker.calls.hangup import Hangup
 from app.broker.upgrades import newer_release
 from app.errors import CallNotAttachable, CallNotFound, CloakroomError, UpstreamError
 from app.models import Client
