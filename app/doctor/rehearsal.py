@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final
 
 from app.errors import StoreUnavailable
-from app.models import NO_LIMITS, Family
+from app.models import CallLimits, Family
 from app.store import keys
 from app.store.connection import StoreConnection
 from app.store.events import EventFeed
@@ -24,12 +25,13 @@ from app.store.records.claims import Attempt, Keep
 from app.store.records.deadlines import CallDeadlines, Due
 from app.store.records.handles import HandleStore, Live
 from app.store.records.record import CallRecord, HandleRecord
-from app.store.records.seats import DAY_SECONDS, Seat, confirming, freeing, seating, subject_digest
+from app.store.records.seats import DAY_SECONDS, Seat, confirming, freeing, seating
 
 _LIFE_SECONDS: Final = 2.0
 _FAR_OFF_SECONDS: Final = 600.0
 _HOLD_SECONDS: Final = 1.0
 _NAME: Final = "cloakroom-doctor"
+_ONE_CALL: Final = CallLimits(max_open_calls=1)
 _OFFERS: Final = ("0" * 64, "1" * 64)
 
 # What is done, in words that can follow "cannot".
@@ -92,9 +94,12 @@ def _of_requests(handle_id: str, now: float) -> list[Step]:
         await store.forget(_NAME, handle_id)
 
     async def seats(connection: StoreConnection) -> None:
-        seat = Seat(_NAME, subject_digest(handle_id), handle_id, int(now) // DAY_SECONDS)
-        taking = seating(seat, NO_LIMITS, nonce=nonce, hold=short, seconds=0)
-        await connection.run_scripts(taking, confirming(seat, nonce=nonce, seconds=short), freeing(seat))
+        # A client that no other doctor has at this moment, so that its one seat is taken here.
+        seat = Seat(f"{_NAME}-{handle_id}", "", handle_id, int(now) // DAY_SECONDS)
+        taking = seating(seat, _ONE_CALL, nonce=nonce, hold=short, seconds=0)
+        refused = seating(replace(seat, offer="other"), _ONE_CALL, nonce=nonce, hold=short, seconds=0)
+        made = confirming(seat, nonce=nonce, seconds=short)
+        await connection.run_scripts(taking, taking, refused, made, freeing(seat))
 
     def publish(connection: StoreConnection) -> Awaitable[object]:
         # An empty batch, so watchers see nothing.

@@ -186,7 +186,9 @@ ERRORS = [
         "percentunit",
         "Of those that were reported, by deployment: one alone points to its provider, all to the networks.",
         (
-            f"{rate('cloakroom_call_reports_total', 'deployment', UNCONNECTED)}"
+            # No series of failures is no failure.
+            f"({rate('cloakroom_call_reports_total', 'deployment', UNCONNECTED)}"
+            f" or 0 * {rate('cloakroom_call_reports_total', 'deployment', ASKED)})"
             f" / {rate('cloakroom_call_reports_total', 'deployment', ASKED)}",
             "{{deployment}}",
         ),

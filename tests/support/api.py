@@ -94,6 +94,14 @@ async def called(
     return reply.headers["location"].rpartition("/")[2]
 
 
+async def report(
+    http: aiohttp.ClientSession, base: str, handle: str, call_id: str, report: dict[str, Any]
+) -> Reply:
+    """Tell what became of a call, as its page does."""
+    headers = {"Authorization": f"Bearer {handle}"}
+    return await post(http, f"{base}/v1/realtime/calls/{call_id}/report", json=report, headers=headers)
+
+
 async def hang_up(
     http: aiohttp.ClientSession, base: str, credential: str, call_id: str, **headers: str
 ) -> Reply:

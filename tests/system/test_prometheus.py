@@ -41,6 +41,8 @@ async def some_of_everything(stack: Stack, http: aiohttp.ClientSession) -> None:
     for mints_at, relays_at in ((stack.a, stack.b), (stack.b, stack.a)):
         handle = await api.minted(http, mints_at.url, key)
         call_id = await api.called(http, relays_at.url, handle)
+        report = {"outcome": "connected", "after_ms": 800}
+        assert (await api.report(http, mints_at.url, handle, call_id, report)).status == 204
         assert (await api.hang_up(http, mints_at.url, key, call_id)).status == 200
         assert (await api.relay(http, relays_at.url, "not-a-handle")).status == 401
         assert (await api.mint(http, mints_at.url, key, {"model": "unknown"})).status in (400, 404)

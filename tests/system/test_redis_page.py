@@ -31,7 +31,9 @@ from tests.support.stack import Stack
 BLOCKS: Final = shell_blocks("docs/redis.md")
 PASSWORD: Final = "operators-own-password"
 LIMITED_KEY: Final = "ck_kiosk7Qz4YtWmP1nXcVbKjHgFdSaReZk8wLr2uTn5v"
-CLIENTS: Final = json.dumps({"kiosk": {"api_key": LIMITED_KEY, "mints_per_minute": 1000}})
+CLIENTS: Final = json.dumps(
+    {"kiosk": {"api_key": LIMITED_KEY, "mints_per_minute": 1000, "max_live_handles": 9}}
+)
 
 
 @dataclass
@@ -206,6 +208,15 @@ def which_calls(night: Night) -> None:
     assert found[night.ended_call_id][-1].isdecimal()
 
 
+def at_once(night: Night) -> None:
+    heading = "How many calls and handles has a client at once?"
+    assert night.run(heading, CLIENT="kiosk") == ["0", "1", ""]
+    day = int(time.time()) // 86_400
+    for each in (day, day + 1):  # should the day turn just now
+        night.admin.set(keys.call_seconds("kiosk", each), 90, ex=180)
+    assert night.run(heading, CLIENT="kiosk") == ["0", "1", "90"]
+
+
 def limit(night: Night) -> None:
     minute = int(time.time()) // 60
     night.admin.set(keys.mint_limit("kiosk", minute), 17, ex=180)
@@ -281,6 +292,7 @@ CHECKS: Final[dict[str, Callable[[Night], None]]] = {
     "How many calls are open?": open_calls,
     "Which calls are due to be hung up?": due_calls,
     "Which calls were relayed in the last hour?": which_calls,
+    "How many calls and handles has a client at once?": at_once,
     "How much of its limit has a client used?": limit,
     "What does a handle cost in memory?": memory,
     "Which replicas reach the store?": replicas,

@@ -121,7 +121,7 @@ async def test_schemathesis_finds_nothing_at_any_operation(
     assert accepted == documented - {ALWAYS_REFUSED}, printed
     # The stateful phase hung up calls that it had relayed itself; the others know of one call only.
     ended = [event for event in stack.a.events("hangup") if event.get("outcome") == "ended"]
-    assert len({event["call_id"] for event in ended}) > 3
+    assert len({event["call_id"] for event in ended}) > 1
 
 
 @pytest.mark.timeout(2 * SECONDS)

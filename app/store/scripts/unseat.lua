@@ -19,8 +19,8 @@ for at = 1, #KEYS, 3 do
   redis.call('ZREM', KEYS[at], ARGV[1])
 end
 for _, counter in ipairs({KEYS[3], KEYS[5]}) do
-  if redis.call('EXISTS', counter) == 1 then
-    redis.call('DECRBY', counter, unused)
+  if redis.call('EXISTS', counter) == 1 and redis.call('DECRBY', counter, unused) <= 0 then
+    redis.call('DEL', counter)
   end
 end
 return 1
