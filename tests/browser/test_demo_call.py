@@ -148,3 +148,23 @@ async def test_mute_sends_silence(open_demo: OpenDemo) -> None:
         await demo.page.wait_for_timeout(100)
         assert await levels.get_attribute("aria-valuenow") == "0"
     await demo.end()
+
+
+async def test_the_page_counts_a_limited_call_down_and_tells_its_usage_and_who_ended_it(
+    open_demo: OpenDemo, service: Service
+) -> None:
+    demo, tab = await open_demo()
+    await demo.page.get_by_text("More options").click()
+    await demo.page.get_by_label("Longest call in seconds").fill("10")
+    await demo.call()
+    await expect(demo.page.locator("#call-limit")).to_have_text(re.compile(r"^hung up in 0:\d\d$"))
+    await expect(demo.page.locator("#usage")).to_have_text(
+        re.compile(r"^\d+ tokens in.*, \d+ out, \d answers$")
+    )
+    await tab.picture("limited")
+    # No other end: the service hangs up, at whichever replica.
+    await expect(demo.page.locator("#ended")).to_have_text(
+        "by Cloakroom: the limit of 10 s was reached", timeout=60_000
+    )
+    assert service.sandbox.control("GET", "calls")["calls"][-1]["end_reason"] == "hangup"
+    await expect(demo.page.locator("#call-limit")).to_have_text("10 s")

@@ -6,14 +6,17 @@ import asyncio
 import base64
 import json
 import secrets
+import time
 from typing import Any, Final
 
 import pytest
 
 from app.models import CallLimits, Client
 from app.store import keys
+from app.store.listing.directory import HandleDirectory
+from app.store.listing.views import HandleFilter
 from app.store.records.seats import DAY_SECONDS, subject_digest
-from app.web.appkeys import SETTINGS
+from app.web.appkeys import SETTINGS, STORE
 from tests.conftest import ServiceFactory
 from tests.support.api import Reply
 from tests.support.clocks import eventually
@@ -201,6 +204,19 @@ async def test_a_client_has_so_many_handles_at_once(limited: Any) -> None:
     # Expired ones do not count.
     await service.store_client.zadd(live, dict.fromkeys(ids, 1), xx=True)
     assert (await mint(service)).status == 200
+
+
+async def test_a_revoked_handle_makes_room_for_another(limited: Any) -> None:
+    service = await limited(max_live_handles=2)
+    first, second = [await handle(service) for _ in range(2)]
+    directory = HandleDirectory(service.server.app[STORE])
+    now = time.time()
+    assert await directory.revoke(claims_of(first)["jti"], by="test", now=now) == "revoked"
+    third = await handle(service)
+    assert (await directory.revoke_page(HandleFilter(client=whose(service)), by="test", now=now)).revoked == 2
+    assert await service.store_client.zcard(keys.live_handles(whose(service))) == 0
+    for held in (first, second, third):
+        assert (await service.relay(held)).code == "handle_revoked"
 
 
 async def test_a_mint_that_failed_counts_as_no_handle(limited: Any) -> None:

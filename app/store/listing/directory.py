@@ -6,6 +6,7 @@ records that it names, some hundreds at once.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, Literal
@@ -103,6 +104,7 @@ class HandleDirectory:
         """
         names, args = (keys.handle(handle_id),), (int(now), by, RECORD_VERSION, _with_calls(calls))
         counts: list[int] = await self._connection.run_script(REVOKE, names, *args)
+        await self._no_longer_live([handle_id])
         outcomes: tuple[Revocation, ...] = ("revoked", "already", "gone", "newer")
         return outcomes[counts.index(1)]
 
@@ -116,7 +118,8 @@ class HandleDirectory:
         """
         walk = self._walk(wanted, now)
         entries = await walk.entries(walk.start(cursor), EXAMINED_AT_MOST)
-        names = [keys.handle(handle_id) for handle_id in dict.fromkeys(entry.id for entry in entries)]
+        ids = list(dict.fromkeys(entry.id for entry in entries))
+        names = [keys.handle(handle_id) for handle_id in ids]
         args: list[str | int] = [int(now), by, RECORD_VERSION, _with_calls(calls), *_conditions(wanted)]
         groups = [
             group
@@ -124,6 +127,7 @@ class HandleDirectory:
             for group in self._connection.by_slot(names[first : first + _REVOKED_AT_ONCE])
         ]
         replies = await self._connection.run_scripts(*[(REVOKE, group, args) for group in groups])
+        await self._no_longer_live(ids)
         return Revoked(
             revoked=sum(reply[0] for reply in replies),
             already=sum(reply[1] for reply in replies),
@@ -131,6 +135,18 @@ class HandleDirectory:
             examined=len(entries),
             next_cursor=str(entries[-1].after) if len(entries) == EXAMINED_AT_MOST else None,
         )
+
+    async def _no_longer_live(self, handle_ids: Sequence[str]) -> None:
+        """Those that are revoked do not count any more, where the number of a client's handles is limited."""
+        read = [("HMGET", keys.handle(handle_id), "client", "revoked_at") for handle_id in handle_ids]
+        revoked = defaultdict(list)
+        for handle_id, (client, at) in zip(
+            handle_ids, await self._connection.run_together(*read), strict=True
+        ):
+            if at is not None:
+                revoked[client].append(handle_id)
+        commands = [("ZREM", keys.live_handles(client), *ids) for client, ids in revoked.items()]
+        await self._connection.run_together(*commands)
 
     def _walk(self, wanted: HandleFilter, now: float) -> Walk:
         minute = int(now) // keys.MINUTE_SECONDS

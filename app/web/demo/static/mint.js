@@ -10,7 +10,7 @@ const CALLS_PATH = "v1/realtime/calls";
 const LIMIT_MS = 20_000;
 
 /** Returns `{ value, expiresAt, life, replica, clock }`; times in epoch seconds by the service's clock. */
-export async function mint({ key, model, mintOn, seconds }, signal) {
+export async function mint({ key, model, mintOn, seconds, maxCallSeconds }, signal) {
   if (!key) throw new CallError("no_client_key", "Minting needs a client key.");
   const response = await request(mintOn.base + MINT_PATH, {
     method: "POST",
@@ -18,6 +18,7 @@ export async function mint({ key, model, mintOn, seconds }, signal) {
     body: JSON.stringify({
       session: { type: "realtime", model },
       expires_after: { anchor: "created_at", seconds },
+      max_call_seconds: maxCallSeconds,
     }),
     signal: AbortSignal.any([signal, AbortSignal.timeout(LIMIT_MS)]),
   });

@@ -1,5 +1,6 @@
 /** One call from the press of the button to its end; it updates the parts of the page. */
 
+import { CallFacts } from "./call_facts.js";
 import { connect } from "./cloakroom.js";
 import { diagnose } from "./diagnose.js";
 import { duration } from "./dom.js";
@@ -25,6 +26,7 @@ export class Run {
   #asked = null;
   #stopWatching = () => {};
   #sounding = false;
+  #facts = new CallFacts();
 
   /**
    * `parts` are the page's: timeline, ticket, events, talk, mine and theirs (meters), audio, context, and the
@@ -124,6 +126,7 @@ export class Run {
       const name = servedBy(response) ?? this.#asked.name;
       timeline.end("relay", `by ${name}`);
       ticket.tell("relayed-by", name);
+      this.#facts.answered(response);
       timeline.begin("connect");
       this.#asked = null;
       status("Connecting to the provider\u2026");
@@ -159,6 +162,7 @@ export class Run {
     const { events, talk, notice } = this.#parts;
     events.add("in", event);
     talk.heard(event);
+    this.#facts.heard(event);
     if (event.type === "error") notice.mention(event.error ?? {});
   }
 
@@ -186,6 +190,7 @@ export class Run {
     mine.detach();
     theirs.detach();
     talk.end();
+    this.#facts.over(error);
     if (!this.#sounding) timeline.fail();
     ended(error);
   }

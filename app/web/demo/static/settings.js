@@ -66,6 +66,7 @@ export function chosen() {
     relayOn: replica("relay-on"),
     source: byId("source").value,
     seconds: Number(byId("seconds").value) || 600,
+    maxCallSeconds: Number(byId("max-call-seconds").value) || undefined,
     handle: byId("handle").value.trim(),
     greet: byId("greet").checked,
   };
