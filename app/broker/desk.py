@@ -118,6 +118,9 @@ def call_document(call: CallRecord) -> Document:
         "not_ended_because": call.not_ended_because or None,
         "attached_at": call.attached_at,
         "sideband": call.sideband or None,
+        "metered": call.metered or None,
+        "seconds": call.seconds,
+        "usage": dict(call.usage) or None,
         "max_call_seconds": call.max_call_seconds or None,
         "ends_at": call.ends_at,
     }

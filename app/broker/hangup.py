@@ -126,9 +126,12 @@ class Hangup:
             timings=timings,
         )
 
-    async def note_end(self, call: CallRecord, because: str) -> None:
-        """Note that the call is over; should the store fail, the note follows later."""
-        ended_at = int(self.clocks.now())
+    async def note_end(self, call: CallRecord, because: str, *, at: float | None = None) -> None:
+        """Note that the call is over, since ``at`` in epoch seconds, by default since now.
+
+        Should the store fail, the note follows later.
+        """
+        ended_at = int(self.clocks.now() if at is None else at)
 
         async def note() -> None:
             await self.calls.mark_ended(call, ended_at=ended_at, ended_by=self.replica, because=because)

@@ -6,6 +6,7 @@ now is written later.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,7 +50,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcomes:
-    """Settles claims."""
+    """Settles claims. ``metered`` tells whether the usage of a model's calls is counted."""
 
     store: HandleStore
     sealer: Sealer
@@ -57,6 +58,7 @@ class Outcomes:
     orphans: Orphans
     policy: RelayPolicy
     clocks: Clocks
+    metered: Callable[[str], bool] = lambda _: False
 
     async def give_back(self, claim: Claim, *, code: str) -> None:
         """The offer was never sent, so the use is not spent. ``code`` goes on the record."""
@@ -134,6 +136,7 @@ class Outcomes:
             relayed_at=int(self.clocks.now()),
             relayed_by=self.policy.replica,
             max_call_seconds=won.max_call_seconds,
+            to_meter=self.metered(won.model),
         )
 
     def releasing(self, attempt: Attempt, *, give_back: bool, code: str) -> Write:

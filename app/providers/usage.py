@@ -184,4 +184,6 @@ def _whole(fields: Mapping[str, Any], name: str) -> int:
 
 def _seconds(fields: Mapping[str, Any], name: str) -> float:
     value = fields.get(name)
-    return round(float(value), 3) if type(value) in (int, float) and 0 <= value <= _LARGEST else 0.0
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0.0
+    return round(float(value), 3) if 0 <= value <= _LARGEST else 0.0

@@ -32,6 +32,9 @@ _IN_SCRIPTS: Final = (
     "time",
     "zadd",
     "zrangebyscore",
+    "hgetall",
+    "hdel",
+    "xadd",
 )
 # Where ``CLOAKROOM_STORE_WAIT_REPLICAS`` is set; the doctor asks in every case.
 _REPLICAS: Final = ("wait",)

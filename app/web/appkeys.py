@@ -11,6 +11,7 @@ from app.broker.clients import ClientRegistry
 from app.broker.deadlines.orphans import Orphans
 from app.broker.desk import Desk
 from app.broker.hangup import Hangup
+from app.broker.metering.meter import Meter
 from app.broker.mint import Minter
 from app.broker.relay import Relay
 from app.broker.sideband import Sidebands
@@ -50,6 +51,7 @@ ORPHANS: Final = web.AppKey("orphans", Orphans)
 HANGUP: Final = web.AppKey("hangup", Hangup)
 SIDEBANDS: Final = web.AppKey("sidebands", Sidebands)
 OPEN_SIDEBANDS: Final = web.AppKey("open_sidebands", OpenSidebands)
+METER: Final = web.AppKey("meter", Meter)
 STORE: Final = web.AppKey("store", StoreConnection)
 METRICS: Final = web.AppKey("metrics", Metrics)
 DESK: Final = web.AppKey("desk", Desk)

@@ -106,6 +106,9 @@ def read_call(found: dict[str, Any]) -> CallRecord:
         not_ended_because=_text(found.get("not_ended_because")),
         attached_at=_time(found.get("attached_at")),
         sideband=_text(found.get("sideband")),
+        metered=_text(found.get("metered")),
+        seconds=float(lasted) if (lasted := found.get("seconds")) is not None else None,
+        usage={str(name): float(value) for name, value in (found.get("usage") or {}).items()},
         max_call_seconds=int(found.get("max_call_seconds") or 0),
     )
 

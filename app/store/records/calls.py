@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from app.models import LONGEST_CALL_SECONDS
+from app.models import LONGEST_CALL_SECONDS, USAGE_FIGURES
 from app.store import keys
 from app.store.connection import StoreConnection
 from app.store.keys import RECORD_VERSION, knows_version, number_of, version_of
@@ -14,6 +14,7 @@ from app.store.listing.index import Walk, indexing
 from app.store.listing.views import CallFilter, Page
 from app.store.records.deadlines import Due, adding
 from app.store.records.record import CallRecord
+from app.store.records.watches import watching
 from app.store.scripts import CALL, INDEX, NOTE, ScriptCall
 
 _FIELDS: Final = (
@@ -34,6 +35,9 @@ _FIELDS: Final = (
     "attached_at",
     "sideband",
     "max_call_seconds",
+    "metered",
+    "seconds",
+    *USAGE_FIGURES,
 )
 _CLOCK_MARGIN_MINUTES: Final = 5
 
@@ -126,6 +130,14 @@ class CallStore:
         """Note, in a word, why the call has no sideband."""
         await self._note(call_id, "sideband", because)
 
+    async def mark_metered(
+        self, call_id: str, how: str, *, seconds: float | None, usage: Mapping[str, float]
+    ) -> None:
+        """Note what the call used, and how that was counted (``CallRecord``); the first note stays."""
+        lasted = () if seconds is None else ("seconds", f"{seconds:.10g}")
+        figures = (part for name, value in usage.items() for part in (name, f"{value:.10g}"))
+        await self._note(call_id, "metered", how, *lasted, *figures)
+
     async def _note(self, call_id: str, *fields: str | int) -> bool:
         return bool(await self._connection.run_script(NOTE, (keys.call(call_id),), *fields))
 
@@ -163,6 +175,7 @@ def registering(
         (CALL, (keys.call(call.id),), (retention_ms, *fields)),
         *indexing(connection, lists, call.id, retention_ms),
         *_leash(call, age),
+        *([watching(call.id)] if call.to_meter else ()),
     ]
 
 
@@ -203,9 +216,21 @@ def _record(call_id: str, values: Sequence[Any]) -> CallRecord | None:
 def _notes(found: Mapping[str, str | None]) -> dict[str, Any]:
     """What was noted after the relay."""
     times = ("ended_at", "undelivered_at", "delivered_at", "attached_at")
-    words = ("ended_by", "ended_because", "not_ended_because", "sideband")
+    words = ("ended_by", "ended_because", "not_ended_because", "sideband", "metered")
+    figures = {name: _figure(found[name]) for name in ("seconds", *USAGE_FIGURES)}
     return {
         **{name: int(value) if (value := found[name]) is not None else None for name in times},
         **{name: found[name] or "" for name in words},
         "max_call_seconds": number_of(found["max_call_seconds"]),
+        "seconds": figures.pop("seconds"),
+        "usage": {name: value for name, value in figures.items() if value},
     }
+
+
+def _figure(text: str | None) -> float | None:
+    """A count or seconds; None where there is none that this release can read."""
+    try:
+        value = float(text) if text is not None else None
+    except ValueError:
+        return None
+    return int(value) if value is not None and value.is_integer() else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -41,6 +42,9 @@ class CallRecord:
     ``max_call_seconds`` is the time after which it is hung up, 0 for never.
     ``attached_at``: a sideband was first opened; ``sideband`` is why there is none.
     ``version`` is the record's (``app.store.keys``): of one that is not known, the rest may be empty.
+    ``metered`` is how its usage was counted, empty until it is over: ``complete``, ``incomplete``, or why it
+    was not; ``seconds`` is how long it lasted, None where that is not known, and ``usage`` what it used, by
+    ``app.models.USAGE_FIGURES``. ``to_meter`` is not kept: whether a new call is to be metered.
     """
 
     id: str
@@ -61,6 +65,10 @@ class CallRecord:
     max_call_seconds: int = 0
     attached_at: int | None = None
     sideband: str = ""
+    metered: str = ""
+    seconds: float | None = None
+    usage: Mapping[str, float] = field(default_factory=dict)
+    to_meter: bool = False
 
     @property
     def ends_at(self) -> int | None:
