@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import Any, Final
 
 import pytest
@@ -21,8 +22,9 @@ from tests.support.metering import Record, done, records
 from tests.support.planted import Planted
 from tests.support.scrape import scrape
 from tests.support.service import Service, start_sandbox, start_service
-from tests.web.test_azure import PREVIEW, azure_service
+from tests.web.test_azure import PREVIEW
 from tests.web.test_call_key import arrived
+from tests.web.test_hangup import other_replica
 
 ON: Final = {"CLOAKROOM_METERING": "on"}
 LONG_AGO: Final = 1
@@ -150,24 +152,33 @@ async def test_a_call_of_an_ephemeral_key_that_cannot_be_attached_to_says_so(
 async def test_a_call_on_azures_preview_has_a_record_without_usage(
     service_factory: ServiceFactory, planted: Planted
 ) -> None:
-    service = await azure_service(service_factory, planted, PREVIEW, azure_preview=True, **ON)
+    config = SandboxConfig(azure_keys=(planted.azure_key,), peer="static", azure_preview=True)
+    deployment = PREVIEW | {"api_key": planted.azure_key}
+    service = await service_factory(
+        config,
+        CLOAKROOM_DEPLOYMENTS=json.dumps({"voice": deployment}),
+        CLOAKROOM_MODELS='{"gpt-realtime-2.1": "voice"}',
+        **ON,
+    )
     # The preview in a box names no call, so this is the record of one.
-    fields = {"v": 1, "handle": "h", "deployment": "voice", "relayed_at": LONG_AGO, "client": "shop"}
-    call_id = "rtc_metered_preview"
-    client = service.store_client
-    await client.hset(keys.call(call_id), mapping=fields | {"ended_at": LONG_AGO + 7, "ended_by": "a"})
-    await client.zadd(keys.watches(), {call_id: 1})
-    assert (await one_record(service, call_id))["seconds"] == "7"
+    fields = {"v": 1, "handle": "h", "deployment": "voice", "relayed_at": int(time.time()), "client": "shop"}
+    call_id, client = "rtc_metered_preview", service.store_client
+    await client.hset(keys.call(call_id), mapping=fields)
+    await client.zadd(keys.watches(), {call_id: LONG_AGO})
+    record = await one_record(service, call_id)
+    assert (record["metered"], record["ended_because"]) == ("no_sideband", "unknown")
     await client.delete(keys.call(call_id))
 
 
 async def test_nothing_is_metered_by_default_and_a_model_decides_for_itself(
     service_factory: ServiceFactory,
 ) -> None:
-    models = '{"loud": {"deployments": ["openai"], "metering": true}, "quiet": "openai"}'
+    models = (
+        '{"gpt-realtime-2.1": {"deployments": "openai", "metering": true}, "gpt-realtime-mini": "openai"}'
+    )
     service = await service_factory(CLOAKROOM_MODELS=models)
-    quiet = await service.called(await service.minted({"model": "quiet"}))
-    loud = await service.called(await service.minted({"model": "loud"}))
+    quiet = await service.called(await service.minted({"model": "gpt-realtime-mini"}))
+    loud = await service.called(await service.minted({"model": "gpt-realtime-2.1"}))
     await watched(service, loud)
     assert service.call(quiet)["sidebands"] == 0
     assert await service.store_client.zscore(keys.watches(), quiet) is None
@@ -204,14 +215,12 @@ async def test_a_process_that_ends_hands_its_calls_over_with_what_they_used(
     tell(service, call_id, done("resp_1"))
     meter = service.server.app[METER]
     await eventually(lambda: meter.watched == 1)
-    deployment = {"provider": "openai", "api_key": service.planted.openai_key, "model": "gpt-realtime-2.1"}
-    deployment["base_url"] = str(service.sandbox.make_url("/v1"))
-    other = await service_factory(CLOAKROOM_DEPLOYMENTS=json.dumps({"openai": deployment}), **ON)
+    other = await other_replica(service, service_factory, **ON)
     # The event is read before the sums are handed over.
     await asyncio.sleep(0.2)
     await meter.hand_over()
     await eventually(lambda: other.server.app[METER].watched == 1)
-    await eventually(lambda: service.call(call_id)["sidebands"] == 1)
+    await watched(service, call_id)
     tell(service, call_id, done("resp_2"))
     await service.provider.calls.hang_up(call_id)
     record = await one_record(service, call_id)
