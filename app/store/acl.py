@@ -69,6 +69,8 @@ OPERATOR: Final = (
     "pubsub|numsub",
     "scan",
     "select",
+    "xlen",
+    "xrevrange",
     "zrange",
 )
 

@@ -189,6 +189,7 @@ async def test_either_release_lists_and_shows_what_both_wrote(upgrade: Upgrade, 
 NEW_OF_CALLS: Final = (
     *("version", "ended_because", "undelivered_at", "delivered_at", "not_ended_because"),
     *("attached_at", "sideband"),
+    *("metered", "seconds", "usage"),
 )
 
 
