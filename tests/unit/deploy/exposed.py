@@ -8,6 +8,8 @@ from typing import Final
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.broker.deadlines.overdue import OUTCOMES
+from app.broker.metering.watch import HOWS
+from app.providers.usage import KINDS
 from app.telemetry.call_metrics import ORPHAN_REASONS
 from app.telemetry.metrics import (
     CLAIM_REFUSALS,
@@ -33,6 +35,8 @@ VALUES: Final[Mapping[str, set[str]]] = {
     "result": _RESULTS,
     "operation": {*OPERATIONS, "sideband"},
     "handler": set(HANDLERS),
+    "kind": set(KINDS),
+    "metered": set(HOWS),
     "status": set(STATUSES),
     "job": {"cloakroom"},
 }
