@@ -251,9 +251,11 @@ async def _end_streams(app: web.Application) -> None:
 
 def _tell(spans: Tracing, catalog: Catalog, record: UsageRecord) -> None:
     """Make a span of a metered call; one whose end is not known has no duration."""
+    started = record.call.relayed_at
+    if not started:
+        return
     deployment = catalog.deployment(record.call.deployment)
     attributes = span_attributes(deployment.provider if deployment is not None else "", record.fields())
-    started = record.call.relayed_at
     spans.record(
         f"{OPERATION} {record.call.model}", attributes, started=started, ended=record.ended_at or started
     )

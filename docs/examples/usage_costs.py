@@ -45,7 +45,7 @@ def amounts(record: Record) -> dict[str, float]:
 
 def cost(record: Record, prices: Prices) -> float | None:
     """What the call cost; None where something that it used has no price."""
-    table = prices.get(record.get("provider_model") or record["model"]) or {}
+    table = prices.get(record.get("provider_model") or record.get("model", "")) or {}
     total = 0.0
     for name, amount in amounts(record).items():
         price = table.get(name)
@@ -83,9 +83,14 @@ def main(prices_file: str, *, once: bool) -> None:
     client = redis.Redis.from_url(os.environ["REDIS_URL"], decode_responses=True, protocol=2)
     try:
         for entry, record in records(client, once=once):
-            paid, who = cost(record, prices), record["client"]
+            paid, who = cost(record, prices), record.get("client", "?")
             told = "?" if paid is None else f"{paid:.6f}"
-            print(record["call"], who, record["model"], record.get("seconds", "?"), record["metered"], told)
+            print(
+                record["call"],
+                who,
+                *(record.get(name, "?") for name in ("model", "seconds", "metered")),
+                told,
+            )
             if paid is None:
                 unpriced[who] += 1
             else:

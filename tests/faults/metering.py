@@ -33,8 +33,12 @@ _BUSY_ROUNDS: Final = 5
 
 async def killed_watcher(progress: Progress, rounds: int) -> Figures:
     """``rounds`` calls, all watched by one replica, which is killed in the middle."""
-    settings = {"CLOAKROOM_METERING": "on", "CLOAKROOM_METERING_MAX": str(max(rounds, 1))}
-    with Stack(peer="static", sandbox_arguments=("--peer-cap", "100000"), **settings) as stack:
+    with Stack(
+        peer="static",
+        sandbox_arguments=("--peer-cap", "100000"),
+        CLOAKROOM_METERING="on",
+        CLOAKROOM_METERING_MAX=str(rounds),
+    ) as stack:
         stack.b.stop()
         async with (
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -48,6 +50,30 @@ async def metered(stack: Stack, http: aiohttp.ClientSession) -> str:
 async def test_a_killed_watcher_loses_no_record_and_what_it_missed_is_marked() -> None:
     figures = await killed_watcher(Progress("metering"), 20)
     assert figures["records"] == 20
+
+
+async def test_a_replica_that_is_stopped_hands_its_calls_over(
+    stack: Stack, http: aiohttp.ClientSession
+) -> None:
+    stack.b.stop()
+    call_id = await called(http, stack.a.url, await minted(http, stack.a.url, stack.planted.client_key))
+
+    async def told(name: str) -> bool:
+        event = {"event": done(name), "calls": [call_id]}
+        return bool(stack.sandbox.control("POST", "events", event)["sidebands"])
+
+    await eventually(lambda: told("resp_1"))
+    other = stack.replica("replica-c")
+    stack.a.signal(signal.SIGTERM)
+    assert await asyncio.to_thread(stack.a.wait) == 0
+    await eventually(lambda: told("resp_2"))
+    assert (await hang_up(http, other.url, stack.planted.client_key, call_id)).status == 200
+    async with async_onlooker(stack.engine.url) as store:
+        await eventually(lambda: records(store, call_id))
+        (record,) = await records(store, call_id)
+    assert (record["responses"], record["gaps"], record["metered"]) == ("2", "1", "incomplete")
+    assert record["ended_because"] == "hangup"
+    assert not stack.a.events("metering_not_handed_over")
 
 
 async def test_the_command_line_tells_what_a_call_used_and_why_it_ended(

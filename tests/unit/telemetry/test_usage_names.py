@@ -25,7 +25,14 @@ def test_every_provider_has_its_name_there() -> None:
 
 
 def test_a_span_names_no_user_and_has_every_figure() -> None:
-    fields = {"v": 1, "call": "rtc_1", "subject": "user-7", "handle": "h", "relayed_at": 1, "gaps": 0}
+    fields: dict[str, str | float] = {
+        "v": 1,
+        "call": "rtc_1",
+        "subject": "user-7",
+        "handle": "h",
+        "relayed_at": 1,
+        "gaps": 0,
+    }
     assert span_attributes("azure", {**fields, "output_tokens": 7, "speech_seconds": 1.5}) == {
         "gen_ai.operation.name": "realtime",
         "gen_ai.provider.name": "azure.ai.openai",
