@@ -113,6 +113,41 @@ async def test_a_browser_that_left_is_noticed_and_the_call_lasted_until_then(ser
     assert lasted - 1 <= float(record["seconds"]) <= lasted + 2
 
 
+async def plant(service: Service, call_id: str, *, ago: float = 0, **fields: str | int) -> None:
+    """Have a call metered that no one has watched for ``ago`` seconds; ``fields`` are of its record."""
+    if fields:
+        await service.store_client.hset(keys.call(call_id), mapping=fields)
+    await service.store_client.zadd(keys.watches(), {call_id: (time.time() - ago) * 1000})
+
+
+async def test_a_call_that_no_one_watched_from_its_beginning_is_incomplete(
+    service_factory: ServiceFactory,
+) -> None:
+    unmetered = await service_factory()
+    call_id = await unmetered.called(await unmetered.minted())
+    other = await other_replica(unmetered, service_factory, **ON)
+    await plant(other, call_id, ago=60)
+    await watched(unmetered, call_id)
+    await unmetered.provider.calls.hang_up(call_id)
+    record = await one_record(other, call_id)
+    assert (record["metered"], record["gaps"]) == ("incomplete", "1")
+    assert float(record["gap_seconds"]) >= 60
+
+
+async def test_a_record_that_a_watcher_noted_and_did_not_write_is_written_as_it_was_noted(
+    service: Service,
+) -> None:
+    now, call_id = int(time.time()), "rtc_metered_noted"
+    call = {"v": 1, "handle": "h", "deployment": "openai", "client": "shop", "relayed_at": now - 90}
+    ended = {"ended_at": now - 60, "ended_by": "replica-b", "ended_because": "remote"}
+    used = {"metered": "complete", "seconds": "29.5", "responses": 3, "output_tokens": 77}
+    await plant(service, call_id, ago=60, **call, **ended, **used)
+    record = await one_record(service, call_id)
+    assert {name: record[name] for name in used} == {name: str(value) for name, value in used.items()}
+    assert record["ended_because"] == "remote"
+    await service.store_client.delete(keys.call(call_id))
+
+
 async def test_a_session_whose_time_was_over_says_so(service: Service) -> None:
     call_id = await service.called(await service.minted())
     await watched(service, call_id)

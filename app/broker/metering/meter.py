@@ -218,8 +218,10 @@ def _record(call_id: str, watch: Watch, found: Found) -> UsageRecord:
         seconds = round(max(ended_at - call.relayed_at, 0.0), 3)
     how, figures = found.how, sums.figures
     if call.metered:
-        # A watcher noted it and ended before it wrote the record.
+        # A watcher noted it and ended before it wrote the record. It had seen the end.
         how, figures, seconds = _known(call.metered), dict(call.usage), call.seconds
+        if how == "complete":
+            sums.gaps, sums.gap_seconds = 0, 0.0
     return UsageRecord(
         call=call,
         how=how,
