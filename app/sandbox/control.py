@@ -50,10 +50,11 @@ async def calls(request: web.Request) -> web.Response:
 async def tell(request: web.Request) -> web.Response:
     try:
         asked = await request.json()
-        event, only = asked["event"], asked.get("calls")
+        event, calls = asked["event"], asked.get("calls")
+        only = None if calls is None else set(calls)
     except (ValueError, TypeError, KeyError, AttributeError):
         return web.json_response({"error": 'the body is {"event": {...}, "calls": [ids]}'}, status=400)
-    told = request.app[PROVIDER].calls.tell(json.dumps(event), None if only is None else set(only))
+    told = request.app[PROVIDER].calls.tell(json.dumps(event), only)
     return web.json_response({"sidebands": told})
 
 

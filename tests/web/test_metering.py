@@ -29,6 +29,8 @@ from tests.web.test_hangup import other_replica
 ON: Final = {"CLOAKROOM_METERING": "on"}
 LONG_AGO: Final = 1
 
+Fields = dict[str, Any]
+
 
 async def watched(service: Service, call_id: str) -> None:
     """Returns once the call has a sideband."""
@@ -138,9 +140,9 @@ async def test_a_record_that_a_watcher_noted_and_did_not_write_is_written_as_it_
     service: Service,
 ) -> None:
     now, call_id = int(time.time()), "rtc_metered_noted"
-    call = {"v": 1, "handle": "h", "deployment": "openai", "client": "shop", "relayed_at": now - 90}
-    ended = {"ended_at": now - 60, "ended_by": "replica-b", "ended_because": "remote"}
-    used = {"metered": "complete", "seconds": "29.5", "responses": 3, "output_tokens": 77}
+    call: Fields = {"v": 1, "handle": "h", "deployment": "openai", "client": "shop", "relayed_at": now - 90}
+    ended: Fields = {"ended_at": now - 60, "ended_by": "replica-b", "ended_because": "remote"}
+    used: Fields = {"metered": "complete", "seconds": "29.5", "responses": 3, "output_tokens": 77}
     await plant(service, call_id, ago=60, **call, **ended, **used)
     record = await one_record(service, call_id)
     assert {name: record[name] for name in used} == {name: str(value) for name, value in used.items()}

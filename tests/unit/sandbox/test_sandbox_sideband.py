@@ -77,6 +77,7 @@ async def test_a_test_has_an_event_sent_to_the_sidebands_of_some_calls_or_of_all
         assert await tell({"event": {"type": "all"}}) == (200, 2)
         await heard(one, "some")
         assert json.loads((await other.receive()).data)["type"] == "all"
+    malformed: Any
     for malformed in ([], {"calls": [first]}, "all"):
         assert (await tell(malformed))[0] == 400
 
