@@ -16,7 +16,10 @@ from typing import Final
 from aiohttp import web
 
 from app.broker.desk import Desk
+from app.broker.metering.meter import UsageRecord
+from app.broker.metering.watch import HOWS
 from app.broker.routing.breaker import Breakers
+from app.broker.routing.catalog import Catalog
 from app.broker.routing.retirement import Radar
 from app.broker.settlement import Settlement
 from app.handles.keyring import parse_signing_ring
@@ -25,6 +28,7 @@ from app.models import Clocks
 from app.outbound.client import UpstreamClient
 from app.outbound.sideband import SidebandClient
 from app.outbound.upstream import Upstream
+from app.providers.usage import KINDS
 from app.settings import Settings
 from app.store.events import EventFeed
 from app.store.listing.directory import HandleDirectory
@@ -37,6 +41,7 @@ from app.telemetry.metrics import Metrics
 from app.telemetry.scrape import State, expose
 from app.telemetry.sideband_metrics import SidebandMetrics
 from app.telemetry.tracing import PassingOn, Tracing
+from app.telemetry.usage import OPERATION, UsageMetrics, span_attributes
 from app.web.answers import answer_headers, overloaded
 from app.web.appkeys import (
     ADMISSION,
@@ -45,6 +50,7 @@ from app.web.appkeys import (
     HANDLES,
     HANGUP,
     LIFECYCLE,
+    METER,
     METRICS,
     MINTER,
     OPEN_SIDEBANDS,
@@ -165,6 +171,15 @@ def create_app(
             egress=egress,
         )
         app[SIDEBANDS] = broker.sidebands(sockets)
+        usage, spans = UsageMetrics(metrics), tracing or PassingOn()
+        app[METER] = meter = broker.meter(
+            app[SIDEBANDS],
+            usage,
+            tried=app[OPEN_SIDEBANDS].metrics.tried,
+            tell=partial(_tell, spans, catalog),
+        )
+        usage.watch(lambda: meter.watched)
+        usage.expose(catalog.names, hows=HOWS, kinds=KINDS)
         app[MINTER], app[RELAY], overdue = broker.minter(breakers), broker.relay(), broker.overdue()
         census = Census(app[DESK].alive, monotonic=monotonic)
         expose(
@@ -190,12 +205,15 @@ def create_app(
         await store.probe()
         store.start()
         overdue.start()
+        if settings.metering or catalog.meters:
+            meter.start()
         # The first caller should find a token, and a service whose other deployments work should start.
         await asyncio.gather(*(tokens.start(wait=FIRST_TOKEN_SECONDS) for tokens in keepers))
         radar.start()
         yield
         await radar.close()
         await census.close()
+        await meter.close()
         await overdue.close(grace=settings.store_timeout_seconds)
         await broker.late.close(grace=settings.store_timeout_seconds)
         await settlement.close(grace=settings.store_timeout_seconds * 3)
@@ -234,3 +252,16 @@ async def _end_streams(app: web.Application) -> None:
     # Before requests in flight are waited for: a watch or a sideband would last an hour.
     app[DESK].feed.end_watches()
     app[OPEN_SIDEBANDS].end_all()
+    await app[METER].hand_over()
+
+
+def _tell(spans: Tracing, catalog: Catalog, record: UsageRecord) -> None:
+    """Make a span of a metered call; one whose end is not known has no duration."""
+    started = record.call.relayed_at
+    if not started:
+        return
+    deployment = catalog.deployment(record.call.deployment)
+    attributes = span_attributes(deployment.provider if deployment is not None else "", record.fields())
+    spans.record(
+        f"{OPERATION} {record.call.model}", attributes, started=started, ended=record.ended_at or started
+    )

@@ -100,7 +100,7 @@ async def service_factory(
         for service in started[:1]:
             # The calls of this test are no concern of the next one's services.
             if service.onlooker is not None:
-                await service.onlooker.delete(*keys.ALL_DEADLINES)
+                await service.onlooker.delete(*keys.ALL_DEADLINES, keys.watches())
     for service in started:
         service.conformance.raise_breaches()
 

@@ -6,7 +6,7 @@ now is written later.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -63,7 +63,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcomes:
-    """Settles claims."""
+    """Settles claims. ``metered`` tells whether the usage of a model's calls is counted."""
 
     store: HandleStore
     sealer: Sealer
@@ -71,6 +71,7 @@ class Outcomes:
     orphans: Orphans
     policy: RelayPolicy
     clocks: Clocks
+    metered: Callable[[str], bool] = lambda _: False
 
     async def give_back(self, claim: Claim, *, code: str) -> None:
         """The offer was never sent, so the use is not spent. ``code`` goes on the record."""
@@ -158,6 +159,7 @@ class Outcomes:
             relayed_by=self.policy.replica,
             max_call_seconds=claim.max_call_seconds,
             seat="" if claim.seat is None else claim.seat.text,
+            to_meter=self.metered(won.model),
         )
 
     def releasing(

@@ -23,8 +23,8 @@ class ModelPolicy:
 
     ``defaults`` lie below the caller's session, ``locked`` above it. ``strip_instructions`` keeps them out of
     the mint answer. The seconds bound ``expires_after``; ``default_seconds`` is asked for where the caller
-    names none. ``max_calls`` of each handle, and ``max_call_seconds``, the longest that a call may last; None
-    takes the service's own.
+    names none. ``max_calls`` of each handle, ``max_call_seconds``, the longest that a call may last, and
+    ``metering``, whether its calls' usage is counted; None takes the service's own.
     """
 
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -35,6 +35,7 @@ class ModelPolicy:
     default_seconds: int | None = None
     max_calls: int | None = None
     max_call_seconds: int | None = None
+    metering: bool | None = None
 
 
 def under_policy(policy: ModelPolicy, session: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -61,6 +61,9 @@ class Peer(Protocol):
 
 class Sideband(Protocol):
     """One attached WebSocket."""
+
+    def send(self, text: str) -> None:
+        """Send one event soon."""
 
     def end(self, code: int, reason: str) -> None:
         """Close it soon, after what was sent before."""
@@ -146,6 +149,18 @@ class CallBook:
     async def hang_up(self, call_id: str) -> None:
         """End the call. Raises Refusal (404 `call_id_not_found`) when none of this id lives."""
         await self._end(self.live(call_id), "hangup")
+
+    def tell(self, event: str, call_ids: Collection[str] | None) -> int:
+        """Send an event to every sideband of these calls, None for all. Returns how many got it."""
+        told = [
+            sideband
+            for call in self._calls.values()
+            if call.ended_at is None and (call_ids is None or call.call_id in call_ids)
+            for sideband in call.sidebands
+        ]
+        for sideband in told:
+            sideband.send(event)
+        return len(told)
 
     def leave_sidebands(self) -> None:
         """Close every sideband as a server that goes away does; the calls live on."""

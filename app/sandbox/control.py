@@ -5,11 +5,14 @@
 | `GET /_sandbox/state` | counts by path, keys minted and live, calls, armed faults, the provider's time |
 | `GET`, `DELETE /_sandbox/requests` | the journal of the last requests, newest last; clear it |
 | `GET /_sandbox/calls` | every remembered call and its connection's state |
+| `POST /_sandbox/events` | `{"event": {...}, "calls": [ids]}`: a server event to sidebands, by default all |
 | `GET`, `POST`, `DELETE /_sandbox/faults` | show, arm, clear faults (`faults.Fault` names the fields) |
 | `PUT /_sandbox/clock` | `{"skew": seconds}` sets the provider's clock |
 """
 
 from __future__ import annotations
+
+import json
 
 from aiohttp import web
 
@@ -44,6 +47,17 @@ async def calls(request: web.Request) -> web.Response:
     return web.json_response({"calls": request.app[PROVIDER].calls.reports()})
 
 
+async def tell(request: web.Request) -> web.Response:
+    try:
+        asked = await request.json()
+        event, calls = asked["event"], asked.get("calls")
+        only = None if calls is None else set(calls)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return web.json_response({"error": 'the body is {"event": {...}, "calls": [ids]}'}, status=400)
+    told = request.app[PROVIDER].calls.tell(json.dumps(event), only)
+    return web.json_response({"sidebands": told})
+
+
 async def faults(request: web.Request) -> web.Response:
     return web.json_response({"faults": request.app[PROVIDER].faults.reports()})
 
@@ -76,6 +90,7 @@ ROUTES = [
     web.get("/_sandbox/requests", requests),
     web.delete("/_sandbox/requests", forget_requests),
     web.get("/_sandbox/calls", calls),
+    web.post("/_sandbox/events", tell),
     web.get("/_sandbox/faults", faults),
     web.post("/_sandbox/faults", arm),
     web.delete("/_sandbox/faults", disarm),

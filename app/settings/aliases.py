@@ -58,6 +58,9 @@ class ModelSettings(Section):
         le=LONGEST_CALL_SECONDS,
         description="a call is hung up after so long; callers may ask for less; default: the service's",
     )
+    metering: bool | None = Field(
+        default=None, description="count the usage of its calls; default: the service's"
+    )
     region: str | None = Field(
         default=None,
         description="a region that its calls never leave: all of its deployments must be in it",

@@ -187,6 +187,13 @@ class Settings(BaseSettings):
     sideband_max_event_bytes: int = Field(
         1_048_576, ge=65_536, le=16_777_216, description="a larger event closes its sideband with 1009"
     )
+    metering: bool = Field(
+        False, description="count the usage of each call, unless its model says otherwise (docs/metering.md)"
+    )
+    metering_max: int = Field(2500, ge=1, le=20_000, description="calls that one replica meters at once")
+    metering_records: int = Field(
+        100_000, ge=100, le=100_000_000, description="usage records that the stream keeps, about"
+    )
     shed_overload: bool = Field(
         True,
         description="refuse some requests at once while more come than this process has CPU time for; false: "

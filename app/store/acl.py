@@ -40,6 +40,8 @@ _IN_SCRIPTS: Final = (
     "incrby",
     "decrby",
     "expire",
+    "hgetall",
+    "xadd",
 )
 # Where ``CLOAKROOM_STORE_WAIT_REPLICAS`` is set; the doctor asks in every case.
 _REPLICAS: Final = ("wait",)
@@ -75,6 +77,8 @@ OPERATOR: Final = (
     "scan",
     "select",
     "zcard",
+    "xlen",
+    "xrevrange",
     "zrange",
 )
 

@@ -24,6 +24,9 @@ MINUTE_SECONDS: Final = 60
 # The deadlines of calls are spread over so many sorted sets, which lie on different nodes of a Cluster.
 ALL_DEADLINES: Final = tuple(f"{PREFIX}:deadlines:{{{number}}}" for number in range(8))
 
+# The usage records of all calls, a stream. What makes them exact lies in its slot of a Cluster, see ``sums``.
+USAGE: Final = f"{PREFIX}:usage"
+
 # The version that this release writes, and the last one that it reads.
 RECORD_VERSION: Final = 1
 # The release 0.1.0 wrote records without the field.
@@ -53,6 +56,16 @@ def call(call_id: str) -> str:
 def deadlines(call_id: str) -> str:
     """Sorted set: when calls are to be hung up, for those whose id falls into the same slice as this one."""
     return ALL_DEADLINES[zlib.crc32(call_id.encode()) % len(ALL_DEADLINES)]
+
+
+def watches() -> str:
+    """Sorted set: the calls that are metered, by the time until which a replica holds their watch."""
+    return f"{PREFIX}:watches:{{{USAGE}}}"
+
+
+def sums(call_id: str) -> str:
+    """Hash: what a metered call has used so far; see ``scripts/watch.lua``."""
+    return f"{PREFIX}:sums:{{{USAGE}}}:{call_id}"
 
 
 def mint_limit(client: str, minute: int) -> str:

@@ -59,6 +59,18 @@ class OtelTracing:
     def begin(self, incoming: TraceContext | None) -> RequestTrace:
         return _Request(self._tracer, incoming)
 
+    def record(
+        self, name: str, attributes: Mapping[str, str | float], *, started: float, ended: float
+    ) -> None:
+        span = self._tracer.start_span(
+            name,
+            context=Context(),
+            kind=SpanKind.CLIENT,
+            attributes=dict(attributes),
+            start_time=int(started * 1e9),
+        )
+        span.end(int(ended * 1e9))
+
     def close(self, *, wait: float) -> None:
         """Export the last spans. Blocks for ``wait`` seconds at most; what is not sent by then is lost."""
         # The SDK waits for a hanging collector as long as all its timeouts and retries take.

@@ -114,12 +114,22 @@ class Tracing(Protocol):
     def begin(self, incoming: TraceContext | None) -> RequestTrace | None:
         """Begin the trace of a new request; None where there is nothing to pass on."""
 
+    def record(
+        self, name: str, attributes: Mapping[str, str | float], *, started: float, ended: float
+    ) -> None:
+        """Record what is over and belongs to no request. Times are epoch seconds."""
+
 
 class PassingOn:
     """Passes an incoming trace on to the provider, unchanged, and records nothing."""
 
     def begin(self, incoming: TraceContext | None) -> RequestTrace | None:
         return None if incoming is None else _Passed(incoming)
+
+    def record(
+        self, name: str, attributes: Mapping[str, str | float], *, started: float, ended: float
+    ) -> None:
+        pass
 
 
 class _Passed:

@@ -13,6 +13,7 @@ from app.broker.calls.sideband import Sidebands
 from app.broker.clients import ClientRegistry
 from app.broker.deadlines.orphans import Orphans
 from app.broker.desk import Desk
+from app.broker.metering.meter import Meter
 from app.broker.mint import Minter
 from app.broker.relay import Relay
 from app.handles.tokens import HandleIssuer
@@ -52,6 +53,7 @@ HANGUP: Final = web.AppKey("hangup", Hangup)
 REPORTS: Final = web.AppKey("reports", Reports)
 SIDEBANDS: Final = web.AppKey("sidebands", Sidebands)
 OPEN_SIDEBANDS: Final = web.AppKey("open_sidebands", OpenSidebands)
+METER: Final = web.AppKey("meter", Meter)
 STORE: Final = web.AppKey("store", StoreConnection)
 METRICS: Final = web.AppKey("metrics", Metrics)
 DESK: Final = web.AppKey("desk", Desk)

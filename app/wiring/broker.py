@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from app.broker.allowance import Allowance
@@ -14,6 +16,8 @@ from app.broker.claims import Claims
 from app.broker.deadlines.orphans import Orphans
 from app.broker.deadlines.overdue import OverdueCalls
 from app.broker.late import LateAnswers
+from app.broker.metering.meter import ATTACHING_AT_ONCE, HOLD_SECONDS, Meter, UsageRecord
+from app.broker.metering.watch import Around
 from app.broker.mint import Minter, MintPolicy
 from app.broker.mint_limits import MintLimits
 from app.broker.outcomes import Outcomes, RelayPolicy
@@ -28,12 +32,16 @@ from app.handles.tokens import HandleIssuer
 from app.models import Client, Clocks
 from app.outbound.upstream import Upstream
 from app.providers.registry import PROVIDERS
+from app.providers.usage import kinds_of
 from app.settings import Settings
 from app.store.connection import StoreConnection
 from app.store.records.calls import CallStore
 from app.store.records.deadlines import CallDeadlines
 from app.store.records.handles import HandleStore
+from app.store.records.watches import Watches
 from app.telemetry.call_metrics import CallMetrics
+from app.telemetry.timings import Timings
+from app.telemetry.usage import UsageMetrics
 from app.wiring.parts import build_replication, reveal
 
 
@@ -128,6 +136,7 @@ class Broker:
             orphans=self.orphans,
             policy=policy,
             clocks=shared.clocks,
+            metered=partial(shared.catalog.metered, usually=settings.metering),
         )
         return Relay(
             catalog=shared.catalog,
@@ -169,6 +178,32 @@ class Broker:
             sockets=sockets,
             calls=self._shared.calls,
             deadline=self._settings.mint_timeout_seconds,
+        )
+
+    def meter(
+        self,
+        sidebands: Sidebands,
+        counts: UsageMetrics,
+        *,
+        tried: Callable[[Timings], None],
+        tell: Callable[[UsageRecord], None],
+    ) -> Meter:
+        """The meter; ``tried`` counts a handshake, ``tell`` takes each record."""
+        settings, shared = self._settings, self._shared
+        return Meter(
+            watches=Watches(shared.store, hold=HOLD_SECONDS, records=settings.metering_records),
+            calls=shared.calls,
+            around=Around(
+                sidebands=sidebands,
+                calls=shared.calls,
+                attaching=asyncio.Semaphore(ATTACHING_AT_ONCE),
+                grown=lambda model, figures: counts.grown(model, kinds_of(figures)),
+                tried=tried,
+                clocks=shared.clocks,
+            ),
+            counts=counts,
+            tell=tell,
+            most=settings.metering_max,
         )
 
     def _orphans(self) -> Orphans:

@@ -234,6 +234,7 @@ def build_model(entry: AnyModelSettings) -> Model:
             default_seconds=entry.default_seconds,
             max_calls=entry.max_calls,
             max_call_seconds=entry.max_call_seconds,
+            metering=entry.metering,
         ),
         _takeover(entry),
     )

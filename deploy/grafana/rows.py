@@ -289,6 +289,27 @@ SIDEBANDS = [
         (rate("cloakroom_sideband_audio_events_total", "source"), "{{source}}: audio"),
     ),
 ]
+USAGE = [
+    lines(
+        "Calls watched for metering",
+        "none",
+        "A replica at its CLOAKROOM_METERING_MAX leaves further calls to others.",
+        (f"cloakroom_metering_watched_calls{{{HERE}}}", "{{instance}}"),
+    ),
+    stack(
+        "Tokens of metered calls",
+        "ops",
+        "By kind; each token has one.",
+        (rate("cloakroom_usage_tokens_total", "kind"), "{{kind}}"),
+    ),
+    stack(
+        "Usage records, and seconds of calls",
+        "ops",
+        "Incomplete: a call had no watcher for some time. Not attachable: see call_key.",
+        (rate("cloakroom_usage_records_total", "metered"), "{{metered}}"),
+        (rate("cloakroom_usage_call_seconds_total", "model"), "{{model}}: seconds"),
+    ),
+]
 REPLICAS = [
     lines(
         "Requests in flight",
@@ -368,6 +389,7 @@ ROWS = (
     ("Errors, by code", ERRORS, 6, 8),
     ("Providers", PROVIDER, 6, 8),
     ("Sidebands", SIDEBANDS, 8, 8),
+    ("Usage", USAGE, 8, 8),
     ("Store", STORE, 6, 8),
     ("Replicas", REPLICAS, 6, 8),
 )

@@ -127,3 +127,28 @@ async def test_a_hash_that_no_relay_wrote_is_no_call(
     await client.hset(key, mapping={"handle": call.handle, "relayed_at": 1_234})
     assert await calls.get(call.id) == CallRecord(call.id, call.handle, "", "", "", "", 1_234, "")
     await client.delete(key)
+
+
+async def test_what_a_call_used_is_noted_once_and_read_back(
+    calls: CallStore, connection: StoreConnection, call: CallRecord
+) -> None:
+    await register(connection, call)
+    usage = {"responses": 2, "output_tokens": 512, "answer_seconds": 19.1}
+    await calls.mark_metered(call.id, "incomplete", seconds=3599.123, usage=usage)
+    await calls.mark_metered(call.id, "complete", seconds=1, usage={"responses": 9})
+    assert await calls.get(call.id) == replace(call, metered="incomplete", seconds=3599.123, usage=usage)
+    # Another release, or a person, may have written anything.
+    await raw(connection).hset(keys.call(call.id), mapping={"responses": "many", "seconds": "nan?"})
+    found = await calls.get(call.id)
+    assert found is not None
+    assert (found.seconds, found.usage) == (None, {"output_tokens": 512, "answer_seconds": 19.1})
+
+
+async def test_a_call_that_is_to_be_metered_is_among_the_watches_and_others_are_not(
+    connection: StoreConnection, call: CallRecord
+) -> None:
+    await register(connection, call)
+    assert await raw(connection).zscore(keys.watches(), call.id) is None
+    await register(connection, replace(call, to_meter=True))
+    assert await raw(connection).zscore(keys.watches(), call.id) is not None
+    await raw(connection).zrem(keys.watches(), call.id)

@@ -279,6 +279,13 @@ def revoke_a_client(night: Night) -> None:
 
 
 # In the page's order: the last two change what the others ask for.
+def usage(night: Night) -> None:
+    for number in range(12):
+        night.admin.xadd(keys.USAGE, {"call": f"rtc_{number}", "output_tokens": number})
+    lines = night.run("What did the last calls use?")
+    assert [*lines[2:5], lines[-1]] == ["rtc_11", "output_tokens", "11", "12"]
+
+
 CHECKS: Final[dict[str, Callable[[Night], None]]] = {
     "Which handle is this?": which_handle,
     "How many handles are alive?": how_many,
@@ -293,6 +300,7 @@ CHECKS: Final[dict[str, Callable[[Night], None]]] = {
     "Which calls are due to be hung up?": due_calls,
     "Which calls were relayed in the last hour?": which_calls,
     "How many calls and handles has a client at once?": at_once,
+    "What did the last calls use?": usage,
     "How much of its limit has a client used?": limit,
     "What does a handle cost in memory?": memory,
     "Which replicas reach the store?": replicas,
@@ -346,6 +354,9 @@ def test_every_kind_of_key_is_on_the_page() -> None:
         keys.calls(0).replace(":0", ":<minute>"): "list",
         keys.client_calls("<client>", 0).replace(":0", ":<minute>"): "list",
         keys.ended_calls(0).replace(":0", ":<minute>"): "list",
+        keys.USAGE: "stream",
+        keys.watches(): "sorted set",
+        keys.sums("<call id>"): "hash",
         keys.ALL_DEADLINES[0].replace("{0}", "{<0 to 7>}"): "sorted set",
     }
     for name, kind in shown.items():

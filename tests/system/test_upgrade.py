@@ -191,6 +191,7 @@ NEW_OF_CALLS: Final = (
     *("version", "ended_because", "undelivered_at", "delivered_at", "not_ended_because"),
     *("hangup_asked_at", "hangup_asked_by", "hangup_failures", "last_hangup_failure"),
     *("max_call_seconds", "ends_at", "report", "attached_at", "sideband"),
+    *("metered", "seconds", "usage"),
 )
 
 

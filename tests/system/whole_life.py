@@ -28,6 +28,7 @@ SETTINGS = {
     ),
     "CLOAKROOM_HANDLE_MAX_CALLS": "2",
     "CLOAKROOM_RELAY_TIMEOUT_SECONDS": "5",
+    "CLOAKROOM_METERING": "on",
 }
 
 
@@ -49,6 +50,7 @@ async def live_through_everything(service: Service, forget_scripts: Callable[[],
     await _what_goes_wrong(service, handle)
     for _ in range(2):
         assert (await service.hang_up(handle, call_id)).status == 200
+    await _as_a_meter_does(service)
     await _as_a_deadline_does(service, call_id)
     await _as_operators_do(service, call_id)
     unused = await service.minted()
@@ -77,6 +79,18 @@ async def _what_goes_wrong(service: Service, handle: str) -> None:
         headers={"Authorization": f"Bearer {second}", "Content-Type": "application/sdp"},
     )
     assert reply.code == "wrong_session_family"
+
+
+async def _as_a_meter_does(service: Service) -> None:
+    async def recorded() -> bool:
+        found = await scrape(service.http, service.base)
+        model = "gpt-realtime-2.1"
+        return any(
+            found.value("cloakroom_usage_records_total", model=model, metered=how)
+            for how in ("complete", "incomplete")
+        )
+
+    await eventually(recorded)
 
 
 async def _as_a_deadline_does(service: Service, call_id: str) -> None:

@@ -129,9 +129,14 @@ class Hangup:
             timings=timings,
         )
 
-    async def note_end(self, call: CallRecord, because: str, operator: str = "") -> None:
-        """Note that the call is over; should the store fail, the note follows later."""
-        ended_at = int(self.clocks.now())
+    async def note_end(
+        self, call: CallRecord, because: str, operator: str = "", *, at: float | None = None
+    ) -> None:
+        """Note that the call is over, since ``at`` in epoch seconds, by default since now.
+
+        Should the store fail, the note follows later.
+        """
+        ended_at = int(self.clocks.now() if at is None else at)
 
         async def note() -> None:
             await self.calls.mark_ended(

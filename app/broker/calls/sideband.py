@@ -96,8 +96,13 @@ class Sidebands:
         """
         return await self.hangup.find(call_id, client, timings)
 
-    async def attach(self, call: CallRecord, timings: Timings) -> EventSocket:
+    async def attach(
+        self, call: CallRecord, timings: Timings, *, left_at: float | None = None
+    ) -> EventSocket:
         """Open a sideband; the caller closes it.
+
+        ``left_at``: where the provider closed an earlier one, when it did, in epoch seconds. A call that
+        proves to be over ended then.
 
         Raises:
             CallNotFound: the call is over.
@@ -115,7 +120,7 @@ class Sidebands:
         try:
             socket = await self._open(call, timings)
         except _NoSuchCall:
-            raise await self._not_attachable(call) from None
+            raise await self._not_attachable(call, left_at) from None
         finally:
             timings.provider += self.hangup.clocks.monotonic() - started
         if call.attached_at is None:
@@ -156,10 +161,10 @@ class Sidebands:
             refusal = provider.read_no_sideband(deployment, refused.response)
         raise refusal or _NoSuchCall
 
-    async def _not_attachable(self, call: CallRecord) -> CloakroomError:
+    async def _not_attachable(self, call: CallRecord, left_at: float | None) -> CloakroomError:
         if call.attached_at is not None:
             # It was known by the standard key before.
-            await self.hangup.note_end(call, REMOTE)
+            await self.hangup.note_end(call, REMOTE, at=left_at)
             return CallNotFound(_OVER, param="call_id")
 
         async def note() -> None:

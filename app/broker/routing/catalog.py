@@ -115,6 +115,17 @@ class Catalog:
                 return deployment.upstream_model or name
         raise InvalidRequest(f"'{alias}' is not served where this session's model is.", param=param)
 
+    def metered(self, alias: str, *, usually: bool) -> bool:
+        """Whether the usage of this model's calls is counted; ``usually`` where its policy says nothing."""
+        model = self._entry(alias)
+        own = model.policy.metering if model is not None else None
+        return usually if own is None else own
+
+    @property
+    def meters(self) -> bool:
+        """Whether the policy of some model has its calls' usage counted."""
+        return any(model.policy.metering for model in self._models.values())
+
     @property
     def names(self) -> list[str]:
         """The aliases that are configured by name."""

@@ -49,6 +49,17 @@ _REPORTED: Final[Mapping[str, str]] = {
 _NO_SIDEBAND: Final[Mapping[str, str]] = {
     "not_found": "its provider has no sideband for it; see call_key in docs/sideband.md",
 }
+_METERED: Final[Mapping[str, str]] = {
+    "complete": "its usage is complete",
+    "incomplete": "its usage is incomplete: no replica was attached for some time",
+    "not_attachable": "its usage is not known: see call_key in docs/metering.md",
+    "no_sideband": "its usage is not known: its provider has no sidebands",
+}
+_SPOKEN: Final[Mapping[str, str]] = {
+    "speech_seconds": "of the speaker",
+    "answer_seconds": "of the provider's voice",
+    "transcription_seconds": "transcribed",
+}
 
 
 @Parameter(name="*")
@@ -201,6 +212,23 @@ def answer_and_end(call: CallRecord) -> list[str]:
     return told
 
 
+def _usage(call: CallRecord) -> Iterator[tuple[str, str]]:
+    lasted = f"{call.seconds:.1f} s" if call.seconds is not None else "how long is not known"
+    yield "lasted", f"{lasted}; {_METERED.get(call.metered, call.metered)}"
+    usage = call.usage
+    if not usage:
+        return
+    cached = f", {usage['cached_tokens']:g} of them cached" if usage.get("cached_tokens") else ""
+    read, made = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
+    yield "used", f"{usage.get('responses', 0):g} responses: {read:g} tokens in{cached}, {made:g} out"
+    audio = [usage.get(f"{side}_audio_tokens", 0) for side in ("input", "output")]
+    if any(audio):
+        yield "audio", f"{audio[0]:g} tokens in, {audio[1]:g} out"
+    spoken = [f"{usage[name]:g} s {what}" for name, what in _SPOKEN.items() if usage.get(name)]
+    if spoken:
+        yield "speech", ", ".join(spoken)
+
+
 def _facts(call: CallRecord, now: float) -> Iterator[tuple[str, str]]:
     relayed = f"{utc(call.relayed_at)} ({ago(call.relayed_at, now)})" if call.relayed_at else "?"
     yield "relayed", f"{relayed} by {call.relayed_by or '?'}"
@@ -215,6 +243,8 @@ def _facts(call: CallRecord, now: float) -> Iterator[tuple[str, str]]:
         yield "ended", f"{utc(call.ended_at)} ({ago(call.ended_at, now)}) by {call.ended_by or '?'}"
     elif call.ends_at is not None:
         yield "ends", f"{utc(call.ends_at)} at the latest, after {call.max_call_seconds} s"
+    if call.metered:
+        yield from _usage(call)
     if call.report is not None:
         yield from _report_facts(call.report, now)
     if call.hangup_asked_at is not None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-from app.models import LONGEST_CALL_SECONDS
+from app.models import LONGEST_CALL_SECONDS, USAGE_FIGURES
 from app.reports import CallReport, from_texts, to_texts
 from app.store import keys
 from app.store.connection import StoreConnection
@@ -16,6 +16,7 @@ from app.store.listing.views import CallFilter, Page
 from app.store.records.deadlines import Due, adding
 from app.store.records.record import CallRecord
 from app.store.records.seats import Seat, confirming, freeing, subject_digest
+from app.store.records.watches import watching
 from app.store.scripts import CALL, FAILED, INDEX, NOTE, REPORT, ScriptCall
 
 _REPORT_TEXTS: Final = ("report", "report_states", "report_candidates")
@@ -43,6 +44,9 @@ _FIELDS: Final = (
     "hangup_asked_by",
     "hangup_failures",
     "last_hangup_failure",
+    "metered",
+    "seconds",
+    *USAGE_FIGURES,
 )
 _CLOCK_MARGIN_MINUTES: Final = 5
 # A seat outlives its call by the time that a hang-up takes.
@@ -192,6 +196,14 @@ class CallStore:
         """Note, in a word, why the call has no sideband."""
         await self._note(call_id, "sideband", because)
 
+    async def mark_metered(
+        self, call_id: str, how: str, *, seconds: float | None, usage: Mapping[str, float]
+    ) -> None:
+        """Note what the call used, and how that was counted (``CallRecord``); the first note stays."""
+        lasted = () if seconds is None else ("seconds", f"{seconds:.10g}")
+        figures = (part for name, value in usage.items() for part in (name, f"{value:.10g}"))
+        await self._note(call_id, "metered", how, *lasted, *figures)
+
     async def _note(self, call_id: str, *fields: str | int) -> bool:
         return bool(await self._connection.run_script(NOTE, (keys.call(call_id),), *fields))
 
@@ -231,6 +243,7 @@ def registering(
         *indexing(connection, lists, call.id, retention_ms),
         *_leash(call, age),
         *_confirmed(call, age),
+        *([watching(call.id)] if call.to_meter else ()),
     ]
 
 
@@ -288,12 +301,24 @@ def _notes(found: Mapping[str, str | None]) -> dict[str, Any]:
     """What was noted after the relay."""
     times = ("ended_at", "undelivered_at", "delivered_at", "hangup_asked_at", "attached_at")
     texts = ("ended_by", "ended_because", "not_ended_because", "hangup_asked_by", "last_hangup_failure")
+    figures = {name: _figure(found[name]) for name in ("seconds", *USAGE_FIGURES)}
     return {
         **{name: int(value) if (value := found[name]) is not None else None for name in times},
-        "sideband": found["sideband"] or "",
+        **{name: found[name] or "" for name in ("sideband", "metered")},
         "max_call_seconds": number_of(found["max_call_seconds"]),
         "seat": found["seat"] or "",
         "report": from_texts(*(found[name] or "" for name in _REPORT_TEXTS)),
         **{name: found[name] or "" for name in texts},
         "hangup_failures": number_of(found["hangup_failures"]),
+        "seconds": figures.pop("seconds"),
+        "usage": {name: value for name, value in figures.items() if value},
     }
+
+
+def _figure(text: str | None) -> float | None:
+    """A count or seconds; None where there is none that this release can read."""
+    try:
+        value = float(text) if text is not None else None
+    except ValueError:
+        return None
+    return int(value) if value is not None and value.is_integer() else value

@@ -82,7 +82,7 @@ class CallDeadlines:
 
     async def _set(self, which: str, dues: Sequence[Due], seconds: float) -> None:
         calls = [
-            _setting(which, name, [due.entry for due in group], seconds)
+            setting(which, name, [due.entry for due in group], seconds)
             for name, group in groupby(sorted(dues, key=_slice), key=_slice)
         ]
         await self._connection.run_scripts(*calls)
@@ -90,10 +90,11 @@ class CallDeadlines:
 
 def adding(due: Due, seconds: float) -> ScriptCall:
     """The script of ``CallDeadlines.add``, for the round trip of another write."""
-    return _setting("NX", _slice(due), [due.entry], seconds)
+    return setting("NX", _slice(due), [due.entry], seconds)
 
 
-def _setting(which: str, name: str, entries: Sequence[str], seconds: float) -> ScriptCall:
+def setting(which: str, name: str, entries: Sequence[str], seconds: float) -> ScriptCall:
+    """The script that moves entries of a sorted set to so many seconds from now; see ``due.lua``."""
     life = int((seconds + LONGEST_CALL_SECONDS + _MARGIN_SECONDS) * 1000)
     return DUE, (name,), (int(seconds * 1000), which, life, *entries)
 

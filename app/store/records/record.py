@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from app.reports import CallReport
@@ -47,6 +48,9 @@ class CallRecord:
     ``seat`` is its place among the client's calls, empty where their number is not limited.
     ``attached_at``: a sideband was first opened; ``sideband`` is why there is none.
     ``version`` is the record's (``app.store.keys``): of one that is not known, the rest may be empty.
+    ``metered`` is how its usage was counted, empty until it is over: ``complete``, ``incomplete``, or why it
+    was not; ``seconds`` is how long it lasted, None where that is not known, and ``usage`` what it used, by
+    ``app.models.USAGE_FIGURES``. ``to_meter`` is not kept: whether a new call is to be metered.
     """
 
     id: str
@@ -73,6 +77,10 @@ class CallRecord:
     seat: str = field(default="", repr=False)
     attached_at: int | None = None
     sideband: str = ""
+    metered: str = ""
+    seconds: float | None = None
+    usage: Mapping[str, float] = field(default_factory=dict)
+    to_meter: bool = False
 
     @property
     def ends_at(self) -> int | None:

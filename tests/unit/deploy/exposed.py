@@ -8,6 +8,8 @@ from typing import Final
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.broker.deadlines.overdue import OUTCOMES
+from app.broker.metering.watch import HOWS
+from app.providers.usage import KINDS
 from app.reports import OUTCOMES as REPORTED
 from app.telemetry.call_metrics import OVERDUE_REASONS
 from app.telemetry.metrics import (
@@ -34,6 +36,8 @@ VALUES: Final[Mapping[str, set[str]]] = {
     "result": _RESULTS,
     "operation": {*OPERATIONS, "sideband"},
     "handler": set(HANDLERS),
+    "kind": set(KINDS),
+    "metered": set(HOWS),
     "status": set(STATUSES),
     "job": {"cloakroom"},
 }

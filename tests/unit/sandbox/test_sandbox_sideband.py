@@ -56,6 +56,32 @@ async def test_openai_wants_its_standard_key_and_a_call_that_lives(
         assert (await heard(socket, "session.created"))["session"]["model"] == "gpt-realtime-2.1"
 
 
+async def test_a_test_has_an_event_sent_to_the_sidebands_of_some_calls_or_of_all(
+    sandbox: MakeSandbox, minted: Mint, offer: str
+) -> None:
+    client = await sandbox()
+    first, second = [await call(client, await minted(client), offer) for _ in range(2)]
+
+    async def tell(body: Any) -> tuple[int, Any]:
+        async with client.post("/_sandbox/events", json=body) as answer:
+            return answer.status, (await answer.json()).get("sidebands")
+
+    path = "/v1/realtime?call_id="
+    async with (
+        client.ws_connect(path + first, headers=STANDARD) as one,
+        client.ws_connect(path + second, headers=STANDARD) as other,
+    ):
+        for socket in (one, other):
+            await heard(socket, "session.created")
+        assert await tell({"event": {"type": "some"}, "calls": [first]}) == (200, 1)
+        assert await tell({"event": {"type": "all"}}) == (200, 2)
+        await heard(one, "some")
+        assert json.loads((await other.receive()).data)["type"] == "all"
+    malformed: Any
+    for malformed in ([], {"calls": [first]}, "all"):
+        assert (await tell(malformed))[0] == 400
+
+
 @pytest.mark.parametrize("headers", [{"api-key": AZURE_KEY}, {"Authorization": f"Bearer {ENTRA_TOKEN}"}])
 async def test_azure_wants_the_resource_s_key_or_a_token_and_no_api_version(
     sandbox: MakeSandbox, minted: Mint, offer: str, headers: dict[str, str]

@@ -6,13 +6,16 @@ import re
 from pathlib import Path
 
 from app.broker.deadlines.overdue import OUTCOMES
+from app.broker.metering.watch import HOWS
 from app.errors import StoreUnavailable
+from app.providers.usage import KINDS
 from app.store.records.deadlines import REASONS
 from app.telemetry.call_metrics import OVERDUE_REASONS, CallMetrics
 from app.telemetry.census import Alive, Census
 from app.telemetry.metrics import CLAIM_REFUSALS, CODES, HANDLERS, Metrics
 from app.telemetry.scrape import State, expose
 from app.telemetry.sideband_metrics import CLOSINGS, SOURCES, SidebandMetrics
+from app.telemetry.usage import UsageMetrics
 from tests.support.families import FAMILIES
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text(encoding="utf-8")
@@ -53,6 +56,7 @@ async def test_every_family_is_exposed_and_nothing_else_of_ours() -> None:
     registry = metrics.registry
     CallMetrics(metrics)
     SidebandMetrics(metrics)
+    UsageMetrics(metrics)
     expose(registry, state)
     exposed = {
         (family.name + ("_total" if family.type == "counter" else ""), family.type, family.documentation)
@@ -72,5 +76,6 @@ def test_every_word_that_a_label_can_be_is_explained() -> None:
         _CODE.findall((Path(__file__).parents[3] / "docs" / "errors.md").read_text(encoding="utf-8"))
     )
     assert {*HANDLERS, *CLAIM_REFUSALS.values(), *OVERDUE_REASONS, *OUTCOMES, *CLOSINGS, *SOURCES} <= words
+    assert {*KINDS, *HOWS} <= words
     assert CODES.keys() <= words | errors
     assert set(CODES.values()) <= words
