@@ -28,19 +28,10 @@ TRANSLATION_CALLS_PATH: Final = "/v1/realtime/translations/calls"
 # kind. Each response reads the conversation so far again.
 USAGE_COUNTS: Final = ("responses", "transcriptions")
 USAGE_TOKENS: Final = (
-    "input_tokens",
-    "input_text_tokens",
-    "input_audio_tokens",
-    "input_image_tokens",
-    "cached_tokens",
-    "cached_text_tokens",
-    "cached_audio_tokens",
-    "cached_image_tokens",
-    "output_tokens",
-    "output_text_tokens",
-    "output_audio_tokens",
-    "transcription_input_tokens",
-    "transcription_output_tokens",
+    *("input_tokens", "input_text_tokens", "input_audio_tokens", "input_image_tokens"),
+    *("cached_tokens", "cached_text_tokens", "cached_audio_tokens", "cached_image_tokens"),
+    *("output_tokens", "output_text_tokens", "output_audio_tokens"),
+    *("transcription_input_tokens", "transcription_output_tokens"),
 )
 # With thousandths: of the speaker, as the provider's detection of speech tells; of audio whose transcription
 # is billed by time; of the provider's voice.

@@ -15,9 +15,9 @@ from app.store.keys import RECORD_VERSION
 from app.store.leases import LeaseWatch
 from app.store.listing.index import indexing
 from app.store.listing.stops import settled
-from app.store.records.calls import registering
 from app.store.records.claims import MADE_BY, Attempt, Claim, Keep, Pending, read_claim
 from app.store.records.record import CallRecord, HandleRecord
+from app.store.records.registering import registering
 from app.store.replication import Replication
 from app.store.scripts import CLAIM, LIMIT, LIVE, RECORD, SETTLE, ScriptCall
 
