@@ -172,9 +172,8 @@ function watchOutcome(pc, stream, audioTimeout, awaitsAudio, tell) {
   let seen = { facts: {}, heard: false };
   const say = (outcome, after_ms) => {
     clearInterval(timer);
-    if (told) return;
+    if (!told) tell({ outcome, after_ms, ...seen.facts });
     told = true;
-    tell({ outcome, after_ms, ...seen.facts });
   };
   // Statistics that are missing or late must not hold up the call.
   const looked = () => statsOf(pc, stream).then((found) => (seen = found), () => {});
@@ -195,9 +194,10 @@ function watchOutcome(pc, stream, audioTimeout, awaitsAudio, tell) {
     /** Returns the outcome, or null where the connection stands and only the event channel does not. */
     async failed() {
       if (pc.connectionState === "connected") return null;
-      const [outcome, after] = [hasPath ? "dtls_timeout" : "ice_timeout", elapsed()];
       await look();
-      say(outcome, after);
+      const begun = hasPath || /connecting|failed/.test(seen.facts.dtls_state);
+      const outcome = begun ? "dtls_timeout" : "ice_timeout";
+      say(outcome, elapsed());
       return outcome;
     },
     /** The call ends. If it was connected, it counts as that, even if there was no time to hear something. */
