@@ -229,7 +229,7 @@ async def test_a_revocation_that_is_none_revokes_nothing(deaf: Service, body: An
         ({"client": "shop", "state": "open"}, "state"),
         ({"client": "shop", "cursor": "x"}, "cursor"),
         ({"client": "shop", "cursor": "calls:"}, "cursor"),
-        ({"cleint": "shop"}, "cleint"),
+        ({"klient": "shop"}, "klient"),
         ({"ids": ["rtc_1"]}, "ids"),
         ([], None),
     ],
