@@ -26,6 +26,7 @@ from app.store.records.deadlines import CallDeadlines, Due
 from app.store.records.handles import HandleStore, Live
 from app.store.records.record import CallRecord, HandleRecord
 from app.store.records.seats import DAY_SECONDS, Seat, confirming, freeing, seating
+from app.store.scripts import USAGE, WATCH
 
 _LIFE_SECONDS: Final = 2.0
 _FAR_OFF_SECONDS: Final = 600.0
@@ -101,6 +102,14 @@ def _of_requests(handle_id: str, now: float) -> list[Step]:
         made = confirming(seat, nonce=nonce, seconds=short)
         await connection.run_scripts(taking, taking, refused, made, freeing(seat))
 
+    async def meter(connection: StoreConnection) -> None:
+        # Not into the stream itself, whose consumers would count it.
+        call_id, life = _call_id(handle_id), int(short * 1000)
+        sums, stream = keys.sums(call_id), keys.sums(f"{call_id}-record")
+        await connection.run_script(WATCH, (sums, keys.watches()), call_id, life)
+        await connection.run_script(USAGE, (sums, keys.watches(), stream), 1, call_id, 1, life, "v", 1)
+        await connection.run_together(("DEL", stream))
+
     def publish(connection: StoreConnection) -> Awaitable[object]:
         # An empty batch, so watchers see nothing.
         return connection.run_together(("PUBLISH", keys.events(), "[]"))
@@ -122,6 +131,7 @@ def _of_requests(handle_id: str, now: float) -> list[Step]:
         ("take a seat, and give it back", seats),
         ("note what became of a call", note),
         ("keep the deadline of a call", keep_deadline),
+        ("write a record of usage", meter),
         ("tell the live events", publish),
     ]
 

@@ -99,8 +99,9 @@ def list_calls(
 ) -> None:
     """List the calls on record, the latest first.
 
-    A call is open until it is hung up through the service. The service learns that the browser or the provider
-    ended a call only where it has a sideband or is metered. No provider lets one last longer than an hour.
+    A call is open until it is hung up through the service. The service learns that the browser or the
+    provider ended a call only where it has a sideband or is metered. No provider lets one last longer than an
+    hour.
 
     Args:
         as_document: Print one JSON document.
