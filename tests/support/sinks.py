@@ -46,6 +46,8 @@ async def store_dump(url: str) -> list[str]:
                 value = await client.get(key)
             elif kind == "zset":
                 value = await client.zrange(key, 0, -1)
+            elif kind == "stream":
+                value = await client.xrange(key)
             else:
                 assert kind == "list", (key, kind)
                 value = await client.lrange(key, 0, -1)
