@@ -217,14 +217,15 @@ async def test_another_subject_in_the_same_list_is_neither_shown_nor_revoked(
         for name in (f"twin-{number}" for number in itertools.count())
         if keys.subject_handles(name, 1) == keys.subject_handles(record.subject, 1)
     )
-    # A minute of their own: by chance another test's subject may share the list, too.
     record = replace(record, expires_at=int(NOW) + 7000)
     await store.save(record, life=7000)
     await store.save(replace(record, id=f"{record.id}-twin", subject=twin), life=7000)
     page = await directory.page(HandleFilter(subject=twin), now=NOW)
     assert [view.subject for view in page.items] == [twin]
     outcome = await directory.revoke_page(HandleFilter(subject=twin), by="ops", now=NOW)
-    assert (outcome.revoked, outcome.already, outcome.examined, outcome.next_cursor) == (1, 0, 2, None)
+    assert (outcome.revoked, outcome.already, outcome.next_cursor) == (1, 0, None)
+    # Both were looked at. More than two, when by chance another test's subject has the same list.
+    assert outcome.examined >= 2
     view = await directory.get(record.id)
     assert view is not None
     assert view.state == "live"
