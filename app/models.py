@@ -197,13 +197,14 @@ class Client:
     """A configured caller of the mint endpoint.
 
     ``models`` are the aliases that it may mint for, None for all; ``mints_per_minute`` is its limit
-    across all replicas, None for none. ``max_call_seconds`` is the longest that one of its calls may last,
+    across all replicas, and ``..._per_subject`` that of each of its subjects. ``max_call_seconds`` is the longest that one of its calls may last,
     ``max_live_handles`` how many handles it has at once; None for no limit.
     """
 
     name: str
     models: frozenset[str] | None = None
     mints_per_minute: int | None = None
+    mints_per_minute_per_subject: int | None = None
     max_call_seconds: int | None = None
     max_live_handles: int | None = None
     call_limits: CallLimits = NO_LIMITS

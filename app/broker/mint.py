@@ -113,7 +113,7 @@ class Minter:
         candidates = self._candidates(client, request, route)
         self.store.require_savable()
         order = _Order(client, request, route.policy, self.limits.live(client))
-        await self.limits.admit(client, order.live, timings)
+        await self.limits.admit(client, request.subject, order.live, timings)
         try:
             made = await self._made(order, candidates, timings)
         except CloakroomError:

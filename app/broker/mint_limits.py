@@ -1,4 +1,7 @@
-"""How many handles a client may mint in a minute, and have at once, over all replicas: one round trip."""
+"""How many handles a client and its subjects may mint in a minute, and a client may have at once.
+
+Counted over all replicas, in one round trip.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ import structlog
 from app.errors import RateLimited, StoreUnavailable, TooManyHandles
 from app.handles.tokens import new_handle_id
 from app.models import Client, Clocks
-from app.store.records.handles import HandleStore, Live
+from app.store.records.handles import Admitted, HandleStore, Live, Minting
+from app.store.records.seats import subject_digest
 from app.telemetry.timings import Timings
 
 log = structlog.get_logger("cloakroom.mint")
@@ -36,18 +40,20 @@ class MintLimits:
         handle_id = self.store.place(new_handle_id)
         return Live(handle_id, self.deadline + _SAVE_SECONDS, client.max_live_handles)
 
-    async def admit(self, client: Client, live: Live | None, timings: Timings) -> None:
-        """Count a mint, and its handle.
+    async def admit(self, client: Client, subject: str | None, live: Live | None, timings: Timings) -> None:
+        """Count a mint, and its handle. ``subject`` is whom the client mints for, None where it did not say.
 
         Raises:
             RateLimited, TooManyHandles: it would be one too many.
             StoreUnavailable: it could not be counted.
         """
-        if client.mints_per_minute is None and live is None:
+        of_subject = client.mints_per_minute_per_subject if subject else None
+        if client.mints_per_minute is None and of_subject is None and live is None:
             return
+        minting = Minting(client.name, subject_digest(subject or ""), of_subject)
         started, now = self.clocks.monotonic(), self.clocks.now()
         try:
-            admitted = await self.store.admit(client.name, live, now=now)
+            admitted = await self.store.admit(minting, live, now=now)
         except StoreUnavailable:
             if not self.store.elsewhere:
                 raise
@@ -56,12 +62,10 @@ class MintLimits:
             return
         finally:
             timings.store_took("limit", started, self.clocks.monotonic())
-        if client.mints_per_minute is not None and admitted.count > client.mints_per_minute:
+        exceeded = _exceeded(client, admitted)
+        if exceeded is not None:
             await self.forget(client, live)
-            raise RateLimited(
-                f"Client '{client.name}' may mint {client.mints_per_minute} handles a minute.",
-                retry_after=60 - int(now) % 60,
-            )
+            raise RateLimited(exceeded, retry_after=60 - int(now) % 60)
         if admitted.wait is not None:
             raise TooManyHandles(
                 f"Client '{client.name}' may have {client.max_live_handles} handles at once. Revoke some, or "
@@ -74,3 +78,14 @@ class MintLimits:
         if live is not None:
             with contextlib.suppress(StoreUnavailable):
                 await self.store.forget(client.name, live.handle_id)
+
+
+def _exceeded(client: Client, admitted: Admitted) -> str | None:
+    """Which limit of mints a minute this one exceeds, in a sentence; None where it exceeds none."""
+    of_subject = client.mints_per_minute_per_subject
+    if of_subject is not None and admitted.subject_count > of_subject:
+        return f"A user of client '{client.name}' may mint {of_subject} handles a minute."
+    of_client = client.mints_per_minute
+    if of_client is not None and admitted.count > of_client:
+        return f"Client '{client.name}' may mint {of_client} handles a minute."
+    return None

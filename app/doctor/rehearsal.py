@@ -23,7 +23,7 @@ from app.store.listing.views import HandleFilter
 from app.store.records.calls import CallStore
 from app.store.records.claims import Attempt, Keep
 from app.store.records.deadlines import CallDeadlines, Due
-from app.store.records.handles import HandleStore, Live
+from app.store.records.handles import HandleStore, Live, Minting
 from app.store.records.record import CallRecord, HandleRecord
 from app.store.records.seats import DAY_SECONDS, Seat, confirming, freeing, seating
 from app.store.scripts import USAGE, WATCH
@@ -91,7 +91,8 @@ def _of_requests(handle_id: str, now: float) -> list[Step]:
         await deadlines.take(hold=_HOLD_SECONDS, at_most=0)
 
     async def count(store: HandleStore) -> None:
-        await store.admit(_NAME, Live(handle_id, short, most=1_000_000), now=now)
+        minting = Minting(_NAME, _NAME, most=1_000_000)
+        await store.admit(minting, Live(handle_id, short, most=1_000_000), now=now)
         await store.forget(_NAME, handle_id)
 
     async def seats(connection: StoreConnection) -> None:

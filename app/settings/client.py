@@ -17,6 +17,9 @@ class ClientSettings(Section):
     mints_per_minute: int | None = Field(
         default=None, ge=1, le=1_000_000, description="its limit over all replicas; default: none"
     )
+    mints_per_minute_per_subject: int | None = Field(
+        default=None, ge=1, le=10_000, description="the same for each of its subjects; default: none"
+    )
     max_call_seconds: int | None = Field(
         default=None,
         ge=SHORTEST_CALL_SECONDS,

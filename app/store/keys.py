@@ -68,9 +68,9 @@ def sums(call_id: str) -> str:
     return f"{PREFIX}:sums:{{{USAGE}}}:{call_id}"
 
 
-def mint_limit(client: str, minute: int) -> str:
-    """Counter: mints of one client in one minute (epoch seconds divided by 60)."""
-    return f"{PREFIX}:limit:{{{client}}}:{minute}"
+def mint_limit(client: str, minute: int, subject: str = "") -> str:
+    """Counter: mints of one client, or its subject, in one minute (epoch seconds divided by 60)."""
+    return f"{PREFIX}:limit:{{{client}}}:{minute}" + (f":{subject}" if subject else "")
 
 
 def open_calls(client: str, subject: str = "") -> str:

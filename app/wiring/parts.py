@@ -256,6 +256,7 @@ def build_clients(settings: Settings) -> ClientRegistry:
                 name,
                 models=frozenset(client.models) if client.models is not None else None,
                 mints_per_minute=client.mints_per_minute,
+                mints_per_minute_per_subject=client.mints_per_minute_per_subject,
                 max_call_seconds=client.max_call_seconds,
                 max_live_handles=client.max_live_handles,
                 call_limits=CallLimits(

@@ -11,7 +11,7 @@ from app.store.connection import StoreConnection
 from app.store.embedded.engine import LocalEngine
 from app.store.execution.driver import connect
 from app.store.records.claims import Answered, Attempt, Gone, Keep, OtherFamily, Pending, Spent, Unknown, Won
-from app.store.records.handles import HandleStore
+from app.store.records.handles import HandleStore, Minting
 from app.store.records.record import CallRecord, HandleRecord
 from tests.support.clocks import PATIENCE
 from tests.support.handles import handle_record
@@ -128,7 +128,7 @@ async def test_mints_of_a_client_are_counted_per_minute_and_forgotten(
     store: HandleStore, connection: StoreConnection, handle_id: str
 ) -> None:
     now = 60 * 1_000_000.0
-    counts = [(await store.admit(handle_id, None, now=now + second)).count for second in (0, 1, 59, 60)]
+    counts = [(await store.admit(Minting(handle_id), None, now=now + second)).count for second in (0, 1, 59, 60)]
     assert counts == [1, 2, 3, 1]
     assert 0 < await connection._client.pttl(keys.mint_limit(handle_id, 1_000_000)) <= 120_000
 
@@ -144,3 +144,18 @@ async def test_a_cluster_that_is_none_counts_as_down_and_raises_nothing(
     )
     assert not await made.probe()
     await made.close()
+
+
+async def test_a_subjects_mints_count_for_it_and_those_beyond_its_limit_for_nobody(
+    store: HandleStore, connection: StoreConnection, handle_id: str
+) -> None:
+    client, now = handle_id, 60 * 1_000_000.0
+    greedy = Minting(client, "a" * 32, most=2)
+    counts = [await store.admit(greedy, None, now=now) for _ in range(4)]
+    assert [one.subject_count for one in counts] == [1, 2, 3, 4]
+    assert [one.count for one in counts] == [1, 2, 0, 0]
+    other = await store.admit(Minting(client, "b" * 32, most=2), None, now=now)
+    assert (other.subject_count, other.count) == (1, 3), "what one user was refused, the others still have"
+    later = await store.admit(greedy, None, now=now + 60)
+    assert (later.subject_count, later.count) == (1, 1)
+    assert 0 < await connection._client.pttl(keys.mint_limit(client, 1_000_000, "a" * 32)) <= 120_000

@@ -24,7 +24,7 @@ from app.store.scripts import CLAIM, LIMIT, LIVE, RECORD, SETTLE, ScriptCall
 # In the order of ``record.lua``, between the version and the number of calls.
 _NAMES: Final = "model deployment provider family client subject origin minted_at expires_at minted_by"
 _FIELDS: Final = attrgetter(*_NAMES.split())
-# The client's counter outlives its minute a little, for replicas whose clocks differ.
+# A counter outlives its minute a little, for replicas whose clocks differ.
 _LIMIT_LIFE_MS: Final = 120_000
 # What ``settle.lua`` returns for an answer that came after another outcome was told.
 _TOLD: Final = 2
@@ -40,13 +40,34 @@ class Live:
 
 
 @dataclass(frozen=True, slots=True)
-class Admitted:
-    """The client's mints in this minute. ``wait`` is after how many seconds one of its handles expires.
+class Minting:
+    """A mint that is to be counted for ``client``.
 
-    None where it does not have too many.
+    And for its ``subject``, hashed, of which there may be ``most`` in a minute; None where subjects have no
+    limit.
+    """
+
+    client: str
+    subject: str = ""
+    most: int | None = None
+
+    def counting(self, minute: int) -> ScriptCall:
+        """The script that counts it in this minute (epoch seconds divided by 60)."""
+        names = [keys.mint_limit(self.client, minute)]
+        if self.subject and self.most is not None:
+            names.append(keys.mint_limit(self.client, minute, self.subject))
+        return LIMIT, names, (_LIMIT_LIFE_MS, self.most or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The mints in this minute of the client, and of its subject, 0 where that is not counted.
+
+    ``wait`` is after how many seconds one of its handles expires; None where it does not have too many.
     """
 
     count: int
+    subject_count: int
     wait: float | None
 
 
@@ -90,16 +111,16 @@ class HandleStore:
         if self._replication is not None:
             self._replication.require_replicas()
 
-    async def admit(self, client: str, live: Live | None, *, now: float) -> Admitted:
-        """Count one mint of this client in the current minute, and its handle among those that are live.
+    async def admit(self, minting: Minting, live: Live | None, *, now: float) -> Admitted:
+        """Count one mint in the current minute, and its handle among its client's live ones.
 
         ``live`` is None where their number is not limited. ``now`` is epoch seconds.
         """
-        counting: ScriptCall = (LIMIT, (keys.mint_limit(client, int(now // 60)),), (_LIMIT_LIFE_MS,))
-        beside = [] if live is None else [_living(client, live.handle_id, live.hold, most=live.most)]
-        count, *lives = await self._connection.run_scripts(counting, *beside, patient=not self.elsewhere)
+        counting = minting.counting(int(now // 60))
+        beside = [] if live is None else [_living(minting.client, live.handle_id, live.hold, most=live.most)]
+        counts, *lives = await self._connection.run_scripts(counting, *beside, patient=not self.elsewhere)
         wait = int(lives[0][1]) / 1000 if lives and not int(lives[0][0]) else None
-        return Admitted(int(count), wait)
+        return Admitted(int(counts[0]), int(counts[1]), wait)
 
     async def forget(self, client: str, handle_id: str) -> None:
         """The handle does not count among the client's live ones."""
