@@ -121,6 +121,14 @@ class InvalidApiKey(CloakroomError):
     code, status, type = "invalid_api_key", 401, "authentication_error"
 
 
+class InvalidToken(CloakroomError):
+    code, status, type = "invalid_token", 401, "authentication_error"
+
+
+class UserNotAllowed(CloakroomError):
+    code, status, type = "user_not_allowed", 403, "permission_error"
+
+
 class InvalidHandle(CloakroomError):
     """The handle is not one of ours. The answer never says why."""
 
@@ -278,6 +286,10 @@ class StoreNotReplicated(StoreUnavailable):
     ) -> None:
         super().__init__(message, param=param, retry_after=retry_after)
         self.nothing_written = nothing_written
+
+
+class SignInUnavailable(CloakroomError):
+    code, status, type, retryable = "sign_in_unavailable", 503, "server_error", True
 
 
 class Overloaded(CloakroomError):

@@ -105,8 +105,8 @@ class BearerTokens(Protocol):
     def refused(self) -> None:
         """The provider refused the current token, which may have been revoked: get the next one early."""
 
-    async def start(self, *, wait: float) -> None:
-        """Begin to keep a token, and give the first one ``wait`` seconds to come."""
+    async def start(self, *, wait: float) -> bool:
+        """Begin to keep a token; return whether the first one was asked for within ``wait`` seconds."""
 
     async def close(self) -> None:
         """Stop."""
@@ -197,8 +197,9 @@ class Client:
     """A configured caller of the mint endpoint.
 
     ``models`` are the aliases that it may mint for, None for all; ``mints_per_minute`` is its limit
-    across all replicas, and ``..._per_subject`` that of each of its subjects. ``max_call_seconds`` is the longest that one of its calls may last,
-    ``max_live_handles`` how many handles it has at once; None for no limit.
+    across all replicas, and ``..._per_subject`` that of each of its subjects. ``max_call_seconds`` is the
+    longest that one of its calls may last, ``max_live_handles`` how many handles it has at once; None for no
+    limit.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Who may mint: clients by their API key. Keys are kept as SHA-256 only, also in memory."""
+"""Who may mint: clients by their API key or a client token. Keys are kept as SHA-256 only, also in memory."""
 
 from __future__ import annotations
 
@@ -7,22 +7,32 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from app.errors import InvalidApiKey
+from app.handles.client_tokens import ClientTokens
 from app.models import Client
 
 _SHA256_PREFIX: Final = "sha256:"
 _MESSAGE = "This endpoint needs a client key of this service: send 'Authorization: Bearer <key>'."
+_OR_EXCHANGED = " A client token of /oauth/token does too; one that has expired is exchanged anew."
 
 
 class ClientRegistry:
     """The configured clients.
 
     Args:
-        clients: pairs of a client and its key, the key in clear or as ``sha256:<64 hex digits>``.
+        clients: pairs of a client and its key, the key in clear or as ``sha256:<64 hex digits>``; None for a
+            client that has no key.
+        tokens: verifies client tokens; None where there are none.
     """
 
-    def __init__(self, clients: Iterable[tuple[Client, str]]) -> None:
-        self._by_digest: Mapping[bytes, Client] = {key_digest(key): client for client, key in clients}
-        self.by_name: Mapping[str, Client] = {client.name: client for client in self._by_digest.values()}
+    def __init__(
+        self, clients: Iterable[tuple[Client, str | None]], *, tokens: ClientTokens | None = None
+    ) -> None:
+        known = list(clients)
+        self._by_digest: Mapping[bytes, Client] = {
+            key_digest(key): client for client, key in known if key is not None
+        }
+        self.by_name: Mapping[str, Client] = {client.name: client for client, _ in known}
+        self._tokens = tokens
 
     def authenticate(self, unverified_key: str | None) -> Client:
         """Return the client that this key belongs to.
@@ -34,16 +44,24 @@ class ClientRegistry:
         """
         client = self.find(unverified_key)
         if client is None:
-            raise InvalidApiKey(_MESSAGE)
+            raise self.unknown()
         return client
 
+    def unknown(self) -> InvalidApiKey:
+        """The error for a credential that is no client's."""
+        return InvalidApiKey(_MESSAGE if self._tokens is None else _MESSAGE + _OR_EXCHANGED)
+
     def find(self, unverified_key: str | None) -> Client | None:
-        """The client that this key belongs to; None without a key and for an unknown one."""
+        """The client that this key or client token belongs to; None without one and for an unknown one."""
         if not unverified_key:
             return None
         # aiohttp hands over a header's bytes that are no UTF-8 as surrogates.
         key = unverified_key.encode("utf-8", "surrogateescape")
-        return self._by_digest.get(hashlib.sha256(key).digest())
+        found = self._by_digest.get(hashlib.sha256(key).digest())
+        if found is None and self._tokens is not None:
+            # A client that was removed has no tokens any more.
+            return self.by_name.get(self._tokens.client_of(unverified_key) or "")
+        return found
 
 
 def key_digest(key: str) -> bytes:

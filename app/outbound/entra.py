@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, Protocol
 from app.models import Secret
 from app.outbound.egress import Egress, Proxy
 from app.outbound.http1 import target_of
-from app.outbound.tokens import Fetch, FreshToken, TokenFault
+from app.outbound.keeping.tokens import Fetch, FreshToken, TokenFault
 
 # Contracts, section 2: what Azure OpenAI accepts tokens for.
 SCOPE: Final = "https://cognitiveservices.azure.com/.default"

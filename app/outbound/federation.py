@@ -5,23 +5,19 @@ The file is read anew for each exchange, so that the platform may replace it at 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
-from app.models import Secret
 from app.outbound.client import UpstreamClient
 from app.outbound.egress import Egress
-from app.outbound.tokens import Fetch, FreshToken, TokenFault
+from app.outbound.keeping.keeper import read_token_file
+from app.outbound.keeping.tokens import Fetch, FreshToken, TokenFault
 from app.outbound.upstream import NoAnswer, NotConnected
-from app.providers.answers import is_key
 from app.providers.federation import ExchangeRefused, Federation, exchange_request, read_exchange
 from app.telemetry.timings import Timings
 
 # Seconds for one exchange; the official client's are ten.
 EXCHANGE_SECONDS: Final = 10.0
-_MOST_BYTES: Final = 16_384
 
 
 def federation_fetch(
@@ -35,7 +31,7 @@ def federation_fetch(
     """
 
     async def fetch() -> FreshToken:
-        workload_token = await asyncio.to_thread(_read, federation)
+        workload_token = await read_token_file(federation.token_file, place=f"{federation.place}.token_file")
         request, asked_at = exchange_request(federation, workload_token), clock()
         # One exchange in half an hour keeps no connection.
         client = UpstreamClient(connect_timeout=EXCHANGE_SECONDS, egress=egress)
@@ -56,17 +52,3 @@ def federation_fetch(
         return FreshToken(token, expires_at=asked_at + life, refresh_at=asked_at + renew)
 
     return fetch
-
-
-def _read(federation: Federation) -> Secret:
-    place = f"{federation.place}.token_file"
-    try:
-        with Path(federation.token_file).open("rb") as file:
-            text = file.read(_MOST_BYTES).decode("ascii").strip()
-    except OSError as error:
-        raise TokenFault(f"the workload's token cannot be read, check {place} ({error.strerror})") from None
-    except UnicodeDecodeError:
-        text = ""
-    if not is_key(text):
-        raise TokenFault(f"the file holds no token, check {place}")
-    return Secret(text)

@@ -15,7 +15,7 @@ from app.models import BearerTokens, CallLimits, Client, Deployment, Secret
 from app.outbound.egress import BadFile, Certificates, Egress, environment_proxies, parse_proxy
 from app.outbound.entra import FETCH_SECONDS, EntraIdentity, MissingExtra, entra_fetch
 from app.outbound.federation import EXCHANGE_SECONDS, federation_fetch
-from app.outbound.tokens import TokenKeeper
+from app.outbound.keeping.tokens import TokenKeeper
 from app.providers.azure import webrtc_url
 from app.providers.base import region_of
 from app.providers.federation import Federation

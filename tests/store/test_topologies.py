@@ -128,7 +128,9 @@ async def test_mints_of_a_client_are_counted_per_minute_and_forgotten(
     store: HandleStore, connection: StoreConnection, handle_id: str
 ) -> None:
     now = 60 * 1_000_000.0
-    counts = [(await store.admit(Minting(handle_id), None, now=now + second)).count for second in (0, 1, 59, 60)]
+    counts = [
+        (await store.admit(Minting(handle_id), None, now=now + second)).count for second in (0, 1, 59, 60)
+    ]
     assert counts == [1, 2, 3, 1]
     assert 0 < await connection._client.pttl(keys.mint_limit(handle_id, 1_000_000)) <= 120_000
 

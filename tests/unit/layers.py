@@ -16,6 +16,7 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     ("app", "app.errors", "app.models"),
     ("app.telemetry",),
     ("app.handles", "app.providers", "app.store"),
+    ("app.identity",),
     ("app.outbound",),
     ("app.broker",),
     ("app.settings",),
@@ -32,7 +33,15 @@ STRANGERS: Final = frozenset({("app.outbound", "app.store")})
 APART: Final = frozenset({"app.sandbox"})
 # No clock, no socket, no loop: what they need of these is passed in.
 PURE: Final = frozenset(
-    {"app.errors", "app.models", "app.handles", "app.providers", "app.store.keys", "app.store.address"}
+    {
+        "app.errors",
+        "app.models",
+        "app.handles",
+        "app.identity",
+        "app.providers",
+        "app.store.keys",
+        "app.store.address",
+    }
     | {"app.broker.routing.catalog", "app.broker.clients", "app.broker.session_policy"}
     | {"app.broker.routing.breaker", "app.reports"}
     | {"app.telemetry.redaction", "app.telemetry.timings", "app.telemetry.tracing"}
@@ -59,8 +68,8 @@ ONLY: Final[Mapping[str, frozenset[str]]] = {
         "yarl": "outbound cli.reach.admin_api",
         "prometheus_client": "telemetry",
         "opentelemetry": "telemetry",
-        "jwt": "handles",
-        "cryptography": "handles",
+        "jwt": "handles identity sandbox",
+        "cryptography": "handles sandbox",
         "pydantic": "settings wiring",
         "pydantic_settings": "settings",
         "markdown_it": "web.reference",

@@ -57,7 +57,7 @@ BREACHES = [
     ("app.web.mint_views", "aiohttp.client.request", "talk to the outside"),
     ("app.web.mint_views", "aiohttp.TCPConnector", "talk to the outside"),
     ("app.broker.relay", "azure.identity.aio", "only app.outbound may"),
-    ("app.broker.relay", "jwt", "only app.handles may"),
+    ("app.broker.relay", "jwt", "only app.handles, app.identity, app.sandbox may"),
     ("app.handles.tokens", "time", "pure"),
     ("app.handles.sealing", "asyncio.sleep", "pure"),
     ("app.providers.base", "socket", "pure"),

@@ -17,7 +17,7 @@ import pytest
 from app.models import Secret
 from app.outbound.egress import Certificates, Egress, parse_proxy
 from app.outbound.entra import EntraIdentity, MissingExtra, entra_fetch
-from app.outbound.tokens import FreshToken, TokenFault
+from app.outbound.keeping.tokens import FreshToken, TokenFault
 from tests.support.entra import FakeEntra, RunningEntra, start_entra
 from tests.support.proxy import TunnelProxy
 

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from app.errors import UpstreamError
 from app.models import Secret
-from app.outbound.tokens import FreshToken, TokenFault, TokenKeeper
+from app.outbound.keeping.tokens import FreshToken, TokenFault, TokenKeeper
 from tests.support.clocks import eventually
 
 pytestmark = pytest.mark.virtual_time
@@ -177,7 +177,7 @@ async def test_a_closed_keeper_asks_no_more() -> None:
 
 async def test_a_clock_that_jumps_ahead_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that slept for an hour wakes up with a token that has ended."""
-    monkeypatch.setattr("app.outbound.tokens._LONGEST_SLEEP_SECONDS", 0.02)
+    monkeypatch.setattr("app.outbound.keeping.keeper._LONGEST_SLEEP_SECONDS", 0.02)
     clock = [1_000.0]
     first = FreshToken(Secret("t1"), expires_at=4_600, refresh_at=4_300)
     second = FreshToken(Secret("t2"), expires_at=9_000, refresh_at=8_700)
