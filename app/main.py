@@ -16,6 +16,7 @@ from typing import Final
 from aiohttp import web
 
 from app.broker.desk import Desk
+from app.broker.identities import Identities
 from app.broker.metering.meter import UsageRecord
 from app.broker.metering.watch import HOWS
 from app.broker.routing.breaker import Breakers
@@ -36,6 +37,7 @@ from app.store.listing.stops import CallStops
 from app.store.records.calls import CallStore
 from app.telemetry.call_metrics import CallMetrics
 from app.telemetry.census import Census
+from app.telemetry.identity_metrics import IdentityMetrics
 from app.telemetry.logs import RequestLog
 from app.telemetry.metrics import Metrics
 from app.telemetry.scrape import State, expose
@@ -49,6 +51,7 @@ from app.web.appkeys import (
     DESK,
     HANDLES,
     HANGUP,
+    IDENTITIES,
     LIFECYCLE,
     METER,
     METRICS,
@@ -74,8 +77,10 @@ from app.wiring import (
     Shared,
     build_admins,
     build_catalog,
+    build_client_tokens,
     build_clients,
     build_egress,
+    build_issuer_keys,
     build_store,
     reveal,
     token_keepers,
@@ -124,7 +129,8 @@ def create_app(
     app[LIFECYCLE] = Lifecycle()
     app[ADMISSION] = admission = Admission(sheds=settings.shed_overload)
     app[REFUSAL] = Refusal(overloaded(), headers, metrics.refused_at_once(overloaded()))
-    app[CLIENTS] = build_clients(settings)
+    client_tokens = build_client_tokens(settings, clock=clock)
+    app[CLIENTS] = build_clients(settings, tokens=client_tokens)
     app[HANDLES] = HandleIssuer(
         parse_signing_ring(reveal(settings.signing_keys)), prefix=settings.handle_prefix, clock=clock
     )
@@ -145,7 +151,18 @@ def create_app(
     async def parts(app: web.Application) -> AsyncIterator[None]:
         settlement = Settlement(monotonic)
         store.later = lambda writes: settlement.write_later("beside", writes)
-        keepers = token_keepers(catalog.deployments)
+        verdicts = IdentityMetrics(metrics, settings.issuers, clock=clock)
+        issuers = build_issuer_keys(settings, verdicts, clock=clock, egress=egress)
+        keepers = [*token_keepers(catalog.deployments), *(keys for _, keys in issuers.values())]
+        if issuers:
+            app[IDENTITIES] = Identities(
+                issuers,
+                clients=app[CLIENTS].by_name,
+                tokens=client_tokens,
+                token_seconds=settings.client_token_seconds,
+                count=verdicts.judged,
+                clock=clock,
+            )
         upstream: Upstream = UpstreamClient(connect_timeout=settings.connect_timeout_seconds, egress=egress)
         breakers = Breakers(monotonic)
         radar = Radar(catalog, partial(upstream.get, timeout=settings.mint_timeout_seconds), clock=clock)
@@ -208,7 +225,7 @@ def create_app(
         if settings.metering or catalog.meters:
             meter.start()
         # The first caller should find a token, and a service whose other deployments work should start.
-        await asyncio.gather(*(tokens.start(wait=FIRST_TOKEN_SECONDS) for tokens in keepers))
+        await asyncio.gather(*(kept.start(wait=FIRST_TOKEN_SECONDS) for kept in keepers))
         radar.start()
         yield
         await radar.close()
@@ -217,7 +234,7 @@ def create_app(
         await overdue.close(grace=settings.store_timeout_seconds)
         await broker.late.close(grace=settings.store_timeout_seconds)
         await settlement.close(grace=settings.store_timeout_seconds * 3)
-        await asyncio.gather(*(tokens.close() for tokens in keepers))
+        await asyncio.gather(*(kept.close() for kept in keepers))
         await sockets.close()
         await upstream.close()
         await feed.close()

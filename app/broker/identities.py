@@ -70,7 +70,7 @@ class Identities:
     Args:
         issuers: each with its keys.
         clients: by name.
-        tokens: signs client tokens.
+        tokens: signs client tokens; None where nothing is exchanged.
         token_seconds: how long a client token lives at most.
         count: is told each verdict: the issuer's name, and a reason or ``accepted``.
         clock: returns epoch seconds.
@@ -81,7 +81,7 @@ class Identities:
         issuers: Mapping[str, tuple[Issuer, KeySource]],
         *,
         clients: Mapping[str, Client],
-        tokens: ClientTokens,
+        tokens: ClientTokens | None,
         token_seconds: int,
         count: Callable[[str, str], None],
         clock: Callable[[], float],
@@ -92,6 +92,11 @@ class Identities:
         self._token_seconds = token_seconds
         self._count = count
         self._clock = clock
+
+    @property
+    def exchanges(self) -> bool:
+        """Whether any workload's token is exchanged."""
+        return self._tokens is not None
 
     def known(self, unverified_text: str) -> UnverifiedToken | None:
         """The token, where it says that it is of a configured issuer; None for any other text."""
@@ -127,7 +132,7 @@ class Identities:
             NotExchanged, SignInUnavailable
         """
         unverified = self.known(unverified_text)
-        if unverified is None:
+        if unverified is None or self._tokens is None:
             raise NotExchanged("The subject token is of no issuer that is accepted here.", "issuer")
         issuer, _ = self._by_url[unverified.issuer]
         try:

@@ -173,7 +173,8 @@ def _secrets(settings: Settings) -> Iterator[tuple[str, str]]:
         for holder, key in parse_key_pairs(pairs.get_secret_value()).items() if pairs is not None else ():
             yield f"CLOAKROOM_{name}_KEYS ({holder})", key
     for holder, client in settings.clients.items():
-        yield f"clients.{holder}.api_key", client.api_key.get_secret_value()
+        if client.api_key is not None:
+            yield f"clients.{holder}.api_key", client.api_key.get_secret_value()
     # Deployments may share a key: a provider's account can have many deployments.
     for deployment in settings.deployments.values():
         if deployment.api_key is not None:

@@ -7,16 +7,22 @@
 | `GET /_sandbox/calls` | every remembered call and its connection's state |
 | `POST /_sandbox/events` | `{"event": {...}, "calls": [ids]}`: a server event to sidebands, by default all |
 | `GET`, `POST`, `DELETE /_sandbox/faults` | show, arm, clear faults (`faults.Fault` names the fields) |
+| `GET /_sandbox/issuer` | the identity provider's name and the ids of its keys |
+| `POST /_sandbox/issuer/keys` | `{"algorithm": "ES256", "keep": true}`: a new key signs from now on |
+| `POST /_sandbox/issuer/tokens` | `{"claims": {...}, "header": {...}}`: a token of any content |
 | `PUT /_sandbox/clock` | `{"skew": seconds}` sets the provider's clock |
 """
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from aiohttp import web
 
 from .faults import read_fault
+from .http.issuer import AUDIENCE, issuer_url
+from .issuer import ALGORITHMS, DEFAULT_ALGORITHM
 from .provider import PROVIDER
 
 
@@ -85,6 +91,40 @@ async def set_clock(request: web.Request) -> web.Response:
     return web.json_response({"skew": skew})
 
 
+async def issuer_state(request: web.Request) -> web.Response:
+    issuer = request.app[PROVIDER].issuer
+    return web.json_response({"issuer": issuer_url(request), "kids": issuer.kids})
+
+
+async def rotate_issuer(request: web.Request) -> web.Response:
+    try:
+        asked = {"algorithm": DEFAULT_ALGORITHM, "keep": True, **(await _asked(request))}
+        if asked["algorithm"] not in ALGORITHMS or not isinstance(asked["keep"], bool):
+            raise ValueError
+    except ValueError:
+        known = ", ".join(ALGORITHMS)
+        return web.json_response({"error": f"algorithm is one of {known}; keep is true or false"}, status=400)
+    key = request.app[PROVIDER].issuer.rotate(asked["algorithm"], keep=asked["keep"])
+    return web.json_response({"kid": key.kid, "algorithm": key.algorithm}, status=201)
+
+
+async def sign_token(request: web.Request) -> web.Response:
+    try:
+        asked = await _asked(request)
+        claims = {"iss": issuer_url(request), "sub": "demo-user", "aud": AUDIENCE, **asked.get("claims", {})}
+        token = request.app[PROVIDER].issuer.sign(claims, asked.get("header", {}))
+    except (ValueError, TypeError):
+        return web.json_response({"error": 'the body is {"claims": {...}, "header": {...}}'}, status=400)
+    return web.json_response({"token": token}, status=201)
+
+
+async def _asked(request: web.Request) -> dict[str, Any]:
+    asked = await request.json() if await request.read() else {}
+    if not isinstance(asked, dict):
+        raise ValueError("no object")  # noqa: TRY004 - bad input is one error
+    return asked
+
+
 ROUTES = [
     web.get("/_sandbox/state", state),
     web.get("/_sandbox/requests", requests),
@@ -94,5 +134,8 @@ ROUTES = [
     web.get("/_sandbox/faults", faults),
     web.post("/_sandbox/faults", arm),
     web.delete("/_sandbox/faults", disarm),
+    web.get("/_sandbox/issuer", issuer_state),
+    web.post("/_sandbox/issuer/keys", rotate_issuer),
+    web.post("/_sandbox/issuer/tokens", sign_token),
     web.put("/_sandbox/clock", set_clock),
 ]

@@ -39,9 +39,15 @@ OPERATIONS = (
     "translations_calls",
     "models",
     "token",
+    "configuration",
+    "jwks",
+    "authorize",
+    "signed_in",
+    "user_token",
 )
-# What a service asks in the background: a fault that names no operation must strike a caller's request.
-BACKGROUND = frozenset({"models", "token"})
+# What a service asks in the background, and what pages ask of the identity provider: a fault that names no
+# operation must strike a caller's request.
+BACKGROUND = frozenset({"models", "token", "configuration", "jwks", "authorize", "signed_in", "user_token"})
 
 
 @dataclass(slots=True)

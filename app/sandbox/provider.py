@@ -12,6 +12,7 @@ from .calls import CallBook
 from .config import SandboxConfig
 from .faults import Fault, FaultBook
 from .federation import AccessTokens
+from .issuer import Issuer
 from .keys import KeyRing, ProviderClock
 from .peer.static import StaticPeer
 
@@ -89,6 +90,7 @@ class Provider:
     clock: ProviderClock
     keys: KeyRing
     tokens: AccessTokens
+    issuer: Issuer
     calls: CallBook
     journal: Journal
     faults: FaultBook
@@ -121,6 +123,7 @@ def make_provider(config: SandboxConfig) -> Provider:
         clock=clock,
         keys=KeyRing(clock),
         tokens=AccessTokens(clock),
+        issuer=Issuer(clock),
         calls=calls,
         journal=Journal(config.journal_size),
         faults=FaultBook(),

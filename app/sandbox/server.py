@@ -8,7 +8,7 @@ from aiohttp import web
 
 from . import control
 from .config import SandboxConfig
-from .http import azure, oauth, openai, sideband
+from .http import azure, issuer, oauth, openai, sideband
 from .http.edge import provider_edge, stamp
 from .provider import PROVIDER, make_provider
 
@@ -38,6 +38,11 @@ ROUTES = [
     web.get("/openai/v1/realtime", sideband.azure_sideband, name="azure.sideband"),
     web.post("/openai/realtimeapi/sessions", azure.sessions, name="preview.sessions"),
     web.post("/v1/realtimertc", azure.rtc, name="preview.calls"),
+    web.get("/issuer/.well-known/openid-configuration", issuer.configuration, name="issuer.configuration"),
+    web.get("/issuer/jwks", issuer.jwks, name="issuer.jwks"),
+    web.get("/issuer/authorize", issuer.sign_in_page, name="issuer.authorize"),
+    web.post("/issuer/authorize", issuer.signed_in, name="issuer.signed_in"),
+    web.post("/issuer/token", issuer.token, name="issuer.user_token"),
     *control.ROUTES,
 ]
 

@@ -7,6 +7,7 @@ from app.settings.base import SettingsError
 from app.settings.client import ClientSettings
 from app.settings.deployment import DeploymentSettings, EntraSettings
 from app.settings.environment import Variables
+from app.settings.identity import IssuerSettings
 from app.settings.litellm import LiteLlmNote
 from app.settings.load import known_environment_names, load_settings, load_with_notes
 from app.settings.model import Settings
@@ -16,6 +17,7 @@ __all__ = [
     "DeploymentSettings",
     "EntraSettings",
     "ClientSettings",
+    "IssuerSettings",
     "SettingsError",
     "LiteLlmNote",
     "load_settings",

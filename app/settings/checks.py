@@ -11,6 +11,7 @@ from app.providers.base import region_of
 from app.providers.registry import PROVIDERS
 from app.settings.aliases import ModelSettings, choices, successor_problems
 from app.settings.deployment import DeploymentSettings, known_regions
+from app.settings.identity import issuer_problems
 from app.settings.model import Settings
 from app.settings.secrets import MAKE_KEYS, parse_key_pairs
 
@@ -20,6 +21,7 @@ def problems_of(settings: Settings) -> list[str]:
     return [
         *_missing_secrets(settings),
         *_shared_keys(settings),
+        *_issuer_problems(settings),
         *_port_problems(settings),
         *_store_problems(settings),
         *_egress_problems(settings),
@@ -48,7 +50,11 @@ def _shared_keys(settings: Settings) -> list[str]:
     if settings.admin_keys is None:
         return []
     clients = parse_key_pairs(settings.api_keys.get_secret_value()) if settings.api_keys is not None else {}
-    clients |= {name: client.api_key.get_secret_value() for name, client in settings.clients.items()}
+    clients |= {
+        name: client.api_key.get_secret_value()
+        for name, client in settings.clients.items()
+        if client.api_key is not None
+    }
     named = {key_digest(key): name for name, key in clients.items()}
     return [
         f"operator {name!r} of CLOAKROOM_ADMIN_KEYS and client {named[key_digest(key)]!r} have the same key; "
@@ -56,6 +62,15 @@ def _shared_keys(settings: Settings) -> list[str]:
         for name, key in parse_key_pairs(settings.admin_keys.get_secret_value()).items()
         if key_digest(key) in named
     ]
+
+
+def _issuer_problems(settings: Settings) -> Iterator[str]:
+    pairs = parse_key_pairs(settings.api_keys.get_secret_value()) if settings.api_keys is not None else {}
+    return issuer_problems(
+        settings.issuers,
+        clients=frozenset({*pairs, *settings.clients}),
+        keyless=frozenset(name for name, client in settings.clients.items() if client.api_key is None),
+    )
 
 
 def _port_problems(settings: Settings) -> list[str]:

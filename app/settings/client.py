@@ -12,7 +12,11 @@ from app.settings.secrets import check_api_key
 class ClientSettings(Section):
     """One caller of the mint endpoint."""
 
-    api_key: SecretStr = Field(description="the key that it sends, in clear or as sha256: and 64 hex digits")
+    api_key: SecretStr | None = Field(
+        default=None,
+        description="the key that it sends, in clear or as sha256: and 64 hex digits; none where only "
+        "issuers lead to it",
+    )
     models: tuple[str, ...] | None = Field(default=None, description="aliases it may mint for; default: all")
     mints_per_minute: int | None = Field(
         default=None, ge=1, le=1_000_000, description="its limit over all replicas; default: none"
@@ -50,6 +54,7 @@ class ClientSettings(Section):
 
     @field_validator("api_key")
     @classmethod
-    def _strong(cls, value: SecretStr) -> SecretStr:
-        check_api_key(value.get_secret_value())
+    def _strong(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            check_api_key(value.get_secret_value())
         return value

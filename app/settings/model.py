@@ -10,12 +10,14 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from app.handles import client_tokens
 from app.handles.keyring import parse_sealing_ring, parse_signing_ring
 from app.models import LONGEST_CALL_SECONDS, SHORTEST_CALL_SECONDS
 from app.outbound.egress import parse_proxy
 from app.settings.aliases import AnyModelSettings
 from app.settings.client import ClientSettings
 from app.settings.deployment import DeploymentSettings
+from app.settings.identity import IssuerSettings
 from app.settings.secrets import MAKE_KEYS, NAME_PATTERN, check_api_key, parse_key_pairs
 
 
@@ -155,6 +157,16 @@ class Settings(BaseSettings):
     )
     clients: dict[str, ClientSettings] = Field(
         default_factory=dict, description="callers with their own models or limit, by name"
+    )
+    issuers: dict[str, IssuerSettings] = Field(
+        default_factory=dict,
+        description="identity providers whose tokens stand for a user or a client (docs/browser-minting.md)",
+    )
+    client_token_seconds: int = Field(
+        client_tokens.USUAL_SECONDS,
+        ge=client_tokens.SHORTEST_SECONDS,
+        le=client_tokens.LONGEST_SECONDS,
+        description="how long a client token of /oauth/token lives, within the life of the exchanged one",
     )
 
     provider_proxy: SecretStr | None = Field(

@@ -13,6 +13,7 @@ from app.broker.calls.sideband import Sidebands
 from app.broker.clients import ClientRegistry
 from app.broker.deadlines.orphans import Orphans
 from app.broker.desk import Desk
+from app.broker.identities import Identities
 from app.broker.metering.meter import Meter
 from app.broker.mint import Minter
 from app.broker.relay import Relay
@@ -46,6 +47,7 @@ class LogLine:
 SETTINGS: Final = web.AppKey("settings", Settings)
 CLIENTS: Final = web.AppKey("clients", ClientRegistry)
 HANDLES: Final = web.AppKey("handles", HandleIssuer)
+IDENTITIES: Final = web.AppKey("identities", Identities)
 MINTER: Final = web.AppKey("minter", Minter)
 RELAY: Final = web.AppKey("relay", Relay)
 ORPHANS: Final = web.AppKey("orphans", Orphans)

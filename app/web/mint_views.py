@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from aiohttp import hdrs, web
 
 from app.broker.mint import Minted
 from app.models import CALLS_PATH, TRANSLATION_CALLS_PATH
 from app.web.answers import json_answer
-from app.web.appkeys import CLIENTS, LOG_LINE, MINTER, SETTINGS, TIMINGS, LogLine
-from app.web.incoming import credential, parse_json_object, read_timed_body
+from app.web.appkeys import LOG_LINE, MINTER, SETTINGS, TIMINGS, LogLine
+from app.web.callers import minting_caller
+from app.web.incoming import parse_json_object, read_timed_body
 from app.web.schemas import Parse, beta_session, parse_beta, parse_mint
 
-SUBJECT_HEADER: Final = "x-cloakroom-subject"
-SAFETY_HEADER: Final = "OpenAI-Safety-Identifier"
 _HOST = re.compile(r"[A-Za-z0-9._\[\]:-]{1,255}\Z")
 
 
@@ -53,20 +52,19 @@ async def _minted(request: web.Request, parse: Parse) -> tuple[dict[str, Any], M
     """Authenticate, read the body with ``parse``, and mint; also returns the body as sent."""
     app, line = request.app, LogLine("mint", request[TIMINGS])
     request[LOG_LINE] = line
-    client = app[CLIENTS].authenticate(credential(request))
-    line.fields["client"] = client.name
+    caller = await minting_caller(request, line)
     body = parse_json_object(request, await read_timed_body(request))
     headers = request.headers
     mint_request = parse(
         body,
         default_model=app[SETTINGS].default_model,
-        subject=headers.get(SUBJECT_HEADER),
+        subject=caller.subject,
         origin=headers.get(hdrs.ORIGIN),
-        safety_identifier=headers.get(SAFETY_HEADER),
+        safety_identifier=caller.safety_identifier,
     )
     line.fields |= {"model": mint_request.model, "family": mint_request.family.value}
     line.timings.model = mint_request.model
-    minted = await app[MINTER].mint(client, mint_request, line.timings)
+    minted = await app[MINTER].mint(caller.client, mint_request, line.timings)
     line.fields |= {"deployment": minted.deployment.name, "handle": minted.handle_id}
     if minted.deployment.region is not None:
         line.fields["region"] = minted.deployment.region

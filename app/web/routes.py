@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from app.settings import Settings
-from app.web import health, mint_views
+from app.web import health, mint_views, token_views
 from app.web.admin.routes import admin_routes
 from app.web.answers import expect
 from app.web.calls import views as call_views
@@ -46,6 +46,7 @@ def routes(settings: Settings) -> Iterator[web.RouteDef]:
         yield web.get(base + call_views.SIDEBAND_PATH, call_views.attach)
         yield web.delete(base + _CALL, call_views.hang_up, expect_handler=expect)
         yield web.patch(base + _CALL, call_views.patch_call, expect_handler=expect)
+    yield web.post(token_views.PATH, token_views.exchange, expect_handler=expect)
     yield from health_routes()
     if settings.ops_port is None:
         yield from operations_routes()

@@ -5,11 +5,16 @@ does belongs to the part's own room.
 """
 
 from app.wiring.broker import Broker, Shared
+from app.wiring.identity import (
+    build_admins,
+    build_client_tokens,
+    build_clients,
+    build_issuer,
+    build_issuer_keys,
+)
 from app.wiring.parts import (
     WiringError,
-    build_admins,
     build_catalog,
-    build_clients,
     build_deployments,
     build_egress,
     build_model,
@@ -24,9 +29,12 @@ __all__ = [
     "WiringError",
     "build_admins",
     "build_catalog",
+    "build_client_tokens",
     "build_clients",
     "build_deployments",
     "build_egress",
+    "build_issuer",
+    "build_issuer_keys",
     "build_model",
     "build_store",
     "reveal",

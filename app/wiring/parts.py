@@ -1,4 +1,4 @@
-"""Single parts from the settings: the store, the way out, deployments, models, clients, operators."""
+"""Single parts from the settings: the store, the way out, deployments, models."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from app.broker.clients import ClientRegistry
 from app.broker.routing.catalog import Catalog, Choice, Model, Takeover
 from app.broker.session_policy import ModelPolicy
-from app.models import BearerTokens, CallLimits, Client, Deployment, Secret
+from app.models import BearerTokens, Deployment, Secret
 from app.outbound.egress import BadFile, Certificates, Egress, environment_proxies, parse_proxy
 from app.outbound.entra import FETCH_SECONDS, EntraIdentity, MissingExtra, entra_fetch
 from app.outbound.federation import EXCHANGE_SECONDS, federation_fetch
@@ -23,7 +22,6 @@ from app.providers.registry import PROVIDERS
 from app.providers.retirement import first_moment
 from app.settings import DeploymentSettings, EntraSettings, Settings
 from app.settings.aliases import AnyModelSettings, ModelSettings, choices
-from app.settings.secrets import parse_key_pairs
 from app.store.address import parse_address
 from app.store.connection import StoreConnection
 from app.store.execution import Acknowledgement
@@ -244,38 +242,3 @@ def _takeover(entry: ModelSettings) -> Takeover | None:
     if entry.successor is None or entry.successor_from is None:
         return None
     return Takeover(entry.successor, first_moment(entry.successor_from))
-
-
-def build_clients(settings: Settings) -> ClientRegistry:
-    """The clients of ``CLOAKROOM_API_KEYS``, which may use everything, and those of the YAML file."""
-    pairs = parse_key_pairs(settings.api_keys.get_secret_value()) if settings.api_keys else {}
-    plain = [(Client(name), key) for name, key in pairs.items()]
-    configured = [
-        (
-            Client(
-                name,
-                models=frozenset(client.models) if client.models is not None else None,
-                mints_per_minute=client.mints_per_minute,
-                mints_per_minute_per_subject=client.mints_per_minute_per_subject,
-                max_call_seconds=client.max_call_seconds,
-                max_live_handles=client.max_live_handles,
-                call_limits=CallLimits(
-                    max_open_calls=client.max_open_calls,
-                    max_open_calls_per_subject=client.max_open_calls_per_subject,
-                    max_call_seconds_per_day=client.max_call_seconds_per_day,
-                    max_call_seconds_per_day_per_subject=client.max_call_seconds_per_day_per_subject,
-                ),
-            ),
-            client.api_key.get_secret_value(),
-        )
-        for name, client in settings.clients.items()
-    ]
-    return ClientRegistry([*plain, *configured])
-
-
-def build_admins(settings: Settings) -> ClientRegistry | None:
-    """The operators of ``CLOAKROOM_ADMIN_KEYS``; None where there is none, and then no admin API."""
-    if settings.admin_keys is None:
-        return None
-    pairs = parse_key_pairs(settings.admin_keys.get_secret_value())
-    return ClientRegistry([(Client(name), key) for name, key in pairs.items()])

@@ -14,6 +14,7 @@ PARTS: Final = (
     "info",
     "mint",
     "mint_schemas",
+    "exchange",
     "calls",
     "report",
     "hangup",
