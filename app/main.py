@@ -25,8 +25,9 @@ from app.broker.routing.retirement import Radar
 from app.broker.settlement import Settlement
 from app.handles.keyring import parse_signing_ring
 from app.handles.tokens import HandleIssuer
-from app.models import Clocks
+from app.models import BearerTokens, Clocks
 from app.outbound.client import UpstreamClient
+from app.outbound.keeping.issuer_keys import IssuerKeys
 from app.outbound.sideband import SidebandClient
 from app.outbound.upstream import Upstream
 from app.providers.usage import KINDS
@@ -153,7 +154,10 @@ def create_app(
         store.later = lambda writes: settlement.write_later("beside", writes)
         verdicts = IdentityMetrics(metrics, settings.issuers, clock=clock)
         issuers = build_issuer_keys(settings, verdicts, clock=clock, egress=egress)
-        keepers = [*token_keepers(catalog.deployments), *(keys for _, keys in issuers.values())]
+        keepers: list[BearerTokens | IssuerKeys] = [
+            *token_keepers(catalog.deployments),
+            *(keys for _, keys in issuers.values()),
+        ]
         if issuers:
             app[IDENTITIES] = Identities(
                 issuers,

@@ -88,7 +88,7 @@ def skew_finding(deployment: Deployment, date_header: str | None, *, ours: float
         request: the request in words.
     """
     finding = partial(Finding, "deployment", "clock", subject=deployment.name)
-    theirs = _epoch(date_header)
+    theirs = epoch_of(date_header)
     if theirs is None:
         fix = "none needed if the row 'mint' is ok: our own clock is used instead"
         return finding("warn", f"no usable Date in the answer to {request}", fix)
@@ -101,7 +101,8 @@ def skew_finding(deployment: Deployment, date_header: str | None, *, ours: float
     return finding(status, f"{text} (Date of {request})", fix)
 
 
-def _epoch(date_header: str | None) -> float | None:
+def epoch_of(date_header: str | None) -> float | None:
+    """Epoch seconds of a ``Date`` header; None for none, and for one that cannot be read."""
     try:
         date = parsedate_to_datetime(date_header or "")
         return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 Status = Literal["ok", "warn", "fail", "skipped"]
-Area = Literal["settings", "litellm", "store", "deployment"]
+Area = Literal["settings", "litellm", "store", "issuer", "deployment"]
 
 STATUSES: Final[tuple[Status, ...]] = ("ok", "warn", "fail", "skipped")
 FIX_REACH_FIRST: Final = "fix the row 'reach' first"
@@ -19,7 +19,7 @@ FIX_REACH_FIRST: Final = "fix the row 'reach' first"
 class Finding:
     """One row of the report.
 
-    ``subject`` is the deployment's name where ``area`` is ``deployment``. ``fix`` names a setting or a
+    ``subject`` is the deployment's or the issuer's name where ``area`` is one. ``fix`` names a setting or a
     command, and may be empty only where the status is ``ok``. No field ever holds a secret.
     """
 
@@ -36,7 +36,7 @@ class Finding:
 
     @property
     def place(self) -> str:
-        """The area, with the deployment's name where it has one."""
+        """The area, with the name of its deployment or issuer, if any."""
         return f"{self.area} {self.subject}".rstrip()
 
 

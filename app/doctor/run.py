@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from app.broker.routing.catalog import ANY_MODEL, Catalog
@@ -13,6 +14,7 @@ from app.broker.routing.retirement import Ending, Told, endings
 from app.doctor.deployment import DeploymentDoctor, Look
 from app.doctor.endings import Foresight
 from app.doctor.finding import Finding, Report, guarded
+from app.doctor.issuer import examine_issuer
 from app.doctor.mint import Trial
 from app.doctor.settings import egress_finding, settings_findings, shared_secret_findings
 from app.doctor.source import Origin, place_of, read_source
@@ -23,12 +25,12 @@ from app.outbound.egress import Egress
 from app.settings import Settings
 from app.settings.aliases import AnyModelSettings, ModelSettings, choices
 from app.store.embedded.engine import find_engine
-from app.wiring import WiringError, build_deployments, build_egress, build_model
+from app.wiring import WiringError, build_deployments, build_egress, build_issuer, build_model
 
 _PROXIES: Final = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 # An area runs at most this many checks one after the other, each with its deadline.
 _STEPS: Final = 3
-_ORDER: Final = ("settings", "litellm", "store", "deployment")
+_ORDER: Final = ("settings", "litellm", "store", "issuer", "deployment")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ async def examine(
         )
         look = replace(look, ends=_foresight(settings, look))
         if way_out.status == "ok":
+            asked += _issuers(settings, look, options)
             asked += _deployments(settings, look, options, source.origin)
         found = await _all(asked, tell)
     finally:
@@ -142,6 +145,25 @@ def _store(settings: Settings, options: Options, clock: Callable[[], float]) -> 
         return await guarded("store", "store", doctor.examine, seconds=seconds, fix=fix)
 
     return [_Area("the store", run)]
+
+
+def _issuers(settings: Settings, look: Look, options: Options) -> list[_Area]:
+    def area(name: str) -> _Area:
+        issuer = build_issuer(name, settings.issuers[name])
+
+        async def run() -> list[Finding]:
+            return await guarded(
+                "issuer",
+                "keys",
+                partial(examine_issuer, issuer, egress=look.egress, clock=look.clock),
+                seconds=options.seconds,
+                fix=f"check {issuer.place} and the way to it",
+                subject=name,
+            )
+
+        return _Area(f"issuer {name}", run)
+
+    return [area(name) for name in settings.issuers]
 
 
 def _foresight(settings: Settings, look: Look) -> Foresight:

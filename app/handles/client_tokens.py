@@ -10,10 +10,11 @@ import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import jwt
 import orjson
+from jwt.types import Options
 from jwt.utils import base64url_encode
 
 from app.handles.keyring import SigningKey, SigningRing
@@ -30,7 +31,7 @@ _ID_BYTES: Final = 16
 _REST: Final = re.compile(r"[A-Za-z0-9_-]{16,1024}\.[A-Za-z0-9_-]{43,86}\Z")
 _CLAIMS: Final = ["iss", "aud", "sub", "iat", "exp", "jti"]
 # PyJWT knows this machine's clock only; ours is compared below.
-_OPTIONS: Final[dict[str, Any]] = {
+_OPTIONS: Final[Options] = {
     "require": _CLAIMS,
     "strict_aud": True,
     "verify_exp": False,

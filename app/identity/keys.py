@@ -8,10 +8,12 @@ from typing import Any, Final
 
 import jwt
 import orjson
-from jwt import PyJWK as Key
 
 from app.identity.issuers import Algorithm, Issuer
 from app.providers.base import http_url
+
+# A key that is bound to its algorithm.
+Key = jwt.PyJWK
 
 # An issuer has a handful: one that signs, the next one, those that it signed with before.
 MAX_KEYS: Final = 64

@@ -27,7 +27,7 @@ _KID: Final = re.compile(r"[\x21-\x7e]{1,256}\Z")
 # What a handle's subject may be: it stands in records, in lists and on a terminal.
 _SUBJECT: Final = re.compile(r"[\x21-\x7e]{1,128}\Z")
 # An ID token or an access token (RFC 9068). A token of another explicit type was made for another purpose.
-_TYPES: Final = frozenset({None, "jwt", "at+jwt", "application/at+jwt"})
+_TYPES: Final = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 _REQUIRED: Final = ["exp", "iat", "iss", "aud", "sub"]
 
 
@@ -68,7 +68,7 @@ def wanted_key(issuer: Issuer, unverified: UnverifiedToken) -> tuple[str, str]:
     """
     header = unverified.header
     kind, algorithm, kid = header.get("typ"), header.get("alg"), header.get("kid")
-    if (kind.lower() if isinstance(kind, str) else kind) not in _TYPES:
+    if kind is not None and not (isinstance(kind, str) and kind.lower() in _TYPES):
         raise TokenRefused("type")
     if not isinstance(algorithm, str) or algorithm not in issuer.algorithms:
         raise TokenRefused("algorithm")

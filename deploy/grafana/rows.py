@@ -289,6 +289,29 @@ SIDEBANDS = [
         (rate("cloakroom_sideband_audio_events_total", "source"), "{{source}}: audio"),
     ),
 ]
+ISSUERS = [
+    stack(
+        "Tokens of identity providers",
+        "reqps",
+        "Sign-ins and exchanges by verdict; accepted, or why not.",
+        (rate("cloakroom_issuer_tokens_total", "issuer, verdict"), "{{issuer}}: {{verdict}}"),
+    ),
+    lines(
+        "Age of identity providers' keys",
+        "s",
+        "They are fetched every ten minutes. Keys older than a day are not used.",
+        (
+            f"time() - min by (issuer) (cloakroom_issuer_keys_timestamp_seconds{{{HERE}}} > 0)",
+            "{{issuer}}",
+        ),
+    ),
+    stack(
+        "Fetches of identity providers' keys",
+        "ops",
+        "More than one in ten minutes: tokens name keys that are not known.",
+        (rate("cloakroom_issuer_key_fetches_total", "issuer, result"), "{{issuer}}: {{result}}"),
+    ),
+]
 USAGE = [
     lines(
         "Calls watched for metering",
@@ -389,6 +412,7 @@ ROWS = (
     ("Errors, by code", ERRORS, 6, 8),
     ("Providers", PROVIDER, 6, 8),
     ("Sidebands", SIDEBANDS, 8, 8),
+    ("Identity providers", ISSUERS, 8, 8),
     ("Usage", USAGE, 8, 8),
     ("Store", STORE, 6, 8),
     ("Replicas", REPLICAS, 6, 8),

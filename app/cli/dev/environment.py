@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -111,8 +112,23 @@ def replica_environment(environ: Mapping[str, str], run: Run, *, index: int, por
         "CLOAKROOM_REDIS_URL": run.redis_url,
     }
     if run.sandbox_url is not None:
+        settled.setdefault("CLOAKROOM_ISSUERS", _sandbox_issuer(run.sandbox_url, settled))
         settled |= {"OPENAI_API_KEY": secrets.provider_key, "OPENAI_BASE_URL": f"{run.sandbox_url}/v1"}
     return settled
+
+
+def _sandbox_issuer(sandbox_url: str, settled: Mapping[str, str]) -> str:
+    """The setting that lets users of the provider in a box sign in; "" where its client is not there."""
+    if CLIENT_NAME not in (pair.partition(":")[0] for pair in settled["CLOAKROOM_API_KEYS"].split(",")):
+        return ""
+    users = {"client": CLIENT_NAME, "page_client_id": "cloakroom-demo"}
+    issuer = {
+        "issuer": f"{sandbox_url}/issuer",
+        "audience": "cloakroom",
+        "algorithms": ["ES256", "RS256"],
+        "users": users,
+    }
+    return json.dumps({"sandbox": issuer})
 
 
 def sandbox_environment(environ: Mapping[str, str], secrets: RunSecrets) -> dict[str, str]:

@@ -20,7 +20,7 @@ from app.outbound.client import UpstreamClient
 from app.outbound.egress import Egress
 from app.outbound.keeping.keeper import FetchFault, Keeper, read_token_file
 from app.outbound.upstream import NoAnswer, NotConnected
-from app.providers.base import UpstreamRequest
+from app.providers.base import UpstreamRequest, UpstreamResponse
 
 log = structlog.get_logger("cloakroom.issuers")
 
@@ -38,11 +38,15 @@ WAITING_AT_ONCE: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class FetchedKeys:
-    """The keys, and when they were fetched, in epoch seconds. ``url`` is where they were."""
+    """The keys, and when they were fetched, in epoch seconds.
+
+    ``url`` is where they were, ``date`` the issuer's own clock as its answer has it.
+    """
 
     keys: KeySet
     at: float
     url: str
+    date: str | None = None
 
 
 Fetch = Callable[[], Awaitable[FetchedKeys]]
@@ -134,8 +138,10 @@ def keys_fetch(issuer: Issuer, *, clock: Callable[[], float], egress: Egress | N
         try:
             url = issuer.keys_url
             if url is None:
-                url = read_discovery(issuer, await _get(client, issuer, issuer.discovery_url, headers))
-            return FetchedKeys(read_keys(issuer, await _get(client, issuer, url, headers)), at, url)
+                document = await _get(client, issuer, issuer.discovery_url, headers)
+                url = read_discovery(issuer, document.body)
+            answer = await _get(client, issuer, url, headers)
+            return FetchedKeys(read_keys(issuer, answer.body), at, url, answer.headers.get("Date"))
         except KeysRefused as refused:
             raise FetchFault(str(refused)) from None
         finally:
@@ -144,9 +150,9 @@ def keys_fetch(issuer: Issuer, *, clock: Callable[[], float], egress: Egress | N
     return fetch
 
 
-async def _get(client: UpstreamClient, issuer: Issuer, url: str, headers: Mapping[str, str]) -> bytes:
+async def _get(client: UpstreamClient, issuer: Issuer, url: str, head: Mapping[str, str]) -> UpstreamResponse:
     try:
-        response = await client.get(UpstreamRequest(url, headers, b""), timeout=FETCH_SECONDS)
+        response = await client.get(UpstreamRequest(url, head, b""), timeout=FETCH_SECONDS)
     except NotConnected:
         raise FetchFault(f"{url} cannot be reached, check {issuer.place}") from None
     except NoAnswer as failure:
@@ -155,4 +161,4 @@ async def _get(client: UpstreamClient, issuer: Issuer, url: str, headers: Mappin
     if response.status != 200:
         hint = f", set {issuer.place}.token_file" if response.status in (401, 403) else ""
         raise FetchFault(f"{url} answered with status {response.status}{hint}")
-    return response.body
+    return response

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.resources import files
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import orjson
 from aiohttp import hdrs, web
@@ -35,8 +36,14 @@ class DemoSite:
         replicas = _replicas(settings)
         assets = load_assets()
         self._page = assets.pop(PAGE)
-        self._page_headers = _page_headers(url for _, url in replicas)
-        config = Asset.of(orjson.dumps(_config(settings, replicas)), "application/json")
+        sign_in = _sign_in(settings)
+        others = [url for _, url in replicas]
+        if sign_in is not None:
+            others.append(_origin(sign_in["issuer"]))
+        self._page_headers = _page_headers(others)
+        config = Asset.of(
+            orjson.dumps({**_config(settings, replicas), "sign_in": sign_in}), "application/json"
+        )
         self._files = {**assets, "config.json": config}
 
     def routes(self) -> Iterator[web.RouteDef]:
@@ -99,12 +106,29 @@ def _config(settings: Settings, replicas: list[tuple[str, str]]) -> dict[str, An
     }
 
 
-def _page_headers(replica_origins: Iterable[str]) -> Mapping[str, str]:
-    """Security headers: nothing inline, nothing from elsewhere, connections to the replicas only.
+def _sign_in(settings: Settings) -> Mapping[str, str] | None:
+    """Where the page's users can sign in, and as which application; None where they cannot."""
+    for issuer in settings.issuers.values():
+        if issuer.users is not None and issuer.users.page_client_id is not None:
+            return {
+                "issuer": issuer.issuer,
+                "client_id": issuer.users.page_client_id,
+                "audience": issuer.audience[0],
+            }
+    return None
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _page_headers(origins: Iterable[str]) -> Mapping[str, str]:
+    """Security headers: nothing inline, nothing from elsewhere, connections to these origins only.
 
     The audio needs no ``media-src``: it is a stream given to the element, not a URL (CSP 3, section 6.1).
     """
-    connect = " ".join(["'self'", *sorted({origin for origin in replica_origins if origin})])
+    connect = " ".join(["'self'", *sorted({origin for origin in origins if origin})])
     directives = (
         "default-src 'none'",
         "script-src 'self'",

@@ -99,6 +99,8 @@ HEALTHY: Final[Mapping[str, str]] = {
     **_operations(
         "cloakroom_call_reports_total", **{'outcome="connected"': 190, 'outcome="ice_timeout"': 10}
     ),
+    # Fetched every ten minutes.
+    f'cloakroom_issuer_keys_timestamp_seconds{{{_A},issuer="team"}}': "0+15" + _LONG,
     # Another job, whose few calls all fail: a page behind a firewall.
     'cloakroom_call_reports_total{job="few",outcome="ice_timeout"}': "0x40 1x40 2x220",
     f'cloakroom_claims_refused_total{{{_A},reason="expired"}}': "0+20" + _LONG,
@@ -243,6 +245,15 @@ CASES: Final = (
         "CloakroomClientLimited",
         22,
         _operations("cloakroom_mints_total", **{'outcome="refused",code="rate_limited"': 1}),
+    ),
+    Case(
+        "CloakroomIssuerKeysOld",
+        70,
+        {
+            f'cloakroom_issuer_keys_timestamp_seconds{{{_A},issuer="team"}}': "0+15" + _LONG,
+            f'cloakroom_issuer_keys_timestamp_seconds{{{_B},issuer="team"}}': "0" + _LONG,
+        },
+        {**JOB, "issuer": "team"},
     ),
     Case(
         "CloakroomCallsFailAfterRelay",

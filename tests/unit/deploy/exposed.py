@@ -9,9 +9,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.broker.deadlines.overdue import OUTCOMES
 from app.broker.metering.watch import HOWS
+from app.identity.tokens import REASONS as TOKEN_REASONS
 from app.providers.usage import KINDS
 from app.reports import OUTCOMES as REPORTED
 from app.telemetry.call_metrics import OVERDUE_REASONS
+from app.telemetry.identity_metrics import FETCHES, KEYS_TIME, TOKENS, VERDICTS
 from app.telemetry.metrics import (
     CLAIM_REFUSALS,
     CODES,
@@ -24,6 +26,10 @@ from app.telemetry.scrape import MODEL_END
 from app.telemetry.sideband_metrics import CLOSINGS
 from tests.support.service import Service
 
+# No model of this service ends, and it has no identity provider, so these have no value.
+_WITHOUT_VALUES: Final = {
+    one.name.removesuffix("_total"): one for one in (MODEL_END, TOKENS, FETCHES, KEYS_TIME)
+}
 # What Prometheus adds to each series that it scrapes.
 SCRAPED: Final = frozenset({"job", "instance"})
 # ``success`` of each operation, and how one request to a provider ended: docs/metrics.md.
@@ -37,6 +43,7 @@ VALUES: Final[Mapping[str, set[str]]] = {
     "operation": {*OPERATIONS, "sideband"},
     "handler": set(HANDLERS),
     "kind": set(KINDS),
+    "verdict": {*VERDICTS, *TOKEN_REASONS},
     "metered": set(HOWS),
     "status": set(STATUSES),
     "job": {"cloakroom"},
@@ -68,9 +75,9 @@ async def _scrape(service: Service) -> dict[str, frozenset[str]]:
         text = await response.text()
     found: dict[str, frozenset[str]] = {"up": SCRAPED}
     for family in text_string_to_metric_families(text):
-        if not family.samples and family.name == MODEL_END.name:
-            # No model of this service ends, so it has no value.
-            found[family.name] = SCRAPED | frozenset(MODEL_END.labels)
+        if not family.samples and family.name in _WITHOUT_VALUES:
+            one = _WITHOUT_VALUES[family.name]
+            found[one.name] = SCRAPED | frozenset(one.labels)
         for sample in family.samples:
             found[sample.name] = found.get(sample.name, SCRAPED) | frozenset(sample.labels)
     return found

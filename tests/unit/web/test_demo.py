@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Awaitable, Callable, Iterator
 
@@ -119,7 +120,8 @@ async def test_its_settings_hold_names_and_addresses_and_no_secret(client: Clien
         {"name": "replica-a", "url": "http://127.0.0.1:8080"},
         {"name": "replica-b", "url": "https://b.voice.example"},
     ]
-    assert config.keys() == {"version", "models", "any_model", "default_model", "replicas"}
+    assert config.keys() == {"version", "models", "any_model", "default_model", "replicas", "sign_in"}
+    assert config["sign_in"] is None
     for secret in PLANTED:
         assert secret not in text
 
@@ -130,6 +132,24 @@ async def test_without_named_replicas_it_offers_the_one_that_it_came_from(aiohtt
         assert (await answer.json())["replicas"] == [{"name": "replica-a", "url": ""}]
     async with client.get("/demo") as answer:
         assert "connect-src 'self';" in answer.headers["Content-Security-Policy"]
+
+
+async def test_it_offers_a_sign_in_where_the_service_takes_one_and_may_connect_to_the_issuer(
+    aiohttp_client: Start,
+) -> None:
+    issuer = {
+        "issuer": "https://sso.example/realms/acme",
+        "audience": ["voice", "other"],
+        "users": {"client": "shop", "page_client_id": "demo"},
+    }
+    settings = {"CLOAKROOM_ISSUERS": json.dumps({"team": issuer}), "CLOAKROOM_DEMO_REPLICAS": ""}
+    client = await aiohttp_client(create_app(load(**_DEVELOPMENT | settings)))
+    async with client.get("/demo/config.json") as answer:
+        told = {"issuer": "https://sso.example/realms/acme", "client_id": "demo", "audience": "voice"}
+        assert (await answer.json())["sign_in"] == told
+    async with client.get("/demo") as answer:
+        policy = answer.headers["Content-Security-Policy"]
+    assert "connect-src 'self' https://sso.example;" in policy
 
 
 async def test_answers_name_their_replica_while_it_is_on_errors_too(aiohttp_client: Start) -> None:

@@ -7,6 +7,7 @@ import { Meter } from "./meter.js";
 import { Notice } from "./notice.js";
 import { Run } from "./run.js";
 import { chosen, loadConfig, takeKey } from "./settings.js";
+import { offerSignIn } from "./sign_in.js";
 import { Talk } from "./talk.js";
 import { Ticket } from "./ticket.js";
 import { Timeline } from "./timeline.js";
@@ -108,15 +109,16 @@ addEventListener("pagehide", () => run?.stop());
 // The page may be open already when an address with another key is entered.
 addEventListener("hashchange", takeKey);
 
-function load() {
+async function load() {
   status("Loading\u2026");
-  return loadConfig().then(
-    () => {
-      configured = true;
-      status("Ready. Start a call and allow the microphone.");
-    },
-    (error) => status(`${notice.show(error)}.`, "warn"),
-  );
+  try {
+    const config = await loadConfig();
+    configured = true;
+    await offerSignIn(config.sign_in);
+    status("Ready. Start a call and allow the microphone.");
+  } catch (error) {
+    status(`${notice.show(error)}.`, "warn");
+  }
 }
 
 takeKey();

@@ -18,7 +18,7 @@ export const OURS = {
   // --- this page and this machine ---
   no_client_key: [
     "A client key is needed",
-    "Enter one of the service's client keys (CLOAKROOM_API_KEYS), or open the address that `cloakroom dev` printed, which contains a key.",
+    "Sign in, if the page offers it. Or enter one of the service's client keys (CLOAKROOM_API_KEYS), or open the address that `cloakroom dev` printed, which contains a key.",
     ["key"],
   ],
   insecure_page: [
@@ -40,6 +40,11 @@ export const OURS = {
     "The microphone is not available",
     "Another program may be using it. Close that program and try again, or use a test tone.",
     ["again", "tone"],
+  ],
+  sign_in_failed: [
+    "The sign-in failed",
+    "Sign in again. Its provider must know this page's address as a redirect URI.",
+    [],
   ],
   config_unavailable: [
     "The page could not load its settings",
@@ -117,6 +122,21 @@ export const OURS = {
     "This client key is not known",
     "Enter one of the service's client keys (CLOAKROOM_API_KEYS), not a key of the provider.",
     ["key"],
+  ],
+  invalid_token: [
+    "Your sign-in is not accepted",
+    "It may have ended. Sign in again, then try again.",
+    AGAIN,
+  ],
+  user_not_allowed: [
+    "You may not mint here",
+    "You are signed in. Ask the service's operator for access.",
+    [],
+  ],
+  sign_in_unavailable: [
+    "Sign-ins cannot be checked just now",
+    "The service cannot reach the identity provider. Try again shortly.",
+    AGAIN,
   ],
   model_not_allowed: [
     "This client may not use this model",

@@ -2,6 +2,7 @@
 
 import { CallError } from "./cloakroom.js";
 import { byId, el } from "./dom.js";
+import { userToken } from "./sign_in.js";
 
 const OTHER = "\u0000other";
 
@@ -15,7 +16,7 @@ export function takeKey() {
   if (key) byId("key").value = key;
 }
 
-/** Load config.json and fill the pickers. */
+/** Load config.json, fill the pickers, and return what it says. */
 export async function loadConfig() {
   let config;
   try {
@@ -31,6 +32,7 @@ export async function loadConfig() {
   fillReplicas(byId("mint-on"), config.replicas, 0);
   // A different replica, if there is one, because the demo shows that any replica can relay.
   fillReplicas(byId("relay-on"), config.replicas, Math.min(1, last));
+  return config;
 }
 
 function fillModels({ models, any_model: anyModel, default_model: preferred }) {
@@ -60,7 +62,7 @@ function replica(id) {
 export function chosen() {
   const model = byId("model").value;
   return {
-    key: byId("key").value.trim(),
+    key: userToken() ?? byId("key").value.trim(),
     model: model === OTHER ? byId("other-model").value.trim() : model,
     mintOn: replica("mint-on"),
     relayOn: replica("relay-on"),
