@@ -20,8 +20,10 @@ from tests.support.stack import Stack
 
 LIMIT: Final = 4
 CLIENTS: Final = json.dumps(
-    {"web": {"mints_per_minute": 500}, "few": {"mints_per_minute_per_subject": LIMIT}}
+    {"web": {"mints_per_minute": 5000}, "few": {"mints_per_minute_per_subject": LIMIT}}
 )
+# What replicas fetch by themselves, should the machine take so long that ten minutes pass.
+BY_THEMSELVES: Final = 6
 USERS: Final = {"client": "web", "claim": "plan", "clients": {"few": "few"}}
 
 

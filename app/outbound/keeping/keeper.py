@@ -22,6 +22,8 @@ Kept = TypeVar("Kept")
 _LEAST_SECONDS: Final = 1.0
 FIRST_RETRY_SECONDS: Final = 1.0
 _LONGEST_RETRY_SECONDS: Final = 30.0
+# Of the pause after a failure: an outage of hours must not count up to a number that no float can hold.
+_MOST_DOUBLINGS: Final = 10
 # Long sleeps go in pieces, so that a machine that was suspended, or whose clock was set, notices in time.
 _LONGEST_SLEEP_SECONDS: Final = 60.0
 # Replicas that started together should not all ask in the same second.
@@ -122,7 +124,9 @@ class Keeper(Generic[Kept]):
                 failures += 1
                 self.fault = self._told(fault)
                 self.tell_failed()
-                pause = min(FIRST_RETRY_SECONDS * 2 ** (failures - 1), _LONGEST_RETRY_SECONDS)
+                pause = min(
+                    FIRST_RETRY_SECONDS * 2 ** min(failures - 1, _MOST_DOUBLINGS), _LONGEST_RETRY_SECONDS
+                )
             else:
                 failures, self.fault = 0, ""
                 self.tell_fetched(kept)

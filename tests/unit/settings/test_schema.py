@@ -101,6 +101,9 @@ def test_the_examples_first_line_leads_an_editor_to_the_schema() -> None:
         "store_timeout_seconds: 0.5",
         "public_url: null",
         "clients: {kiosk: {api_key: '${KIOSK_KEY}', mints_per_minute: '${LIMIT}'}}",
+        "clients: {x: {}}\nissuers: {team: {issuer: 'https://a.example', audience: a, users: {client: x}}}",
+        "clients: {web: {}}\nissuers: {team: {issuer: 'https://a.example', audience: [a], "
+        "leeway_seconds: '${LIMIT}', exchange: [{subject: 'a:*', client: web}]}}",
         "models: {voice: [oai], other: {deployments: [oai, {deployment: oai, weight: 2}]}}",
     ],
 )
@@ -120,7 +123,9 @@ def test_what_the_settings_take_the_schema_takes(
         "port: 70000",
         "port: many",
         "environment: prod",
-        "clients: {kiosk: {models: [voice]}}",
+        "clients: {kiosk: {models: 7}}",
+        "issuers: {team: {issuer: 'https://sso.example', users: {client: web}}}",
+        "issuers: {a: {issuer: 'https://a.example', audience: a, algorithms: [HS256], users: {client: x}}}",
         "clients: {kiosk: {api_key: 24CharactersAreEnoughHere, limit: 5}}",
         "handle_prefix: 'not this one'",
         "models: {voice: []}",
