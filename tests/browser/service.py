@@ -8,12 +8,13 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import aiohttp
 
 from app.store.embedded.engine import LocalEngine
 from tests.support.api import mint
+from tests.support.issuer import issuers
 from tests.support.planted import Planted
 from tests.support.processes import Replica, Sandbox
 
@@ -21,6 +22,7 @@ NAMES: Final = ("replica-a", "replica-b", "strict")
 MAIN: Final = "provider"
 SPARE: Final = "spare-provider"
 _HOST: Final = "127.0.0.1"
+_USERS: Final = {"client": "shop", "page_client_id": "cloakroom-demo"}
 _SHORTEST: Final = 10  # seconds: no provider makes a key for less
 
 
@@ -82,6 +84,10 @@ class Service:
         if name in self._running:
             self._running.pop(name).stop()
 
+    def mints(self, name: str) -> list[dict[str, Any]]:
+        """The log lines of a replica's mints."""
+        return self._running[name].events("mint")
+
     @property
     def sandbox(self) -> Sandbox:
         """The provider of replicas A and B."""
@@ -122,6 +128,11 @@ class Service:
         await asyncio.sleep(max(0.0, over_at - time.time()))
         return handle
 
+    @property
+    def issuer(self) -> str:
+        """The identity provider of replicas A and B."""
+        return f"http://{_HOST}:{self._ports[MAIN]}/issuer"
+
     def page(self, replica: str) -> str:
         """The demo page's address as `cloakroom dev` prints it, with the client's key in the fragment."""
         return f"{self.url(replica)}/demo#key={self.planted.client_key}"
@@ -136,6 +147,8 @@ class Service:
             CLOAKROOM_REDIS_URL=self._engine.url,
             CLOAKROOM_CORS_ORIGINS="" if strict else ",".join(others),
             CLOAKROOM_DEMO_REPLICAS=pickers,
+            # The strict one takes no sign-in either.
+            CLOAKROOM_ISSUERS="" if strict else issuers(self.issuer, users=_USERS),
             OPENAI_API_KEY=self.planted.openai_key,
             OPENAI_BASE_URL=f"http://{_HOST}:{self._ports[SPARE if strict else MAIN]}/v1",
         )

@@ -21,7 +21,7 @@ AUDIENCE = "cloakroom"
 _FOR_PAGES = {"Access-Control-Allow-Origin": "*"}
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Sign in</title></head>
+<html lang="en"><head><meta charset="utf-8"><title>Sign in</title><link rel="icon" href="data:,"></head>
 <body><main><h1>Sign in</h1><p>This is the identity provider in a box. Choose who you are.</p>
 <form method="post">{users}</form></main></body></html>
 """

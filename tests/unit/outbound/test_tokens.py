@@ -250,7 +250,7 @@ async def test_what_is_refused_before_the_first_token_asks_for_nothing() -> None
 
 
 async def test_an_outage_of_a_day_ends_with_a_token() -> None:
-    """After some thousand failures the pause was once a number that no float can hold, and the keeper died."""
+    """After a thousand failures the pause was once a number that no float can hold, and the keeper died."""
     good = token("t1", life=10_000_000, renew=9_000_000)
     directory = Directory(*[TokenFault("Entra is out")] * 3000, good)
     kept = keeper(directory)
