@@ -61,7 +61,7 @@ BACKLOG: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """``mint``, ``relay``, ``report``, ``hangup``, ``revoke``, or ``dropped``: events are missing here.
+    """``mint``, ``exchange``, ``relay``, ``report``, ``hangup``, ``revoke``, or ``dropped``: some are missing.
 
     All but the last have the fields ``FIELDS``, ``replica`` and ``at`` (epoch seconds). ``dropped`` has
     ``count``, which is None where the subscription was lost for a while and the number is not known.

@@ -44,7 +44,7 @@ async def exchange(request: web.Request) -> web.Response:
     try:
         return await _exchanged(request, line)
     except _Refused as refused:
-        line.fields["oauth_error"] = refused.code
+        line.fields["code"] = refused.code
         return _answer({"error": refused.code, "error_description": str(refused)}, status=refused.status)
 
 

@@ -217,4 +217,8 @@ async def test_the_log_names_the_workload_and_no_token(
     (line,) = [json.loads(text) for text in out.splitlines() if '"event":"exchange"' in text]
     assert (line["client"], line["issuer"], line["subject"]) == ("backend", "team", BACKEND)
     assert workload not in out
+    await exchange(service, workload_token(service, "nobody"))
+    (refused,) = [json.loads(one) for one in capsys.readouterr().out.splitlines() if '"exchange"' in one]
+    told = (refused["status"], refused["code"], refused["reason"], refused["issuer"])
+    assert told == (400, "invalid_grant", "not_allowed", "team")
     assert token not in out

@@ -24,6 +24,7 @@ from app.store.events import Event
 
 _NAME_STYLES: Final[Mapping[str, str]] = {
     "mint": "green",
+    "exchange": "green",
     "relay": "cyan",
     "report": "cyan",
     "hangup": "blue",
