@@ -61,7 +61,7 @@ BACKLOG: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """``mint``, ``exchange``, ``relay``, ``report``, ``hangup``, ``revoke``, or ``dropped``: some are missing.
+    """``mint``, ``exchange``, ``relay``, ``report``, ``hangup``, ``revoke``; or ``dropped``: some are lost.
 
     All but the last have the fields ``FIELDS``, ``replica`` and ``at`` (epoch seconds). ``dropped`` has
     ``count``, which is None where the subscription was lost for a while and the number is not known.
