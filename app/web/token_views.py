@@ -25,7 +25,10 @@ _JWT: Final = "urn:ietf:params:oauth:token-type:jwt"
 _ID_TOKEN: Final = "urn:ietf:params:oauth:token-type:id_token"  # noqa: S105 - a kind
 # One token, and a few short fields.
 _MOST_BYTES: Final = 32_768
-_MOST_FIELDS: Final = 16
+_MOST_FIELDS: Final = 256
+_FIELDS: Final = frozenset(
+    {"grant_type", "subject_token", "subject_token_type", "requested_token_type", "actor_token"}
+)
 
 
 class _Refused(Exception):
@@ -95,7 +98,7 @@ async def _body(request: web.Request) -> bytes:
 
 
 def _fields(request: web.Request, body: bytes) -> Mapping[str, str]:
-    """The form, whose fields stand in it once each (RFC 6749, section 3.2)."""
+    """The fields that are read; each stands in the form once (RFC 6749, section 3.2). Others are ignored."""
     if request.content_type != FORM_TYPE:
         raise _Refused("invalid_request", f"Send the exchange as 'Content-Type: {FORM_TYPE}'.")
     try:
@@ -104,8 +107,9 @@ def _fields(request: web.Request, body: bytes) -> Mapping[str, str]:
         )
     except ValueError:
         raise _Refused("invalid_request", "The form cannot be read.") from None
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
+    known = [(name, value) for name, value in pairs if name in _FIELDS]
+    fields = dict(known)
+    if len(fields) != len(known):
         raise _Refused("invalid_request", "A field stands in the form twice.")
     return fields
 

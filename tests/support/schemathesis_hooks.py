@@ -1,4 +1,4 @@
-"""What schemathesis cannot know: how an offer looks, that an answer is text, which calls and models exist."""
+"""What schemathesis cannot know: how an offer looks, that an answer is text, which calls and tokens exist."""
 
 from __future__ import annotations
 
@@ -26,7 +26,11 @@ MODELS = st.one_of(
     st.just("gpt-realtime-translate"), st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}", fullmatch=True)
 )
 
+# Any other one is refused as OAuth has it, with a 400, which would be taken for a refusal of a sound request.
+WORKLOAD_TOKENS = st.just(os.environ.get("WORKLOAD_TOKEN", "x.y.z"))
+
 schemathesis.openapi.format("call-id", CALL_IDS)
+schemathesis.openapi.format("workload-token", WORKLOAD_TOKENS)
 schemathesis.openapi.format("model-name", MODELS)
 schemathesis.openapi.format("handle-id", HANDLE_IDS)
 schemathesis.openapi.media_type("application/sdp", OFFERS)

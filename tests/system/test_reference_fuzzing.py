@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,7 @@ import pytest
 from app.web.reference.document import Document, load_document, operations
 from tests.support.api import called, post
 from tests.support.handles import claims_of
+from tests.support.issuer import issuers
 from tests.support.processes import ROOT
 from tests.support.stack import Stack
 
@@ -27,6 +29,7 @@ HOOKS: Final = "tests.support.schemathesis_hooks"
 # Seconds: it takes 10 to 15 on two cores, and a busy machine gets thirty times as many.
 SECONDS: Final = 450
 REFERENCE: Final = load_document(None)
+RULES: Final = [{"subject": "backend", "client": "shop"}]
 # A stream has no end to wait for; tests/web/test_admin_events.py holds it to the reference.
 ENDLESS: Final = "/admin/v1/events"
 # A WebSocket, which is no answer that its client can read; tests/web/test_sideband.py has its refusals.
@@ -36,7 +39,8 @@ ATTACH: Final = "GET /v1/realtime"
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     # The default model lets mints succeed that name none, as many generated ones do.
-    with Stack(peer="static", CLOAKROOM_DEFAULT_MODEL="gpt-realtime-2.1") as running:
+    settings = {"CLOAKROOM_DEFAULT_MODEL": "gpt-realtime-2.1", "CLOAKROOM_ISSUERS": issuers(exchange=RULES)}
+    with Stack(peer="static", **settings) as running:
         yield running
 
 
@@ -69,10 +73,16 @@ async def handle(http: aiohttp.ClientSession, stack: Stack, kind: str, model: st
     return str(reply.json["value"])
 
 
-def linked(reference: Document) -> Document:
-    """The document with links from each relay to the hang-up of its call.
+def token(stack: Stack, subject: str) -> str:
+    """A token of the identity provider that lives longer than the run."""
+    claims = {"sub": subject, "exp": int(time.time()) + 2 * SECONDS}
+    return str(stack.sandbox.control("POST", "issuer/tokens", {"claims": claims})["token"])
 
-    They are no part of what is published: OpenAPI's expressions cannot take the id out of ``Location``,
+
+def linked(reference: Document, workload_token: str) -> Document:
+    """The document with links from each relay to the hang-up of its call, and a token that is exchanged.
+
+    The links are no part of what is published: OpenAPI's expressions cannot take the id out of ``Location``,
     and the ``#regex:`` that does is schemathesis's own.
     """
     document = copy.deepcopy(dict(reference))
@@ -83,6 +93,8 @@ def linked(reference: Document) -> Document:
                 "parameters": {"call_id": "$response.header.Location#regex:/calls/([A-Za-z0-9_-]+)$"},
             }
         }
+    (exchange,) = document["paths"]["/oauth/token"]["post"]["requestBody"]["content"].values()
+    exchange["example"]["subject_token"] = workload_token
     return document
 
 
@@ -91,16 +103,19 @@ async def test_schemathesis_finds_nothing_at_any_operation(
     http: aiohttp.ClientSession, stack: Stack, tmp_path: Path
 ) -> None:
     realtime = await handle(http, stack, "", "gpt-realtime-2.1")
+    workload = token(stack, "backend")
     printed, report = schemathesis(
         stack,
         tmp_path,
-        linked(REFERENCE),
+        linked(REFERENCE, workload),
         f"--exclude-path={ENDLESS}",
         "--exclude-operation-id=attach",
         ADMIN_KEY=stack.planted.admin_key,
         # Not the one that opens calls in this run, since it gets revoked.
         HANDLE_ID=claims_of(await handle(http, stack, "", "gpt-realtime-2.1"))["jti"],
         CLIENT_KEY=stack.planted.client_key,
+        USER_TOKEN=token(stack, "ada"),
+        WORKLOAD_TOKEN=workload,
         HANDLE=realtime,
         CALL_ID=await called(http, stack.b.url, realtime),
         TRANSLATION_HANDLE=await handle(http, stack, "translations/", "gpt-realtime-translate"),
@@ -130,7 +145,8 @@ def test_schemathesis_finds_a_service_that_is_not_as_documented(stack: Stack, tm
     broken = copy.deepcopy(dict(REFERENCE))
     content = broken["paths"]["/livez"]["get"]["responses"]["200"]["content"]["application/json"]
     content["schema"]["required"].append("uptime")
-    keys = dict.fromkeys(("CLIENT_KEY", "HANDLE", "TRANSLATION_HANDLE", "ADMIN_KEY"), "none")
+    names = ("CLIENT_KEY", "USER_TOKEN", "HANDLE", "TRANSLATION_HANDLE", "ADMIN_KEY")
+    keys = dict.fromkeys(names, "none")
     printed, report = schemathesis(stack, tmp_path, broken, "--include-path=/livez", **keys)
     assert report["exit_code"] == 1, printed
     assert [failure["operations"] for failure in report["failures"]] == [["GET /livez"]], printed
