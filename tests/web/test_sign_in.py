@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
@@ -123,7 +124,8 @@ async def test_no_field_of_the_body_names_another_user(service: Service, field: 
     assert (reply.status, reply.code) == (400, "invalid_request")
 
 
-FORGED: Final = {
+Claims = dict[str, Any]
+FORGED: Final[dict[str, Callable[[Claims, Claims], str]]] = {
     "no signature": lambda claims, key: unsigned(claims, key["kid"]),
     "the algorithm NONE": lambda claims, key: unsigned(claims, key["kid"], "NONE"),
     "a public key as the secret": lambda claims, key: signed_with_public_key(claims, key["kid"], key),

@@ -7,6 +7,7 @@ soonest. So a flood of invented key ids costs the issuer two requests in half a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -115,8 +116,10 @@ class IssuerKeys(Keeper[FetchedKeys]):
             self._waiting -= 1
 
     def _unavailable(self) -> SignInUnavailable:
+        wait = self.next_at - self._clock() if self.fault else 0.0
         return SignInUnavailable(
-            "Sign-ins cannot be checked just now. Try again shortly with the same token.", retry_after=1
+            "Sign-ins cannot be checked just now. Try again shortly with the same token.",
+            retry_after=max(math.ceil(wait), 1),
         )
 
 

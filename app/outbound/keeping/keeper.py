@@ -47,6 +47,7 @@ class Keeper(Generic[Kept]):
     Attributes:
         kept: what was fetched last; None before the first.
         fault: why the last fetch failed, a clause; "" after a good one.
+        next_at: when the next one comes by itself, in epoch seconds.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Keeper(Generic[Kept]):
     ) -> None:
         self.kept: Kept | None = None
         self.fault = "none was given yet"
+        self.next_at = 0.0
         self._fetch = fetch
         self._fetch_seconds = fetch_seconds
         self._clock = clock
@@ -86,7 +88,8 @@ class Keeper(Generic[Kept]):
     def hurry(self) -> bool:
         """Fetch before it is time; return False where that was done a moment ago, or nothing is kept yet."""
         now = self._clock()
-        if self.kept is None or now - self._early_at < self._early_every:
+        # A clock that was set back must not put it off.
+        if self.kept is None or 0 <= now - self._early_at < self._early_every:
             return False
         self._early_at = now
         self._early.set()
@@ -136,7 +139,8 @@ class Keeper(Generic[Kept]):
             self._early.clear()
             ended, self._ended = self._ended, asyncio.Event()
             ended.set()
-            await self._sleep_until(self._clock() + pause * random.uniform(1 - _SPREAD, 1))  # noqa: S311 - no secret
+            self.next_at = self._clock() + pause * random.uniform(1 - _SPREAD, 1)  # noqa: S311 - no secret
+            await self._sleep_until(self.next_at)
 
     def _told(self, fault: Exception) -> str:
         """A clause; another library's message is left out, since it could quote a secret."""

@@ -135,7 +135,8 @@ async def test_known_keys_are_used_for_a_day_of_outage_and_no_longer() -> None:
         await asyncio.sleep(1000)
     with pytest.raises(SignInUnavailable) as refused:
         await kept.key("invented", "ES256")
-    assert refused.value.retry_after == 1
+    # The next try comes within half a minute.
+    assert 1 <= (refused.value.retry_after or 0) <= 30
     await asyncio.sleep(2 * REFRESH_SECONDS)
     with pytest.raises(SignInUnavailable):
         await kept.key(directory.kid, "ES256")
