@@ -93,7 +93,8 @@ async def keyless(engine: LocalEngine, planted: Planted, tmp_path: Path) -> Asyn
         replicas = [await asyncio.to_thread(Replica, name, environment) for name in ("a", "b")]
         for replica in replicas:
             resources.callback(replica.stop)
-        yield Keyless(*replicas, environment, config.read_text(), sandbox.app[PROVIDER], f"{origin}/issuer")
+        a, b = replicas
+        yield Keyless(a, b, environment, config.read_text(), sandbox.app[PROVIDER], f"{origin}/issuer")
 
 
 async def test_a_backend_and_a_user_make_calls_where_nobody_holds_a_static_secret(

@@ -39,8 +39,11 @@ ATTACH: Final = "GET /v1/realtime"
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     # The default model lets mints succeed that name none, as many generated ones do.
-    settings = {"CLOAKROOM_DEFAULT_MODEL": "gpt-realtime-2.1", "CLOAKROOM_ISSUERS": issuers(exchange=RULES)}
-    with Stack(peer="static", **settings) as running:
+    with Stack(
+        peer="static",
+        CLOAKROOM_DEFAULT_MODEL="gpt-realtime-2.1",
+        CLOAKROOM_ISSUERS=issuers(exchange=RULES),
+    ) as running:
         yield running
 
 

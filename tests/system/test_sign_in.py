@@ -29,8 +29,7 @@ USERS: Final = {"client": "web", "claim": "plan", "clients": {"few": "few"}}
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    settings = {"CLOAKROOM_ISSUERS": issuers(users=USERS), "CLOAKROOM_CLIENTS": CLIENTS}
-    with Stack(peer="static", **settings) as stack:
+    with Stack(peer="static", CLOAKROOM_ISSUERS=issuers(users=USERS), CLOAKROOM_CLIENTS=CLIENTS) as stack:
         yield stack
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 import pytest
 
 from tests.conftest import ServiceFactory
+from tests.support.api import Reply
 from tests.support.clocks import eventually
 from tests.support.issuer import (
     ALGORITHMS,
@@ -38,7 +39,7 @@ def token_for(service: Service, header: dict[str, Any] | None = None, **claims: 
     return service.provider.issuer.sign({**claims_of(issuer_of(service)), **claims}, header)
 
 
-async def mint_as(service: Service, token: str, **headers: str) -> Any:
+async def mint_as(service: Service, token: str, **headers: str) -> Reply:
     return await service.mint(None, Authorization=f"Bearer {token}", **headers)
 
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.identity.issuers import Issuer, Rule, Users, client_of_user, client_of_workload, fits
+from app.identity.issuers import Issuer, Rule, Users, VerifiedToken, client_of_user, client_of_workload, fits
 from app.identity.keys import KeysRefused, read_discovery, read_keys
-from app.identity.tokens import TokenRefused, VerifiedToken, read_unverified, verify, wanted_key
+from app.identity.tokens import TokenRefused, read_unverified, verify, wanted_key
 from app.sandbox.issuer import ALGORITHMS, SigningKey
 from app.sandbox.issuer import Issuer as Provider
 from app.sandbox.keys import ProviderClock
@@ -213,6 +213,10 @@ def test_a_discovery_document_must_be_the_issuers_and_lead_to_a_safe_place(docum
 
 
 def token(subject: str = "ada", issuer: Issuer = ISSUER, **claims: Any) -> VerifiedToken:
+    return with_claims(claims, subject, issuer)
+
+
+def with_claims(claims: dict[str, Any], subject: str = "ada", issuer: Issuer = ISSUER) -> VerifiedToken:
     return VerifiedToken(issuer, subject, 0.0, claims)
 
 
@@ -226,10 +230,10 @@ def test_the_first_value_in_the_order_of_the_settings_picks_the_client() -> None
 
 def test_a_claim_has_its_whole_name_before_it_is_a_path() -> None:
     users = Users(None, "https://a.example/plan", {"gold": "a"})
-    assert client_of_user(users, token(**{"https://a.example/plan": "gold"})) == "a"
+    assert client_of_user(users, with_claims({"https://a.example/plan": "gold"})) == "a"
     nested = Users(None, "a.b", {"gold": "x"})
     assert client_of_user(nested, token(a={"b": "gold"})) == "x"
-    assert client_of_user(nested, token(**{"a.b": "silver", "a": {"b": "gold"}})) is None
+    assert client_of_user(nested, with_claims({"a.b": "silver", "a": {"b": "gold"}})) is None
 
 
 @given(st.text(alphabet="abc:/*.", min_size=1, max_size=12), st.text(alphabet="abc:/.", max_size=20))

@@ -14,7 +14,7 @@ from app.settings.identity import IssuerSettings
 from tests.unit.settings.environments import GOOD, load, problems
 
 ISSUER: Final = {"issuer": "https://sso.example", "audience": "voice", "users": {"client": "web"}}
-CLIENTS: Final = {"web": {}}
+CLIENTS: Final[dict[str, Any]] = {"web": {}}
 PAGE: Final = Path(__file__).parents[3] / "docs" / "browser-minting.md"
 
 
