@@ -347,6 +347,7 @@ def test_every_kind_of_key_is_on_the_page() -> None:
         keys.handle("<id>"): "hash",
         keys.call("<call id>"): "hash",
         keys.mint_limit("<client>", 0).replace(":0", ":<minute>"): "string",
+        keys.mint_limit("<client>", 0, "<subject's SHA-256, 32 digits>").replace(":0", ":<minute>"): "string",
         keys.lease("<replica>.<process>"): "string",
         keys.handles(0).replace(":0", ":<minute>"): "list",
         keys.client_handles("<client>", 0).replace(":0", ":<minute>"): "list",
