@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -354,3 +355,33 @@ async def test_a_users_token_is_good_for_the_mint_alone(service: Service) -> Non
     assert (await service.hang_up(token, call_id)).status == 401
     assert (await service.relay(token)).code == "invalid_handle"
     assert AUDIENCE not in (await service.relay(token)).text
+
+
+# --- where the keys are ---------------------------------------------------------------------------
+
+
+async def test_keys_at_a_configured_address_need_no_discovery(service_factory: ServiceFactory) -> None:
+    url = "https://sso.example/acme"
+    service = await service_factory(CLOAKROOM_ISSUERS=issuers(url, jwks_url="{provider}/issuer/jwks"))
+    assert (await mint_as(service, token_for(service, iss=url))).status == 200
+    assert service.asked("/openid-configuration") == 0
+
+
+async def test_a_token_file_is_read_anew_and_shown_to_the_issuer(
+    service_factory: ServiceFactory, tmp_path: Path
+) -> None:
+    """As a Kubernetes API server wants it, whose tokens rotate."""
+    file = tmp_path / "token"
+    file.write_text("first-token\n")
+    service = await service_factory(CLOAKROOM_ISSUERS=issuers(token_file=str(file)))
+    file.write_text("second-token\n")
+    service.provider.issuer.rotate("ES256")
+    assert (await mint_as(service, token_for(service))).status == 200
+    shown = [
+        value
+        for one in service.provider.journal.reports()
+        if str(one["path"]).startswith("/issuer/")
+        for name, value in one["headers"]  # type: ignore[attr-defined]
+        if name == "Authorization"
+    ]
+    assert shown == ["Bearer first-token"] * 2 + ["Bearer second-token"] * 2
