@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
-from app.errors import InvalidToken, UserNotAllowed
+from app.errors import InvalidToken, SignInUnavailable, UserNotAllowed
 from app.handles.client_tokens import ClientToken, ClientTokens
 from app.identity.issuers import Issuer, VerifiedToken, client_of_user, client_of_workload
 from app.identity.keys import Key
@@ -38,11 +38,10 @@ class KeySource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A user: the client whose policy he has, his ``sub``, and who says so."""
+    """A user: the client whose policy he has, and his ``sub``."""
 
     client: Client
     subject: str
-    issuer: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,27 +102,33 @@ class Identities:
         unverified = read_unverified(unverified_text)
         return unverified if unverified is not None and unverified.issuer in self._by_url else None
 
-    async def sign_in(self, unverified: UnverifiedToken) -> SignedIn:
+    async def sign_in(self, unverified: UnverifiedToken, fields: dict[str, Any]) -> SignedIn:
         """Return the user whom the token of a configured issuer stands for.
+
+        ``fields`` of the log line get the issuer, and why the token is refused.
 
         Raises:
             InvalidToken, UserNotAllowed, SignInUnavailable
         """
         issuer, _ = self._by_url[unverified.issuer]
-        if issuer.users is None:
-            self._count(issuer.name, "use")
-            raise InvalidToken(_EXCHANGE if issuer.rules else _AGAIN)
+        fields["issuer"] = issuer.name
         try:
+            if issuer.users is None:
+                raise TokenRefused("use")
             token = await self._verified(unverified)
         except TokenRefused as refused:
+            fields["reason"] = refused.reason
             self._count(issuer.name, refused.reason)
+            if refused.reason == "use":
+                raise InvalidToken(_EXCHANGE) from None
             raise InvalidToken(_EXPIRED if refused.reason == "expired" else _AGAIN) from None
         client = self._clients.get(client_of_user(issuer.users, token) or "")
         if client is None:
+            fields["reason"] = "not_allowed"
             self._count(issuer.name, "not_allowed")
             raise UserNotAllowed(_NOT_ALLOWED)
         self._count(issuer.name, "accepted")
-        return SignedIn(client, token.subject, issuer.name)
+        return SignedIn(client, token.subject)
 
     async def exchange(self, unverified_text: str) -> Exchanged:
         """Exchange a workload's token for a client token. It lives no longer than the workload's.
@@ -155,7 +160,11 @@ class Identities:
     async def _verified(self, unverified: UnverifiedToken) -> VerifiedToken:
         issuer, keys = self._by_url[unverified.issuer]
         kid, algorithm = wanted_key(issuer, unverified)
-        key = await keys.key(kid, algorithm)
+        try:
+            key = await keys.key(kid, algorithm)
+        except SignInUnavailable:
+            self._count(issuer.name, "unavailable")
+            raise
         if key is None:
             raise TokenRefused("key")
         return verify(issuer, unverified, key)

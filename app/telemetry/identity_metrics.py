@@ -26,8 +26,9 @@ KEYS_TIME: Final = Family(
 )
 
 ACCEPTED: Final = "accepted"
-# ``not_allowed``: a good token, and nobody whom the settings let in. Also ``identity.tokens.REASONS``.
-VERDICTS: Final = (ACCEPTED, "not_allowed")
+# ``not_allowed``: a good token, and nobody whom the settings let in; ``unavailable``: not checked.
+# Also ``identity.tokens.REASONS``.
+VERDICTS: Final = (ACCEPTED, "not_allowed", "unavailable")
 FETCH_RESULTS: Final = ("ok", "failed")
 
 

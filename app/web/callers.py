@@ -44,8 +44,8 @@ async def minting_caller(request: web.Request, line: LogLine) -> Caller:
     token = identities.known(unverified) if identities is not None and unverified else None
     if identities is None or token is None:
         raise app[CLIENTS].unknown()
-    user = await identities.sign_in(token)
-    line.fields |= {"client": user.client.name, "issuer": user.issuer}
+    user = await identities.sign_in(token, line.fields)
+    line.fields["client"] = user.client.name
     for name in (SUBJECT_HEADER, SAFETY_HEADER):
         if name in headers:
             raise InvalidRequest(

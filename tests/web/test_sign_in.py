@@ -185,6 +185,18 @@ async def test_a_token_that_is_wrong_is_refused_and_its_reason_is_in_the_metrics
     assert service.asked("/client_secrets") == 0
 
 
+async def test_the_log_says_why_a_token_was_refused_and_has_none(
+    service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = token_for(service, aud="other")
+    await mint_as(service, text)
+    out = capsys.readouterr().out
+    (line,) = [json.loads(one) for one in out.splitlines() if one.startswith('{"event":"mint"')]
+    assert (line["issuer"], line["reason"], line["code"]) == ("team", "audience", "invalid_token")
+    for segment_of_it in text.split("."):
+        assert segment_of_it not in out
+
+
 async def test_a_token_of_another_issuer_is_as_any_unknown_key(service: Service) -> None:
     for url in ("https://evil.example", issuer_of(service) + "/", issuer_of(service).upper()):
         reply = await mint_as(service, token_for(service, iss=url))
@@ -293,6 +305,7 @@ async def test_an_outage_of_the_issuer_is_not_seen_by_users_whose_key_is_known(s
     reply = await mint_as(service, unknown)
     assert (reply.status, reply.code) == (503, "sign_in_unavailable")
     assert int(reply.headers["retry-after"]) >= 1
+    assert await verdicts(service, "unavailable") == 1
     for _ in range(5):
         assert (await mint_as(service, token_for(service))).status == 200
     asked = service.asked("/jwks")

@@ -29,6 +29,17 @@ def test_the_settings_take_it_as_it_is() -> None:
     assert settings.cors_origins == ("*",)
 
 
+def test_users_of_the_provider_in_a_box_can_sign_in_on_the_page() -> None:
+    issuer = load_settings(told({})).issuers["sandbox"]
+    assert issuer.issuer == "http://127.0.0.1:9/issuer"
+    assert issuer.users is not None
+    assert (issuer.users.client, issuer.users.page_client_id) == ("dev", "cloakroom-demo")
+    # Not where the client of the run is not there, nor where the provider is the user's own.
+    own = told({"CLOAKROOM_API_KEYS": "mine:" + "0123456789abcdefghijklmnop"})
+    assert load_settings(own).issuers == {}
+    assert "CLOAKROOM_ISSUERS" not in told({}, sandbox_url=None)
+
+
 def test_what_the_user_set_wins() -> None:
     user = {
         "CLOAKROOM_SIGNING_KEYS": "theirs",
