@@ -109,6 +109,7 @@ def create_app(
     store = build_store(settings)
     feed = EventFeed(store, replica=settings.replica, clock=clock)
     headers = answer_headers(cors, replica=settings.replica if settings.demo_enabled else None)
+    lifecycle, admission = Lifecycle(), Admission(sheds=settings.shed_overload)
     outer = gate(
         headers,
         Reporting(
@@ -117,12 +118,13 @@ def create_app(
             tracing or PassingOn(),
             feed,
         ),
+        lifecycle,
+        admission,
         max_in_flight=settings.max_in_flight,
     )
     app = web.Application(middlewares=[outer])
     app[SETTINGS] = settings
-    app[LIFECYCLE] = Lifecycle()
-    app[ADMISSION] = admission = Admission(sheds=settings.shed_overload)
+    app[LIFECYCLE], app[ADMISSION] = lifecycle, admission
     app[REFUSAL] = Refusal(overloaded(), headers, metrics.refused_at_once(overloaded()))
     app[CLIENTS] = build_clients(settings)
     app[HANDLES] = HandleIssuer(
