@@ -171,7 +171,7 @@ class CallLimits:
     @property
     def any(self) -> bool:
         """Whether there is any limit."""
-        return self != NO_LIMITS
+        return self is not NO_LIMITS and self != NO_LIMITS
 
     @property
     def by_day(self) -> bool:

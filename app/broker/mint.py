@@ -8,9 +8,8 @@ stands for the session alone, and no one is asked.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from typing import Any, Final
 
 import structlog
@@ -54,12 +53,16 @@ class Minted:
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """What is minted: for whom, what was asked for, the model's policy, and the handle that was counted."""
+    """What is minted: for whom, what was asked for, the model's policy, and the handle that was counted.
+
+    A call is hung up after ``max_call_seconds``; None: never by us.
+    """
 
     client: Client
     request: MintRequest
     policy: ModelPolicy
     live: Live | None
+    max_call_seconds: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +102,10 @@ class Minter:
             UpstreamError, UpstreamUnreachable, UpstreamTimeout: the provider's fault.
         """
         route = self.catalog.resolve(client, request.model)
-        request = replace(request, max_call_seconds=self._leash(client, request, route.policy))
+        leash = self._leash(client, request, route.policy)
         candidates = self._candidates(client, request, route)
         self.store.require_savable()
-        order = _Order(client, request, route.policy, self.limits.live(client))
+        order = _Order(client, request, route.policy, self.limits.live(client), leash)
         await self.limits.admit(client, order.live, timings)
         try:
             granted, record = await self._made(order, candidates, timings)
@@ -123,7 +126,7 @@ class Minter:
             expires_at=life.expires_at,
             session=session,
             deployment=granted.candidate.deployment,
-            max_call_seconds=record.max_call_seconds or None,
+            max_call_seconds=leash,
         )
 
     async def _made(
@@ -136,30 +139,25 @@ class Minter:
         finally:
             timings.provider += self.clocks.monotonic() - started
         started = self.clocks.monotonic()
-        # The first id is the one that was counted, if any was.
-        ids = chain([order.live.handle_id] if order.live is not None else [], iter(self._place, ""))
         try:
-            record = await self._save(
-                lambda: self._record(order, granted, next(ids)),
-                granted.life.seconds,
-                counted=order.live is not None,
-            )
+            record = await self._save(order, granted)
         finally:
             timings.store_took("save", started, self.clocks.monotonic())
         return granted, record
 
-    def _place(self) -> str:
-        return self.store.place(new_handle_id)
-
-    async def _save(self, make: Callable[[], HandleRecord], life: float, *, counted: bool) -> HandleRecord:
+    async def _save(self, order: _Order, granted: Granted) -> HandleRecord:
         """Store a record under a fresh id; where a node of a Cluster fails, under an id of another node."""
+        live, life = order.live, granted.life.seconds
+        # The first id is the one that was counted, if any was.
+        handle_id = live.handle_id if live is not None else self.store.place(new_handle_id)
         for tries_left in reversed(range(_PLACES)):
-            record = make()
+            record = self._record(order, granted, handle_id)
             try:
-                await self.store.save(record, life=life, counted=counted)
+                await self.store.save(record, life=life, counted=live is not None)
             except StoreUnavailable:
                 if not tries_left or not self.store.elsewhere:
                     raise
+                handle_id = self.store.place(new_handle_id)
             else:
                 return record
         raise AssertionError("the loop returns or raises")
@@ -233,7 +231,7 @@ class Minter:
             minted_by=self.policy.replica,
             max_calls=max_calls,
             region=deployment.region or "",
-            max_call_seconds=request.max_call_seconds or 0,
+            max_call_seconds=order.max_call_seconds or 0,
             sealed_key=seal_grant(self.sealer, granted.grant, handle_id, client.name, str(expires_at)),
         )
 
