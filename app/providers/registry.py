@@ -14,12 +14,15 @@ from typing import Final
 from app.providers.azure import Azure, AzurePreview
 from app.providers.base import Provider
 from app.providers.openai import OpenAI
+from app.providers.selfhosted import LocalAI, SpeechToSpeech
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,63}\Z")
 _known: Final[dict[str, Provider]] = {
     "openai": OpenAI(),
     "azure": Azure(),
     "azure-preview": AzurePreview(),
+    "localai": LocalAI(),
+    "speech-to-speech": SpeechToSpeech(),
 }
 PROVIDERS: Final[Mapping[str, Provider]] = MappingProxyType(_known)
 

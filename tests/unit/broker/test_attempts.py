@@ -14,10 +14,12 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
-from app.broker.routing.attempts import Candidate, MintAttempts
+from app.broker.routing.attempts import Candidate, MintAttempts, shown_by_call
 from app.broker.routing.breaker import COOLING_SECONDS, FAILURES_IN_A_ROW, Breakers, Verdict
 from app.errors import (
     CloakroomError,
+    InvalidRequest,
+    OutcomeUnknown,
     UpstreamError,
     UpstreamTimeout,
     UpstreamUnavailable,
@@ -402,6 +404,22 @@ async def test_a_kind_of_session_that_needs_a_key_goes_to_the_deployment_that_mi
     assert refused.upstream_status == 400
 
 
+async def test_a_session_that_one_server_cannot_have_goes_to_another_and_counts_against_neither(
+    over: Over,
+) -> None:
+    mints = await over(silent, minted)
+    first, second = mints.places
+    home = deployment("localai", name="a", base_url="http://localai:8080/v1")
+    session = mint_request(session={"instructions": "Be brief."})
+    first.candidate = Candidate(home, session)
+    second.candidate = replace(second.candidate, request=session)
+    assert await mints.mint() == "b"
+    assert list(mints.breakers.cooling()) == []
+    refused = await mints.mint(first)
+    assert isinstance(refused, InvalidRequest)
+    assert refused.param == "session.instructions"
+
+
 async def test_the_session_is_kept_beside_the_key_only_where_the_standard_key_creates_the_call(
     over: Over,
 ) -> None:
@@ -414,3 +432,24 @@ async def test_the_session_is_kept_beside_the_key_only_where_the_standard_key_cr
     assert beside.grant.call is not None
     translation = mint_request(family=Family.TRANSLATION)
     assert (await mints.attempts.mint([Candidate(standard, translation)], Timings())).grant.call is None
+
+
+@pytest.mark.parametrize(
+    ("error", "health", "elsewhere", "wait"),
+    [
+        (UpstreamUnreachable("No connection."), "failed", True, None),
+        (UpstreamError("Full.", upstream=(503, "full"), retry_after=5), None, True, 5),
+        (UpstreamError("Slow down.", upstream=(429, None), retry_after=7), "answered", True, 7),
+        (UpstreamError("No such voice.", upstream=(400, None)), "answered", False, None),
+        (UpstreamError("It failed.", upstream=(500, None)), None, False, None),
+        (UpstreamError("No readable error."), None, False, None),
+        (UpstreamTimeout("Too slow."), None, False, None),
+        (OutcomeUnknown("No SDP."), None, False, None),
+    ],
+)
+def test_only_what_no_offer_can_cause_counts_against_a_deployment(
+    error: CloakroomError, health: str | None, elsewhere: bool, wait: float | None
+) -> None:
+    """A browser writes the offer: one that its provider fails on must not close it to others."""
+    shown = shown_by_call(error)
+    assert (shown.health, shown.elsewhere, shown.wait) == (health, elsewhere, wait)
