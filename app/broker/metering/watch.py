@@ -186,7 +186,7 @@ class Watch:
         return Found(call, how, at, self._remote(because))
 
     def _remote(self, because: str) -> str:
-        return "session_expired" if because == "remote" and self._usage.expired else because
+        return self._usage.ended or because if because == "remote" else because
 
     async def _record(self) -> CallRecord | None:
         until = self._now() + _RECORD_SECONDS
