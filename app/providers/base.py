@@ -14,7 +14,17 @@ from typing import Final, Protocol
 from urllib.parse import SplitResult, urlsplit
 
 from app.errors import InvalidRequest, UpstreamError
-from app.models import Answer, Deployment, EphemeralKey, MintRequest, Offer, Secret, StandardCall
+from app.models import (
+    USUAL_FAMILIES,
+    Answer,
+    Deployment,
+    EphemeralKey,
+    Family,
+    MintRequest,
+    Offer,
+    Secret,
+    StandardCall,
+)
 
 SDP_TYPE: Final = "application/sdp"
 JSON_TYPE: Final = "application/json"
@@ -59,7 +69,8 @@ class Traits:
     created with the standard key instead. ``needs_credential``: it serves nobody without one, except that a
     server at another ``base_url`` may, where ``is_copied``: others keep this API's paths.
     ``federates``: it may sign in with a workload's own token. ``tells_ends``: its models have the names and
-    the ends of ``app.providers.retirement``, and it lists them.
+    the ends of ``app.providers.retirement``, and it lists them. ``families``: the kinds of sessions that it
+    serves.
     """
 
     is_azure: bool = False
@@ -72,6 +83,7 @@ class Traits:
     is_copied: bool = False
     tells_ends: bool = False
     federates: bool = False
+    families: frozenset[Family] = USUAL_FAMILIES
 
 
 class Mints(Protocol):

@@ -1,12 +1,12 @@
 """GPT-Live at OpenAI and Azure: a call is created as JSON with the standard key; no ephemeral keys exist.
 
-Source: the types of OpenAI's Python SDK 3.52 (``openai.types.live``) and its ``client.live``. Not tried against
-the real services, and kept here, in one place:
+Source: the types of OpenAI's Python SDK 3.52 (``openai.types.live``) and its ``client.live``. None of it was
+tried against the real services. What the SDK does not tell is kept here, in one place:
 
 - the form of a session's id, taken to be safe in a path, and the codes that say "there is no such session"
   (``_GONE``);
-- whether Azure's paths answer exactly alike (``/openai/v1/live/sessions``);
-- whether a session ends when its only sideband does. The SDK says nothing of it, so nothing relies on it.
+- whether Azure answers alike, under ``/openai/v1/live/sessions``;
+- whether a page may be kept from ``error`` and ``info``: both are in the list, so nothing depends on it.
 
 Creating a session is billed at once, and the relay sends an offer again only while no connection was made.
 """
@@ -24,6 +24,7 @@ from app.providers.answers import is_sdp_answer, read_error, read_hangup, read_n
 from app.providers.azure import GA_PATH, resource_origin
 from app.providers.base import (
     JSON_TYPE,
+    MintsNothing,
     Traits,
     UpstreamRequest,
     UpstreamResponse,
@@ -62,7 +63,7 @@ def page_events(*, with_session: bool) -> dict[str, Any]:
     return {"data_channel": {"allowed_client_events": list(PAGE_SENDS), "allowed_server_events": seen}}
 
 
-class OpenAILive(OpenAI):
+class OpenAILive(MintsNothing, OpenAI):
     """Keeps the session at the mint, creates the call with it and the offer."""
 
     traits = Traits(

@@ -80,13 +80,15 @@ class Usage:
         model: the provider's name of the model, empty while it is not known.
     """
 
-    __slots__ = ("_done", "_speech", "ended", "figures", "model")
+    __slots__ = ("_done", "_speech", "closed", "ended", "figures", "model")
 
     def __init__(self, figures: Mapping[str, float] | None = None, *, model: str = "") -> None:
         self.figures: dict[str, float] = dict(figures or {})
         self.model = model
         # Why the session ended, where the provider said so: ``session_expired``, or one of ``_LIVE_ENDS``.
         self.ended = ""
+        # It sent the last event of the session.
+        self.closed = False
         self._done: deque[str] = deque(maxlen=_REMEMBERED)
         # The item that is being spoken, and its beginning in milliseconds of the session.
         self._speech: tuple[str, int] | None = None
@@ -132,6 +134,7 @@ class Usage:
             self.model = _text(_object(fields, "session"), "model")[:_LONGEST_MODEL] or self.model
         elif kind == "session.closed":
             self.ended = _LIVE_ENDS.get(_text(fields, "reason"), self.ended)
+            self.closed = True
         if kind not in ("session.usage.updated", "session.closed"):
             return {}
         total = _seconds(_object(fields, "usage"), "seconds")

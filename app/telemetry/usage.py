@@ -59,6 +59,8 @@ PROVIDERS: Final[Mapping[str, str]] = {
     "openai": "openai",
     "azure": "azure.ai.openai",
     "azure-preview": "azure.ai.openai",
+    "openai-live": "openai",
+    "azure-live": "azure.ai.openai",
 }
 
 

@@ -32,6 +32,8 @@ _SUBJECT = re.compile(r"[\x21-\x7e]{1,128}\Z")
 # RFC 6454: scheme://host[:port], or the word null.
 _ORIGIN = re.compile(r"[\x21-\x7e]{1,300}\Z")
 _ANCHOR: Final = "created_at"
+# A translation has a path of its own.
+_TYPES: Final = (Family.REALTIME.value, Family.TRANSCRIPTION.value, Family.LIVE.value)
 
 
 def parse_mint(
@@ -88,9 +90,11 @@ def parse_mint(
 
 def _family(session: dict[str, Any]) -> Family:
     kind = session.get("type", Family.REALTIME.value)
-    if kind in (Family.REALTIME.value, Family.TRANSCRIPTION.value):
+    if kind in _TYPES:
         return Family(kind)
-    raise InvalidRequest("'session.type' must be 'realtime' or 'transcription'.", param="session.type")
+    raise InvalidRequest(
+        "'session.type' must be 'realtime', 'transcription' or 'live'.", param="session.type"
+    )
 
 
 def _check_header(value: str | None, pattern: re.Pattern[str], message: str, param: str) -> None:

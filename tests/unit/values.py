@@ -20,6 +20,8 @@ BASE_URLS: Final = {
     "openai": "https://api.openai.com/v1",
     "azure": "https://acme-voice.openai.azure.com/openai/v1",
     "azure-preview": "https://acme-voice.openai.azure.com",
+    "openai-live": "https://api.openai.com/v1",
+    "azure-live": "https://acme-voice.openai.azure.com/openai/v1",
 }
 
 
@@ -44,8 +46,8 @@ def deployment(provider: str = "openai", **changes: Any) -> Deployment:
         "name": f"{provider}-main",
         "provider": provider,
         "base_url": BASE_URLS[provider],
-        "api_key": Secret(OPENAI_KEY if provider == "openai" else AZURE_KEY),
-        "upstream_model": "voice-prod" if provider != "openai" else None,
+        "api_key": Secret(OPENAI_KEY if provider.startswith("openai") else AZURE_KEY),
+        "upstream_model": "voice-prod" if provider.startswith("azure") else None,
         "webrtc_url": REGIONS["eastus2"] if provider == "azure-preview" else None,
     }
     return Deployment(**{**values, **changes})

@@ -127,16 +127,23 @@ class Sidebands:
             self._note_attached(call)
         return socket
 
-    async def ending(self, call: CallRecord, closed: Closed) -> Ending:
-        """Find out what the end of an attached socket means; a call that is over is noted as ended."""
-        if await self._is_over(call):
-            await self.hangup.note_end(call, REMOTE)
+    async def ending(self, call: CallRecord, closed: Closed, *, said_over: bool = False) -> Ending:
+        """Find out what the end of an attached socket means; a call that is over is noted as ended.
+
+        ``said_over``: the provider sent the last event of the session before.
+        """
+        if said_over or await self._is_over(call):
+            await self.note_over(call)
             return Ending("over", closed if _final(closed) else Closed(NORMAL, _OVER))
         if _final(closed):
             return Ending("provider", closed)
         said = f": {closed.reason}" if closed.reason else ""
         told = f"Reconnect: the provider's connection ended ({closed.code}{said})."
         return Ending("lost", Closed(RESTART, told))
+
+    async def note_over(self, call: CallRecord, *, at: float | None = None) -> None:
+        """Note that the call ended at its provider, ``at`` in epoch seconds, by default now."""
+        await self.hangup.note_end(call, REMOTE, at=at)
 
     async def _is_over(self, call: CallRecord) -> bool:
         try:
@@ -164,7 +171,7 @@ class Sidebands:
     async def _not_attachable(self, call: CallRecord, left_at: float | None) -> CloakroomError:
         if call.attached_at is not None:
             # It was known by the standard key before.
-            await self.hangup.note_end(call, REMOTE, at=left_at)
+            await self.note_over(call, at=left_at)
             return CallNotFound(_OVER, param="call_id")
 
         async def note() -> None:

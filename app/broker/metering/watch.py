@@ -136,6 +136,11 @@ class Watch:
                 pauses = _pauses()
             await asyncio.sleep(next(pauses))
             call = await self._again(call)
+            if self._usage.closed and call.ended_at is None:
+                # The session said that it is over, and no hang-up of ours was its cause.
+                await self._around.sidebands.note_over(call, at=self._left_at)
+                call = await self._again(call)
+                break
         return self._over(call)
 
     async def _attach(self, call: CallRecord) -> EventSocket:
