@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from app.broker.calls.sideband import Sidebands
+from app.broker.calls.sideband import NOTED_SECONDS, Sidebands
 from app.errors import CallNotAttachable, CallNotFound, CloakroomError, InvalidRequest, StoreUnavailable
 from app.models import LONGEST_CALL_SECONDS, Clocks
 from app.outbound.sideband import NORMAL, EventSocket
@@ -25,8 +25,6 @@ from app.telemetry.timings import Timings
 START_SECONDS: Final = 5.0
 # A record's time of the end has no fractions, and clocks of replicas differ.
 _END_SECONDS: Final = 2.0
-# A hang-up of ours notes the end just after the provider closed the sideband, and knows why.
-NOTED_SECONDS: Final = 1.0
 # Between tries to attach, or to reach the store.
 _FIRST_PAUSE_SECONDS: Final = 1.0
 _LONGEST_PAUSE_SECONDS: Final = 30.0
