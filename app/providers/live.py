@@ -166,8 +166,9 @@ def _created(response: UpstreamResponse) -> tuple[str | None, bytes]:
     session, transport = (_object(body, name) for name in ("session", "transport"))
     call_id, sdp = session.get("id"), transport.get("sdp")
     named = call_id if isinstance(call_id, str) and is_call_id(call_id) else None
-    usable = isinstance(sdp, str) and transport.get("type", TRANSPORT) == TRANSPORT
-    return named, sdp.encode("utf-8", "replace") if usable else b""
+    if not isinstance(sdp, str) or transport.get("type", TRANSPORT) != TRANSPORT:
+        return named, b""
+    return named, sdp.encode("utf-8", "replace")
 
 
 def _object(fields: Any, name: str) -> Mapping[str, Any]:
