@@ -158,6 +158,8 @@ def _seconds(expires_after: Any) -> int | None:
 def _call_seconds(value: Any) -> int | None:
     if value is None:
         return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if type(value) is not int or not SHORTEST_CALL_SECONDS <= value <= LONGEST_CALL_SECONDS:
         raise InvalidRequest(
             "'max_call_seconds' must be a whole number from "

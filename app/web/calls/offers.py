@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from email.message import Message
 from typing import Any, Final
@@ -79,7 +80,11 @@ def parse_live_offer(content_type: str, body: bytes) -> Offer:
 
 def _offer(sdp: bytes, path: Family | None, session: Any = None) -> Offer:
     check_offer(sdp)
-    return Offer(sdp=sdp, sha256=hashlib.sha256(sdp).hexdigest(), path=path, session=session)
+    digest = hashlib.sha256(sdp)
+    if session:
+        # With another session it is another offer, and is checked anew.
+        digest.update(b"\0" + json.dumps(session, sort_keys=True).encode())
+    return Offer(sdp=sdp, sha256=digest.hexdigest(), path=path, session=session)
 
 
 def check_offer(sdp: bytes) -> None:
