@@ -27,8 +27,12 @@ SESSION: Final[Any] = {"type": "live", "model": MODEL, "instructions": "Be kind.
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     config = config_file(tmp_path_factory.mktemp("live"))
-    settings = {"CLOAKROOM_METERING": "on", "CLOAKROOM_HANDLE_MAX_CALLS": "1"}
-    with Stack(peer="webrtc", CLOAKROOM_CONFIG=config, **settings) as own:
+    with Stack(
+        peer="webrtc",
+        CLOAKROOM_CONFIG=config,
+        CLOAKROOM_METERING="on",
+        CLOAKROOM_HANDLE_MAX_CALLS="1",
+    ) as own:
         yield own
 
 
