@@ -130,6 +130,7 @@ async def test_a_page_that_closes_its_session_is_noticed_without_a_hang_up(
         await page.event("session.usage.updated")
         await eventually(lambda: provider_sidebands(stack, session_id) == 1)
         page.send({"type": "session.close"})
+        assert (await page.event("session.closed"))["reason"] == "close_requested"
         record = await record_of(stack, session_id)
     assert (record["metered"], record["ended_because"]) == ("complete", "remote")
     assert float(record["live_seconds"]) >= 15
