@@ -14,7 +14,17 @@ from typing import Final, Protocol
 from urllib.parse import SplitResult, urlsplit
 
 from app.errors import InvalidRequest, UpstreamError
-from app.models import Answer, Deployment, EphemeralKey, MintRequest, Offer, Secret, StandardCall
+from app.models import (
+    USUAL_FAMILIES,
+    Answer,
+    Deployment,
+    EphemeralKey,
+    Family,
+    MintRequest,
+    Offer,
+    Secret,
+    StandardCall,
+)
 
 SDP_TYPE: Final = "application/sdp"
 JSON_TYPE: Final = "application/json"
@@ -60,7 +70,8 @@ class Traits:
     server at another ``base_url`` may, where ``is_copied``: others keep this API's paths.
     ``takes_session``: a call is created with its session; else a page sends that over the data channel.
     ``federates``: it may sign in with a workload's own token. ``tells_ends``: its models have the names and
-    the ends of ``app.providers.retirement``, and it lists them.
+    the ends of ``app.providers.retirement``, and it lists them. ``families``: the kinds of sessions that it
+    serves.
     """
 
     is_azure: bool = False
@@ -74,6 +85,7 @@ class Traits:
     takes_session: bool = True
     tells_ends: bool = False
     federates: bool = False
+    families: tuple[Family, ...] = USUAL_FAMILIES
 
 
 class Mints(Protocol):

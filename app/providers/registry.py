@@ -13,6 +13,7 @@ from typing import Final
 
 from app.providers.azure import Azure, AzurePreview
 from app.providers.base import Provider
+from app.providers.live import AzureLive, OpenAILive
 from app.providers.openai import OpenAI
 from app.providers.selfhosted import LocalAI, SpeechToSpeech
 
@@ -21,6 +22,8 @@ _known: Final[dict[str, Provider]] = {
     "openai": OpenAI(),
     "azure": Azure(),
     "azure-preview": AzurePreview(),
+    "openai-live": OpenAILive(),
+    "azure-live": AzureLive(),
     "localai": LocalAI(),
     "speech-to-speech": SpeechToSpeech(),
 }
