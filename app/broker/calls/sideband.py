@@ -133,14 +133,13 @@ class Sidebands:
     async def ending(self, call: CallRecord, closed: Closed, *, said_over: bool = False) -> Ending:
         """Find out what the end of an attached socket means; a call that is over is noted as ended.
 
-        ``said_over``: the provider sent the last event of the session before, so it is not asked. That may be
-        the work of a hang-up of ours, which has no answer yet and knows why: its note has time to come first.
+        ``said_over``: the provider sent the last event of the session before, so it is not asked.
+
+        The end may be the work of a hang-up of ours, which has no answer yet and knows why: its note has time
+        to come first.
         """
-        if said_over:
+        if said_over or await self._is_over(call):
             self._note_over_later(call)
-            return Ending("over", closed if _final(closed) else Closed(NORMAL, _OVER))
-        if await self._is_over(call):
-            await self.note_over(call)
             return Ending("over", closed if _final(closed) else Closed(NORMAL, _OVER))
         if _final(closed):
             return Ending("provider", closed)
