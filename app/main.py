@@ -115,6 +115,7 @@ def create_app(
     store = build_store(settings)
     feed = EventFeed(store, replica=settings.replica, clock=clock)
     headers = answer_headers(cors, replica=settings.replica if settings.demo_enabled else None)
+    lifecycle, admission = Lifecycle(), Admission(sheds=settings.shed_overload)
     outer = gate(
         headers,
         Reporting(
@@ -123,12 +124,13 @@ def create_app(
             tracing or PassingOn(),
             feed,
         ),
+        lifecycle,
+        admission,
         max_in_flight=settings.max_in_flight,
     )
     app = web.Application(middlewares=[outer])
     app[SETTINGS] = settings
-    app[LIFECYCLE] = Lifecycle()
-    app[ADMISSION] = admission = Admission(sheds=settings.shed_overload)
+    app[LIFECYCLE], app[ADMISSION] = lifecycle, admission
     app[REFUSAL] = Refusal(overloaded(), headers, metrics.refused_at_once(overloaded()))
     client_tokens = build_client_tokens(settings, clock=clock)
     app[CLIENTS] = build_clients(settings, tokens=client_tokens)
@@ -181,6 +183,7 @@ def create_app(
                 clients=app[CLIENTS].by_name,
                 settlement=settlement,
                 counts=CallMetrics(metrics),
+                breakers=breakers,
                 clocks=Clocks(clock, monotonic),
             ),
         )
@@ -201,7 +204,7 @@ def create_app(
         )
         usage.watch(lambda: meter.watched)
         usage.expose(catalog.names, hows=HOWS, kinds=KINDS)
-        app[MINTER], app[RELAY], overdue = broker.minter(breakers), broker.relay(), broker.overdue()
+        app[MINTER], app[RELAY], overdue = broker.minter(), broker.relay(), broker.overdue()
         census = Census(app[DESK].alive, monotonic=monotonic)
         expose(
             metrics.registry,

@@ -12,17 +12,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import orjson
 import structlog
 
 from app.broker.claims import Claims
 from app.broker.deadlines.orphans import Orphans
 from app.broker.late import Late, LateAnswers
 from app.broker.outcomes import UNKNOWN_MESSAGE, Claim, Outcomes
+from app.broker.routing.attempts import shown_by_call
+from app.broker.routing.breaker import ANSWERED, Breakers, Verdict
 from app.broker.routing.catalog import Catalog
+from app.broker.session_policy import require_same
 from app.errors import CloakroomError, InvalidHandle, OutcomeUnknown, UpstreamTimeout, UpstreamUnreachable
 from app.handles.grants import Grant, open_grant
 from app.handles.sealing import Sealer, UnsealError
-from app.models import Answer, Deployment, HandleClaims, Offer, Secret
+from app.models import Answer, Deployment, Family, HandleClaims, Offer, Secret
 from app.outbound.upstream import LEAST_SHARE_OF_A_TRY, NoAnswer, NotConnected, Upstream
 from app.providers.answers import call_id_of
 from app.providers.base import Provider, UpstreamRequest, UpstreamResponse
@@ -56,7 +60,8 @@ class Relay:
     """Presents a browser's offer to the provider with the key that its handle stands for.
 
     ``timeout`` is for the provider's answer, connecting included, in seconds; ``monotonic`` returns seconds.
-    ``late`` waits for answers that come after it, None where no call is hung up for being late.
+    ``late`` waits for answers that come after it, None where no call is hung up for being late. ``breakers``
+    are those of the mints.
     """
 
     catalog: Catalog
@@ -67,6 +72,7 @@ class Relay:
     outcomes: Outcomes
     orphans: Orphans
     late: LateAnswers | None
+    breakers: Breakers
     timeout: float
     monotonic: Callable[[], float]
 
@@ -76,6 +82,8 @@ class Relay:
         Raises:
             HandleExpired, HandleRevoked, HandleSpent, InvalidHandle, WrongSessionFamily: no claim was won.
             UpstreamUnreachable: the provider saw nothing, and the use was given back.
+            InvalidRequest: so it did, because the deployment's dialect was changed since the mint, or because
+                the offer came with another session than the one that was fixed then.
             UpstreamError: the provider refused; the use is spent.
             UpstreamTimeout, OutcomeUnknown: a call may exist.
             StoreUnavailable, Draining: the claim could not be made here.
@@ -101,7 +109,8 @@ class Relay:
             won.client,
             replayed=False,
             region=deployment.region,
-            max_call_seconds=claim.max_call_seconds or None,
+            # A call without an id cannot be hung up.
+            max_call_seconds=(answer.call_id and claim.max_call_seconds) or None,
         )
 
     async def _open(self, claim: Claim) -> tuple[Deployment, Grant]:
@@ -127,14 +136,20 @@ class Relay:
     ) -> Answer:
         provider = self.providers[deployment.provider]
         try:
+            _check_session(offer, grant, claim.won.model)
             request, presented = _request(provider, deployment, grant, offer)
+        except CloakroomError as error:
+            await self.outcomes.give_back(claim, code=error.answer_code)
+            raise
+        try:
 
             async def came_late(response: UpstreamResponse) -> None:
                 await self._came_late(claim, provider, deployment, presented, response)
 
             response = await self._post(request, timings, came_late)
-            return provider.read_answer(deployment, presented, response)
+            answer = provider.read_answer(deployment, presented, response)
         except CloakroomError as error:
+            self._tell(deployment, shown_by_call(error))
             started = self.monotonic()
             await self.outcomes.failed(claim, error)
             timings.store_took("release", started, self.monotonic())
@@ -142,13 +157,20 @@ class Relay:
         except asyncio.CancelledError:
             self.outcomes.cut_off(claim)
             raise
+        self._tell(deployment, ANSWERED)
+        return answer
+
+    def _tell(self, deployment: Deployment, shown: Verdict) -> None:
+        """Let mints know what a call showed about a deployment that they do not ask."""
+        if not deployment.ephemeral_keys:
+            self.breakers.tell(deployment.name, shown)
 
     async def _came_late(
         self,
         claim: Claim,
         provider: Provider,
         deployment: Deployment,
-        presented: Secret,
+        presented: Secret | None,
         response: UpstreamResponse,
     ) -> None:
         try:
@@ -194,14 +216,29 @@ def _call_named_in(head: UpstreamResponse | None) -> str | None:
     return call_id_of(head.headers.get("Location", ""))
 
 
+def _check_session(offer: Offer, grant: Grant, alias: str) -> None:
+    """Refuse an offer that wants another session than the one that was fixed at the mint.
+
+    ``alias`` is the model's name for callers.
+    """
+    if offer.session is None or grant.call is None:
+        return
+    # A Live session names no type; ours does, at the mint.
+    fixed = {**orjson.loads(grant.call.session), "model": alias, "type": Family.LIVE.value}
+    require_same(offer.session, fixed)
+
+
 def _request(
     provider: Provider, deployment: Deployment, grant: Grant, offer: Offer
-) -> tuple[UpstreamRequest, Secret]:
-    """The request, and the key that it presents.
+) -> tuple[UpstreamRequest, Secret | None]:
+    """The request, and the credential that it presents, if any.
 
-    A handle that was minted before ``call_key: standard`` was set has no session beside its key. Its key
-    then makes the call.
+    What the handle stands for decides, since the deployment's settings may have changed since its mint: a
+    handle without a key has its session, and one without a session has its key.
     """
-    if deployment.call_key == "standard" and grant.call is not None:
-        return provider.standard_call_request(deployment, grant.call, offer), deployment.bearer()
-    return provider.relay_request(deployment, grant.key, offer), grant.key
+    call, key = grant.call, grant.key
+    if call is not None and (key is None or deployment.call_key == "standard"):
+        return provider.standard_call_request(deployment, call, offer), deployment.bearer()
+    if key is None:
+        raise TypeError("a grant without a key and a call")
+    return provider.relay_request(deployment, key, offer), key

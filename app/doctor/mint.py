@@ -69,7 +69,7 @@ class MintTrials:
         Raises:
             CloakroomError: as ``MintAttempts.mint``; if two kinds were refused, the error of the first.
         """
-        first = _likely_family(deployment.upstream_model or trial.alias)
+        first = _likely_family(deployment, trial.alias)
         try:
             return await self._mint(deployment, trial, first)
         except UpstreamError as refused:
@@ -82,7 +82,7 @@ class MintTrials:
 
     async def _mint(self, deployment: Deployment, trial: Trial, family: Family) -> tuple[Family, Life]:
         name = deployment.upstream_model or trial.alias
-        session = with_models(family, under_policy(trial.policy, {}), main=name, nested=None)
+        session = with_models(family, under_policy(trial.policy, {}, family), main=name, nested=None)
         request = MintRequest(model=trial.alias, family=family, session=session, seconds=MIN_KEY_SECONDS)
         # Each trial is told for itself, so none of them closes the way to the next one.
         attempts = MintAttempts(
@@ -92,20 +92,25 @@ class MintTrials:
             clocks=self._clocks,
             breakers=Breakers(self._clocks.monotonic),
         )
-        _, _, life = await attempts.mint([Candidate(deployment, request)], Timings())
-        return family, life
+        granted = await attempts.mint([Candidate(deployment, request)], Timings())
+        return family, granted.life
 
 
-def _likely_family(upstream_name: str) -> Family:
+def _likely_family(deployment: Deployment, alias: str) -> Family:
     """The kind that a model's name tells; realtime where it tells none, as Azure deployments' names may."""
-    lowered = upstream_name.lower()
+    if Family.REALTIME not in deployment.families:
+        return min(deployment.families)
+    lowered = (deployment.upstream_model or alias).lower()
     return next((family for word, family in _FAMILY_WORDS if word in lowered), Family.REALTIME)
 
 
 async def mint_finding(
     mints: MintTrials, deployment: Deployment, trial: Trial, place: Place, origin: Origin
 ) -> Finding:
-    """Mint once and return the row: the key's life, or the refusal with what to change."""
+    """Mint once and return the row: the key's life, or the refusal with what to change.
+
+    Where the provider mints nothing, it is asked nothing: the row tells whether calls can have this session.
+    """
     started = time.perf_counter()
     try:
         family, life = await mints.mint(deployment, trial)
@@ -115,6 +120,10 @@ async def mint_finding(
         if origin == "litellm" and isinstance(error, UpstreamError) and error.upstream_code in _NOT_REALTIME:
             fix = f"{fix}; {_LEAVE_OUT}"
         return Finding("deployment", "mint", "fail", text, fix, deployment.name)
+    if not deployment.ephemeral_keys:
+        made = "with the deployment's credential" if deployment.has_credential else "without a credential"
+        text = f"{trial.alias}: nothing is minted upstream; a handle keeps the session, a call is made {made}"
+        return Finding("deployment", "mint", "ok", text, subject=deployment.name)
     took = (time.perf_counter() - started) * 1000
     text = f"{trial.alias}: a {family.value} key that lives {life.seconds:.0f} s, in {took:.0f} ms"
     return Finding("deployment", "mint", "ok", text, subject=deployment.name)

@@ -58,13 +58,12 @@ class UpstreamClient:
     async def post(self, request: UpstreamRequest, *, timeout: float, timings: Timings) -> UpstreamResponse:
         """As ``Upstream.post``."""
         trace, started = timings.trace, time.perf_counter()
-        span = trace.ask(timings.deployment) if trace is not None else None
+        span = trace.ask(timings.deployment, request.method) if trace is not None else None
         outcome: TryOutcome = "cut_off"
         status: int | None = None
         try:
-            response = await self._send(
-                "POST", request, timeout=timeout, more=span.headers if span is not None else _NO_HEADERS
-            )
+            more = span.headers if span is not None else _NO_HEADERS
+            response = await self._send(request.method, request, timeout=timeout, more=more)
         except NotConnected:
             outcome = "unreachable"
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-Flavour = Literal["openai", "azure"]
+Flavour = Literal["openai", "azure", "localai", "speech-to-speech"]
 
 
 class Refusal(Exception):
@@ -154,6 +154,11 @@ def invalid_offer(why: str) -> Refusal:
 
 def call_id_not_found(call_id: str) -> Refusal:
     return Refusal(404, f"No session found for call_id: {call_id}", code="call_id_not_found", param="call_id")
+
+
+def session_not_found(session_id: str) -> Refusal:
+    # The real code is not verified.
+    return Refusal(404, f"No Live session found: {session_id}", code="session_not_found", param="session_id")
 
 
 def too_many_calls(cap: int) -> Refusal:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 from redis.asyncio.cluster import RedisCluster
@@ -87,7 +87,7 @@ class StoreConnection:
     @property
     def elsewhere(self) -> bool:
         """Whether a node may take what another one did not."""
-        return len(self._executor.nodes) > 1 and self.up
+        return self.clustered and len(self._executor.nodes) > 1 and self.up
 
     def require_up(self, key: str | None = None) -> None:
         """Do nothing unless the key's node is known to be down; without a key, unless every node is.
@@ -95,7 +95,7 @@ class StoreConnection:
         Raises:
             StoreUnavailable: it is known to be down; raised at once.
         """
-        if not (self._guarded.up if key is None else self._guarded.is_up(key)):
+        if self.health.down and not (self._guarded.up if key is None else self._guarded.is_up(key)):
             raise unavailable()
 
     def place(self, make: Callable[[], str], key_of: Callable[[str], str]) -> str:
@@ -169,10 +169,13 @@ class StoreConnection:
         self._repeat_later(calls, await self._run([by_sha1(call) for call in calls], calls))
 
     def _repeat_later(self, calls: Sequence[ScriptCall], replies: Sequence[Any]) -> None:
-        late = [call for call, reply in zip(calls, replies, strict=True) if isinstance(reply, NODE_ERRORS)]
-        _raise_first([reply for reply in replies if self.later is None or not isinstance(reply, NODE_ERRORS)])
-        if late and self.later is not None:
-            self.later(LateWrites(self, late))
+        failed = [at for at, reply in enumerate(replies) if isinstance(reply, Exception)]
+        if not failed:
+            return
+        late = [at for at in failed if isinstance(replies[at], NODE_ERRORS)]
+        if self.later is None or len(late) < len(failed):
+            raise unavailable() from replies[failed[0]]
+        self.later(LateWrites(self, [calls[at] for at in late]))
 
     async def run_each(self, calls: Sequence[ScriptCall]) -> list[ScriptCall]:
         """Run scripts in one round trip, and return those that were not taken."""
@@ -251,11 +254,11 @@ class StoreConnection:
         with contextlib.suppress(*DRIVER_ERRORS):
             await self._executor.close()
 
-    async def _run(
+    def _run(
         self, commands: Sequence[Command], calls: Sequence[ScriptCall] = (), *, patient: bool = False
-    ) -> list[Any]:
+    ) -> Coroutine[Any, Any, list[Any]]:
         """The reply to each command, or the error in its place. ``calls`` are the scripts that they name."""
-        return await self._guarded.run(
+        return self._guarded.run(
             commands,
             timeout=self._patience if patient else self._timeout,
             patient=patient,

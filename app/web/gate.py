@@ -41,8 +41,9 @@ from app.web.answers import (
     overloaded,
     request_id_of,
 )
-from app.web.appkeys import ADMISSION, LIFECYCLE, LOG_LINE, REQUEST_ID, TIMINGS, LogLine
+from app.web.appkeys import LOG_LINE, REQUEST_ID, TIMINGS, Lifecycle, LogLine
 from app.web.cors import ALLOW_METHODS, MAX_AGE_SECONDS, allow_headers
+from app.web.listener.admission import Admission
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -115,7 +116,14 @@ class Reporting:
         )
 
 
-def gate(answers: AnswerHeaders, reporting: Reporting, *, max_in_flight: int) -> Middleware:
+def gate(
+    answers: AnswerHeaders,
+    reporting: Reporting,
+    lifecycle: Lifecycle,
+    admission: Admission,
+    *,
+    max_in_flight: int,
+) -> Middleware:
     """Build the middleware. ``max_in_flight`` is per process."""
 
     @web.middleware
@@ -124,7 +132,6 @@ def gate(answers: AnswerHeaders, reporting: Reporting, *, max_in_flight: int) ->
         request[REQUEST_ID] = request_id_of(request.headers.get(REQUEST_ID_HEADER))
         trace = reporting.begin(request)
         request[TIMINGS] = Timings(trace=trace)
-        lifecycle = request.app[LIFECYCLE]
         origin = request.headers.get(hdrs.ORIGIN)
         allowed = None
         if origin is not None:
@@ -137,7 +144,9 @@ def gate(answers: AnswerHeaders, reporting: Reporting, *, max_in_flight: int) ->
             if origin is not None and _is_preflight(request):
                 response: web.StreamResponse = web.Response(status=204)
             else:
-                if lifecycle.in_flight > max_in_flight or _has_no_time(request):
+                if lifecycle.in_flight > max_in_flight or (
+                    admission.shedding and _has_no_time(request, admission)
+                ):
                     raise overloaded()
                 response = await handler(request)
         except Exception as caught:
@@ -148,16 +157,18 @@ def gate(answers: AnswerHeaders, reporting: Reporting, *, max_in_flight: int) ->
             response = error_response(error)
         if not response.prepared:
             _finish(request, response, answers, allowed)
+            # While draining, and where the rest of a refused body would have to be read first.
+            if lifecycle.draining or not request.content.is_eof():
+                response.force_close()
         reporting.end(request, trace, response.status, error, seconds=time.perf_counter() - started)
         return response
 
     return middleware
 
 
-def _has_no_time(request: web.Request) -> bool:
-    """Whether load is shed and the request came in a form that its connection did not ask about."""
-    admission = request.app[ADMISSION]
-    if not admission.shedding or request.method != hdrs.METH_POST or request.path.startswith(ADMIN_PATHS):
+def _has_no_time(request: web.Request, admission: Admission) -> bool:
+    """Whether a request that came in a form that its connection did not ask about is not admitted."""
+    if request.method != hdrs.METH_POST or request.path.startswith(ADMIN_PATHS):
         return False
     return not getattr(request.protocol, "asked", True) and not admission.admits(asyncio.get_running_loop())
 
@@ -183,7 +194,7 @@ def _finish(
     answers: AnswerHeaders,
     origin: str | None,
 ) -> None:
-    """Set the headers that every answer has, and close connections that should not be kept.
+    """Set the headers that every answer has.
 
     Pages of ``origin`` may read the answer; None is for all other requests.
     """
@@ -199,9 +210,6 @@ def _finish(
             headers[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = ALLOW_METHODS
             headers[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = allow_headers(asked)
             headers[hdrs.ACCESS_CONTROL_MAX_AGE] = MAX_AGE_SECONDS
-    # While draining, and where the rest of a refused body would have to be read first.
-    if request.app[LIFECYCLE].draining or (request.can_read_body and not request.content.is_eof()):
-        response.force_close()
 
 
 def _handler(request: web.Request) -> str:

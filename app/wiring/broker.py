@@ -57,6 +57,7 @@ class Shared:
     clients: Mapping[str, Client]
     settlement: Settlement
     counts: CallMetrics
+    breakers: Breakers
     clocks: Clocks
 
 
@@ -96,7 +97,7 @@ class Broker:
             clocks=shared.clocks,
         )
 
-    def minter(self, breakers: Breakers) -> Minter:
+    def minter(self) -> Minter:
         settings, shared = self._settings, self._shared
         return Minter(
             catalog=shared.catalog,
@@ -105,7 +106,7 @@ class Broker:
                 upstream=shared.upstream,
                 deadline=settings.mint_timeout_seconds,
                 clocks=shared.clocks,
-                breakers=breakers,
+                breakers=shared.breakers,
             ),
             handles=shared.handles,
             allowance=self._allowance,
@@ -154,6 +155,7 @@ class Broker:
             outcomes=outcomes,
             orphans=self.orphans,
             late=self.late if settings.hangup_lost_calls else None,
+            breakers=shared.breakers,
             timeout=settings.relay_timeout_seconds,
             monotonic=shared.clocks.monotonic,
         )
@@ -197,7 +199,9 @@ class Broker:
                 sidebands=sidebands,
                 calls=shared.calls,
                 attaching=asyncio.Semaphore(ATTACHING_AT_ONCE),
-                grown=lambda model, figures: counts.grown(model, kinds_of(figures)),
+                grown=lambda model, figures: counts.grown(
+                    model, kinds_of(figures), live_seconds=figures.get("live_seconds", 0)
+                ),
                 tried=tried,
                 clocks=shared.clocks,
             ),

@@ -341,7 +341,12 @@ async def test_a_call_that_is_over_closes_the_sideband_and_is_noted(
         # As when the browser leaves: nobody asked us.
         await service.provider.calls.hang_up(call_id)
         assert await closed(socket) == (1000, "the call is over: hangup")
-    noted, _ = await record(service, engine, call_id)
+
+    async def ended() -> dict[str, str]:
+        noted, _ = await record(service, engine, call_id)
+        return noted if "ended_at" in noted else {}
+
+    noted = await eventually(ended, "the end was not noted")
     assert (noted["ended_because"], noted["ended_by"]) == ("remote", "replica-a")
     assert noted["attached_at"]
     assert await value(service, "cloakroom_sidebands_closed_total", reason="over") == 1

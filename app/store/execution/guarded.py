@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
@@ -56,20 +56,20 @@ class Guarded:
     def place(self, make: Callable[[], str], key_of: Callable[[str], str]) -> str:
         """Return one of the ids that ``make`` returns: one whose key's node is up, where there is one."""
         made = make()
-        for _ in range(_PLACES):
+        for _ in range(_PLACES if self._health.down else 0):
             if self.is_up(key_of(made)):
                 break
             made = make()
         return made
 
-    async def run(
+    def run(
         self,
         commands: Sequence[Command],
         *,
         timeout: float,
         patient: bool = False,
         in_full: InFull | None = None,
-    ) -> list[Any]:
+    ) -> Coroutine[Any, Any, list[Any]]:
         """The reply to each command, or the error in its place: one that is refused fails no other one.
 
         Args:
@@ -79,8 +79,8 @@ class Guarded:
         if self._health.down:
             asked = [at for at, command in enumerate(commands) if self._is_asked(command, patient)]
             if len(asked) < len(commands):
-                return await self._run_some(commands, asked, timeout, in_full)
-        return await self._run_all(commands, timeout, in_full)
+                return self._run_some(commands, asked, timeout, in_full)
+        return self._run_all(commands, timeout, in_full)
 
     def _is_asked(self, command: Command, patient: bool) -> bool:
         node = self._executor.node_of(command)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 import structlog
@@ -21,13 +21,10 @@ class Health:
     def __init__(self) -> None:
         # True for a node that is only silent: it is well again with the first byte that it sends.
         self._down: dict[str, bool] = {}
+        # The nodes that are down, by name. Every request looks here several times.
+        self.down: Final[Mapping[str, bool]] = self._down
         # Called after each change.
         self.listeners: list[Callable[[], None]] = []
-
-    @property
-    def down(self) -> Collection[str]:
-        """The names of the nodes that are down."""
-        return self._down.keys()
 
     def is_silent(self, node: str) -> bool:
         """Whether the node is down because it sends nothing."""

@@ -27,6 +27,7 @@ HEAD_SECONDS: Final = 10.0
 _LONGEST_HEAD: Final = 65_536
 # aiohttp counts a connection's idle time from the last request that it saw, so it must see one that often.
 _SEEN_SECONDS: Final = 10.0
+HEAD_END: Final = b"\r\n\r\n"
 _METHODS: Final = (b"POST ", b"GET ", b"OPTIONS ")
 _POST: Final = b"POST "
 _ADMIN: Final = b"POST /admin/"
@@ -80,12 +81,13 @@ class Connection(asyncio.Protocol):
         """Serve or refuse a request; hand on or skip the rest of one."""
         left = self._left
         if left == 0:
-            if self._open == 0:
+            end = data.find(HEAD_END)
+            if self._open == 0 and (end < 0 or self._head is not None):
                 whole = self._with_head(data)
                 if whole is None:
                     return
-                data = whole
-            size = request_size(data)
+                data, end = whole, whole.find(HEAD_END)
+            size = request_size(data, end)
             front = self._front
             asked = size > 0 and data.startswith(_POST) and not data.startswith(_ADMIN)
             if asked and not front.admission.admits(front.loop):
@@ -146,7 +148,7 @@ class Connection(asyncio.Protocol):
         """What came so far of a request; None while its head is not whole."""
         head = self._head
         if head is None:
-            if b"\r\n\r\n" in data or not _may_be_a_head(data):
+            if not _may_be_a_head(data):
                 return data
             self._head = bytearray(data)
             self._timer.cancel()
@@ -154,7 +156,7 @@ class Connection(asyncio.Protocol):
             return None
         seen = max(0, len(head) - 3)
         head += data
-        if head.find(b"\r\n\r\n", seen) < 0 and len(head) < _LONGEST_HEAD:
+        if head.find(HEAD_END, seen) < 0 and len(head) < _LONGEST_HEAD:
             return None
         self._head = None
         self._timer.cancel()
@@ -217,9 +219,11 @@ def _may_be_a_head(data: bytes) -> bool:
     return any(data.startswith(method[: len(data)]) for method in _METHODS)
 
 
-def request_size(data: bytes) -> int:
-    """The length of the request that these bytes begin with, from its head; 0 where it is not certain."""
-    end = data.find(b"\r\n\r\n")
+def request_size(data: bytes, end: int) -> int:
+    """The length of the request that these bytes begin with, from its head; 0 where it is not certain.
+
+    ``end`` is where its empty line is, negative where there is none.
+    """
     if end < 0:
         return 0
     head = data[: end + 2].lower()

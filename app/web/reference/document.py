@@ -16,6 +16,7 @@ PARTS: Final = (
     "mint_schemas",
     "exchange",
     "calls",
+    "live",
     "report",
     "hangup",
     "sideband",

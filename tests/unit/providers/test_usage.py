@@ -8,8 +8,8 @@ from typing import Any, Final
 import orjson
 import pytest
 
-from app.models import USAGE_FIGURES
 from app.providers.usage import KINDS, Usage, kinds_of
+from app.store.records.record import USAGE_FIGURES
 from tests import samples
 
 EVENTS: Final = Path(samples.__file__).parent / "openai" / "events"
@@ -91,9 +91,9 @@ def test_the_session_names_the_model_and_says_when_its_time_is_over() -> None:
     usage = Usage()
     usage.read('{"type": "session.created", "session": {"model": "gpt-realtime-2.1"}}')
     usage.read('{"type": "session.updated", "session": {"model": 7}}')
-    assert (usage.model, usage.expired) == ("gpt-realtime-2.1", False)
+    assert (usage.model, usage.ended) == ("gpt-realtime-2.1", "")
     usage.read('{"type": "error", "error": {"code": "session_expired"}}')
-    assert usage.expired
+    assert usage.ended == "session_expired"
 
 
 @pytest.mark.parametrize(
