@@ -70,13 +70,16 @@ class Stack:
         client_key = recipe.printable_client_key(self._environ, self._secrets)
         admin_key = recipe.printable_admin_key(self._told, self._secrets)
         parts = [
-            f"# make a call in your browser\n{page}\n\n" if page else "",
+            f"# make a call in your browser{self._or_signed_in()}\n{page}\n\n" if page else "",
             recipe.recipe(self._addresses, client_key, recipe.model_to_ask_for(self._environ), str(offer)),
             "\n",
             # The user's own admin key is not ours to show.
             recipe.operator_commands(url, admin_key) + "\n" if admin_key is not None else "",
         ]
         return "".join(parts)
+
+    def _or_signed_in(self) -> str:
+        return ", with the key of this run or signed in" if self._told.get("CLOAKROOM_ISSUERS") else ""
 
     async def watch(self) -> str:
         """Return, when anything ends unasked, what it was and its last lines."""
