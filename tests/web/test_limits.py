@@ -79,3 +79,21 @@ async def test_a_request_id_is_taken_over_when_it_is_one_and_made_when_it_is_not
     assert (await service.mint(**{"x-request-id": given})).headers["x-request-id"] == given
     for bad in ("short", "with space in it", "x" * 200, "<script>alert(1)</script>"):
         assert (await service.mint(**{"x-request-id": bad})).headers["x-request-id"].startswith("req_")
+
+
+async def test_a_backends_users_have_their_own_limit_and_mints_for_nobody_count_for_the_client_alone(
+    service_factory: ServiceFactory,
+) -> None:
+    key, name = "ck_" + secrets.token_urlsafe(24), f"limited-{secrets.token_hex(4)}"
+    client = {"api_key": key, "mints_per_minute_per_subject": 2}
+    service = await service_factory(CLOAKROOM_CLIENTS=json.dumps({name: client}))
+
+    async def minted(subject: str | None) -> list[int]:
+        headers = {"x-cloakroom-subject": subject} if subject is not None else {}
+        replies = [await api.mint(service.http, service.base, key, **headers) for _ in range(6)]
+        return [reply.status for reply in replies]
+
+    # The minute may turn while the test runs, and then a second one has room for as many again.
+    assert (await minted("ada")).count(200) in (2, 4)
+    assert (await minted("bob")).count(200) in (2, 4)
+    assert await minted(None) == [200] * 6
