@@ -49,6 +49,7 @@ from app.web.appkeys import (
     DESK,
     HANDLES,
     HANGUP,
+    ICE_SERVERS,
     LIFECYCLE,
     METER,
     METRICS,
@@ -164,7 +165,7 @@ def create_app(
             ),
         )
         app[ORPHANS], app[HANGUP] = broker.orphans, broker.hangup
-        app[REPORTS] = broker.reports()
+        app[REPORTS], app[ICE_SERVERS] = broker.reports(), broker.ice_servers()
         sockets = SidebandClient(
             connect_timeout=settings.connect_timeout_seconds,
             largest=settings.sideband_max_event_bytes,

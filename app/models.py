@@ -1,4 +1,4 @@
-"""Frozen values that the parts share. Of ours it imports only ``app.reports``."""
+"""Frozen values that the parts share. Of ours it imports only leaf modules."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Literal, Protocol
+
+from app.ice import IceServer
 
 # OpenAI's bounds on ``expires_after.seconds`` (its API reference, "Create client secret"), in seconds.
 MIN_KEY_SECONDS: Final = 10
@@ -286,7 +288,11 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The provider's SDP answer. ``call_id`` is None where the provider named none."""
+    """The provider's SDP answer. ``call_id`` is None where the provider named none.
+
+    ``ice_servers`` are those that it named beside the answer.
+    """
 
     sdp: bytes = field(repr=False)
     call_id: str | None = None
+    ice_servers: tuple[IceServer, ...] = field(default=(), repr=False)

@@ -47,6 +47,7 @@ class Relayed:
     model: str
     client: str
     replayed: bool
+    subject: str = ""
     region: str | None = None
     max_call_seconds: int | None = None
 
@@ -100,6 +101,7 @@ class Relay:
             won.model,
             won.client,
             replayed=False,
+            subject=won.subject,
             region=deployment.region,
             max_call_seconds=claim.max_call_seconds or None,
         )

@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 from urllib.parse import SplitResult, urlsplit
 
 from app.errors import UpstreamError
+from app.ice import IceServer
 from app.models import Answer, Deployment, EphemeralKey, MintRequest, Offer, Secret, StandardCall
 
 SDP_TYPE: Final = "application/sdp"
@@ -141,6 +142,25 @@ class Attaches(Protocol):
 
     def read_no_sideband(self, deployment: Deployment, response: UpstreamResponse) -> UpstreamError | None:
         """Read why there is no sideband: the provider's refusal, or None where it knows no such call."""
+
+
+@runtime_checkable
+class NamesIceServers(Protocol):
+    """Names the ICE servers to use for its calls. Most dialects have no such part."""
+
+    def ice_servers_request(self, deployment: Deployment) -> UpstreamRequest:
+        """The GET that asks for them, with the standard credential; it has no body.
+
+        Raises:
+            UpstreamError: there is no credential at present.
+        """
+
+    def read_ice_servers(self, deployment: Deployment, response: UpstreamResponse) -> tuple[IceServer, ...]:
+        """Read them.
+
+        Raises:
+            UpstreamError: the provider refused, or answered with something else.
+        """
 
 
 class Provider(Mints, Relays, HangsUp, Attaches, Protocol):

@@ -12,6 +12,7 @@ from app.web import health, mint_views
 from app.web.admin.routes import admin_routes
 from app.web.answers import expect
 from app.web.calls import views as call_views
+from app.web.calls.ice import ice_servers
 from app.web.demo.site import DemoSite
 from app.web.reference.site import reference_routes
 
@@ -44,6 +45,7 @@ def routes(settings: Settings) -> Iterator[web.RouteDef]:
             yield web.options(base + path, call_views.offer_options)
         # A GET, which becomes a WebSocket.
         yield web.get(base + call_views.SIDEBAND_PATH, call_views.attach)
+        yield web.get(base + "/realtime/ice-servers", ice_servers)
         yield web.delete(base + _CALL, call_views.hang_up, expect_handler=expect)
         yield web.patch(base + _CALL, call_views.patch_call, expect_handler=expect)
     yield from health_routes()

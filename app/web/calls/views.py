@@ -8,6 +8,7 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from app.broker.calls.hangup import NOT_FOUND_MESSAGE, Caller
+from app.broker.calls.ice import IceServers
 from app.broker.calls.reports import NOT_YOURS_MESSAGE
 from app.broker.deadlines.orphans import Orphans
 from app.broker.relay import Relayed
@@ -20,6 +21,7 @@ from app.web.appkeys import (
     CLIENTS,
     HANDLES,
     HANGUP,
+    ICE_SERVERS,
     LIFECYCLE,
     LOG_LINE,
     OPEN_SIDEBANDS,
@@ -54,12 +56,17 @@ class _SdpAnswer(web.Response):
     A browser that leaves does not end its request: the offer may have made a call, and that is settled first.
     """
 
-    def __init__(self, relayed: Relayed, handle_id: str, orphans: Orphans) -> None:
+    def __init__(self, relayed: Relayed, handle_id: str, orphans: Orphans, ice: IceServers) -> None:
         call_id = relayed.answer.call_id
         headers: dict[str, str] = {hdrs.LOCATION: f"{CALLS_PATH}/{call_id}"} if call_id else {}
         if relayed.max_call_seconds is not None:
             headers[MAX_CALL_SECONDS_HEADER] = str(relayed.max_call_seconds)
         super().__init__(body=relayed.answer.sdp, status=201, content_type=SDP_TYPE, headers=headers)
+        for server in ice.beside_answer(
+            relayed.answer.ice_servers, handle_id, client=relayed.client, subject=relayed.subject
+        ):
+            for link in server.as_links():
+                self.headers.add(hdrs.LINK, link)
         self._relayed = relayed
         self._handle_id = handle_id
         self._orphans = orphans
@@ -109,7 +116,7 @@ async def _relayed(request: web.Request, *, translation: bool) -> web.Response:
     }
     if relayed.region is not None:
         line.fields["region"] = relayed.region
-    return _SdpAnswer(relayed, handle.id, app[ORPHANS])
+    return _SdpAnswer(relayed, handle.id, app[ORPHANS], app[ICE_SERVERS])
 
 
 async def attach(request: web.Request) -> web.StreamResponse:
