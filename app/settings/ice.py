@@ -42,8 +42,8 @@ class IceServerSettings(Section):
         for url in value:
             if not is_ice_url(url):
                 raise ValueError(
-                    f"{redact(url)!r} is no URL of a STUN or TURN server; write stun:host:port, turn:host:port, "
-                    "turn:host:port?transport=tcp or turns:host:port, without '//'"
+                    f"{redact(url)!r} is no URL of a STUN or TURN server; write stun:host:port, "
+                    "turn:host:port, turn:host:port?transport=tcp or turns:host:port, without '//'"
                 )
         return value
 

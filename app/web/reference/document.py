@@ -15,6 +15,7 @@ PARTS: Final = (
     "mint",
     "mint_schemas",
     "calls",
+    "ice",
     "report",
     "hangup",
     "sideband",
