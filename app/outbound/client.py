@@ -62,9 +62,8 @@ class UpstreamClient:
         outcome: TryOutcome = "cut_off"
         status: int | None = None
         try:
-            response = await self._send(
-                "POST", request, timeout=timeout, more=span.headers if span is not None else _NO_HEADERS
-            )
+            more = span.headers if span is not None else _NO_HEADERS
+            response = await self._send(request.method, request, timeout=timeout, more=more)
         except NotConnected:
             outcome = "unreachable"
             raise
