@@ -1,4 +1,4 @@
-"""Frozen values that the parts share. Of ours it imports only leaf modules."""
+"""Frozen values that the parts share. Of ours it imports nothing."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Literal, Protocol
-
-from app.ice import IceServer
 
 # OpenAI's bounds on ``expires_after.seconds`` (its API reference, "Create client secret"), in seconds.
 MIN_KEY_SECONDS: Final = 10
@@ -278,6 +276,15 @@ class Offer:
     def families(self) -> tuple[Family, ...]:
         """The families of handles that open a call with this offer."""
         return (Family.TRANSLATION,) if self.translation else (Family.REALTIME, Family.TRANSCRIPTION)
+
+
+@dataclass(frozen=True, slots=True)
+class IceServer:
+    """One entry of ``RTCConfiguration.iceServers``: URLs that share a credential, or need none."""
+
+    urls: tuple[str, ...]
+    username: str | None = None
+    credential: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

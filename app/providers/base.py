@@ -14,8 +14,7 @@ from typing import Final, Protocol, runtime_checkable
 from urllib.parse import SplitResult, urlsplit
 
 from app.errors import InvalidRequest, UpstreamError
-from app.ice import IceServer
-from app.models import Answer, Deployment, EphemeralKey, MintRequest, Offer, Secret, StandardCall
+from app.models import Answer, Deployment, EphemeralKey, IceServer, MintRequest, Offer, Secret, StandardCall
 
 SDP_TYPE: Final = "application/sdp"
 JSON_TYPE: Final = "application/json"

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from app.ice import is_ice_url, is_turn
+from app.providers.ice import is_ice_url, is_turn
 from app.settings.base import Section
 from app.telemetry.redaction import redact
 

@@ -12,7 +12,7 @@ import aiohttp.connector
 
 # From the bottom up: a room may import itself and every room of a lower row, nothing beside it or above it.
 LAYERS: Final[tuple[tuple[str, ...], ...]] = (
-    ("app.reports", "app.ice"),
+    ("app.reports",),
     ("app", "app.errors", "app.models"),
     ("app.telemetry",),
     ("app.handles", "app.providers", "app.store"),
@@ -34,7 +34,7 @@ APART: Final = frozenset({"app.sandbox"})
 PURE: Final = frozenset(
     {"app.errors", "app.models", "app.handles", "app.providers", "app.store.keys", "app.store.address"}
     | {"app.broker.routing.catalog", "app.broker.clients", "app.broker.session_policy"}
-    | {"app.broker.routing.breaker", "app.reports", "app.ice"}
+    | {"app.broker.routing.breaker", "app.reports"}
     | {"app.telemetry.redaction", "app.telemetry.timings", "app.telemetry.tracing"}
     | {
         "app.outbound.http1",

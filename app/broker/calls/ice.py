@@ -18,10 +18,10 @@ import structlog
 from app.broker.claims import refused
 from app.broker.routing.catalog import Catalog
 from app.errors import CloakroomError
-from app.ice import IceServer, turn_credential
-from app.models import Clocks, Deployment, HandleClaims, Secret
+from app.models import Clocks, Deployment, HandleClaims, IceServer, Secret
 from app.outbound.upstream import NoAnswer, NotConnected, Upstream, failure_of
 from app.providers.base import NamesIceServers, Provider
+from app.providers.ice import turn_credential
 from app.store.records.claims import Held
 from app.store.records.handles import HandleStore
 from app.telemetry.timings import Timings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from app.providers.ice import as_json
 from app.web.answers import json_answer
 from app.web.appkeys import HANDLES, ICE_SERVERS, LOG_LINE, TIMINGS, LogLine
 from app.web.incoming import credential
@@ -21,5 +22,5 @@ async def ice_servers(request: web.Request) -> web.Response:
         "deployment": line.timings.deployment,
         "servers": len(given.servers),
     }
-    found = [server.as_json() for server in given.servers]
+    found = [as_json(server) for server in given.servers]
     return json_answer({"ice_servers": found, "expires_at": given.expires_at})

@@ -16,6 +16,7 @@ from app.errors import CallNotFound, InvalidApiKey, InvalidRequest, MethodNotImp
 from app.models import CALLS_PATH, Client
 from app.outbound.sideband import CLOSE_SECONDS, HEARTBEAT_SECONDS, EventSocket
 from app.providers.base import is_call_id
+from app.providers.ice import as_links
 from app.web.answers import BASE_HEADERS, REQUEST_ID_HEADER
 from app.web.appkeys import (
     CLIENTS,
@@ -65,7 +66,7 @@ class _SdpAnswer(web.Response):
         for server in ice.beside_answer(
             relayed.answer.ice_servers, handle_id, client=relayed.client, subject=relayed.subject
         ):
-            for link in server.as_links():
+            for link in as_links(server):
                 self.headers.add(hdrs.LINK, link)
         self._relayed = relayed
         self._handle_id = handle_id

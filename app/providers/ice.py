@@ -1,6 +1,6 @@
 """ICE servers: which STUN and TURN servers a browser may use for a call, and the forms in which it is told.
 
-A leaf module, pure. The forms are the JSON that ``RTCPeerConnection`` takes (WebRTC 1.0, section 4.2.4), and
+Pure. The forms are the JSON that ``RTCPeerConnection`` takes (WebRTC 1.0, section 4.2.4), and
 ``Link`` headers (RFC 9725, section 4.6). The URLs are those of RFC 7064 and RFC 7065.
 """
 
@@ -10,8 +10,9 @@ import base64
 import hmac
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from app.models import IceServer
 
 # A provider that names more of either is not believed.
 MAX_SERVERS: Final = 16
@@ -26,28 +27,21 @@ _TEXT: Final = re.compile(r"[\x20-\x7e]{1,512}\Z")
 _QUOTED: Final = re.compile(r'(["\\])')
 
 
-@dataclass(frozen=True, slots=True)
-class IceServer:
-    """One entry of ``RTCConfiguration.iceServers``: URLs that share a credential, or need none."""
+def as_json(server: IceServer) -> dict[str, Any]:
+    """An ``RTCIceServer``."""
+    if server.credential is None:
+        return {"urls": list(server.urls)}
+    return {"urls": list(server.urls), "username": server.username, "credential": server.credential}
 
-    urls: tuple[str, ...]
-    username: str | None = None
-    credential: str | None = field(default=None, repr=False)
 
-    def as_json(self) -> dict[str, Any]:
-        """An ``RTCIceServer``."""
-        if self.credential is None:
-            return {"urls": list(self.urls)}
-        return {"urls": list(self.urls), "username": self.username, "credential": self.credential}
-
-    def as_links(self) -> Iterator[str]:
-        """The value of a ``Link`` header for each URL."""
-        for url in self.urls:
-            link = f'<{url}>; rel="ice-server"'
-            if self.credential is not None and is_turn(url):
-                link += f"; username={_quoted(self.username or '')}; credential={_quoted(self.credential)}"
-                link += '; credential-type="password"'
-            yield link
+def as_links(server: IceServer) -> Iterator[str]:
+    """The value of a ``Link`` header for each URL."""
+    for url in server.urls:
+        link = f'<{url}>; rel="ice-server"'
+        if server.credential is not None and is_turn(url):
+            link += f"; username={_quoted(server.username or '')}; credential={_quoted(server.credential)}"
+            link += '; credential-type="password"'
+        yield link
 
 
 def is_turn(url: str) -> bool:
