@@ -1,4 +1,4 @@
-"""Frozen values that the parts share. Of ours it imports nothing."""
+"""Frozen values that the parts share. Of ours it imports only ``app.reports``."""
 
 from __future__ import annotations
 
@@ -279,21 +279,8 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class IceServer:
-    """One entry of ``RTCConfiguration.iceServers``: URLs that share a credential, or need none."""
-
-    urls: tuple[str, ...]
-    username: str | None = None
-    credential: str | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
 class Answer:
-    """The provider's SDP answer. ``call_id`` is None where the provider named none.
-
-    ``ice_servers`` are those that it named beside the answer.
-    """
+    """The provider's SDP answer. ``call_id`` is None where the provider named none."""
 
     sdp: bytes = field(repr=False)
     call_id: str | None = None
-    ice_servers: tuple[IceServer, ...] = field(default=(), repr=False)

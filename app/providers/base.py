@@ -14,7 +14,8 @@ from typing import Final, Protocol, runtime_checkable
 from urllib.parse import SplitResult, urlsplit
 
 from app.errors import InvalidRequest, UpstreamError
-from app.models import Answer, Deployment, EphemeralKey, IceServer, MintRequest, Offer, Secret, StandardCall
+from app.models import Answer, Deployment, EphemeralKey, MintRequest, Offer, Secret, StandardCall
+from app.providers.ice import IceServer
 
 SDP_TYPE: Final = "application/sdp"
 JSON_TYPE: Final = "application/json"

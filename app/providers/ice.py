@@ -10,9 +10,10 @@ import base64
 import hmac
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from app.models import IceServer
+from app.models import Answer
 
 # A provider that names more of either is not believed.
 MAX_SERVERS: Final = 16
@@ -25,6 +26,22 @@ _PORT: Final = re.compile(r":([0-9]{1,5})(?:\?|\Z)")
 _TEXT: Final = re.compile(r"[\x20-\x7e]{1,512}\Z")
 # What is escaped in a quoted-string (RFC 9110, section 5.6.4).
 _QUOTED: Final = re.compile(r'(["\\])')
+
+
+@dataclass(frozen=True, slots=True)
+class IceServer:
+    """One entry of ``RTCConfiguration.iceServers``: URLs that share a credential, or need none."""
+
+    urls: tuple[str, ...]
+    username: str | None = None
+    credential: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerWithServers(Answer):
+    """An answer beside which the provider named the ICE servers of the call."""
+
+    ice_servers: tuple[IceServer, ...] = field(default=(), repr=False)
 
 
 def as_json(server: IceServer) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from app.broker.calls.ice import OwnServers
-from app.models import IceServer, Secret
-from app.providers.ice import is_turn
+from app.models import Secret
+from app.providers.ice import IceServer, is_turn
 from app.settings.ice import IceServerSettings, IceSettings
 
 

@@ -18,10 +18,10 @@ import structlog
 from app.broker.claims import refused
 from app.broker.routing.catalog import Catalog
 from app.errors import CloakroomError
-from app.models import Clocks, Deployment, HandleClaims, IceServer, Secret
+from app.models import Answer, Clocks, Deployment, HandleClaims, Secret
 from app.outbound.upstream import NoAnswer, NotConnected, Upstream, failure_of
 from app.providers.base import NamesIceServers, Provider
-from app.providers.ice import turn_credential
+from app.providers.ice import AnswerWithServers, IceServer, turn_credential
 from app.store.records.claims import Held
 from app.store.records.handles import HandleStore
 from app.telemetry.timings import Timings
@@ -133,16 +133,16 @@ class IceServers:
             timings.provider += self.clocks.monotonic() - started
 
     def beside_answer(
-        self, provided: tuple[IceServer, ...], handle_id: str, *, client: str, subject: str
+        self, answer: Answer, handle_id: str, *, client: str, subject: str
     ) -> tuple[IceServer, ...]:
-        """The servers that the answer to an offer names: those that came with it, else the operator's.
+        """The servers to name beside the answer to an offer: those that came with it, else the operator's.
 
         None at all where the operator wants no such headers.
         """
         if not self.own.links:
             return ()
-        if provided:
-            return provided
+        if isinstance(answer, AnswerWithServers) and answer.ice_servers:
+            return answer.ice_servers
         return self.own.give(_user(client, subject, handle_id), now=self.clocks.now()).servers
 
     async def _provided(self, deployment: Deployment, provider: NamesIceServers) -> tuple[IceServer, ...]:

@@ -64,7 +64,7 @@ class _SdpAnswer(web.Response):
             headers[MAX_CALL_SECONDS_HEADER] = str(relayed.max_call_seconds)
         super().__init__(body=relayed.answer.sdp, status=201, content_type=SDP_TYPE, headers=headers)
         for server in ice.beside_answer(
-            relayed.answer.ice_servers, handle_id, client=relayed.client, subject=relayed.subject
+            relayed.answer, handle_id, client=relayed.client, subject=relayed.subject
         ):
             for link in as_links(server):
                 self.headers.add(hdrs.LINK, link)
