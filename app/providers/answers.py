@@ -204,8 +204,9 @@ def _error_object(response: UpstreamResponse) -> dict[str, Any] | None:
         return None
     if not isinstance(body, dict):
         return None
-    # Azure's front door answers in another shape: {"statusCode", "message"}.
-    error = body if body.get("statusCode") == response.status else body.get("error")
+    # Azure's front door has another form, {"statusCode", "message"}, and Model Studio {"code", "message"}.
+    flat = body.get("statusCode") == response.status or ("error" not in body and "code" in body)
+    error = body if flat else body.get("error")
     return error if isinstance(error, dict) and isinstance(error.get("message"), str) else None
 
 

@@ -59,6 +59,8 @@ class Traits:
     it knows ``webrtc_filter``. ``mints``: it mints ephemeral keys. ``takes_standard_call``: a call can be
     created with the standard key instead. ``needs_credential``: it serves nobody without one, except that a
     server at another ``base_url`` may, where ``is_copied``: others keep this API's paths.
+    ``takes_session``: a call is created with its session; else a page sends that over the data channel.
+    ``needs_model``: a deployment must name its model. ``may_split_hosts``: it may have a ``webrtc_url``.
     ``federates``: it may sign in with a workload's own token. ``tells_ends``: its models have the names and
     the ends of ``app.providers.retirement``, and it lists them.
     """
@@ -71,6 +73,9 @@ class Traits:
     takes_standard_call: bool = False
     needs_credential: bool = True
     is_copied: bool = False
+    takes_session: bool = True
+    needs_model: bool = False
+    may_split_hosts: bool = False
     tells_ends: bool = False
     federates: bool = False
 
@@ -165,6 +170,18 @@ class Attaches(Protocol):
 
     def read_no_sideband(self, deployment: Deployment, response: UpstreamResponse) -> UpstreamError | None:
         """Read why there is no sideband: the provider's refusal, or None where it knows no such call."""
+
+
+@runtime_checkable
+class SplitsHosts(Protocol):
+    """May present offers at another URL than it mints at; its ``traits`` tell whether it must."""
+
+    def webrtc_url(self, pasted: str) -> str:
+        """Reduce what an operator pasted to the URL that offers go to.
+
+        Raises:
+            ValueError: it is no such URL; says what is expected.
+        """
 
 
 @runtime_checkable

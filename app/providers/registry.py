@@ -13,6 +13,8 @@ from typing import Final
 
 from app.providers.azure import Azure, AzurePreview
 from app.providers.base import Provider
+from app.providers.dialects.inworld import Inworld
+from app.providers.dialects.qwen import Qwen
 from app.providers.openai import OpenAI
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,63}\Z")
@@ -20,6 +22,8 @@ _known: Final[dict[str, Provider]] = {
     "openai": OpenAI(),
     "azure": Azure(),
     "azure-preview": AzurePreview(),
+    "inworld": Inworld(),
+    "qwen": Qwen(),
 }
 PROVIDERS: Final[Mapping[str, Provider]] = MappingProxyType(_known)
 

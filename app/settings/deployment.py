@@ -106,7 +106,9 @@ class DeploymentSettings(Section):
     provider: Annotated[str, AfterValidator(_known), WithJsonSchema(_PROVIDER_SCHEMA)] = Field(
         description="whose API it speaks; nothing else chooses Azure's preview"
     )
-    base_url: str | None = Field(default=None, description="OpenAI: default https://api.openai.com/v1")
+    base_url: str | None = Field(
+        default=None, description="OpenAI: default https://api.openai.com/v1; qwen: the workspace's host"
+    )
     api_key: SecretStr | None = Field(default=None, description="the provider's standard key")
     entra: EntraSettings | None = Field(default=None, description="Azure: sign in without a key")
     workload_identity: WorkloadIdentitySettings | None = Field(
@@ -139,7 +141,9 @@ class DeploymentSettings(Section):
         "resource's, whose front end takes the offers",
     )
     webrtc_url: str | None = Field(
-        default=None, description="azure-preview: that front end's URL, instead of region"
+        default=None,
+        description="azure-preview: that front end's URL, instead of region; qwen: the workspace's host, "
+        "where keys are minted at another one",
     )
 
     @field_validator("api_key")
@@ -164,6 +168,8 @@ class DeploymentSettings(Section):
             raise ValueError("base_url is missing: the endpoint of the Azure resource")
         if is_azure and not self.model:
             raise ValueError("model is missing: the name of the Azure deployment")
+        if traits.needs_model and not self.model:
+            raise ValueError(f"model is missing: the name that {self.provider} has for the model")
         self._check_region(traits)
         if self.webrtc_filter and not traits.takes_filter:
             raise ValueError("webrtc_filter is for provider: azure")
@@ -206,8 +212,8 @@ class DeploymentSettings(Section):
         if self.api_version is not None:
             # It does not show which surface is meant: people paste it with every endpoint.
             raise ValueError("api_version is for provider: azure-preview; remove it, the GA paths take none")
-        if self.webrtc_url is not None:
-            raise ValueError("webrtc_url is for provider: azure-preview")
+        if self.webrtc_url is not None and not traits.may_split_hosts:
+            raise ValueError("webrtc_url is for provider: azure-preview and qwen")
 
     def _check_credential(self, traits: Traits) -> None:
         if self.entra is not None and not traits.is_azure:

@@ -111,7 +111,7 @@ class IceServers:
         try:
             held = await self.store.look(handle.id)
         finally:
-            timings.store_took("look", started, self.clocks.monotonic())
+            timings.store_took("find", started, self.clocks.monotonic())
         if not isinstance(held, Held):
             raise refused(handle.id, held)
         timings.model, timings.deployment = held.model, held.deployment
