@@ -161,6 +161,7 @@ def create_app(
                 clients=app[CLIENTS].by_name,
                 settlement=settlement,
                 counts=CallMetrics(metrics),
+                breakers=breakers,
                 clocks=Clocks(clock, monotonic),
             ),
         )
@@ -181,7 +182,7 @@ def create_app(
         )
         usage.watch(lambda: meter.watched)
         usage.expose(catalog.names, hows=HOWS, kinds=KINDS)
-        app[MINTER], app[RELAY], overdue = broker.minter(breakers), broker.relay(), broker.overdue()
+        app[MINTER], app[RELAY], overdue = broker.minter(), broker.relay(), broker.overdue()
         census = Census(app[DESK].alive, monotonic=monotonic)
         expose(
             metrics.registry,

@@ -58,7 +58,7 @@ class UpstreamClient:
     async def post(self, request: UpstreamRequest, *, timeout: float, timings: Timings) -> UpstreamResponse:
         """As ``Upstream.post``."""
         trace, started = timings.trace, time.perf_counter()
-        span = trace.ask(timings.deployment) if trace is not None else None
+        span = trace.ask(timings.deployment, request.method) if trace is not None else None
         outcome: TryOutcome = "cut_off"
         status: int | None = None
         try:

@@ -49,7 +49,7 @@ class Upstream(Protocol):
     """Sends one request, once. Whether to send it again is the use case's decision."""
 
     async def post(self, request: UpstreamRequest, *, timeout: float, timings: Timings) -> UpstreamResponse:
-        """Send the request and read the whole answer within ``timeout`` seconds.
+        """Send the request by its method and read the whole answer within ``timeout`` seconds.
 
         Redirects are not followed, and no cookie is kept: it would tie callers together. ``timings`` gets the
         try. Its trace, if there is one, is passed on to the provider.

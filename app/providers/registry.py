@@ -16,6 +16,7 @@ from app.providers.base import Provider
 from app.providers.dialects.inworld import Inworld
 from app.providers.dialects.qwen import Qwen
 from app.providers.openai import OpenAI
+from app.providers.selfhosted import LocalAI, SpeechToSpeech
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,63}\Z")
 _known: Final[dict[str, Provider]] = {
@@ -24,6 +25,8 @@ _known: Final[dict[str, Provider]] = {
     "azure-preview": AzurePreview(),
     "inworld": Inworld(),
     "qwen": Qwen(),
+    "localai": LocalAI(),
+    "speech-to-speech": SpeechToSpeech(),
 }
 PROVIDERS: Final[Mapping[str, Provider]] = MappingProxyType(_known)
 

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from . import control
 from .config import SandboxConfig
-from .http import azure, oauth, openai, sideband
+from .http import azure, oauth, openai, selfhosted, sideband
 from .http.edge import provider_edge, stamp
 from .provider import PROVIDER, make_provider
 
@@ -38,6 +38,13 @@ ROUTES = [
     web.get("/openai/v1/realtime", sideband.azure_sideband, name="azure.sideband"),
     web.post("/openai/realtimeapi/sessions", azure.sessions, name="preview.sessions"),
     web.post("/v1/realtimertc", azure.rtc, name="preview.calls"),
+    web.post("/localai/v1/realtime/calls", selfhosted.localai_calls, name="localai.calls"),
+    web.post("/speech-to-speech/v1/realtime/calls", selfhosted.speech_calls, name="speech.calls"),
+    web.delete(
+        "/speech-to-speech/v1/realtime/calls/{call_id}", selfhosted.speech_hangup, name="speech.hangup"
+    ),
+    web.post("/open/v1/realtime/calls", selfhosted.open_calls, name="open.calls"),
+    web.post("/open/v1/realtime/calls/{call_id}/hangup", selfhosted.open_hangup, name="open.hangup"),
     *control.ROUTES,
 ]
 
