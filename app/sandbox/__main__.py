@@ -41,6 +41,8 @@ def parser() -> argparse.ArgumentParser:
         help=f"an Azure deployment, repeatable (default: {dict(DEFAULT_DEPLOYMENTS)})",
     )
     add("--azure-preview", action="store_true", help="serve Azure's preview paths too")
+    add("--inworld-key", action="append", metavar="KEY", help="accepted at Inworld's paths")
+    add("--qwen-key", action="append", metavar="KEY", help="permanent key accepted at Qwen-Omni's paths")
     add("--localai-key", action="append", default=[], metavar="KEY", help="accepted at LocalAI's path")
     add("--openai-model", action="append", metavar="NAME", help="serve only these models; repeatable")
     add(
@@ -95,6 +97,8 @@ def config_from(options: argparse.Namespace, environ: Mapping[str, str]) -> Sand
         azure_tokens=tuple(options.azure_token),
         azure_deployments=deployments,
         azure_preview=options.azure_preview,
+        inworld_keys=_keys(options.inworld_key, None, default.inworld_keys),
+        qwen_keys=_keys(options.qwen_key, None, default.qwen_keys),
         localai_keys=tuple(options.localai_key),
         openai_models=tuple(options.openai_model) if options.openai_model else None,
         openai_ends=dict(map(_end, options.openai_end)),
