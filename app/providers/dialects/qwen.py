@@ -28,13 +28,12 @@ from app.providers.base import (
     http_url,
     standard_key_header,
 )
+from app.providers.sessions import refuse_session
 
 # "Set a custom time-to-live between 1 and 1,800 seconds"; 60 where none is asked for.
 LONGEST_KEY_SECONDS: Final = 1800
 KEY_SECONDS: Final = 60
 _EXAMPLE: Final = "https://WORKSPACE.ap-southeast-1.maas.aliyuncs.com"
-# Which fields a session may have: those that the model's name and the path decide anyway.
-_TAKEN: Final = frozenset({"type", "model"})
 _REFUSED: Final = (401, 403)
 
 
@@ -146,13 +145,7 @@ def _check(deployment: Deployment, mint: MintRequest) -> None:
             f"Deployment '{deployment.name}' is Qwen-Omni, which serves realtime sessions only.",
             upstream=(400, None),
         )
-    for name, value in mint.session.items():
-        if name not in _TAKEN and value:
-            raise InvalidRequest(
-                f"A call at Qwen-Omni takes no session. Leave '{name}' out, and let the page send it in a "
-                "session.update over the data channel.",
-                param=f"session.{name}",
-            )
+    refuse_session("Qwen-Omni", mint.session)
 
 
 def _session(model: str) -> Mapping[str, Any]:

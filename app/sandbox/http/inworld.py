@@ -32,7 +32,7 @@ def _key(request: web.Request, provider: Provider) -> str:
 
 
 async def calls(request: web.Request) -> web.Response:
-    """`POST /v1/realtime/calls`: JSON `{sdp, session}` to JSON `{id, sdp, ice_servers}`, or raw SDP to SDP."""
+    """`POST /v1/realtime/calls`: JSON `{sdp, session}` to `{id, sdp, ice_servers}`, or raw SDP to SDP."""
     provider = request.app[PROVIDER]
     key = _key(request, provider)
     if request.content_type == SDP:
