@@ -17,7 +17,8 @@ class Place:
 
     ``settings`` are the deployment's: ``{provider}`` is the origin of the provider in a box, and ``{key}``
     stands for the planted key of OpenAI. ``names_calls``: its answers name the call. ``hangs_up``: a call can
-    be ended there. ``channel`` is the label of the data channel that its calls have.
+    be ended there. ``channel`` is the label of the data channel that its calls have. ``minted`` is how the
+    keys begin that it mints, None where it mints none.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Place:
     names_calls: bool = True
     hangs_up: bool = True
     channel: str = "oai-events"
+    minted: str | None = None
 
     def __str__(self) -> str:
         return self.name
@@ -60,6 +62,28 @@ PLACES: Final = (
         hangs_up=False,
     ),
     Place("speech-to-speech", {"provider": "speech-to-speech", "base_url": "{provider}/speech-to-speech"}),
+    Place(
+        "inworld",
+        {
+            "provider": "inworld",
+            "base_url": "{provider}/inworld/v1",
+            "api_key": "{key}",
+            "model": "openai/gpt-4o-mini",
+        },
+        session={"instructions": "Answer briefly.", "audio": {"output": {"voice": "Sarah"}}},
+    ),
+    Place(
+        "qwen",
+        {
+            "provider": "qwen",
+            "base_url": "{provider}",
+            "api_key": "{key}",
+            "model": "qwen3.8-omni-flash-realtime",
+        },
+        names_calls=False,
+        hangs_up=False,
+        minted="st-",
+    ),
 )
 
 

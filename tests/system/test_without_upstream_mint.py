@@ -61,15 +61,20 @@ async def test_minted_at_one_replica_called_at_the_other_and_hung_up_at_the_firs
     answer = await mint(http, stack.a.url, key, body)
     assert answer.status == 200, answer
     assert answer.json["session"]["model"] == place.name
-    assert len(requests(stack)) == before, "the mint asks nothing of the provider"
+    if place.minted is None:
+        assert len(requests(stack)) == before, "the mint asks nothing of the provider"
+    before = len(requests(stack))
     handle = answer.json["value"]
     async with BrowserPeer(channel=place.channel) as browser:
         await browser.connect(http, f"{stack.b.url}/v1/realtime/calls", handle)
         assert browser.state == "connected"
         (asked,) = requests(stack)[before:]
-        assert credential_of(asked) == (
-            f"Bearer {stack.planted.openai_key}" if "api_key" in place.settings else ""
-        )
+        if place.minted is not None:
+            assert credential_of(asked).startswith(f"Bearer {place.minted}")
+        else:
+            assert credential_of(asked) == (
+                f"Bearer {stack.planted.openai_key}" if "api_key" in place.settings else ""
+            )
         call = last_call(stack)
         assert (browser.location != "") is place.names_calls
         if place.names_calls:
