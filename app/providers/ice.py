@@ -70,7 +70,7 @@ def is_ice_url(url: str) -> bool:
     """Whether browsers take this URL of a STUN or TURN server."""
     if not (_STUN.match(url) or _TURN.match(url)):
         return False
-    port = _PORT.search(url.rpartition("]")[2])
+    port = _PORT.search(url.partition(":")[2].rpartition("]")[2])
     return port is None or 0 < int(port[1]) < 65_536
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from app.providers.ice import is_ice_url, is_turn
 from app.settings.base import Section
-from app.telemetry.redaction import redact
 
 # The longest call, so that a server which checks a credential at each refresh ends none.
-_LIFETIME_SECONDS = 3600
+_LIFETIME_SECONDS: Final = 3600
 
 
 class IceServerSettings(Section):
@@ -39,10 +38,10 @@ class IceServerSettings(Section):
     @field_validator("urls")
     @classmethod
     def _of_servers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for url in value:
+        for number, url in enumerate(value, start=1):
             if not is_ice_url(url):
                 raise ValueError(
-                    f"{redact(url)!r} is no URL of a STUN or TURN server; write stun:host:port, "
+                    f"entry {number} is no URL of a STUN or TURN server; write stun:host:port, "
                     "turn:host:port, turn:host:port?transport=tcp or turns:host:port, without '//'"
                 )
         return value
@@ -71,11 +70,16 @@ class IceServerSettings(Section):
         return any(map(is_turn, self.urls))
 
 
+def _or_a_url(schema: dict[str, Any]) -> None:
+    """An entry may be its URL alone."""
+    schema["items"] = {"anyOf": [{"type": "string"}, schema["items"]]}
+
+
 class IceSettings(Section):
     """The servers that browsers may use, where the provider names none."""
 
     servers: tuple[IceServerSettings, ...] = Field(
-        default=(), description="the servers, each a URL or a section"
+        default=(), description="the servers, each a URL or a section", json_schema_extra=_or_a_url
     )
     turn_secret: SecretStr | None = Field(
         default=None,
