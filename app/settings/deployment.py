@@ -107,7 +107,9 @@ class DeploymentSettings(Section):
         description="whose API it speaks; nothing else chooses Azure's preview"
     )
     base_url: str | None = Field(
-        default=None, description="OpenAI: default https://api.openai.com/v1; qwen: the workspace's host"
+        default=None,
+        description="OpenAI: default https://api.openai.com/v1; localai and speech-to-speech: the server's "
+        "address; qwen: the workspace's host",
     )
     api_key: SecretStr | None = Field(default=None, description="the provider's standard key")
     entra: EntraSettings | None = Field(default=None, description="Azure: sign in without a key")

@@ -144,3 +144,24 @@ def test_what_could_not_be_held_is_refused_at_the_settings(planted: Planted, fie
     )
     with pytest.raises(SettingsError, match="takes no session, since it is qwen"):
         load_settings(environment)
+
+
+async def test_a_session_that_it_cannot_have_goes_to_the_models_next_deployment(
+    service_factory: ServiceFactory, planted: Planted
+) -> None:
+    openai = {"provider": "openai", "base_url": "{provider}/v1", "api_key": planted.openai_key}
+    first = {"deployment": "qwen", "priority": 0}
+    models = {"assistant": {"deployments": [first, {"deployment": "openai", "priority": 1}]}}
+    service = await service_factory(
+        SandboxConfig(qwen_keys=(planted.openai_key,), openai_keys=(planted.openai_key,), peer="static"),
+        CLOAKROOM_DEPLOYMENTS=orjson.dumps(
+            {"qwen": deployment(planted), "openai": {**openai, "model": "gpt-realtime-2.1"}}
+        ).decode(),
+        CLOAKROOM_MODELS=orjson.dumps(models).decode(),
+    )
+    plain = await service.mint({"model": "assistant"})
+    assert (plain.status, len(sent(service, "tokens"))) == (200, 1)
+    wanted = await service.mint({"model": "assistant", "session": {"instructions": "Be brief."}})
+    assert wanted.status == 200, wanted
+    assert wanted.json["session"]["instructions"] == "Be brief."
+    assert (len(sent(service, "tokens")), len(sent(service, "client_secrets"))) == (1, 1)
