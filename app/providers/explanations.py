@@ -16,11 +16,12 @@ from app.models import Deployment
 # ``relay`` presents an offer with the ephemeral key, ``call`` with the deployment's standard key.
 Operation = Literal["mint", "relay", "call", "hangup", "sideband"]
 
-# Also every other provider that speaks OpenAI's contract: all but Azure's.
+# Also every other provider that speaks OpenAI's contract: all but those below.
 _OPENAI: Final = frozenset({"openai"})
 _GA: Final = frozenset({"azure"})
 _PREVIEW: Final = frozenset({"azure-preview"})
 _AZURE: Final = _GA | _PREVIEW
+_QWEN: Final = frozenset({"qwen"})
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _ROLE: Final = "the role 'Cognitive Services OpenAI User' on that resource"
 Credential = Literal["key", "token", "ephemeral", "none"]
@@ -44,6 +45,31 @@ class Rule:
 
 
 RULES: Final = (
+    # --- Qwen-Omni -------------------------------------------------------------------------------------
+    Rule(
+        "Most likely the temporary key has expired: mint a new handle and make a new offer. If every call is "
+        "refused, this path takes no temporary keys: set {place}.call_key to standard.",
+        _QWEN,
+        statuses=(401, 403),
+        credential="ephemeral",
+    ),
+    Rule(
+        "Check that {key} is whole, not revoked, and one of the workspace and the region of {url}.",
+        _QWEN,
+        statuses=(401, 403),
+    ),
+    Rule(
+        "Set {model} to a realtime model that the workspace of {url} has.",
+        _QWEN,
+        statuses=(400, 404),
+        codes=("ModelNotFound", "Model.AccessDenied"),
+    ),
+    Rule(
+        "Let {url} be the host of the workspace, or of its region's Model Studio.",
+        _QWEN,
+        statuses=(404, 405),
+        operation="mint",
+    ),
     # --- Azure, by what it says ------------------------------------------------------------------------
     Rule(
         "Most likely {model} is the name of a model instead of a deployment, or of a deployment whose base "
@@ -123,7 +149,7 @@ RULES: Final = (
     ),
     Rule(
         "The credential would go along: set {url} to the address that the provider's documentation gives.",
-        _OPENAI | _AZURE,
+        _OPENAI | _AZURE | _QWEN,
         statuses=_REDIRECTS,
     ),
     # --- any of them, by the credential that was sent --------------------------------------------------
@@ -219,7 +245,7 @@ RULES: Final = (
     Rule(
         "The rate limit of the project of {key} is reached: wait, have it raised, or give the model a second "
         "deployment.",
-        _OPENAI,
+        _OPENAI | _QWEN,
         statuses=(429,),
     ),
 )
@@ -257,7 +283,7 @@ def rule_for(
 ) -> Rule | None:
     """The first rule that fits."""
     credential = _credential(deployment, operation)
-    provider = deployment.provider if deployment.provider in _AZURE else "openai"
+    provider = deployment.provider if deployment.provider in _AZURE | _QWEN else "openai"
     for rule in RULES:
         fits = (
             provider in rule.providers

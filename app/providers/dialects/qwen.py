@@ -34,7 +34,6 @@ from app.providers.sessions import refuse_session
 LONGEST_KEY_SECONDS: Final = 1800
 KEY_SECONDS: Final = 60
 _EXAMPLE: Final = "https://WORKSPACE.ap-southeast-1.maas.aliyuncs.com"
-_REFUSED: Final = (401, 403)
 
 
 class Qwen:
@@ -94,18 +93,7 @@ class Qwen:
         return _call(deployment, standard_key_header(deployment), offer)
 
     def read_answer(self, deployment: Deployment, key: Secret | None, response: UpstreamResponse) -> Answer:
-        try:
-            return read_sdp_answer(deployment, key, response)
-        except UpstreamError as refused:
-            if response.status not in _REFUSED or key in deployment.held_secrets():
-                raise
-            raise UpstreamError(
-                refused.reason,
-                upstream=(response.status, refused.upstream_code),
-                headers=refused.headers,
-                advice="If that happens to every call, this path takes no temporary keys: set deployments."
-                f"{deployment.name}.call_key to standard.",
-            ) from None
+        return read_sdp_answer(deployment, key, response)
 
     def hangup_request(self, deployment: Deployment, call_id: str) -> UpstreamRequest:
         # Its documents name no path for it.

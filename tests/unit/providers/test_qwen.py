@@ -157,16 +157,19 @@ def test_a_refused_temporary_key_names_the_setting_that_does_without() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "status", "code"),
+    ("name", "status", "code", "setting"),
     [
-        ("calls-404-ModelNotFound", 404, "ModelNotFound"),
-        ("calls-429-Throttling", 429, "Throttling.RateQuota"),
+        ("calls-404-ModelNotFound", 404, "ModelNotFound", "Set deployments.qwen-main.model"),
+        ("calls-429-Throttling", 429, "Throttling.RateQuota", "project of deployments.qwen-main.api_key"),
     ],
 )
-def test_a_refused_offer_keeps_the_providers_code(name: str, status: int, code: str) -> None:
+def test_a_refused_offer_keeps_the_providers_code_and_names_the_setting(
+    name: str, status: int, code: str, setting: str
+) -> None:
     with pytest.raises(UpstreamError) as refused:
         DIALECT.read_answer(place(), Secret(TOKEN), load(f"qwen/{name}").response)
     assert (refused.value.answer_status, refused.value.answer_code) == (status, code)
+    assert setting in refused.value.message
 
 
 def test_hanging_up_and_attaching_say_what_to_do_instead() -> None:
