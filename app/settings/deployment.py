@@ -130,7 +130,7 @@ class DeploymentSettings(Section):
     call_key: Literal["ephemeral", "standard"] = Field(
         default="ephemeral",
         description="which key creates the call; standard: the deployment's own, for sidebands that answer "
-        "404 call_id_not_found (OpenAI only)",
+        "404 call_id_not_found (openai), or where temporary keys open no call (qwen)",
     )
     api_version: str | None = Field(
         default=None,
