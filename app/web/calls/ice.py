@@ -12,7 +12,7 @@ from app.web.incoming import credential
 
 async def ice_servers(request: web.Request) -> web.Response:
     """``GET /v1/realtime/ice-servers``, for the bearer of a handle. It spends nothing."""
-    app, line = request.app, LogLine("ice_servers", request[TIMINGS])
+    app, line = request.app, LogLine("ice", request[TIMINGS])
     request[LOG_LINE] = line
     handle = app[HANDLES].verify(credential(request) or "")
     line.fields["handle"] = handle.id
