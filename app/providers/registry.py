@@ -15,8 +15,8 @@ from app.providers.azure import Azure, AzurePreview
 from app.providers.base import Provider
 from app.providers.dialects.inworld import Inworld
 from app.providers.dialects.qwen import Qwen
+from app.providers.dialects.selfhosted import LocalAI, SpeechToSpeech
 from app.providers.openai import OpenAI
-from app.providers.selfhosted import LocalAI, SpeechToSpeech
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,63}\Z")
 _known: Final[dict[str, Provider]] = {
