@@ -25,20 +25,40 @@ _CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
 
 
 @dataclass(frozen=True, slots=True)
+class Exchange:
+    """How a request is answered that goes over a WebSocket, as its first message.
+
+    A message whose ``type`` is in ``answered_by`` or ``refused_by`` is the answer; all before it are skipped.
+    After one of ``answered_by`` the socket stays open while the call lasts. The field ``call_field`` of that
+    message names the call.
+    """
+
+    answered_by: frozenset[str]
+    refused_by: frozenset[str]
+    call_field: str
+
+
+@dataclass(frozen=True, slots=True)
 class UpstreamRequest:
     """One POST to a provider, or a WebSocket's handshake, which has no body.
 
-    ``headers`` hold a credential, so they are not shown.
+    With ``exchange``, ``body`` is the first message after the handshake. ``headers`` hold a credential, so
+    they are not shown.
     """
 
     url: str
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    exchange: Exchange | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamResponse:
-    """What came back: ``headers`` are case-insensitive, ``body`` is whole and within the size limit."""
+    """What came back: ``headers`` are case-insensitive, ``body`` is whole and within the size limit.
+
+    Of an exchange, ``status`` is 101 and ``body`` the message that answers; any other status is the
+    handshake's refusal, and nothing but the handshake was sent.
+    """
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -55,7 +75,8 @@ class Traits:
     must be named by ``region`` or ``webrtc_url``, and the paths take an ``api_version``. ``takes_filter``:
     it knows ``webrtc_filter``. ``takes_standard_call``: a call can be created with the standard key.
     ``federates``: it may sign in with a workload's own token. ``tells_ends``: its models have the names and
-    the ends of ``app.providers.retirement``, and it lists them.
+    the ends of ``app.providers.retirement``, and it lists them. ``takes_api_version``: its URLs have one.
+    ``holds_socket``: a call lasts as long as the WebSocket that its offer went over.
     """
 
     is_azure: bool = False
@@ -65,6 +86,8 @@ class Traits:
     takes_standard_call: bool = False
     tells_ends: bool = False
     federates: bool = False
+    takes_api_version: bool = False
+    holds_socket: bool = False
 
 
 class Mints(Protocol):

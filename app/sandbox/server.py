@@ -8,7 +8,7 @@ from aiohttp import web
 
 from . import control
 from .config import SandboxConfig
-from .http import azure, oauth, openai, sideband
+from .http import azure, oauth, openai, sideband, voice_live
 from .http.edge import provider_edge, stamp
 from .provider import PROVIDER, make_provider
 
@@ -38,6 +38,7 @@ ROUTES = [
     web.get("/openai/v1/realtime", sideband.azure_sideband, name="azure.sideband"),
     web.post("/openai/realtimeapi/sessions", azure.sessions, name="preview.sessions"),
     web.post("/v1/realtimertc", azure.rtc, name="preview.calls"),
+    web.get("/voice-live/realtime/calls", voice_live.calls, name="azure.voice_live"),
     *control.ROUTES,
 ]
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from app.broker.allowance import Allowance
 from app.broker.calls.hangup import Hangup
+from app.broker.calls.held import HeldCalls, HeldSockets
 from app.broker.calls.reports import Reports
 from app.broker.calls.sideband import Attacher, Sidebands
 from app.broker.claims import Claims
@@ -51,6 +52,7 @@ class Shared:
 
     catalog: Catalog
     upstream: Upstream
+    held: HeldSockets
     store: StoreConnection
     calls: CallStore
     handles: HandleIssuer
@@ -94,6 +96,7 @@ class Broker:
             replica=settings.replica,
             deadline=settings.mint_timeout_seconds,
             clocks=shared.clocks,
+            end_held=shared.held.end,
         )
 
     def minter(self, breakers: Breakers) -> Minter:
@@ -170,6 +173,9 @@ class Broker:
             count=self._shared.counts.overdue,
             clocks=self._shared.clocks,
         )
+
+    def held_calls(self) -> HeldCalls:
+        return HeldCalls(sockets=self._shared.held, hangup=self.hangup)
 
     def sidebands(self, sockets: Attacher) -> Sidebands:
         return Sidebands(
