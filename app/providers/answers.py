@@ -70,7 +70,7 @@ def read_sdp_answer(deployment: Deployment, key: Secret, response: UpstreamRespo
         operation: Operation = "call" if key in held else "relay"
         raise read_error(deployment, response, operation=operation, secrets=(*held, key))
     sdp, call_id = response.body, call_id_of(response.headers.get("Location", ""))
-    if response.status not in (200, 201) or not _is_sdp_answer(sdp) or key.reveal().encode() in sdp:
+    if response.status not in (200, 201) or not is_sdp_answer(sdp) or key.reveal().encode() in sdp:
         raise OutcomeUnknown(
             "The provider accepted the offer, but its answer is no SDP. A call may exist: do not resend it.",
             call_id=call_id,
@@ -78,7 +78,7 @@ def read_sdp_answer(deployment: Deployment, key: Secret, response: UpstreamRespo
     return Answer(sdp=sdp, call_id=call_id)
 
 
-def _is_sdp_answer(sdp: bytes) -> bool:
+def is_sdp_answer(sdp: bytes) -> bool:
     """Whether a browser could use it: UTF-8 lines of ``x=value`` (RFC 8866) with an audio section."""
     if not sdp.startswith(b"v=0") or b"\nm=audio " not in sdp:
         return False

@@ -1,14 +1,15 @@
 """Azure Voice Live: `WSS /voice-live/realtime/calls`, where one message brings the offer and one the answer.
 
-Source: Microsoft's guide "Voice Live API with WebRTC" of April 2026 and the types of its SDKs. Not verified at
-the real service, and so a guess here: the status and words of a handshake that is refused, which messages come
-before the answer, that the names of OpenAI's models are the only ones refused in a session of OpenAI's form,
-and that the call ends with this socket, as programs that hang up by closing it take for granted.
+Source: Microsoft's guide "Voice Live API with WebRTC" of April 2026 and the types of its SDKs. Not verified
+at the real service, and so a guess here: the status and words of a handshake that is refused, which messages
+come before the answer, how strict it is about the fields of a session, and that the call ends with this
+socket, as programs take for granted that hang up by closing it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import secrets
 from typing import Any
@@ -127,9 +128,10 @@ async def _strike(
             await _send(socket, "session.updated", session={"instructions": " " * fault.size})
         case "raw":
             # Until the other end has had enough.
-            while not socket.closed and request.transport is not None:
-                await socket.send_str(fault.body or "")
-                await asyncio.sleep(fault.seconds)
+            with contextlib.suppress(ConnectionError):
+                while not socket.closed and request.transport is not None:
+                    await socket.send_str(fault.body or "")
+                    await asyncio.sleep(fault.seconds)
         case _:
             await _send(socket, kind, **fields)
 
