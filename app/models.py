@@ -10,6 +10,8 @@ from typing import Any, Final, Literal, Protocol
 # OpenAI's bounds on ``expires_after.seconds`` (its API reference, "Create client secret"), in seconds.
 MIN_KEY_SECONDS: Final = 10
 MAX_KEY_SECONDS: Final = 7200
+# OpenAI's default of it; where no provider mints, ours.
+USUAL_KEY_SECONDS: Final = 600
 # OpenAI ends a session after an hour (its guide "Realtime conversations"), in seconds.
 LONGEST_CALL_SECONDS: Final = 3600
 # A call that may last less than this is of no use.
@@ -119,7 +121,8 @@ class Deployment:
     ``base_url`` has no trailing slash and ends where ``/realtime/...`` begins. The standard credential is
     ``api_key`` or ``tokens``, never both. ``upstream_model`` is the provider's name for the model (Azure:
     the deployment's name); None means that the alias asked for is the provider's name too.
-    ``call_key`` is which key creates the call (``standard``: OpenAI only).
+    ``ephemeral_keys`` says that the provider mints. Where it does not, the standard credential creates the
+    call, and a server that asks for none has none. ``call_key`` is which key creates the call.
     ``webrtc_filter`` keeps instructions and tool calls off the browser's data channel (Azure GA).
     ``api_version`` and ``webrtc_url``, where offers go, belong to Azure's preview. ``region`` is where the
     provider serves it, None where that is not known.
@@ -136,34 +139,37 @@ class Deployment:
     api_version: str | None = None
     webrtc_url: str | None = None
     region: str | None = None
+    ephemeral_keys: bool = True
 
     def __post_init__(self) -> None:
-        if (self.api_key is None) == (self.tokens is None):
+        if self.api_key is not None and self.tokens is not None:
             raise ValueError("a deployment has either an api_key or tokens")
+        if self.ephemeral_keys and not self.has_credential:
+            raise ValueError("a deployment that mints has an api_key or tokens")
 
-    def bearer(self) -> Secret:
-        """The current standard credential.
+    @property
+    def has_credential(self) -> bool:
+        """Whether there is a standard credential at all."""
+        return self.api_key is not None or self.tokens is not None
+
+    def bearer(self) -> Secret | None:
+        """The current standard credential; None where the provider asks for none.
 
         Raises:
             UpstreamError: its issuer has given no token.
         """
-        if self.api_key is not None:
-            return self.api_key
-        return self._tokens().current()
+        return self.tokens.current() if self.tokens is not None else self.api_key
 
     def held_secrets(self) -> tuple[Secret, ...]:
         """The standard credential, to be masked wherever the provider repeats it; never raises."""
-        return (self.api_key,) if self.api_key is not None else self._tokens().held()
+        if self.tokens is not None:
+            return self.tokens.held()
+        return (self.api_key,) if self.api_key is not None else ()
 
     def credential_refused(self) -> None:
         """The provider answered 401 to the standard credential; a token is renewed early then."""
         if self.tokens is not None:
             self.tokens.refused()
-
-    def _tokens(self) -> BearerTokens:
-        if self.tokens is None:
-            raise TypeError("a deployment without a credential")
-        return self.tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,10 +253,14 @@ class EphemeralKey:
 
 @dataclass(frozen=True, slots=True)
 class StandardCall:
-    """What a call needs that the standard key creates: the session as JSON, as it was minted."""
+    """What a call needs that the standard credential creates: the session as JSON, as it was minted.
+
+    ``model`` is the provider's name for it; "" in records of releases that did not keep it.
+    """
 
     session: bytes = field(repr=False)
     safety_identifier: str | None = None
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """The mint: the caller is known already; here limits, provider, seal, store and sign, in this order.
 
 The store is asked whether it is there before the provider is asked for a key, and a key whose record
-could not be stored is dropped: a raw key never reaches a caller.
+could not be stored is dropped: a raw key never reaches a caller. Where the provider mints no keys, the handle
+stands for the session alone, and no one is asked.
 """
 
 from __future__ import annotations
@@ -16,16 +17,14 @@ import structlog
 
 from app.broker.allowance import Allowance
 from app.broker.mint_limits import MintLimits
-from app.broker.routing.attempts import Candidate, MintAttempts
+from app.broker.routing.attempts import Candidate, Granted, MintAttempts
 from app.broker.routing.catalog import Catalog, Route
 from app.broker.session_policy import ModelPolicy, clean_session, under_policy
 from app.errors import CloakroomError, InvalidRequest, StoreUnavailable
-from app.handles.grants import Grant, seal_grant
-from app.handles.lifetimes import Life
+from app.handles.grants import seal_grant
 from app.handles.sealing import Sealer
 from app.handles.tokens import HandleIssuer, new_handle_id
-from app.models import SHORTEST_CALL_SECONDS, Client, Clocks, Deployment, EphemeralKey, MintRequest
-from app.providers.openai import standard_call
+from app.models import SHORTEST_CALL_SECONDS, USUAL_KEY_SECONDS, Client, Clocks, Deployment, MintRequest
 from app.providers.sessions import with_models
 from app.store.records.handles import HandleStore, Live
 from app.store.records.record import HandleRecord
@@ -41,7 +40,8 @@ _PLACES: Final = 3
 class Minted:
     """What the caller gets. ``expires_at`` is epoch seconds; ``session`` is the provider's echo, cleaned.
 
-    A call is hung up after ``max_call_seconds``; None: never by us.
+    Where the provider was not asked, ``session`` is the one that the call will be created with. A call is
+    hung up after ``max_call_seconds``; None: never by us.
     """
 
     handle_id: str
@@ -60,16 +60,6 @@ class _Order:
     request: MintRequest
     policy: ModelPolicy
     live: Live | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """A key that is stored: its record, the provider's answer, what is left of its life, and its origin."""
-
-    record: HandleRecord
-    key: EphemeralKey
-    life: Life
-    deployment: Deployment
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,20 +105,15 @@ class Minter:
         order = _Order(client, request, route.policy, self.limits.live(client))
         await self.limits.admit(client, order.live, timings)
         try:
-            made = await self._made(order, candidates, timings)
+            granted, record = await self._made(order, candidates, timings)
         except CloakroomError:
             await self.limits.forget(client, order.live)
             raise
-        record, key, life = made.record, made.key, made.life
+        life = granted.life
         owner = self.allowance.owner(client, record.subject, record.id, seconds=record.max_call_seconds)
         handle = self.handles.issue(record.id, expires_at=life.expires_at, owner=owner)
         session = clean_session(
-            key,
-            family=request.family,
-            model=request.model,
-            nested=request.nested_model,
-            handle=handle,
-            expires_at=life.expires_at,
+            granted.session, granted.grant.key, request, handle=handle, expires_at=life.expires_at
         )
         if route.policy.strip_instructions:
             session.pop("instructions", None)
@@ -137,15 +122,17 @@ class Minter:
             handle=handle,
             expires_at=life.expires_at,
             session=session,
-            deployment=made.deployment,
+            deployment=granted.candidate.deployment,
             max_call_seconds=record.max_call_seconds or None,
         )
 
-    async def _made(self, order: _Order, candidates: Sequence[Candidate], timings: Timings) -> _Made:
-        """Mint at the provider, and store the key."""
+    async def _made(
+        self, order: _Order, candidates: Sequence[Candidate], timings: Timings
+    ) -> tuple[Granted, HandleRecord]:
+        """Mint at the provider, and store what the handle stands for."""
         started = self.clocks.monotonic()
         try:
-            candidate, key, life = await self.attempts.mint(candidates, timings)
+            granted = await self.attempts.mint(candidates, timings)
         finally:
             timings.provider += self.clocks.monotonic() - started
         started = self.clocks.monotonic()
@@ -153,23 +140,23 @@ class Minter:
         ids = chain([order.live.handle_id] if order.live is not None else [], iter(self._place, ""))
         try:
             record = await self._save(
-                lambda: self._record(order, candidate, key, life, next(ids)),
-                life,
+                lambda: self._record(order, granted, next(ids)),
+                granted.life.seconds,
                 counted=order.live is not None,
             )
         finally:
             timings.store_took("save", started, self.clocks.monotonic())
-        return _Made(record, key, life, candidate.deployment)
+        return granted, record
 
     def _place(self) -> str:
         return self.store.place(new_handle_id)
 
-    async def _save(self, make: Callable[[], HandleRecord], life: Life, *, counted: bool) -> HandleRecord:
+    async def _save(self, make: Callable[[], HandleRecord], life: float, *, counted: bool) -> HandleRecord:
         """Store a record under a fresh id; where a node of a Cluster fails, under an id of another node."""
         for tries_left in reversed(range(_PLACES)):
             record = make()
             try:
-                await self.store.save(record, life=life.seconds, counted=counted)
+                await self.store.save(record, life=life, counted=counted)
             except StoreUnavailable:
                 if not tries_left or not self.store.elsewhere:
                     raise
@@ -199,11 +186,12 @@ class Minter:
     def _candidates(self, client: Client, request: MintRequest, route: Route) -> list[Candidate]:
         """The request as each deployment is to get it: under the policy, with the provider's names."""
         session = under_policy(route.policy, request.session)
-        seconds, identifier = _seconds_within(route.policy, request), self._identifier(request)
+        asked, identifier = _seconds_within(route.policy, request), self._identifier(request)
         candidates = []
         for deployment in route.deployments:
             nested = self._nested_name(client, request, deployment)
             ready = with_models(request.family, session, nested=nested) if nested is not None else session
+            seconds = asked if asked is not None or deployment.ephemeral_keys else _usual_within(route.policy)
             candidate = replace(
                 request, model=route.model, session=ready, seconds=seconds, safety_identifier=identifier
             )
@@ -227,12 +215,9 @@ class Minter:
             return request.safety_identifier
         return hmac.digest(self.policy.subject_key, request.subject.encode(), "sha256").hex()
 
-    def _record(
-        self, order: _Order, candidate: Candidate, key: EphemeralKey, life: Life, handle_id: str
-    ) -> HandleRecord:
+    def _record(self, order: _Order, granted: Granted, handle_id: str) -> HandleRecord:
         client, request, policy = order.client, order.request, order.policy
-        deployment = candidate.deployment
-        grant = Grant(key.value, standard_call(deployment, candidate.request))
+        deployment, expires_at = granted.candidate.deployment, granted.life.expires_at
         max_calls = policy.max_calls if policy.max_calls is not None else self.policy.max_calls
         return HandleRecord(
             id=handle_id,
@@ -244,12 +229,12 @@ class Minter:
             subject=request.subject or "",
             origin=request.origin or "",
             minted_at=int(self.clocks.now()),
-            expires_at=life.expires_at,
+            expires_at=expires_at,
             minted_by=self.policy.replica,
             max_calls=max_calls,
             region=deployment.region or "",
             max_call_seconds=request.max_call_seconds or 0,
-            sealed_key=seal_grant(self.sealer, grant, handle_id, client.name, str(life.expires_at)),
+            sealed_key=seal_grant(self.sealer, granted.grant, handle_id, client.name, str(expires_at)),
         )
 
 
@@ -267,3 +252,8 @@ def _seconds_within(policy: ModelPolicy, request: MintRequest) -> int | None:
             param="expires_after.seconds",
         )
     return request.seconds
+
+
+def _usual_within(policy: ModelPolicy) -> int:
+    """The life where no one asks for one, and no provider has a default of its own."""
+    return min(max(USUAL_KEY_SECONDS, policy.min_seconds), policy.max_seconds)

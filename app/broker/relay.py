@@ -76,6 +76,7 @@ class Relay:
         Raises:
             HandleExpired, HandleRevoked, HandleSpent, InvalidHandle, WrongSessionFamily: no claim was won.
             UpstreamUnreachable: the provider saw nothing, and the use was given back.
+            InvalidRequest: so it did, because the deployment's dialect was changed since the mint.
             UpstreamError: the provider refused; the use is spent.
             UpstreamTimeout, OutcomeUnknown: a call may exist.
             StoreUnavailable, Draining: the claim could not be made here.
@@ -128,6 +129,10 @@ class Relay:
         provider = self.providers[deployment.provider]
         try:
             request, presented = _request(provider, deployment, grant, offer)
+        except CloakroomError as error:
+            await self.outcomes.give_back(claim, code=error.answer_code)
+            raise
+        try:
 
             async def came_late(response: UpstreamResponse) -> None:
                 await self._came_late(claim, provider, deployment, presented, response)
@@ -148,7 +153,7 @@ class Relay:
         claim: Claim,
         provider: Provider,
         deployment: Deployment,
-        presented: Secret,
+        presented: Secret | None,
         response: UpstreamResponse,
     ) -> None:
         try:
@@ -196,12 +201,15 @@ def _call_named_in(head: UpstreamResponse | None) -> str | None:
 
 def _request(
     provider: Provider, deployment: Deployment, grant: Grant, offer: Offer
-) -> tuple[UpstreamRequest, Secret]:
-    """The request, and the key that it presents.
+) -> tuple[UpstreamRequest, Secret | None]:
+    """The request, and the credential that it presents, if any.
 
-    A handle that was minted before ``call_key: standard`` was set has no session beside its key. Its key
-    then makes the call.
+    What the handle stands for decides, since the deployment's settings may have changed since its mint: a
+    handle without a key has its session, and one without a session has its key.
     """
-    if deployment.call_key == "standard" and grant.call is not None:
-        return provider.standard_call_request(deployment, grant.call, offer), deployment.bearer()
-    return provider.relay_request(deployment, grant.key, offer), grant.key
+    call, key = grant.call, grant.key
+    if call is not None and (key is None or deployment.call_key == "standard"):
+        return provider.standard_call_request(deployment, call, offer), deployment.bearer()
+    if key is None:
+        raise TypeError("a grant without a key and a call")
+    return provider.relay_request(deployment, key, offer), key

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from app.errors import InvalidRequest
-from app.models import MAX_KEY_SECONDS, MIN_KEY_SECONDS, EphemeralKey, Family
+from app.models import MAX_KEY_SECONDS, MIN_KEY_SECONDS, MintRequest, Secret
 from app.providers.sessions import with_models
 
 
@@ -77,24 +77,25 @@ def _refuse_unlocking(locked: Mapping[str, Any], session: Mapping[str, Any], pat
 
 
 def clean_session(
-    key: EphemeralKey,
-    *,
-    family: Family,
-    model: str,
-    nested: str | None = None,
-    handle: str,
-    expires_at: int,
+    minted: Mapping[str, Any], key: Secret | None, request: MintRequest, *, handle: str, expires_at: int
 ) -> dict[str, Any]:
-    """Return the session under the caller's model names, with the handle wherever the key stood."""
-    session = with_models(family, key.session, main=model, nested=nested)
+    """Return the session under the caller's model names, with the handle wherever the key stood.
+
+    Args:
+        key: what the provider minted, if it did.
+        request: as the caller made it, with the caller's names.
+    """
+    session = with_models(request.family, minted, main=request.model, nested=request.nested_model)
     if "client_secret" in session:
         session["client_secret"] = {"value": handle, "expires_at": expires_at}
-    secret = key.value.reveal()
     try:
         # As the answer will hold it: one level down, and the key as JSON spells it.
         text = orjson.dumps({"session": session})
     except orjson.JSONEncodeError:
-        return {"model": model}  # nested deeper than can be written; nothing that a caller could use
+        return {"model": request.model}  # nested deeper than can be written; nothing that a caller could use
+    if key is None:
+        return session
+    secret = key.reveal()
     if orjson.dumps(secret)[1:-1] in text:
         cleaned: dict[str, Any] = _without(session, secret, handle)
         return cleaned

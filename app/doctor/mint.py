@@ -92,8 +92,8 @@ class MintTrials:
             clocks=self._clocks,
             breakers=Breakers(self._clocks.monotonic),
         )
-        _, _, life = await attempts.mint([Candidate(deployment, request)], Timings())
-        return family, life
+        granted = await attempts.mint([Candidate(deployment, request)], Timings())
+        return family, granted.life
 
 
 def _likely_family(upstream_name: str) -> Family:

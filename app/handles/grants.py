@@ -1,8 +1,9 @@
 """What a handle stands for, sealed into the one secret field of its record. Pure but for the sealer's nonces.
 
-Usually that is the ephemeral key, as plain bytes. Where the deployment creates calls with its standard key,
-the session is kept beside it. The two forms are sealed for different purposes, so that neither can ever be
-read as the other, and a record that was written before a change of the setting still opens after it.
+Usually that is the ephemeral key, as plain bytes. Where the deployment creates calls with its standard
+credential, the session is kept beside it, or alone where the provider mints no keys. The two forms are sealed
+for different purposes, so that neither can ever be read as the other, and a record that was written before a
+change of the setting still opens after it.
 """
 
 from __future__ import annotations
@@ -21,21 +22,24 @@ CALL_PURPOSE: Final = "ephemeral-key-and-session"
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The ephemeral key, and what creating the call with the standard key needs, where that is wanted."""
+    """The ephemeral key, and what creating the call with the standard credential needs, or one of the two."""
 
-    key: Secret
+    key: Secret | None
     call: StandardCall | None = None
 
 
 def seal_grant(sealer: Sealer, grant: Grant, *context: str) -> str:
     """Seal for this context: handle id, client and expiry."""
-    key = grant.key.reveal()
+    key = grant.key.reveal() if grant.key is not None else None
     if grant.call is None:
+        if key is None:
+            raise ValueError("a grant has a key or a call")
         return sealer.seal(key.encode(), KEY_PURPOSE, *context)
     content = {
         "key": key,
         "session": orjson.Fragment(grant.call.session),
         "safety_identifier": grant.call.safety_identifier,
+        "model": grant.call.model,
     }
     return sealer.seal(orjson.dumps(content), CALL_PURPOSE, *context)
 
@@ -59,5 +63,7 @@ def _open_key(sealer: Sealer, sealed: str, context: tuple[str, ...]) -> Grant:
 
 def _open_call(sealer: Sealer, sealed: str, context: tuple[str, ...]) -> Grant:
     content = orjson.loads(sealer.unseal(sealed, CALL_PURPOSE, *context))
-    session = orjson.dumps(content["session"])
-    return Grant(Secret(content["key"]), StandardCall(session, content["safety_identifier"]))
+    key, session = content["key"], orjson.dumps(content["session"])
+    # Older releases kept no model.
+    call = StandardCall(session, content["safety_identifier"], content.get("model", ""))
+    return Grant(Secret(key) if key is not None else None, call)

@@ -54,6 +54,11 @@ def life_of(key: EphemeralKey, date_header: str | None, *, now: float, under_way
     return _life(key.seconds - under_way, now)
 
 
+def own_life(seconds: float, *, now: float) -> Life:
+    """Return the life of what no provider minted: it begins at our time ``now`` (epoch seconds)."""
+    return _life(seconds, now)
+
+
 def remaining_life(key_expires_at: int, date_header: str | None, *, now: float, under_way: float) -> Life:
     """Return what is left of a life that ends at this time of the provider's; the rest as ``life_of``."""
     return _life(key_expires_at - _provider_now(date_header, now, under_way), now)

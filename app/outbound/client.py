@@ -55,7 +55,7 @@ class UpstreamClient:
     async def post(self, request: UpstreamRequest, *, timeout: float, timings: Timings) -> UpstreamResponse:
         """As ``Upstream.post``."""
         return await tried(
-            lambda more: self._send("POST", request, timeout=timeout, more=more),
+            lambda more: self._send(request.method, request, timeout=timeout, more=more),
             timings,
         )
 

@@ -60,17 +60,20 @@ def read_ephemeral_key(deployment: Deployment, response: UpstreamResponse) -> Ep
     )
 
 
-def read_sdp_answer(deployment: Deployment, key: Secret, response: UpstreamResponse) -> Answer:
+def read_sdp_answer(deployment: Deployment, key: Secret | None, response: UpstreamResponse) -> Answer:
     """Read a 201 (or 200) with an SDP body; the call id is the last segment of ``Location``.
 
     Any other 2xx may have created a call too.
     """
     if not 200 <= response.status <= 299:
         held = deployment.held_secrets()
-        operation: Operation = "call" if key in held else "relay"
-        raise read_error(deployment, response, operation=operation, secrets=(*held, key))
+        by_ephemeral_key = key is not None and key not in held
+        operation: Operation = "relay" if by_ephemeral_key else "call"
+        secrets = (*held, key) if key is not None else held
+        raise read_error(deployment, response, operation=operation, secrets=secrets)
     sdp, call_id = response.body, call_id_of(response.headers.get("Location", ""))
-    if response.status not in (200, 201) or not is_sdp_answer(sdp) or key.reveal().encode() in sdp:
+    shows_key = key is not None and key.reveal().encode() in sdp
+    if response.status not in (200, 201) or not is_sdp_answer(sdp) or shows_key:
         raise OutcomeUnknown(
             "The provider accepted the offer, but its answer is no SDP. A call may exist: do not resend it.",
             call_id=call_id,

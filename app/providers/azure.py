@@ -46,6 +46,8 @@ REGIONS: Final[Mapping[str, str]] = {
     for name in ("eastus2", "swedencentral")
 }
 
+_KEYS_ONLY: Final = "Azure's preview takes offers with ephemeral keys only."
+
 _RENAMED: Final[Mapping[str, str]] = {
     "max_output_tokens": "max_response_output_tokens",
     "output_modalities": "modalities",
@@ -147,12 +149,15 @@ class AzurePreview:
             body=offer.sdp,
         )
 
+    def kept_call(self, deployment: Deployment, mint: MintRequest) -> StandardCall:
+        raise InvalidRequest(_KEYS_ONLY)
+
     def standard_call_request(
         self, deployment: Deployment, call: StandardCall, offer: Offer
     ) -> UpstreamRequest:
-        raise InvalidRequest("Azure's preview takes offers with ephemeral keys only.")
+        raise InvalidRequest(_KEYS_ONLY)
 
-    def read_answer(self, deployment: Deployment, key: Secret, response: UpstreamResponse) -> Answer:
+    def read_answer(self, deployment: Deployment, key: Secret | None, response: UpstreamResponse) -> Answer:
         # Whether it is 200 or 201, with or without Location, is not verified.
         return read_sdp_answer(deployment, key, response)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 from urllib.parse import SplitResult, urlsplit
 
-from app.errors import UpstreamError
+from app.errors import InvalidRequest, UpstreamError
 from app.models import Answer, Deployment, EphemeralKey, MintRequest, Offer, Secret, StandardCall
 
 SDP_TYPE: Final = "application/sdp"
@@ -21,6 +21,7 @@ JSON_TYPE: Final = "application/json"
 
 # A name, an IPv4 or an IPv6 address; a name in another script must be in its ASCII form.
 _HOST = re.compile(r"[A-Za-z0-9.:_-]{1,253}\Z")
+_NO_KEYS: Final = "This deployment's provider has no ephemeral keys. Mint a new handle."
 _CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
 
 
@@ -40,15 +41,16 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamRequest:
-    """One POST to a provider, or a WebSocket's handshake, which has no body.
+    """One request to a provider, or a WebSocket's handshake, which has no body.
 
-    With ``exchange``, ``body`` is the first message after the handshake. ``headers`` hold a credential, so
-    they are not shown.
+    Only a POST sends its body. With ``exchange``, ``body`` is the first message after the handshake.
+    ``headers`` hold a credential, so they are not shown.
     """
 
     url: str
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    method: str = "POST"
     exchange: Exchange | None = None
 
 
@@ -73,7 +75,9 @@ class Traits:
     Entra ID. ``regions``: the URL of each region that a deployment can be in, by the region's name; where
     ``base_url`` is one of them, it tells the region. ``has_front_end``: they are front ends for offers, one
     must be named by ``region`` or ``webrtc_url``, and the paths take an ``api_version``. ``takes_filter``:
-    it knows ``webrtc_filter``. ``takes_standard_call``: a call can be created with the standard key.
+    it knows ``webrtc_filter``. ``mints``: it mints ephemeral keys. ``takes_standard_call``: a call can be
+    created with the standard key instead. ``needs_credential``: it serves nobody without one, except that a
+    server at another ``base_url`` may, where ``is_copied``: others keep this API's paths.
     ``federates``: it may sign in with a workload's own token. ``tells_ends``: its models have the names and
     the ends of ``app.providers.retirement``, and it lists them. ``takes_api_version``: its URLs have one.
     ``holds_socket``: a call lasts as long as the WebSocket that its offer went over.
@@ -83,7 +87,10 @@ class Traits:
     regions: Mapping[str, str] = field(default_factory=dict)
     has_front_end: bool = False
     takes_filter: bool = False
+    mints: bool = True
     takes_standard_call: bool = False
+    needs_credential: bool = True
+    is_copied: bool = False
     tells_ends: bool = False
     federates: bool = False
     takes_api_version: bool = False
@@ -113,18 +120,34 @@ class Relays(Protocol):
     """Presents offers."""
 
     def relay_request(self, deployment: Deployment, key: Secret, offer: Offer) -> UpstreamRequest:
-        """The request that presents the offer with the ephemeral key."""
+        """The request that presents the offer with the ephemeral key.
+
+        Raises:
+            InvalidRequest: the dialect has no ephemeral keys.
+        """
+
+    def kept_call(self, deployment: Deployment, mint: MintRequest) -> StandardCall:
+        """What to keep of a mint where the standard credential is to create the call.
+
+        Where a deployment has no ephemeral keys, this is the whole mint: the provider is asked nothing.
+
+        Raises:
+            InvalidRequest: the session cannot be sent.
+            UpstreamError: the dialect has no such sessions.
+        """
 
     def standard_call_request(
         self, deployment: Deployment, call: StandardCall, offer: Offer
     ) -> UpstreamRequest:
-        """The request that presents the offer with the deployment's standard key.
+        """The request that presents the offer with the deployment's standard credential, if it has one.
 
-        It is used only where ``traits.takes_standard_call`` is set.
+        Raises:
+            InvalidRequest: calls are created with ephemeral keys only.
+            UpstreamError: there is no credential at present.
         """
 
-    def read_answer(self, deployment: Deployment, key: Secret, response: UpstreamResponse) -> Answer:
-        """Read the SDP answer; ``key`` is the one that presented the offer.
+    def read_answer(self, deployment: Deployment, key: Secret | None, response: UpstreamResponse) -> Answer:
+        """Read the SDP answer; ``key`` is the one that presented the offer, None where none did.
 
         Raises:
             UpstreamError: the provider refused; no call was created.
@@ -167,7 +190,7 @@ class Attaches(Protocol):
 
 
 class Provider(Mints, Relays, HangsUp, Attaches, Protocol):
-    """A whole dialect. One without a mint at the provider would have the other three parts only."""
+    """A whole dialect. One whose provider mints no keys is a ``MintsNothing``."""
 
     @property
     def traits(self) -> Traits:
@@ -179,6 +202,22 @@ class Provider(Mints, Relays, HangsUp, Attaches, Protocol):
         Raises:
             ValueError: it is no URL of this provider; says what is expected.
         """
+
+
+class MintsNothing:
+    """The parts of a dialect whose provider mints no ephemeral keys; its ``traits.mints`` is false.
+
+    Nothing asks for them, but where a deployment's provider was changed while its handles were alive.
+    """
+
+    def mint_request(self, deployment: Deployment, mint: MintRequest) -> UpstreamRequest:
+        raise InvalidRequest(_NO_KEYS)
+
+    def read_mint(self, deployment: Deployment, response: UpstreamResponse) -> EphemeralKey:
+        raise InvalidRequest(_NO_KEYS)
+
+    def relay_request(self, deployment: Deployment, key: Secret, offer: Offer) -> UpstreamRequest:
+        raise InvalidRequest(_NO_KEYS)
 
 
 def http_url(text: str) -> SplitResult | None:
@@ -205,7 +244,7 @@ def is_call_id(text: str) -> bool:
 
 
 def standard_key_header(deployment: Deployment, *, key_header: str | None = None) -> dict[str, str]:
-    """The header that carries the deployment's standard credential.
+    """The header that carries the deployment's standard credential; none where it has none.
 
     ``key_header`` is the header in which a provider takes a key. Without it the key is a bearer token, as
     access tokens always are.
@@ -215,4 +254,5 @@ def standard_key_header(deployment: Deployment, *, key_header: str | None = None
     """
     if key_header is not None and deployment.api_key is not None:
         return {key_header: deployment.api_key.reveal()}
-    return {"Authorization": f"Bearer {deployment.bearer().reveal()}"}
+    bearer = deployment.bearer()
+    return {"Authorization": f"Bearer {bearer.reveal()}"} if bearer is not None else {}

@@ -4,8 +4,8 @@ An API with the same contract under other URLs is a subclass that overrides ``ba
 ``..._url``.
 
 A call can also be created with the deployment's standard key: the way round for sideband connections that
-answer 404 to calls of an ephemeral key. The standard key brings no session, so the
-session that was minted is sent along as a part of a form.
+answer 404 to calls of an ephemeral key, and the only way at servers that keep these paths and mint no keys.
+The standard key brings no session, so the session that was minted is sent along as a part of a form.
 """
 
 from __future__ import annotations
@@ -36,13 +36,16 @@ REGIONS: Final[Mapping[str, str]] = {
     name: f"https://{name}.api.openai.com/v1" for name in ("us", "eu", "ae", "au", "in", "jp")
 }
 # The sessions that a form serves. Whether a translation's path takes one is not verified.
+_TOO_DEEP: Final = "'session' is nested too deeply."
 _FAMILIES: Final = frozenset({Family.REALTIME, Family.TRANSCRIPTION})
 
 
 class OpenAI:
     """Mints with the standard key as a bearer token, relays the raw offer with the ephemeral key."""
 
-    traits = Traits(takes_standard_call=True, tells_ends=True, federates=True, regions=REGIONS)
+    traits = Traits(
+        takes_standard_call=True, tells_ends=True, federates=True, regions=REGIONS, is_copied=True
+    )
 
     def base_url(self, pasted: str | None) -> str:
         if pasted is None:
@@ -59,7 +62,7 @@ class OpenAI:
             body = orjson.dumps(mint_body(deployment, mint))
         except orjson.JSONEncodeError:
             # orjson reads 1024 levels and writes 254.
-            raise InvalidRequest("'session' is nested too deeply.", param="session") from None
+            raise InvalidRequest(_TOO_DEEP, param="session") from None
         return UpstreamRequest(
             url=self.mint_url(deployment, translation=mint.family is Family.TRANSLATION),
             headers={
@@ -81,6 +84,20 @@ class OpenAI:
             body=offer.sdp,
         )
 
+    def kept_call(self, deployment: Deployment, mint: MintRequest) -> StandardCall:
+        if mint.family not in _FAMILIES:
+            raise UpstreamError(
+                f"Deployment '{deployment.name}' has no ephemeral keys, and serves no {mint.family.value} "
+                "sessions without them.",
+                upstream=(400, None),
+            )
+        try:
+            # The session that was asked for: the provider's echo holds ids and times that no request takes.
+            session = orjson.dumps(mint_session(deployment, mint))
+        except orjson.JSONEncodeError:
+            raise InvalidRequest(_TOO_DEEP, param="session") from None
+        return StandardCall(session, mint.safety_identifier, deployment.upstream_model or mint.model)
+
     def standard_call_request(
         self, deployment: Deployment, call: StandardCall, offer: Offer
     ) -> UpstreamRequest:
@@ -96,7 +113,7 @@ class OpenAI:
             body=_form(boundary, (("sdp", SDP_TYPE, offer.sdp), ("session", JSON_TYPE, call.session))),
         )
 
-    def read_answer(self, deployment: Deployment, key: Secret, response: UpstreamResponse) -> Answer:
+    def read_answer(self, deployment: Deployment, key: Secret | None, response: UpstreamResponse) -> Answer:
         return read_sdp_answer(deployment, key, response)
 
     def hangup_request(self, deployment: Deployment, call_id: str) -> UpstreamRequest:
@@ -152,23 +169,20 @@ def _branch(translation: bool) -> str:
 
 
 def mint_body(deployment: Deployment, mint: MintRequest) -> dict[str, Any]:
-    """``{session, expires_after?}``: the caller's session with the model under the provider's name."""
-    session = with_models(mint.family, mint.session, main=deployment.upstream_model or mint.model)
-    # Translations have separate paths, and no type.
-    if mint.family is not Family.TRANSLATION:
-        session["type"] = mint.family.value
+    """``{session, expires_after?}``."""
+    session = mint_session(deployment, mint)
     if mint.seconds is None:
         return {"session": session}
     return {"expires_after": {"anchor": "created_at", "seconds": mint.seconds}, "session": session}
 
 
-def standard_call(deployment: Deployment, mint: MintRequest) -> StandardCall | None:
-    """What is kept of a mint to create its call with the standard key; None if the ephemeral key does it."""
-    if deployment.call_key != "standard" or mint.family not in _FAMILIES:
-        return None
-    # The session that was asked for: the provider's echo holds ids and times that no request takes.
-    session = orjson.dumps(mint_body(deployment, mint)["session"])
-    return StandardCall(session=session, safety_identifier=mint.safety_identifier)
+def mint_session(deployment: Deployment, mint: MintRequest) -> dict[str, Any]:
+    """The caller's session with its type, and the model under the provider's name."""
+    session = with_models(mint.family, mint.session, main=deployment.upstream_model or mint.model)
+    # Translations have separate paths, and no type.
+    if mint.family is not Family.TRANSLATION:
+        session["type"] = mint.family.value
+    return session
 
 
 def _boundary(*contents: bytes) -> str:

@@ -117,6 +117,12 @@ class DeploymentSettings(Section):
         default=None,
         description="azure: keep instructions and tool calls off the browser's data channel; default: true",
     )
+    ephemeral_keys: bool | None = Field(
+        default=None,
+        description="whether the provider mints ephemeral keys; false, for a server that keeps OpenAI's "
+        "paths and mints none: a handle keeps the session, and api_key, if there is one, creates the call; "
+        "default: whether this provider does",
+    )
     call_key: Literal["ephemeral", "standard"] = Field(
         default="ephemeral",
         description="which key creates the call; standard: the deployment's own, for sidebands that answer "
@@ -152,6 +158,7 @@ class DeploymentSettings(Section):
     def _whole(self) -> DeploymentSettings:
         traits = PROVIDERS[self.provider].traits
         is_azure = traits.is_azure
+        self._check_keys(traits)
         self._check_credential(traits)
         if is_azure and not self.base_url:
             raise ValueError("base_url is missing: the endpoint of the Azure resource")
@@ -160,9 +167,27 @@ class DeploymentSettings(Section):
         self._check_region(traits)
         if self.webrtc_filter and not traits.takes_filter:
             raise ValueError("webrtc_filter is for provider: azure")
-        if self.call_key == "standard" and not traits.takes_standard_call:
-            raise ValueError("call_key: standard is for OpenAI; Azure takes offers with ephemeral keys only")
         return self
+
+    @property
+    def mints(self) -> bool:
+        """Whether the provider mints ephemeral keys for this deployment."""
+        return PROVIDERS[self.provider].traits.mints if self.ephemeral_keys is None else self.ephemeral_keys
+
+    def _check_keys(self, traits: Traits) -> None:
+        if self.call_key == "standard" and not traits.takes_standard_call:
+            if not traits.mints:
+                raise ValueError(
+                    f"call_key is not for {self.provider}, which has no ephemeral keys; remove it"
+                )
+            raise ValueError("call_key: standard is for OpenAI; Azure takes offers with ephemeral keys only")
+        if self.ephemeral_keys and not traits.mints:
+            raise ValueError(f"{self.provider} mints no ephemeral keys; remove ephemeral_keys: true")
+        if self.ephemeral_keys is False and traits.mints and not traits.takes_standard_call:
+            raise ValueError(
+                f"ephemeral_keys: false is not for {self.provider}, where a call takes its session from its "
+                "ephemeral key; for another server that keeps OpenAI's paths set provider: openai"
+            )
 
     def _check_region(self, traits: Traits) -> None:
         known = ", ".join(traits.regions)
@@ -193,13 +218,17 @@ class DeploymentSettings(Section):
             raise ValueError("workload_identity is for OpenAI; set api_key or entra")
         keyless = "entra" if traits.is_azure else "workload_identity"
         if getattr(self, keyless) is None:
-            if not _shown(self.api_key):
+            if not _shown(self.api_key) and self._needs_credential(traits):
                 hint = f", or sign in with {keyless}" if traits.is_azure or traits.federates else ""
                 raise ValueError(
                     f"api_key is missing; write it as ${{NAME_OF_AN_ENVIRONMENT_VARIABLE}}{hint}"
                 )
         elif self.api_key is not None:
             raise ValueError(f"api_key and {keyless} are both set; leave one of them out")
+
+    def _needs_credential(self, traits: Traits) -> bool:
+        elsewhere = traits.is_copied and self.base_url is not None and not self.mints
+        return traits.needs_credential and not elsewhere
 
 
 def _sendable(value: SecretStr | None) -> SecretStr | None:

@@ -139,18 +139,20 @@ def _deployment(
         offers_to = _webrtc_url(configured)
     except ValueError as error:
         raise WiringError(f"deployments.{name}: {error}") from None
+    key = configured.api_key.get_secret_value() if configured.api_key is not None else ""
     return Deployment(
         name=name,
         provider=configured.provider,
         base_url=base_url,
-        api_key=Secret(configured.api_key.get_secret_value()) if configured.api_key is not None else None,
+        api_key=Secret(key) if key else None,
         upstream_model=configured.model,
         tokens=_tokens(name, configured, egress, clock=clock),
         webrtc_filter=provider.traits.takes_filter and configured.webrtc_filter is not False,
-        call_key=configured.call_key,
+        call_key=configured.call_key if configured.mints else "standard",
         api_version=configured.api_version,
         webrtc_url=offers_to,
         region=region_of(provider.traits, configured.region, base_url),
+        ephemeral_keys=configured.mints,
     )
 
 

@@ -14,7 +14,7 @@ from app.providers.registry import PROVIDERS
 from app.settings import Settings, load_settings
 from app.wiring import WiringError, build_deployments, token_keepers
 from tests.support.planted import Planted
-from tests.unit.values import HeldTokens, mint_request
+from tests.unit.values import HeldTokens, mint_request, offer
 
 AZURE = {"provider": "azure", "base_url": "https://x.openai.azure.com/openai/", "model": "voice-prod"}
 ENTRA = {"tenant_id": "t-1", "client_id": "c-1", "client_secret": "s-1-of-the-test"}
@@ -52,9 +52,19 @@ def test_a_token_goes_out_as_a_bearer_and_never_as_a_key() -> None:
 
 
 @pytest.mark.parametrize("credential", [{}, {"api_key": Secret("k"), "tokens": HeldTokens()}])
-def test_a_deployment_has_exactly_one_credential(credential: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="either an api_key or tokens"):
+def test_a_deployment_that_mints_has_exactly_one_credential(credential: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="an api_key or tokens"):
         Deployment("voice", "azure", "https://x/openai/v1", **credential)
+
+
+@pytest.mark.parametrize("changes", [{}, {"api_key": ""}])
+def test_a_server_without_credentials_is_sent_none(changes: dict[str, Any]) -> None:
+    deployment = built(provider="openai", base_url="http://voice:8080/v1", ephemeral_keys=False, **changes)
+    assert (deployment.ephemeral_keys, deployment.call_key) == (False, "standard")
+    assert (deployment.bearer(), deployment.held_secrets()) == (None, ())
+    call = PROVIDERS["openai"].kept_call(deployment, mint_request())
+    headers = PROVIDERS["openai"].standard_call_request(deployment, call, offer(b"v=0")).headers
+    assert "Authorization" not in headers
 
 
 def test_a_missing_extra_is_told_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,9 @@
 
 Minting is safe to repeat: an unused key costs nothing and expires by itself. When a deployment fails, the
 next one is tried at once. When all have failed, there is a pause and another turn.
+
+A deployment without ephemeral keys is asked nothing: the call is created later, with the standard credential,
+from what is kept now. So its mint shows nothing about it, but is not made while its breaker is open.
 """
 
 from __future__ import annotations
@@ -10,7 +13,9 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal, NamedTuple
+
+import orjson
 
 from app.broker.routing.breaker import ANSWERED, SHOWS_NOTHING, Breakers, Verdict
 from app.errors import (
@@ -20,8 +25,9 @@ from app.errors import (
     UpstreamUnavailable,
     UpstreamUnreachable,
 )
-from app.handles.lifetimes import Life, life_of
-from app.models import Clocks, Deployment, EphemeralKey, MintRequest
+from app.handles.grants import Grant
+from app.handles.lifetimes import Life, life_of, own_life
+from app.models import USUAL_KEY_SECONDS, Clocks, Deployment, Family, MintRequest, StandardCall
 from app.outbound.upstream import (
     LEAST_SHARE_OF_A_TRY,
     MAX_TRIES,
@@ -48,6 +54,15 @@ class Candidate:
 
     deployment: Deployment
     request: MintRequest
+
+
+class Granted(NamedTuple):
+    """What a candidate gave: the grant, the session as its provider has or will have it, and their life."""
+
+    candidate: Candidate
+    grant: Grant
+    session: Mapping[str, Any]
+    life: Life
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +97,11 @@ class MintAttempts:
         self._clocks = clocks
         self._breakers = breakers
 
-    async def mint(
-        self, candidates: Sequence[Candidate], timings: Timings
-    ) -> tuple[Candidate, EphemeralKey, Life]:
-        """Return the first key that a candidate gives.
+    async def mint(self, candidates: Sequence[Candidate], timings: Timings) -> Granted:
+        """Return the first grant that a candidate gives.
 
         Raises:
+            InvalidRequest: the session cannot be sent.
             UpstreamUnavailable: none may be asked now; raised at once.
             UpstreamError, UpstreamUnreachable, UpstreamTimeout: the last failure, when none does.
         """
@@ -104,11 +118,14 @@ class MintAttempts:
             verdict = SHOWS_NOTHING
             try:
                 result = await self._try(candidate, deadline, timings, last=fresh <= 0)
-                verdict = result.shown if isinstance(result, _Failure) else ANSWERED
+                if isinstance(result, _Failure):
+                    verdict = result.shown
+                elif candidate.deployment.ephemeral_keys:
+                    verdict = ANSWERED
             finally:
                 self._breakers.leave(candidate.deployment.name, era, verdict)
             if not isinstance(result, _Failure):
-                return candidate, *result
+                return result
             error = result.error
             if not result.shown.elsewhere or tries == most_tries:
                 break
@@ -136,7 +153,7 @@ class MintAttempts:
 
     async def _try(
         self, candidate: Candidate, deadline: float, timings: Timings, *, last: bool
-    ) -> tuple[EphemeralKey, Life] | _Failure:
+    ) -> Granted | _Failure:
         deployment = candidate.deployment
         provider = self._providers[deployment.provider]
         left = max(deadline - self._clocks.monotonic(), 0.001)
@@ -145,12 +162,15 @@ class MintAttempts:
         timings.deployment = deployment.name
         sent = self._clocks.monotonic()
         try:
+            if not deployment.ephemeral_keys:
+                return _kept(provider, candidate, now=self._clocks.now())
             request = provider.mint_request(deployment, candidate.request)
             response = await self._upstream.post(request, timeout=min(left, share), timings=timings)
             status = response.status
             key = provider.read_mint(deployment, response)
             date, under_way = response.headers.get("Date"), self._clocks.monotonic() - sent
-            return key, life_of(key, date, now=self._clocks.now(), under_way=under_way)
+            life = life_of(key, date, now=self._clocks.now(), under_way=under_way)
+            return Granted(candidate, Grant(key.value, _kept_beside(provider, candidate)), key.session, life)
         except NotConnected:
             unreachable = UpstreamUnreachable("The provider cannot be reached.", retry_after=1)
             return _failed(unreachable)
@@ -160,6 +180,22 @@ class MintAttempts:
             return _failed(UpstreamError("The provider broke off its answer."))
         except UpstreamError as refused:
             return _Failure(refused, again=may_pass(status, refused), shown=_shown_by(status, refused))
+
+
+def _kept(provider: Provider, candidate: Candidate, *, now: float) -> Granted:
+    call = provider.kept_call(candidate.deployment, candidate.request)
+    seconds = candidate.request.seconds
+    life = own_life(USUAL_KEY_SECONDS if seconds is None else seconds, now=now)
+    return Granted(candidate, Grant(None, call), orjson.loads(call.session), life)
+
+
+def _kept_beside(provider: Provider, candidate: Candidate) -> StandardCall | None:
+    """What is kept beside the key, so that the standard key can create the call; None if it is not to."""
+    deployment, request = candidate.deployment, candidate.request
+    # Whether a translation's path takes a session is not verified, so its ephemeral key creates the call.
+    if deployment.call_key != "standard" or request.family is Family.TRANSLATION:
+        return None
+    return provider.kept_call(deployment, request)
 
 
 def _name(candidate: Candidate) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -22,7 +23,7 @@ from app.errors import (
     UpstreamUnavailable,
     UpstreamUnreachable,
 )
-from app.models import Clocks
+from app.models import Clocks, Family, StandardCall
 from app.outbound.client import UpstreamClient
 from app.providers.registry import PROVIDERS
 from app.telemetry.timings import Timings
@@ -112,12 +113,12 @@ class Mints:
         candidates = [place.candidate for place in places or self.places]
         started = now()
         try:
-            found, _, _ = await self.attempts.mint(candidates, Timings())
+            granted = await self.attempts.mint(candidates, Timings())
         except CloakroomError as error:
             return error
         finally:
             assert now() - started <= LATEST
-        return found.deployment.name
+        return granted.candidate.deployment.name
 
 
 Over = Callable[..., Awaitable[Mints]]
@@ -340,3 +341,76 @@ async def test_mints_at_once_over_a_failing_and_a_good_deployment_all_succeed_in
     results = await asyncio.gather(*(mints.mint() for _ in range(50)))
     assert set(results) == {"b"}
     assert set(mints.breakers.closed()) == {"a"}
+
+
+def without_keys(mints: Mints, number: int) -> Place:
+    """Make this place one whose provider mints no keys."""
+    place = mints.places[number]
+    place.candidate = replace(
+        place.candidate,
+        deployment=replace(place.candidate.deployment, ephemeral_keys=False, call_key="standard"),
+    )
+    return place
+
+
+async def test_a_deployment_without_ephemeral_keys_is_asked_nothing(over: Over) -> None:
+    mints = await over(silent)
+    place = without_keys(mints, 0)
+    granted = await mints.attempts.mint([place.candidate], Timings())
+    assert place.asked == 0
+    assert granted.grant.key is None
+    assert granted.grant.call == StandardCall(b'{"model":"assistant","type":"realtime"}', None, "assistant")
+    assert granted.session == {"model": "assistant", "type": "realtime"}
+    assert granted.life.expires_at == int(NOW) + 600
+
+
+async def test_a_life_that_was_asked_for_counts_on_our_clock(over: Over) -> None:
+    mints = await over(silent)
+    place = without_keys(mints, 0)
+    wanted = replace(place.candidate, request=mint_request(seconds=7200))
+    assert (await mints.attempts.mint([wanted], Timings())).life.expires_at == int(NOW) + 7200
+
+
+async def test_a_model_may_have_both_kinds_of_deployments(over: Over) -> None:
+    mints = await over(failing, silent)
+    without_keys(mints, 1)
+    assert await mints.mint() == "b"
+    assert mints.places[1].asked == 0
+
+
+async def test_a_mint_that_asks_nothing_is_not_made_while_its_breaker_is_open(over: Over) -> None:
+    mints = await over(silent, minted)
+    first, second = without_keys(mints, 0), mints.places[1]
+    for _ in range(FAILURES_IN_A_ROW):
+        mints.breakers.leave("a", 0, FAILED)
+    assert await mints.mint() == "b"
+    assert isinstance(await mints.mint(first), UpstreamUnavailable)
+    await asyncio.sleep(LATEST)
+    # Half-open: such a mint neither closes the breaker nor opens it, and lets the next one in.
+    assert [await mints.mint(first) for _ in range(3)] == ["a", "a", "a"]
+    assert (first.asked, second.asked) == (0, 1)
+
+
+async def test_a_kind_of_session_that_needs_a_key_goes_to_the_deployment_that_mints(over: Over) -> None:
+    mints = await over(silent, minted)
+    first, second = without_keys(mints, 0), mints.places[1]
+    for place in (first, second):
+        place.candidate = replace(place.candidate, request=mint_request(family=Family.TRANSLATION))
+    assert await mints.mint() == "b"
+    refused = await mints.mint(first)
+    assert isinstance(refused, UpstreamError)
+    assert refused.upstream_status == 400
+
+
+async def test_the_session_is_kept_beside_the_key_only_where_the_standard_key_creates_the_call(
+    over: Over,
+) -> None:
+    mints = await over(minted)
+    place = mints.places[0]
+    assert (await mints.attempts.mint([place.candidate], Timings())).grant.call is None
+    standard = replace(place.candidate.deployment, call_key="standard")
+    beside = await mints.attempts.mint([Candidate(standard, mint_request())], Timings())
+    assert beside.grant.key is not None
+    assert beside.grant.call is not None
+    translation = mint_request(family=Family.TRANSLATION)
+    assert (await mints.attempts.mint([Candidate(standard, translation)], Timings())).grant.call is None

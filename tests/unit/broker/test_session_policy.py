@@ -10,22 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.broker.session_policy import clean_session
-from app.models import EphemeralKey, Family, Secret
+from app.models import Secret
 from tests.samples import load
-from tests.unit.values import EPHEMERAL_KEY
+from tests.unit.values import EPHEMERAL_KEY, mint_request
 
 HANDLE = "ek_eyJ.handle.sig"
 EXPIRES_AT = 1_790_000_600
 
 
-def cleaned(session: dict[str, Any], key: str = EPHEMERAL_KEY) -> dict[str, Any]:
-    return clean_session(
-        EphemeralKey(Secret(key), 1, session),
-        family=Family.REALTIME,
-        model="assistant",
-        handle=HANDLE,
-        expires_at=EXPIRES_AT,
-    )
+def cleaned(session: dict[str, Any], key: str | None = EPHEMERAL_KEY) -> dict[str, Any]:
+    secret = Secret(key) if key is not None else None
+    return clean_session(session, secret, mint_request(), handle=HANDLE, expires_at=EXPIRES_AT)
 
 
 def test_the_model_stands_under_the_callers_name() -> None:
@@ -77,6 +72,13 @@ json_values = st.recursive(
 def test_everything_else_passes_through_as_it_came(session: dict[str, Any]) -> None:
     expected = {**session, "model": "assistant"}
     assert cleaned(session) == expected
+
+
+def test_a_session_that_no_provider_minted_is_shown_under_the_callers_name() -> None:
+    assert cleaned({"model": "voice-prod-eu", "voice": "marin"}, key=None) == {
+        "model": "assistant",
+        "voice": "marin",
+    }
 
 
 def test_the_providers_own_value_is_not_changed() -> None:

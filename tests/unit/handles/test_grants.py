@@ -16,7 +16,8 @@ SESSION = b'{"type":"realtime","model":"gpt-realtime-2.1","instructions":"Say \\
 GRANTS = (
     Grant(Secret(EPHEMERAL_KEY)),
     Grant(Secret(EPHEMERAL_KEY), StandardCall(SESSION)),
-    Grant(Secret(EPHEMERAL_KEY), StandardCall(SESSION, "user-hash")),
+    Grant(Secret(EPHEMERAL_KEY), StandardCall(SESSION, "user-hash", "gpt-realtime-2.1")),
+    Grant(None, StandardCall(SESSION, None, "gpt-live-1")),
 )
 
 
@@ -55,3 +56,16 @@ def test_neither_key_nor_session_is_seen_in_what_is_stored_or_shown(grant: Grant
 def test_a_plain_grant_is_sealed_as_before_so_that_older_replicas_open_it() -> None:
     sealed = seal_grant(SEALER, GRANTS[0], *CONTEXT)
     assert SEALER.unseal(sealed, "ephemeral-key", *CONTEXT) == EPHEMERAL_KEY.encode()
+
+
+def test_what_stands_for_nothing_is_not_sealed() -> None:
+    with pytest.raises(ValueError, match="a key or a call"):
+        seal_grant(SEALER, Grant(None), *CONTEXT)
+
+
+def test_a_call_that_an_older_release_sealed_has_no_model() -> None:
+    content = b'{"key":"ek_old","session":{"type":"realtime"},"safety_identifier":"user-hash"}'
+    sealed = SEALER.seal(content, "ephemeral-key-and-session", *CONTEXT)
+    assert open_grant(SEALER, sealed, *CONTEXT, with_call=True) == Grant(
+        Secret("ek_old"), StandardCall(b'{"type":"realtime"}', "user-hash", "")
+    )

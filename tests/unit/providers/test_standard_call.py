@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.errors import UpstreamError
+from app.errors import InvalidRequest, UpstreamError
 from app.models import Family, Offer, Secret, StandardCall
-from app.providers.openai import standard_call
 from app.providers.registry import PROVIDERS
 from app.sandbox.http.requests import multipart_call
 from tests.samples import load
@@ -91,8 +90,7 @@ def test_the_safety_identifier_of_the_mint_goes_along(identifier: str | None, se
 
 def test_the_session_that_was_minted_is_kept_under_the_providers_names() -> None:
     mint = mint_request(session={"model": "assistant", "voice": "marin"}, safety_identifier="user-hash")
-    kept = standard_call(STANDARD, mint)
-    assert kept is not None
+    kept = PROVIDERS["openai"].kept_call(STANDARD, mint)
     minted = orjson.loads(PROVIDERS["openai"].mint_request(STANDARD, mint).body)["session"]
     assert (
         orjson.loads(kept.session)
@@ -103,17 +101,23 @@ def test_the_session_that_was_minted_is_kept_under_the_providers_names() -> None
             "type": "realtime",
         }
     )
-    assert kept.safety_identifier == "user-hash"
+    assert (kept.safety_identifier, kept.model) == ("user-hash", "gpt-realtime-2.1")
     assert "marin" not in repr(kept)
 
 
-def test_nothing_is_kept_where_the_ephemeral_key_creates_the_call() -> None:
-    assert standard_call(deployment(), mint_request()) is None
+def test_a_translation_is_not_created_without_its_ephemeral_key() -> None:
+    with pytest.raises(UpstreamError, match="no translation sessions without them"):
+        PROVIDERS["openai"].kept_call(STANDARD, mint_request(family=Family.TRANSLATION))
+    kept = PROVIDERS["openai"].kept_call(STANDARD, mint_request(family=Family.TRANSCRIPTION))
+    assert orjson.loads(kept.session)["type"] == "transcription"
 
 
-def test_a_translation_is_created_with_its_ephemeral_key_all_the_same() -> None:
-    assert standard_call(STANDARD, mint_request(family=Family.TRANSLATION)) is None
-    assert standard_call(STANDARD, mint_request(family=Family.TRANSCRIPTION)) is not None
+def test_a_session_that_cannot_be_written_is_the_callers_fault() -> None:
+    deep: Any = "x"
+    for _ in range(300):
+        deep = [deep]
+    with pytest.raises(InvalidRequest, match="nested too deeply"):
+        PROVIDERS["openai"].kept_call(STANDARD, mint_request(session={"deep": deep}))
 
 
 def test_a_standard_key_that_is_refused_is_not_taken_for_an_ended_ephemeral_key() -> None:

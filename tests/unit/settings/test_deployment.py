@@ -177,3 +177,30 @@ def test_a_workload_identity_takes_the_place_of_openais_key() -> None:
 )
 def test_a_workload_identity_that_cannot_work_is_refused(values: dict[str, Any], said: str) -> None:
     assert said in refusal(values)
+
+
+OTHER_SERVER = {"provider": "openai", "base_url": "http://voice:8080/v1", "ephemeral_keys": False}
+
+
+@pytest.mark.parametrize("values", [AZURE, OPENAI])
+def test_a_provider_that_mints_is_taken_to_mint(values: dict[str, Any]) -> None:
+    assert read(values, api_key="k" * 32).mints
+    assert read(values, api_key="k" * 32, ephemeral_keys=True).mints
+
+
+@pytest.mark.parametrize("key", [{}, {"api_key": ""}, {"api_key": "k" * 32}])
+def test_a_server_that_keeps_openais_paths_may_mint_nothing_and_need_no_key(key: dict[str, Any]) -> None:
+    assert not read(OTHER_SERVER, **key).mints
+
+
+def test_openai_itself_needs_a_key_with_and_without_ephemeral_keys() -> None:
+    assert "api_key is missing" in refusal(OPENAI, ephemeral_keys=False)
+    assert "api_key is missing" in refusal(OPENAI, ephemeral_keys=False, region="eu")
+    assert "api_key is missing" in refusal({**OTHER_SERVER, "ephemeral_keys": True})
+
+
+@pytest.mark.parametrize("values", [AZURE, {**AZURE, "provider": "azure-preview", "region": "eastus2"}])
+def test_azure_cannot_do_without_ephemeral_keys_and_says_why(values: dict[str, Any]) -> None:
+    text = refusal(values, api_key="k" * 32, ephemeral_keys=False)
+    assert "a call takes its session from its ephemeral key" in text
+    assert "set provider: openai" in text
