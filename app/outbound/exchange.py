@@ -131,7 +131,7 @@ class Exchanges:
         try:
             await socket.send(offer.decode())
             event, text = await _answer(socket, exchange)
-            keeps = event["type"] in exchange.answered_by
+            keeps = event["type"] in exchange.answered_by and isinstance(event.get(exchange.sdp_field), str)
             if keeps:
                 self._hold(socket, event.get(exchange.call_field))
             return UpstreamResponse(SWITCHING_PROTOCOLS, NO_HEADERS, text.encode())

@@ -30,12 +30,13 @@ class Exchange:
     """How a request is answered that goes over a WebSocket, as its first message.
 
     A message whose ``type`` is in ``answered_by`` or ``refused_by`` is the answer; all before it are skipped.
-    After one of ``answered_by`` the socket stays open while the call lasts. The field ``call_field`` of that
-    message names the call.
+    After one of ``answered_by`` the socket stays open while the call lasts. Its ``sdp_field`` has the answer,
+    its ``call_field`` the call's id.
     """
 
     answered_by: frozenset[str]
     refused_by: frozenset[str]
+    sdp_field: str
     call_field: str
 
 

@@ -20,7 +20,8 @@ Operation = Literal["mint", "relay", "call", "hangup", "sideband"]
 _OPENAI: Final = frozenset({"openai"})
 _GA: Final = frozenset({"azure"})
 _PREVIEW: Final = frozenset({"azure-preview"})
-_AZURE: Final = _GA | _PREVIEW
+_VOICE_LIVE: Final = frozenset({"azure-voice-live"})
+_AZURE: Final = _GA | _PREVIEW | _VOICE_LIVE
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _ROLE: Final = "the role 'Cognitive Services OpenAI User' on that resource"
 
@@ -43,6 +44,20 @@ class Rule:
 
 
 RULES: Final = (
+    # --- Azure Voice Live, whose roles and endpoint are others -----------------------------------------
+    Rule(
+        "Give the identity of {place}.entra the roles 'Cognitive Services User' and 'Azure AI User' on the "
+        "resource of {url}; they take some minutes to work.",
+        _VOICE_LIVE,
+        statuses=(401, 403),
+        credential="token",
+    ),
+    Rule(
+        "Let {url} be a Foundry resource's endpoint, https://NAME.services.ai.azure.com, in a region that "
+        "has Voice Live, and {place}.api_version one that it serves.",
+        _VOICE_LIVE,
+        statuses=(404,),
+    ),
     # --- Azure, by what it says ------------------------------------------------------------------------
     Rule(
         "Most likely {model} is the name of a model instead of a deployment, or of a deployment whose base "

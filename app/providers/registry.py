@@ -14,12 +14,14 @@ from typing import Final
 from app.providers.azure import Azure, AzurePreview
 from app.providers.base import Provider
 from app.providers.openai import OpenAI
+from app.providers.voice_live import AzureVoiceLive
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,63}\Z")
 _known: Final[dict[str, Provider]] = {
     "openai": OpenAI(),
     "azure": Azure(),
     "azure-preview": AzurePreview(),
+    "azure-voice-live": AzureVoiceLive(),
 }
 PROVIDERS: Final[Mapping[str, Provider]] = MappingProxyType(_known)
 

@@ -15,17 +15,19 @@ from urllib.parse import quote
 import orjson
 
 from app.errors import InvalidRequest, OutcomeUnknown, UpstreamError
-from app.models import Answer, Deployment, EphemeralKey, Family, MintRequest, Offer, Secret, StandardCall
+from app.models import Answer, Deployment, Family, MintRequest, Offer, Secret, StandardCall
 from app.providers.answers import is_sdp_answer, read_error, read_hangup, read_no_sideband
 from app.providers.azure import flat_session, resource_origin
 from app.providers.base import (
     Exchange,
+    MintsNothing,
     Traits,
     UpstreamRequest,
     UpstreamResponse,
     is_call_id,
     standard_key_header,
 )
+from app.providers.openai import mint_session
 
 PATH: Final = "/voice-live/realtime/calls"
 DEFAULT_API_VERSION: Final = "2026-01-01-preview"
@@ -35,6 +37,7 @@ _CREATED: Final = "rtc.call.sdp.created"
 EXCHANGE: Final = Exchange(
     answered_by=frozenset({_CREATED}),
     refused_by=frozenset({"rtc.call.error", "error"}),
+    sdp_field="sdp_answer",
     call_field="rtc_call_id",
 )
 _EXCHANGED: Final = 101
@@ -42,12 +45,10 @@ _EXCHANGED: Final = 101
 _STATUS_OF: Final = {"invalid_request_error": 400}
 
 
-class AzureVoiceLive:
+class AzureVoiceLive(MintsNothing):
     """Keeps the session under the handle, and creates the call with the resource's key or an Entra token."""
 
-    traits = Traits(
-        is_azure=True, mints=False, takes_standard_call=True, takes_api_version=True, holds_socket=True
-    )
+    traits = Traits(is_azure=True, mints=False, takes_api_version=True, holds_socket=True)
 
     def base_url(self, pasted: str | None) -> str:
         origin = resource_origin(pasted)
@@ -61,26 +62,26 @@ class AzureVoiceLive:
     def kept_call(self, deployment: Deployment, mint: MintRequest) -> StandardCall:
         if mint.family is not Family.REALTIME:
             raise UpstreamError(
-                f"Deployment '{deployment.name}' is an azure-voice-live, which serves realtime sessions only.",
+                f"Deployment '{deployment.name}' is an azure-voice-live: it serves realtime sessions only.",
                 upstream=(400, None),
             )
-        session = {name: value for name, value in flat_session(mint.session).items() if name != "model"}
+        # Kept in the form of the mint, which its answer shows. What cannot be made flat is refused now.
+        session = mint_session(deployment, mint)
+        flat_session(session)
         try:
             kept = orjson.dumps(session)
         except orjson.JSONEncodeError:
             raise InvalidRequest("'session' is nested too deeply.", param="session") from None
-        return StandardCall(kept, model=deployment.upstream_model or mint.model)
+        return StandardCall(kept, None, deployment.upstream_model or mint.model)
 
     def standard_call_request(
         self, deployment: Deployment, call: StandardCall, offer: Offer
     ) -> UpstreamRequest:
+        # The query names the model.
+        session = flat_session(orjson.loads(call.session))
+        session.pop("model", None)
         version = quote(deployment.api_version or DEFAULT_API_VERSION, safe="")
-        # Nothing of the session may be read as another field: it is a whole JSON text already.
-        message = {
-            "type": "rtc.call.sdp.create",
-            "sdp_offer": offer.sdp.decode(),
-            "session": orjson.Fragment(call.session),
-        }
+        message = {"type": "rtc.call.sdp.create", "sdp_offer": offer.sdp.decode(), "session": session}
         origin = deployment.base_url.removeprefix("http")
         return UpstreamRequest(
             url=f"ws{origin}{PATH}?api-version={version}&model={quote(call.model, safe='')}",
@@ -97,24 +98,16 @@ class AzureVoiceLive:
         event: dict[str, Any] = orjson.loads(response.body)
         if event["type"] != _CREATED:
             raise read_error(deployment, _as_answer(event), operation="call", secrets=secrets)
-        named, sdp = event.get(EXCHANGE.call_field), event.get("sdp_answer")
+        named, sdp = event.get(EXCHANGE.call_field), event.get(EXCHANGE.sdp_field)
         call_id = named if isinstance(named, str) and is_call_id(named) else None
         answer = sdp.encode(errors="replace") if isinstance(sdp, str) else b""
         if not is_sdp_answer(answer) or any(secret.reveal().encode() in answer for secret in secrets):
             raise OutcomeUnknown(
-                "The provider accepted the offer, but its answer is no SDP. A call may exist: do not resend it.",
+                "The provider accepted the offer, but its answer is no SDP. A call may exist: do not resend "
+                "it.",
                 call_id=call_id,
             )
         return Answer(sdp=answer, call_id=call_id)
-
-    def mint_request(self, deployment: Deployment, mint: MintRequest) -> UpstreamRequest:
-        raise InvalidRequest("Azure Voice Live mints no keys.")
-
-    def read_mint(self, deployment: Deployment, response: UpstreamResponse) -> EphemeralKey:
-        raise UpstreamError("Azure Voice Live mints no keys.")
-
-    def relay_request(self, deployment: Deployment, key: Secret, offer: Offer) -> UpstreamRequest:
-        raise InvalidRequest("Azure Voice Live takes no ephemeral keys.")
 
     def hangup_request(self, deployment: Deployment, call_id: str) -> UpstreamRequest:
         # Not reached: its calls end with their sockets (``traits.holds_socket``).

@@ -9,7 +9,6 @@ socket, as programs take for granted that hang up by closing it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import secrets
 from typing import Any
@@ -88,9 +87,12 @@ async def _negotiate(
         except Refusal as refusal:
             await _refuse(socket, refusal)
             continue
-        await _answer(request, socket, call, answer)
         try:
+            await _answer(request, socket, call, answer)
             await ControlChannel(socket, call).serve()
+        except ConnectionError:
+            # The other end left before its answer.
+            return
         finally:
             await provider.calls.leave(call.call_id)
         return
@@ -128,10 +130,9 @@ async def _strike(
             await _send(socket, "session.updated", session={"instructions": " " * fault.size})
         case "raw":
             # Until the other end has had enough.
-            with contextlib.suppress(ConnectionError):
-                while not socket.closed and request.transport is not None:
-                    await socket.send_str(fault.body or "")
-                    await asyncio.sleep(fault.seconds)
+            while not socket.closed:
+                await socket.send_str(fault.body or "")
+                await asyncio.sleep(fault.seconds)
         case _:
             await _send(socket, kind, **fields)
 
