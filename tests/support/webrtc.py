@@ -23,16 +23,20 @@ class BrowserPeer:
     Args:
         voice: what the microphone hears; silence when None.
         hear: called with each audio frame that arrives.
+        channel: the label of its data channel.
     """
 
     def __init__(
-        self, voice: MediaStreamTrack | None = None, hear: Callable[[AudioFrame], None] | None = None
+        self,
+        voice: MediaStreamTrack | None = None,
+        hear: Callable[[AudioFrame], None] | None = None,
+        channel: str = "oai-events",
     ) -> None:
         # No STUN server: host candidates are enough on one machine, and nothing else is reachable.
         self._peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._peer.addTrack(voice or AudioStreamTrack())
         self._hear = hear
-        self._channel = self._peer.createDataChannel("oai-events")
+        self._channel = self._peer.createDataChannel(channel)
         self._opened = asyncio.Event()
         self._heard = asyncio.Event()
         self._connected = asyncio.Event()
