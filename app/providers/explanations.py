@@ -53,8 +53,8 @@ RULES: Final = (
         credential="token",
     ),
     Rule(
-        "Let {url} be a Foundry resource's endpoint, https://NAME.services.ai.azure.com, in a region that "
-        "has Voice Live, and {place}.api_version one that it serves.",
+        "Let {url} be a Foundry resource's endpoint, as https://NAME.services.ai.azure.com is, in a region "
+        "that has Voice Live, and {place}.api_version one that it serves.",
         _VOICE_LIVE,
         statuses=(404,),
     ),

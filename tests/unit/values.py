@@ -20,6 +20,7 @@ BASE_URLS: Final = {
     "openai": "https://api.openai.com/v1",
     "azure": "https://acme-voice.openai.azure.com/openai/v1",
     "azure-preview": "https://acme-voice.openai.azure.com",
+    "azure-voice-live": "https://acme-voice.services.ai.azure.com",
 }
 
 
