@@ -167,6 +167,7 @@ def create_app(
                 clients=app[CLIENTS].by_name,
                 settlement=settlement,
                 counts=CallMetrics(metrics),
+                breakers=breakers,
                 clocks=Clocks(clock, monotonic),
             ),
         )
@@ -182,7 +183,7 @@ def create_app(
         )
         usage.watch(lambda: meter.watched)
         usage.expose(catalog.names, hows=HOWS, kinds=KINDS)
-        app[MINTER], app[RELAY], overdue = broker.minter(breakers), broker.relay(), broker.overdue()
+        app[MINTER], app[RELAY], overdue = broker.minter(), broker.relay(), broker.overdue()
         held = broker.held_calls()
         upstream.on_end = held.ended
         census = Census(app[DESK].alive, monotonic=monotonic)

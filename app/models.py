@@ -25,22 +25,6 @@ CALLS_PATH: Final = "/v1/realtime/calls"
 TRANSLATION_CALLS_PATH: Final = "/v1/realtime/translations/calls"
 
 
-# What is counted of a call's usage, in the order in which it is shown. ``input_tokens`` are all that its
-# responses read, and ``cached_tokens`` those of them that were cached; not every provider tells the parts by
-# kind. Each response reads the conversation so far again.
-USAGE_COUNTS: Final = ("responses", "transcriptions")
-USAGE_TOKENS: Final = (
-    *("input_tokens", "input_text_tokens", "input_audio_tokens", "input_image_tokens"),
-    *("cached_tokens", "cached_text_tokens", "cached_audio_tokens", "cached_image_tokens"),
-    *("output_tokens", "output_text_tokens", "output_audio_tokens"),
-    *("transcription_input_tokens", "transcription_output_tokens"),
-)
-# With thousandths: of the speaker, as the provider's detection of speech tells; of audio whose transcription
-# is billed by time; of the provider's voice.
-USAGE_SECONDS: Final = ("speech_seconds", "transcription_seconds", "answer_seconds")
-USAGE_FIGURES: Final = (*USAGE_COUNTS, *USAGE_TOKENS, *USAGE_SECONDS)
-
-
 @dataclass(frozen=True, slots=True)
 class Clocks:
     """``now`` returns epoch seconds, ``monotonic`` seconds that never jump. Tests pass their own."""

@@ -18,6 +18,8 @@ from app.broker.claims import Claims
 from app.broker.deadlines.orphans import Orphans
 from app.broker.late import Late, LateAnswers
 from app.broker.outcomes import UNKNOWN_MESSAGE, Claim, Outcomes
+from app.broker.routing.attempts import shown_by_call
+from app.broker.routing.breaker import ANSWERED, Breakers, Verdict
 from app.broker.routing.catalog import Catalog
 from app.errors import CloakroomError, InvalidHandle, OutcomeUnknown, UpstreamTimeout, UpstreamUnreachable
 from app.handles.grants import Grant, open_grant
@@ -56,7 +58,8 @@ class Relay:
     """Presents a browser's offer to the provider with the key that its handle stands for.
 
     ``timeout`` is for the provider's answer, connecting included, in seconds; ``monotonic`` returns seconds.
-    ``late`` waits for answers that come after it, None where no call is hung up for being late.
+    ``late`` waits for answers that come after it, None where no call is hung up for being late. ``breakers``
+    are those of the mints.
     """
 
     catalog: Catalog
@@ -67,6 +70,7 @@ class Relay:
     outcomes: Outcomes
     orphans: Orphans
     late: LateAnswers | None
+    breakers: Breakers
     timeout: float
     monotonic: Callable[[], float]
 
@@ -102,7 +106,8 @@ class Relay:
             won.client,
             replayed=False,
             region=deployment.region,
-            max_call_seconds=claim.max_call_seconds or None,
+            # A call without an id cannot be hung up.
+            max_call_seconds=(answer.call_id and claim.max_call_seconds) or None,
         )
 
     async def _open(self, claim: Claim) -> tuple[Deployment, Grant]:
@@ -138,8 +143,9 @@ class Relay:
                 await self._came_late(claim, provider, deployment, presented, response)
 
             response = await self._post(request, timings, came_late)
-            return provider.read_answer(deployment, presented, response)
+            answer = provider.read_answer(deployment, presented, response)
         except CloakroomError as error:
+            self._tell(deployment, shown_by_call(error))
             started = self.monotonic()
             await self.outcomes.failed(claim, error)
             timings.store_took("release", started, self.monotonic())
@@ -147,6 +153,13 @@ class Relay:
         except asyncio.CancelledError:
             self.outcomes.cut_off(claim)
             raise
+        self._tell(deployment, ANSWERED)
+        return answer
+
+    def _tell(self, deployment: Deployment, shown: Verdict) -> None:
+        """Let mints know what a call showed about a deployment that they do not ask."""
+        if not deployment.ephemeral_keys:
+            self.breakers.tell(deployment.name, shown)
 
     async def _came_late(
         self,

@@ -118,7 +118,7 @@ class DeploymentDoctor:
 
     async def _mint(self) -> list[Finding]:
         look, deployment = self._look, self._deployment
-        if not look.mint:
+        if not look.mint and deployment.ephemeral_keys:
             return [self._finding("mint", "skipped", "not asked for", _ASK_FOR_MINT)]
         if not self._trials:
             fix = "name one: --model NAME, or CLOAKROOM_DEFAULT_MODEL"

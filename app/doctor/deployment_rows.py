@@ -36,8 +36,9 @@ def target_findings(
     yield Finding("deployment", "target", "ok", text, subject=deployment.name)
     parts = urlsplit(deployment.base_url)
     if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
-        status: Status = "fail" if production else "warn"
-        text, fix = "http:// sends the provider's key unencrypted", f"set {place('base_url')} to https://"
+        status: Status = "fail" if production and deployment.has_credential else "warn"
+        sent = "the provider's key" if deployment.has_credential else "sessions and offers"
+        text, fix = f"http:// sends {sent} unencrypted", f"set {place('base_url')} to https://"
         yield Finding("deployment", "TLS", status, text, fix, deployment.name)
 
 
@@ -51,6 +52,8 @@ def signs_in_by(deployment: Deployment) -> tuple[str, str]:
 def credential_finding(deployment: Deployment, place: Place) -> Finding:
     """Whether the key has the form of that provider's keys. The key is never shown. Pure."""
     finding = partial(Finding, "deployment", "credential", subject=deployment.name)
+    if not deployment.has_credential:
+        return finding("ok", "none is set, and none is sent")
     if deployment.api_key is None:
         return finding("ok", signs_in_by(deployment)[0])
     key = deployment.api_key.reveal()
@@ -89,6 +92,8 @@ def skew_finding(deployment: Deployment, date_header: str | None, *, ours: float
     """
     finding = partial(Finding, "deployment", "clock", subject=deployment.name)
     theirs = _epoch(date_header)
+    if not deployment.ephemeral_keys:
+        return finding("ok", f"answers {request}; its clock does not matter, since it mints nothing")
     if theirs is None:
         fix = "none needed if the row 'mint' is ok: our own clock is used instead"
         return finding("warn", f"no usable Date in the answer to {request}", fix)

@@ -105,7 +105,10 @@ def _likely_family(upstream_name: str) -> Family:
 async def mint_finding(
     mints: MintTrials, deployment: Deployment, trial: Trial, place: Place, origin: Origin
 ) -> Finding:
-    """Mint once and return the row: the key's life, or the refusal with what to change."""
+    """Mint once and return the row: the key's life, or the refusal with what to change.
+
+    Where the provider mints nothing, it is asked nothing: the row tells whether calls can have this session.
+    """
     started = time.perf_counter()
     try:
         family, life = await mints.mint(deployment, trial)
@@ -115,6 +118,10 @@ async def mint_finding(
         if origin == "litellm" and isinstance(error, UpstreamError) and error.upstream_code in _NOT_REALTIME:
             fix = f"{fix}; {_LEAVE_OUT}"
         return Finding("deployment", "mint", "fail", text, fix, deployment.name)
+    if not deployment.ephemeral_keys:
+        made = "with the deployment's credential" if deployment.has_credential else "without a credential"
+        text = f"{trial.alias}: nothing is minted upstream; a handle keeps the session, a call is made {made}"
+        return Finding("deployment", "mint", "ok", text, subject=deployment.name)
     took = (time.perf_counter() - started) * 1000
     text = f"{trial.alias}: a {family.value} key that lives {life.seconds:.0f} s, in {took:.0f} ms"
     return Finding("deployment", "mint", "ok", text, subject=deployment.name)

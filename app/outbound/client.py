@@ -57,6 +57,7 @@ class UpstreamClient:
         return await tried(
             lambda more: self._send(request.method, request, timeout=timeout, more=more),
             timings,
+            request.method,
         )
 
     async def get(self, request: UpstreamRequest, *, timeout: float) -> UpstreamResponse:

@@ -75,7 +75,7 @@ class Exchanges:
         exchange = request.exchange
         if exchange is None:
             return await self._upstream.post(request, timeout=timeout, timings=timings)
-        return await tried(lambda more: self._exchange(request, exchange, timeout, more), timings)
+        return await tried(lambda more: self._exchange(request, exchange, timeout, more), timings, "GET")
 
     async def get(self, request: UpstreamRequest, *, timeout: float) -> UpstreamResponse:
         """As ``Upstream.get``."""

@@ -52,7 +52,7 @@ class Upstream(Protocol):
     """Sends one request, once. Whether to send it again is the use case's decision."""
 
     async def post(self, request: UpstreamRequest, *, timeout: float, timings: Timings) -> UpstreamResponse:
-        """Send the request and read the whole answer within ``timeout`` seconds.
+        """Send the request by its method and read the whole answer within ``timeout`` seconds.
 
         Redirects are not followed, and no cookie is kept: it would tie callers together. ``timings`` gets the
         try. Its trace, if there is one, is passed on to the provider.
@@ -74,11 +74,11 @@ class Upstream(Protocol):
 
 
 async def tried(
-    send: Callable[[Mapping[str, str]], Awaitable[UpstreamResponse]], timings: Timings
+    send: Callable[[Mapping[str, str]], Awaitable[UpstreamResponse]], timings: Timings, method: str
 ) -> UpstreamResponse:
     """Send once, with the headers of the trace. ``timings`` gets the try, and the trace its span."""
     trace, started = timings.trace, time.perf_counter()
-    span = trace.ask(timings.deployment) if trace is not None else None
+    span = trace.ask(timings.deployment, method) if trace is not None else None
     outcome: TryOutcome = "cut_off"
     status: int | None = None
     try:

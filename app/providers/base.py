@@ -79,6 +79,7 @@ class Traits:
     it knows ``webrtc_filter``. ``mints``: it mints ephemeral keys. ``takes_standard_call``: a call can be
     created with the standard key instead. ``needs_credential``: it serves nobody without one, except that a
     server at another ``base_url`` may, where ``is_copied``: others keep this API's paths.
+    ``takes_session``: a call is created with its session; else a page sends that over the data channel.
     ``federates``: it may sign in with a workload's own token. ``tells_ends``: its models have the names and
     the ends of ``app.providers.retirement``, and it lists them. ``takes_api_version``: its URLs have one.
     ``holds_socket``: a call lasts as long as the WebSocket that its offer went over.
@@ -92,6 +93,7 @@ class Traits:
     takes_standard_call: bool = False
     needs_credential: bool = True
     is_copied: bool = False
+    takes_session: bool = True
     tells_ends: bool = False
     federates: bool = False
     takes_api_version: bool = False

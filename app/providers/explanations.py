@@ -24,14 +24,15 @@ _VOICE_LIVE: Final = frozenset({"azure-voice-live"})
 _AZURE: Final = _GA | _PREVIEW | _VOICE_LIVE
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _ROLE: Final = "the role 'Cognitive Services OpenAI User' on that resource"
+Credential = Literal["key", "token", "ephemeral", "none"]
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One cause. Each field that is set must fit.
 
-    ``credential`` is what the request carried: the deployment's ``key`` or ``token``, or an ``ephemeral``
-    key.
+    ``credential`` is what the request carried: the deployment's ``key`` or ``token``, an ``ephemeral`` key,
+    or ``none``.
     """
 
     says: str
@@ -40,7 +41,7 @@ class Rule:
     codes: tuple[str, ...] = ()
     message: str | None = None
     operation: Operation | None = None
-    credential: Literal["key", "token", "ephemeral"] | None = None
+    credential: Credential | None = None
 
 
 RULES: Final = (
@@ -176,6 +177,12 @@ RULES: Final = (
         credential="token",
     ),
     Rule(
+        "The server of {url} asks for a key: set {key}.",
+        _OPENAI,
+        statuses=(401, 403),
+        credential="none",
+    ),
+    Rule(
         "Check that {key} is whole, not revoked, a standard key, and one of {url}.",
         _OPENAI,
         statuses=(401,),
@@ -211,6 +218,12 @@ RULES: Final = (
         _OPENAI,
         statuses=(404, 405),
         operation="mint",
+    ),
+    Rule(
+        "{url} must end where /realtime/ begins, as https://api.openai.com/v1 does.",
+        _OPENAI,
+        statuses=(404, 405),
+        operation="call",
     ),
     Rule(
         "The quota of this deployment is used up for now: wait, raise it, or give the model a second "
@@ -274,10 +287,12 @@ def rule_for(
     return None
 
 
-def _credential(deployment: Deployment, operation: Operation) -> Literal["key", "token", "ephemeral"]:
+def _credential(deployment: Deployment, operation: Operation) -> Credential:
     if operation == "relay":
         return "ephemeral"
-    return "key" if deployment.api_key is not None else "token"
+    if deployment.api_key is not None:
+        return "key"
+    return "token" if deployment.tokens is not None else "none"
 
 
 def setting_name(deployment: str, provider: str, field: str) -> str:

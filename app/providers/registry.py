@@ -14,6 +14,7 @@ from typing import Final
 from app.providers.azure import Azure, AzurePreview
 from app.providers.base import Provider
 from app.providers.openai import OpenAI
+from app.providers.selfhosted import LocalAI, SpeechToSpeech
 from app.providers.voice_live import AzureVoiceLive
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,63}\Z")
@@ -22,6 +23,8 @@ _known: Final[dict[str, Provider]] = {
     "azure": Azure(),
     "azure-preview": AzurePreview(),
     "azure-voice-live": AzureVoiceLive(),
+    "localai": LocalAI(),
+    "speech-to-speech": SpeechToSpeech(),
 }
 PROVIDERS: Final[Mapping[str, Provider]] = MappingProxyType(_known)
 

@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
         help=f"an Azure deployment, repeatable (default: {dict(DEFAULT_DEPLOYMENTS)})",
     )
     add("--azure-preview", action="store_true", help="serve Azure's preview paths too")
+    add("--localai-key", action="append", default=[], metavar="KEY", help="accepted at LocalAI's path")
     add("--openai-model", action="append", metavar="NAME", help="serve only these models; repeatable")
     add(
         "--openai-end",
@@ -94,6 +95,7 @@ def config_from(options: argparse.Namespace, environ: Mapping[str, str]) -> Sand
         azure_tokens=tuple(options.azure_token),
         azure_deployments=deployments,
         azure_preview=options.azure_preview,
+        localai_keys=tuple(options.localai_key),
         openai_models=tuple(options.openai_model) if options.openai_model else None,
         openai_ends=dict(map(_end, options.openai_end)),
         identity=_identity(options.workload_identity, environ.get(ISSUER_KEY_ENV)),

@@ -36,6 +36,7 @@ class SandboxConfig:
         azure_tokens: Entra access tokens accepted as `Authorization: Bearer` at Azure's paths.
         azure_deployments: deployment name to the base model that it serves.
         azure_preview: whether the resource is an older one that also serves the preview paths.
+        localai_keys: keys accepted at LocalAI's path; without any, it asks for none.
         openai_models: the exact names that OpenAI serves; None accepts every realtime, transcription and
             translation name, so that tomorrow's models need no release of this file.
         openai_ends: the day in UTC, as `2027-01-20`, from which OpenAI no longer serves a model.
@@ -58,6 +59,7 @@ class SandboxConfig:
     azure_tokens: tuple[str, ...] = ()
     azure_deployments: Mapping[str, str] = field(default_factory=lambda: DEFAULT_DEPLOYMENTS)
     azure_preview: bool = False
+    localai_keys: tuple[str, ...] = ()
     openai_models: tuple[str, ...] | None = None
     openai_ends: Mapping[str, str] = field(default_factory=dict)
     identity: Identity | None = None

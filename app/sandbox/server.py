@@ -8,7 +8,7 @@ from aiohttp import web
 
 from . import control
 from .config import SandboxConfig
-from .http import azure, oauth, openai, sideband, voice_live
+from .http import azure, oauth, openai, selfhosted, sideband, voice_live
 from .http.edge import provider_edge, stamp
 from .provider import PROVIDER, make_provider
 
@@ -39,6 +39,13 @@ ROUTES = [
     web.post("/openai/realtimeapi/sessions", azure.sessions, name="preview.sessions"),
     web.post("/v1/realtimertc", azure.rtc, name="preview.calls"),
     web.get("/voice-live/realtime/calls", voice_live.calls, name="azure.voice_live"),
+    web.post("/localai/v1/realtime/calls", selfhosted.localai_calls, name="localai.calls"),
+    web.post("/speech-to-speech/v1/realtime/calls", selfhosted.speech_calls, name="speech.calls"),
+    web.delete(
+        "/speech-to-speech/v1/realtime/calls/{call_id}", selfhosted.speech_hangup, name="speech.hangup"
+    ),
+    web.post("/open/v1/realtime/calls", selfhosted.open_calls, name="open.calls"),
+    web.post("/open/v1/realtime/calls/{call_id}/hangup", selfhosted.open_hangup, name="open.hangup"),
     *control.ROUTES,
 ]
 

@@ -111,6 +111,7 @@ def _catalog_problems(settings: Settings) -> list[str]:
         if name not in settings.deployments
     ]
     problems += _leaving_their_region(settings)
+    problems += _lost_sessions(settings)
     successions = list(successor_problems(settings.models))
     problems += successions or _idle_successors(settings)
     if not settings.models:
@@ -159,6 +160,21 @@ def _leaving_their_region(settings: Settings) -> Iterator[str]:
                 yield (
                     f"models.{alias}: it never leaves region {entry.region!r}, "
                     f"and deployment {name!r} {where}; take it out, or set deployments.{name}.region"
+                )
+
+
+def _lost_sessions(settings: Settings) -> Iterator[str]:
+    """A line for each deployment whose calls would not have what a model's policy puts into sessions."""
+    for alias, entry in settings.models.items():
+        if not isinstance(entry, ModelSettings) or not (entry.locked or entry.defaults):
+            continue
+        for name in dict.fromkeys(_later_deployments(settings, alias)):
+            provider = settings.deployments[name].provider
+            if not PROVIDERS[provider].traits.takes_session:
+                yield (
+                    f"models.{alias}: a call at deployment {name!r} takes no session, since it is "
+                    f"{provider}, so what is locked or a default would be lost; remove it, or take the "
+                    "deployment out"
                 )
 
 

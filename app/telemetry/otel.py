@@ -109,12 +109,12 @@ class _Request:
         self.trace_id = f"{context.trace_id:032x}"
         self.sampled = context.trace_flags.sampled
 
-    def ask(self, deployment: str | None) -> OutgoingSpan:
+    def ask(self, deployment: str | None, method: str = "POST") -> OutgoingSpan:
         span = self._tracer.start_span(
             "provider",
             context=self._context,
             kind=SpanKind.CLIENT,
-            attributes={"http.request.method": "POST", "cloakroom.deployment": deployment or "none"},
+            attributes={"http.request.method": method, "cloakroom.deployment": deployment or "none"},
             start_time=self._now(),
         )
         return _Asking(span, self._state, self._now)

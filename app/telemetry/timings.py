@@ -36,7 +36,7 @@ class Trace(Protocol):
     def sampled(self) -> bool:
         """Return whether the trace is recorded. Only then can a reader look it up."""
 
-    def ask(self, deployment: str | None) -> OutgoingSpan:
+    def ask(self, deployment: str | None, method: str = "POST") -> OutgoingSpan:
         """Begin the span of a request to this deployment's provider."""
 
 

@@ -140,7 +140,7 @@ class _Passed:
         self.sampled = incoming.sampled
         self._headers = incoming.headers()
 
-    def ask(self, deployment: str | None) -> OutgoingSpan:
+    def ask(self, deployment: str | None, method: str = "POST") -> OutgoingSpan:
         return _Unrecorded(self._headers)
 
     def end(self, ending: Ending, timings: Timings) -> None:

@@ -59,6 +59,7 @@ class Shared:
     clients: Mapping[str, Client]
     settlement: Settlement
     counts: CallMetrics
+    breakers: Breakers
     clocks: Clocks
 
 
@@ -99,7 +100,7 @@ class Broker:
             end_held=shared.held.end,
         )
 
-    def minter(self, breakers: Breakers) -> Minter:
+    def minter(self) -> Minter:
         settings, shared = self._settings, self._shared
         return Minter(
             catalog=shared.catalog,
@@ -108,7 +109,7 @@ class Broker:
                 upstream=shared.upstream,
                 deadline=settings.mint_timeout_seconds,
                 clocks=shared.clocks,
-                breakers=breakers,
+                breakers=shared.breakers,
             ),
             handles=shared.handles,
             allowance=self._allowance,
@@ -157,6 +158,7 @@ class Broker:
             outcomes=outcomes,
             orphans=self.orphans,
             late=self.late if settings.hangup_lost_calls else None,
+            breakers=shared.breakers,
             timeout=settings.relay_timeout_seconds,
             monotonic=shared.clocks.monotonic,
         )

@@ -1,7 +1,8 @@
-"""Providers' answers, one file each: ``<provider>/<endpoint>-<status>[-<case>].<json|sdp|html>``.
+"""Providers' answers, one file each: ``<provider>/<endpoint>-<status>[-<case>].<json|sdp|html|txt>``.
 
 A file holds the body as it goes over the wire; ``headers.json`` beside it holds the headers of each. Shapes,
-codes and headers are those of the contracts, sections 1 and 2; every key and id in them is made up.
+codes and headers are those of the contracts, and of the sources that the dialects name; every key and id in
+them is made up.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from multidict import CIMultiDict
 from app.providers.base import UpstreamResponse
 
 _FOLDER: Final = Path(__file__).parent
-_BODIES: Final = frozenset({".json", ".sdp", ".html"})
+_BODIES: Final = frozenset({".json", ".sdp", ".html", ".txt"})
 _HEADERS: Final = "headers.json"
 
 # What the samples quote of credentials, whole or half masked: never to be seen by a caller.
@@ -48,10 +49,11 @@ def load(name: str) -> Sample:
     return Sample(name=name, provider=provider, endpoint=endpoint, response=response)
 
 
-def names() -> list[str]:
-    """Every sample there is."""
+def names(*providers: str) -> list[str]:
+    """Every sample of these providers."""
     return sorted(
         f"{path.parent.name}/{path.stem}"
-        for path in _FOLDER.glob("*/*")
+        for provider in providers
+        for path in (_FOLDER / provider).glob("*")
         if path.suffix in _BODIES and path.name != _HEADERS
     )

@@ -23,7 +23,7 @@ class Stack:
         sandbox_arguments: further options of the sandbox.
         engine_arguments: further options of the store's server.
         planted: the secrets, where something outside the stack has them too.
-        settings: further environment of every replica.
+        settings: further environment of every replica; ``{provider}`` in a value is the sandbox's origin.
     """
 
     def __init__(
@@ -71,10 +71,12 @@ class Stack:
                 "CLOAKROOM_REDIS_URL": self.store_url,
                 "OPENAI_API_KEY": self.planted.openai_key,
                 "OPENAI_BASE_URL": f"{self.sandbox.url}/v1",
-                **self._settings,
-                **more,
+                **{name: self._filled(value) for name, value in (self._settings | more).items()},
             }
         )
+
+    def _filled(self, value: str) -> str:
+        return value.replace("{provider}", self.sandbox.url)
 
     def replica(self, name: str, **more: str) -> Replica:
         """Start one more replica; it ends with the stack."""

@@ -23,13 +23,14 @@ class BrowserPeer:
     Args:
         voice: what the microphone hears; silence when None.
         hear: called with each audio frame that arrives.
-        channel: the label of its data channel.
+        channel: the data channel's label.
     """
 
     def __init__(
         self,
         voice: MediaStreamTrack | None = None,
         hear: Callable[[AudioFrame], None] | None = None,
+        *,
         channel: str = "oai-events",
     ) -> None:
         # No STUN server: host candidates are enough on one machine, and nothing else is reachable.
@@ -71,7 +72,7 @@ class BrowserPeer:
         async with http.post(calls_url, data=await self.make_offer(), headers=headers) as response:
             self.answer = await response.text()
             assert response.status == 201, (response.status, self.answer)
-            self.location = response.headers["Location"]
+            self.location = response.headers.get("Location", "")
         await self.accept(self.answer)
 
     async def event(self, kind: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from app.models import Deployment, Family, MintRequest, Offer, Secret
 from app.providers.azure import REGIONS
+from app.providers.registry import PROVIDERS
 
 # An hour that never moves, for everything that takes a clock; epoch seconds.
 NOW: Final = 1_790_000_000.0
@@ -44,10 +45,11 @@ def deployment(provider: str = "openai", **changes: Any) -> Deployment:
     values: dict[str, Any] = {
         "name": f"{provider}-main",
         "provider": provider,
-        "base_url": BASE_URLS[provider],
+        "base_url": BASE_URLS.get(provider, f"https://{provider}.example/v1"),
         "api_key": Secret(OPENAI_KEY if provider == "openai" else AZURE_KEY),
         "upstream_model": "voice-prod" if provider != "openai" else None,
         "webrtc_url": REGIONS["eastus2"] if provider == "azure-preview" else None,
+        "ephemeral_keys": PROVIDERS[provider].traits.mints,
     }
     return Deployment(**{**values, **changes})
 

@@ -206,6 +206,21 @@ def _failed(error: CloakroomError) -> _Failure:
     return _Failure(error, again=True, shown=Verdict("failed", elsewhere=True, reason=error.message))
 
 
+def shown_by_call(error: CloakroomError) -> Verdict:
+    """What a failed call shows about its deployment, where mints show nothing.
+
+    A browser wrote the offer, and one that its provider cannot digest must not close the deployment to
+    others. So only what no offer can cause is a failure.
+    """
+    if isinstance(error, UpstreamUnreachable):
+        return Verdict("failed", elsewhere=True, reason=error.message)
+    status = error.upstream_status if isinstance(error, UpstreamError) else None
+    if status is None:
+        return SHOWS_NOTHING
+    wait = error.retry_after if status in _STATUSES_THAT_WAIT else None
+    return Verdict("answered" if status < 500 else None, elsewhere=wait is not None, wait=wait)
+
+
 def _shown_by(status: int | None, refused: UpstreamError) -> Verdict:
     """What an unusable answer shows. Without a status nothing was sent: there is no credential."""
     if status is None:

@@ -5,6 +5,8 @@
 - Half-open: the time is over, and one mint at a time may try it. Its result closes the breaker, or opens it
   for longer.
 
+Where a deployment has no ephemeral keys, its mints ask it nothing, and its calls tell of it instead.
+
 Apart from that, a deployment that sent ``Retry-After`` is not asked until then. A refusal is an answer: only
 a provider that cannot be reached, fails, or answers with something unusable makes a breaker open.
 """
@@ -35,6 +37,8 @@ _MOST_DOUBLINGS: Final = 10
 LONGEST_WAIT_SECONDS: Final = 300.0
 # After a failure the alternatives come first for so long.
 COOLING_SECONDS: Final = 5.0
+# No era: of a request that began while the breaker was open.
+_TOO_LATE: Final = -1
 # Event loops round times by up to a millisecond: a mint that slept until a time must not come too early.
 _TICK_SECONDS: Final = 0.002
 
@@ -147,6 +151,17 @@ class Breakers:
             self._judge(name, trouble, now, verdict)
         if trouble.over(now):
             del self._troubled[name]
+
+    def tell(self, name: str, verdict: Verdict) -> None:
+        """A call showed this, which was made without leave. While the breaker is open it changes nothing."""
+        era, trouble = 0, self._troubled.get(name)
+        if trouble is not None:
+            era = trouble.era
+            if trouble.open_until > self._monotonic():
+                era = _TOO_LATE
+            elif trouble.open_until > 0:
+                trouble.trying = True
+        self.leave(name, era, verdict)
 
     def retry_after(self, names: Iterable[str]) -> int:
         """Whole seconds until the first of these may be asked again, 1 at least."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-from app.models import LONGEST_CALL_SECONDS, USAGE_FIGURES
+from app.models import LONGEST_CALL_SECONDS
 from app.reports import CallReport, from_texts, to_texts
 from app.store import keys
 from app.store.connection import StoreConnection
@@ -14,7 +14,7 @@ from app.store.keys import RECORD_VERSION, knows_version, number_of, version_of
 from app.store.listing.index import Walk
 from app.store.listing.views import CallFilter, Page
 from app.store.records.deadlines import Due
-from app.store.records.record import CallRecord
+from app.store.records.record import USAGE_FIGURES, CallRecord
 from app.store.records.registering import seat_of
 from app.store.records.seats import freeing
 from app.store.scripts import FAILED, INDEX, NOTE, REPORT

@@ -15,10 +15,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from app.models import LONGEST_CALL_SECONDS, USAGE_FIGURES
+from app.models import LONGEST_CALL_SECONDS
 from app.store import keys
 from app.store.connection import StoreConnection
 from app.store.records.deadlines import setting
+from app.store.records.record import USAGE_FIGURES
 from app.store.scripts import SUMS, TAKE, USAGE, WATCH, ScriptCall
 
 _MARGIN_SECONDS: Final = 600

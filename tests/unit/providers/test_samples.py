@@ -132,7 +132,7 @@ def refusal(name: str) -> UpstreamError:
 
 
 def test_every_sample_is_read_by_some_test() -> None:
-    assert set(names()) == READINGS.keys() | SUCCESSES
+    assert set(names("openai", "azure", "azure-preview")) == READINGS.keys() | SUCCESSES
 
 
 @pytest.mark.parametrize("name", READINGS)

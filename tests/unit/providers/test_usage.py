@@ -8,8 +8,8 @@ from typing import Any, Final
 import orjson
 import pytest
 
-from app.models import USAGE_FIGURES
 from app.providers.usage import KINDS, Usage, kinds_of
+from app.store.records.record import USAGE_FIGURES
 from tests import samples
 
 EVENTS: Final = Path(samples.__file__).parent / "openai" / "events"

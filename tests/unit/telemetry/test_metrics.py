@@ -41,7 +41,7 @@ class TraceOf:
         self.trace_id = trace_id
         self.sampled = sampled
 
-    def ask(self, deployment: str | None) -> Any:
+    def ask(self, deployment: str | None, method: str = "POST") -> Any:
         raise AssertionError("nothing is asked here")
 
 

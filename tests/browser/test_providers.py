@@ -1,0 +1,84 @@
+"""Every provider from a real browser: minted by a backend at one replica, called by a page at the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import aiohttp
+import pytest
+
+from tests.browser.conftest import OpenTab
+from tests.browser.elsewhere import Elsewhere
+from tests.support.api import minted
+from tests.support.clocks import eventually
+from tests.support.planted import Planted
+from tests.support.providers import PLACES, Place, settings_for
+from tests.support.stack import Stack
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+# A page's call with a handle that its backend gave it, and its end.
+_CALL: Final = """async ([url, handle, label]) => {
+  const pc = new RTCPeerConnection();
+  window.call = { pc, events: [] };
+  const channel = pc.createDataChannel(label);
+  channel.onmessage = ({ data }) => window.call.events.push(JSON.parse(data).type);
+  pc.ontrack = ({ streams }) => (document.querySelector("#audio").srcObject = streams[0]);
+  const microphone = await navigator.mediaDevices.getUserMedia({ audio: true });
+  pc.addTrack(microphone.getTracks()[0], microphone);
+  await pc.setLocalDescription(await pc.createOffer());
+  const answer = await fetch(`${url}/v1/realtime/calls`, {
+    method: "POST",
+    headers: { Authorization: `Bearer ${handle}`, "Content-Type": "application/sdp" },
+    body: pc.localDescription.sdp,
+  });
+  await pc.setRemoteDescription({ type: "answer", sdp: await answer.text() });
+  channel.onopen = () => channel.send(JSON.stringify({ type: "response.create" }));
+  return { status: answer.status, location: answer.headers.get("Location") };
+}"""
+_HANG_UP: Final = """async ([url, location, handle]) => {
+  const headers = { Authorization: `Bearer ${handle}` };
+  return (await fetch(`${url}${location}/hangup`, { method: "POST", headers })).status;
+}"""
+
+
+@pytest.fixture(scope="module")
+def stack(elsewhere: Elsewhere) -> Iterator[Stack]:
+    """Two replicas that let the known origin in, and a deployment at each provider."""
+    planted = Planted()
+    settings = {"CLOAKROOM_CORS_ORIGINS": elsewhere.known, **settings_for(planted)}
+    with Stack(peer="webrtc", planted=planted, **settings) as running:
+        yield running
+
+
+def last_call(stack: Stack) -> dict[str, Any]:
+    return dict(stack.sandbox.control("GET", "calls")["calls"][-1])
+
+
+@pytest.mark.parametrize("place", PLACES, ids=str)
+async def test_a_page_calls_converses_and_hangs_up(
+    open_tab: OpenTab, elsewhere: Elsewhere, stack: Stack, place: Place
+) -> None:
+    async with aiohttp.ClientSession() as backend:
+        body = {"model": place.name, "session": {**place.session, "type": "realtime"}}
+        handle = await minted(backend, stack.a.url, stack.planted.client_key, body)
+    tab = await open_tab()
+    await tab.page.goto(f"{elsewhere.known}/pages/guide.html")
+
+    relayed: Any = await tab.page.evaluate(_CALL, [stack.b.url, handle, place.channel])
+
+    assert relayed["status"] == 201
+    call_id = last_call(stack)["call_id"]
+    assert relayed["location"] == (f"/v1/realtime/calls/{call_id}" if place.names_calls else None)
+    await tab.page.wait_for_function("call.pc.connectionState === 'connected'")
+    await tab.page.wait_for_function("call.events.includes('response.done')")
+    await tab.page.wait_for_function("document.querySelector('#audio').currentTime > 0.3")
+    assert (await tab.inbound_audio())["energy"] > 0
+    if place.hangs_up:
+        ended: Any = await tab.page.evaluate(_HANG_UP, [stack.a.url, relayed["location"], handle])
+        assert ended == 200
+        assert last_call(stack)["end_reason"] == "hangup"
+    else:
+        await tab.page.evaluate("call.pc.close()")
+        await eventually(lambda: last_call(stack)["ended_at"] is not None)
