@@ -106,7 +106,11 @@ class DeploymentSettings(Section):
     provider: Annotated[str, AfterValidator(_known), WithJsonSchema(_PROVIDER_SCHEMA)] = Field(
         description="whose API it speaks; nothing else chooses Azure's preview"
     )
-    base_url: str | None = Field(default=None, description="OpenAI: default https://api.openai.com/v1")
+    base_url: str | None = Field(
+        default=None,
+        description="OpenAI: default https://api.openai.com/v1; localai and speech-to-speech: the server's "
+        "address",
+    )
     api_key: SecretStr | None = Field(default=None, description="the provider's standard key")
     entra: EntraSettings | None = Field(default=None, description="Azure: sign in without a key")
     workload_identity: WorkloadIdentitySettings | None = Field(

@@ -120,3 +120,59 @@ async def test_a_translation_is_refused_in_words(service_factory: ServiceFactory
     assert reply.status == 400, reply
     assert "no translation sessions" in reply.text
     assert service.asked() == 0
+
+
+async def test_a_handle_outlives_a_change_of_the_setting_either_way(
+    service_factory: ServiceFactory, planted: Planted
+) -> None:
+    """While a change rolls out, a replica relays what another one minted under the other setting."""
+    keeping = await service_with(service_factory, planted)
+    origin = str(keeping.sandbox.make_url("")).rstrip("/")
+    deployment = {"provider": "openai", "base_url": f"{origin}/v1", "api_key": planted.openai_key}
+    deployment |= {"model": "gpt-realtime-2.1-mini"}
+    minting = await service_factory(
+        CLOAKROOM_DEPLOYMENTS=orjson.dumps({"oai": deployment}).decode(),
+        CLOAKROOM_MODELS='{"assistant": "oai"}',
+    )
+    kept, keyed = await keeping.minted({"model": "assistant"}), await minting.minted({"model": "assistant"})
+    assert (await minting.relay(kept)).status == 201
+    assert (await keeping.relay(keyed)).status == 201
+
+
+async def test_a_handle_of_a_provider_that_was_exchanged_spends_nothing(
+    service_factory: ServiceFactory, planted: Planted
+) -> None:
+    deployment = {"provider": "openai", "base_url": "{provider}/v1", "api_key": planted.openai_key}
+    minting = await service_factory(
+        CLOAKROOM_DEPLOYMENTS=orjson.dumps({"oai": deployment}).decode(),
+        CLOAKROOM_MODELS='{"gpt-realtime-2.1": "oai"}',
+    )
+    handle = await minting.minted()
+    other = await service_factory(
+        CLOAKROOM_DEPLOYMENTS='{"oai": {"provider": "localai", "base_url": "{provider}/localai"}}',
+        CLOAKROOM_MODELS='{"gpt-realtime-2.1": "oai"}',
+        CLOAKROOM_HANDLE_MAX_CALLS="1",
+    )
+    refused = await other.relay(handle)
+    assert (refused.status, refused.code) == (400, "invalid_request")
+    assert "Mint a new handle" in refused.text
+    assert other.asked() == 0
+    assert (await minting.relay(handle)).status == 201
+
+
+async def test_calls_that_cannot_be_made_send_mints_to_the_next_deployment(
+    service_factory: ServiceFactory, planted: Planted
+) -> None:
+    gone = {"provider": "localai", "base_url": "http://127.0.0.1:9/v1"}
+    there = {"provider": "localai", "base_url": "{provider}/localai"}
+    models = {
+        "assistant": [{"deployment": "gone", "priority": 0}, {"deployment": "there", "priority": 1}],
+    }
+    service = await service_factory(
+        CLOAKROOM_DEPLOYMENTS=orjson.dumps({"gone": gone, "there": there}).decode(),
+        CLOAKROOM_MODELS=orjson.dumps({"assistant": {"deployments": models["assistant"]}}).decode(),
+    )
+    refused = await service.relay(await service.minted({"model": "assistant"}))
+    assert (refused.status, refused.code) == (502, "upstream_unreachable")
+    # It just failed, so it comes last for a while.
+    assert (await service.relay(await service.minted({"model": "assistant"}))).status == 201

@@ -14,10 +14,11 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
-from app.broker.routing.attempts import Candidate, MintAttempts
+from app.broker.routing.attempts import Candidate, MintAttempts, shown_by_call
 from app.broker.routing.breaker import COOLING_SECONDS, FAILURES_IN_A_ROW, Breakers, Verdict
 from app.errors import (
     CloakroomError,
+    OutcomeUnknown,
     UpstreamError,
     UpstreamTimeout,
     UpstreamUnavailable,
@@ -414,3 +415,24 @@ async def test_the_session_is_kept_beside_the_key_only_where_the_standard_key_cr
     assert beside.grant.call is not None
     translation = mint_request(family=Family.TRANSLATION)
     assert (await mints.attempts.mint([Candidate(standard, translation)], Timings())).grant.call is None
+
+
+@pytest.mark.parametrize(
+    ("error", "health", "elsewhere", "wait"),
+    [
+        (UpstreamUnreachable("No connection."), "failed", True, None),
+        (UpstreamError("Full.", upstream=(503, "full"), retry_after=5), None, True, 5),
+        (UpstreamError("Slow down.", upstream=(429, None), retry_after=7), "answered", True, 7),
+        (UpstreamError("No such voice.", upstream=(400, None)), "answered", False, None),
+        (UpstreamError("It failed.", upstream=(500, None)), None, False, None),
+        (UpstreamError("No readable error."), None, False, None),
+        (UpstreamTimeout("Too slow."), None, False, None),
+        (OutcomeUnknown("No SDP."), None, False, None),
+    ],
+)
+def test_only_what_no_offer_can_cause_counts_against_a_deployment(
+    error: CloakroomError, health: str | None, elsewhere: bool, wait: float | None
+) -> None:
+    """A browser writes the offer: one that its provider fails on must not close it to others."""
+    shown = shown_by_call(error)
+    assert (shown.health, shown.elsewhere, shown.wait) == (health, elsewhere, wait)

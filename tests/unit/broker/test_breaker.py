@@ -300,3 +300,52 @@ def test_whatever_happens_it_reopens_in_time_and_lets_one_try_at_a_time(steps: l
         bench.breakers.leave("a", era, SHOWS_NOTHING)
     bench.now += LONGEST_WAIT_SECONDS
     assert bench.breakers.enter("a") is not None, "it never stays closed off"
+
+
+# --- calls of deployments that mints do not ask ------------------------------------------------------
+
+
+def test_calls_that_fail_open_it_and_mints_that_ask_nothing_do_not_close_it(bench: Bench) -> None:
+    for _ in range(FAILURES_IN_A_ROW):
+        assert bench.asks(SHOWS_NOTHING)
+        bench.breakers.tell("a", FAILED)
+    assert bench.closed == {"a"}
+    assert not bench.asks(SHOWS_NOTHING)
+
+
+def test_a_call_that_comes_too_late_changes_no_open_breaker(bench: Bench) -> None:
+    for _ in range(3 * FAILURES_IN_A_ROW):
+        bench.breakers.tell("a", FAILED)
+    bench.breakers.tell("a", ANSWERED)
+    assert bench.closed == {"a"}
+    bench.now += 1.1 * FIRST_OPEN_SECONDS
+    assert bench.closed == set()
+
+
+@pytest.mark.parametrize(("shown", "closed"), [(ANSWERED, set()), (FAILED, {"a"})])
+def test_half_open_the_next_call_decides_however_many_mints_came_before(
+    bench: Bench, shown: Verdict, closed: set[str]
+) -> None:
+    for _ in range(FAILURES_IN_A_ROW):
+        bench.breakers.tell("a", FAILED)
+    bench.now += 1.1 * FIRST_OPEN_SECONDS
+    for _ in range(5):
+        assert bench.asks(SHOWS_NOTHING)
+    bench.breakers.tell("a", shown)
+    assert bench.closed == closed
+    bench.now += 1.1 * FIRST_OPEN_SECONDS
+    assert bench.closed == closed, "twice as long after a try that failed"
+
+
+def test_a_full_server_is_not_minted_for_until_it_may_have_room(bench: Bench) -> None:
+    bench.breakers.tell("a", Verdict(None, elsewhere=True, wait=5))
+    assert bench.closed == {"a"}
+    assert bench.breakers.retry_after("a") == 5
+    bench.now += 5.1
+    assert bench.asks(SHOWS_NOTHING)
+
+
+def test_an_answered_call_leaves_nothing_behind(bench: Bench) -> None:
+    bench.breakers.tell("a", ANSWERED)
+    bench.breakers.tell("a", SHOWS_NOTHING)
+    assert not bench.breakers._troubled

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
@@ -60,6 +61,18 @@ async def test_a_get_carries_no_body_and_no_credential_that_it_was_not_given(
     assert body == b""
     for name in (b"authorization", b"api-key", b"cookie", b"content-length", b"content-type"):
         assert b"\n" + name not in head.lower()
+
+
+async def test_a_request_of_another_method_goes_out_by_it_and_without_a_body(
+    client: UpstreamClient, peer: StartPeer
+) -> None:
+    there, request = await peer(saying(OK + b"\r\nhi"))
+    hangup = replace(request, method="DELETE", body=b"")
+    await client.post(hangup, timeout=PATIENCE, timings=Timings())
+    head, _, body = there.requests[0].partition(b"\r\n\r\n")
+    assert head.startswith(b"DELETE ")
+    assert b"content-length" not in head.lower()
+    assert body == b""
 
 
 async def test_no_listener_means_not_connected(client: UpstreamClient, peer: StartPeer) -> None:
