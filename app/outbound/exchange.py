@@ -4,8 +4,8 @@ It is an ``Upstream`` around another: what is no exchange goes to that one. The 
 as well. Until the handshake is done nothing of the offer has left, so that failure is ``NotConnected``. From
 the moment in which the offer's message is handed to the socket, every failure is ``NoAnswer``.
 
-The socket of an answered offer is held while its call lasts, since closing it may end the call
-(``app.providers.voice_live``). What the provider sends on it is read, so that it stays alive, and dropped.
+The socket of an answered offer is held while its call lasts, since closing it may end the call (see
+``app.providers.dialects.voice_live``). What the provider sends on it is read, to keep it alive, and dropped.
 """
 
 from __future__ import annotations

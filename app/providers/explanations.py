@@ -45,17 +45,15 @@ class Rule:
 
 
 RULES: Final = (
-    # --- Azure Voice Live, whose roles and endpoint are others -----------------------------------------
+    # --- Azure Voice Live: Foundry's roles, and an endpoint that is not Azure OpenAI's -------------------
     Rule(
-        "Give the identity of {place}.entra the roles 'Cognitive Services User' and 'Azure AI User' on the "
-        "resource of {url}; they take some minutes to work.",
+        "Give the identity of {place}.entra the roles 'Cognitive Services User' and 'Azure AI User'.",
         _VOICE_LIVE,
         statuses=(401, 403),
         credential="token",
     ),
     Rule(
-        "Let {url} be a Foundry resource's endpoint, as https://NAME.services.ai.azure.com is, in a region "
-        "that has Voice Live, and {place}.api_version one that it serves.",
+        "Let {url} be a Foundry resource in a region that has Voice Live, and serves {place}.api_version.",
         _VOICE_LIVE,
         statuses=(404,),
     ),

@@ -13,9 +13,9 @@ from typing import Final
 
 from app.providers.azure import Azure, AzurePreview
 from app.providers.base import Provider
+from app.providers.dialects.voice_live import AzureVoiceLive
 from app.providers.openai import OpenAI
 from app.providers.selfhosted import LocalAI, SpeechToSpeech
-from app.providers.voice_live import AzureVoiceLive
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,63}\Z")
 _known: Final[dict[str, Provider]] = {

@@ -152,10 +152,10 @@ class CallBook:
         await self._end(self.live(call_id), "hangup")
 
     async def leave(self, call_id: str) -> None:
-        """End the call, if it lives, since the socket that made it ended."""
+        """End the call, if it lives: the socket that made it was closed, which is how it is hung up."""
         call = self._calls.get(call_id)
         if call is not None:
-            await self._end(call, "socket_closed")
+            await self._end(call, "hangup")
 
     def tell(self, event: str, call_ids: Collection[str] | None) -> int:
         """Send an event to every sideband of these calls, None for all. Returns how many got it."""

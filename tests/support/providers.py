@@ -15,9 +15,9 @@ from tests.support.planted import Planted
 class Place:
     """One deployment; the model that leads to it has the same name.
 
-    ``settings`` are the deployment's: ``{provider}`` is the origin of the provider in a box, and ``{key}``
-    stands for the planted key of OpenAI. ``names_calls``: its answers name the call. ``hangs_up``: a call can
-    be ended there. ``channel`` is the label of the data channel that its calls have.
+    ``settings`` are the deployment's: ``{provider}`` is the origin of the provider in a box; ``{key}`` and
+    ``{azure-key}`` stand for the planted keys. ``names_calls``: its answers name the call. ``hangs_up``: a
+    call can be ended there. ``channel`` is the label of the data channel that its calls have.
     """
 
     name: str
@@ -59,6 +59,17 @@ PLACES: Final = (
         names_calls=False,
         hangs_up=False,
     ),
+    Place(
+        "azure-voice-live",
+        {
+            "provider": "azure-voice-live",
+            "base_url": "{provider}",
+            "api_key": "{azure-key}",
+            "model": "gpt-realtime-2.1",
+        },
+        session={"instructions": "Answer briefly."},
+        channel="voice-live-events",
+    ),
     Place("speech-to-speech", {"provider": "speech-to-speech", "base_url": "{provider}/speech-to-speech"}),
 )
 
@@ -67,6 +78,8 @@ def settings_for(planted: Planted, places: Sequence[Place] = PLACES) -> dict[str
     """The environment of a replica that has these; ``{provider}`` is left for the stack to fill in."""
     deployments = orjson.dumps({place.name: dict(place.settings) for place in places}).decode()
     return {
-        "CLOAKROOM_DEPLOYMENTS": deployments.replace("{key}", planted.openai_key),
+        "CLOAKROOM_DEPLOYMENTS": deployments.replace("{key}", planted.openai_key).replace(
+            "{azure-key}", planted.azure_key
+        ),
         "CLOAKROOM_MODELS": orjson.dumps({place.name: place.name for place in places}).decode(),
     }

@@ -80,7 +80,7 @@ async def test_minted_on_a_and_relayed_on_b_with_audio_and_events_and_a_hang_up_
         ended = await hang_up(http, pair.a.url, pair.key, call_id)
         assert ended.status == 200, ended
         await peer.silence()
-    await eventually(lambda: call_at(pair.stack, call_id)["end_reason"] == "socket_closed")
+    await eventually(lambda: call_at(pair.stack, call_id)["end_reason"] == "hangup")
     assert (await hang_up(http, pair.b.url, handle, call_id)).status == 200
     dump = await store_dump(pair.stack.engine.url)
     assert any(call_id in record for record in dump)
@@ -133,6 +133,6 @@ async def test_calls_end_with_the_replica_that_holds_them_and_are_noted_as_ended
         assert call_at(pair.stack, call_id)["ended_at"] is None
         leaving.stop()
         assert [line["calls"] for line in leaving.events("held_calls_ended")] == [1]
-    until(lambda: call_at(pair.stack, call_id)["end_reason"] == "socket_closed")
+    until(lambda: call_at(pair.stack, call_id)["end_reason"] == "hangup")
     again = await hang_up(http, pair.a.url, pair.key, call_id)
     assert again.status == 200, again

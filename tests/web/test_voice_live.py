@@ -74,7 +74,7 @@ async def test_a_hang_up_closes_the_socket_and_so_ends_the_call(
     call_id = (await relayed(service)).headers["location"].rpartition("/")[2]
     reply = await service.hang_up(planted.client_key, call_id)
     assert reply.status == 200, reply
-    await eventually(lambda: service.call(call_id)["end_reason"] == "socket_closed")
+    await eventually(lambda: service.call(call_id)["end_reason"] == "hangup")
     assert (await service.hang_up(planted.client_key, call_id)).status == 200
 
 
