@@ -78,7 +78,7 @@ async def test_a_page_calls_converses_and_hangs_up(
     if place.hangs_up:
         ended: Any = await tab.page.evaluate(_HANG_UP, [stack.a.url, relayed["location"], handle])
         assert ended == 200
-        assert last_call(stack)["end_reason"] == "hangup"
+        await eventually(lambda: last_call(stack)["end_reason"] == "hangup")
     else:
         await tab.page.evaluate("call.pc.close()")
         await eventually(lambda: last_call(stack)["ended_at"] is not None)
