@@ -79,7 +79,7 @@ class Relay:
 
         Raises:
             HandleExpired, HandleRevoked, HandleSpent, InvalidHandle, WrongSessionFamily: no claim was won.
-            UpstreamUnreachable: the provider saw nothing, and the use was given back.
+            UpstreamUnreachable, Overloaded: the provider saw nothing, and the use was given back.
             InvalidRequest: so it did, because the deployment's dialect was changed since the mint.
             UpstreamError: the provider refused; the use is spent.
             UpstreamTimeout, OutcomeUnknown: a call may exist.

@@ -17,8 +17,17 @@ from typing import Any, Final
 import orjson
 import structlog
 
+from app.errors import Overloaded
 from app.models import LONGEST_CALL_SECONDS
-from app.outbound.sideband import GOING_AWAY, NORMAL, AttachRefused, Closed, EventSocket, SidebandClient
+from app.outbound.sideband import (
+    CLOSE_SECONDS,
+    GOING_AWAY,
+    NORMAL,
+    AttachRefused,
+    Closed,
+    EventSocket,
+    SidebandClient,
+)
 from app.outbound.upstream import NO_HEADERS, NoAnswer, NotConnected, Upstream, tried
 from app.providers.base import Exchange, UpstreamRequest, UpstreamResponse, is_call_id
 from app.telemetry.timings import Timings
@@ -71,10 +80,20 @@ class Exchanges:
         return [name for name in self._held if is_call_id(name)]
 
     async def post(self, request: UpstreamRequest, *, timeout: float, timings: Timings) -> UpstreamResponse:
-        """As ``Upstream.post``."""
+        """As ``Upstream.post``.
+
+        Raises:
+            Overloaded: there are as many exchanges as there may be; nothing was sent.
+        """
         exchange = request.exchange
         if exchange is None:
             return await self._upstream.post(request, timeout=timeout, timings=timings)
+        if self._closing or self._under_way + len(self._held) >= self._most:
+            log.warning("too_many_exchanges", held=len(self._held), most=self._most)
+            raise Overloaded(
+                "This replica holds as many calls of this provider as it may. Nothing was sent; try again.",
+                retry_after=1,
+            )
         return await tried(lambda more: self._exchange(request, exchange, timeout, more), timings, "GET")
 
     async def get(self, request: UpstreamRequest, *, timeout: float) -> UpstreamResponse:
@@ -93,18 +112,17 @@ class Exchanges:
         """Close every socket that is held, and the upstream."""
         self._closing = True
         sockets, self._held = list(self._held.values()), {}
-        await asyncio.gather(*(_closed(socket, GOING_AWAY) for socket in sockets))
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for socket in sockets:
+            self._in_background(_closed(socket, GOING_AWAY))
+        if self._tasks:
+            _, unfinished = await asyncio.wait(self._tasks, timeout=3 * CLOSE_SECONDS)
+            for task in unfinished:
+                task.cancel()
         await self._upstream.close()
 
     async def _exchange(
         self, request: UpstreamRequest, exchange: Exchange, timeout: float, more: Mapping[str, str]
     ) -> UpstreamResponse:
-        if self._closing or self._under_way + len(self._held) >= self._most:
-            log.warning("too_many_exchanges", held=len(self._held), most=self._most)
-            raise NotConnected
         self._under_way += 1
         try:
             async with asyncio.timeout(timeout):
@@ -146,6 +164,8 @@ class Exchanges:
     def _hold(self, socket: EventSocket, call_id: object) -> None:
         # One without a name is held all the same: its call may depend on it. No call has such an id.
         name = call_id if isinstance(call_id, str) and is_call_id(call_id) else f"?{id(socket)}"
+        # A provider that gives two calls one name gets no second socket held.
+        self.end(name)
         self._held[name] = socket
         self._in_background(self._watch(name, socket))
 
@@ -159,11 +179,11 @@ class Exchanges:
                     closed = received if isinstance(received, Closed) else None
         except TimeoutError:
             pass
-        await _closed(socket, NORMAL)
         if self._held.get(name) is not socket:
-            # We ended it ourselves.
+            # We are ending it ourselves, with a code of our choice.
             return
         del self._held[name]
+        await _closed(socket, NORMAL)
         log.info("held_socket_ended", call_id=name, code=closed.code if closed is not None else None)
         if is_call_id(name):
             self.on_end(name)

@@ -28,6 +28,23 @@ _known: Final[dict[str, Provider]] = {
 }
 PROVIDERS: Final[Mapping[str, Provider]] = MappingProxyType(_known)
 
+# What the documents of a provider leave open, and so is coded for defensively and was never tried against the
+# real service. ``docs/providers.md`` and ``cloakroom doctor`` repeat it.
+UNVERIFIED: Final[Mapping[str, tuple[str, ...]]] = {
+    "openai": (
+        "the status of the two translation paths",
+        "that a translation's call takes a session from a standard key",
+        "a sideband's close codes",
+    ),
+    "azure": ("that a hang-up and a sideband answer exactly as OpenAI's do",),
+    "azure-preview": ("whether an offer is answered by 200 or 201, and with a `Location`",),
+    "azure-voice-live": (
+        "that a call ends with its WebSocket",
+        "how a handshake is refused, and which messages come before the answer",
+        "that a later api_version takes the flat form of a session",
+    ),
+}
+
 
 def register(name: str, provider: Provider) -> Callable[[], None]:
     """Add a dialect; returns the function that removes it again.

@@ -192,7 +192,7 @@ class Settings(BaseSettings):
         ge=0,
         le=10_000,
         description="calls of one replica at once that last as long as its WebSocket to the provider "
-        "(azure-voice-live); one more is a 502 upstream_unreachable",
+        "(azure-voice-live); one more is a 503 overloaded",
     )
     metering: bool = Field(
         False, description="count the usage of each call, unless its model says otherwise (docs/metering.md)"

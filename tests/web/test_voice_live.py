@@ -92,15 +92,19 @@ async def test_a_call_that_ends_at_the_provider_is_noted_as_ended(
     assert await because() == "remote"
 
 
-async def test_one_call_more_than_may_be_held_is_not_begun(
+async def test_one_call_more_than_may_be_held_is_not_begun_and_its_use_is_given_back(
     service_factory: ServiceFactory, planted: Planted
 ) -> None:
-    service = await service_with(service_factory, planted, CLOAKROOM_HELD_CALLS_MAX="1")
-    assert (await relayed(service)).status == 201
-    handle = await service.minted({"model": "assistant"})
-    refused = await service.relay(handle)
-    assert (refused.status, refused.code) == (502, "upstream_unreachable")
+    service = await service_with(
+        service_factory, planted, CLOAKROOM_HELD_CALLS_MAX="1", CLOAKROOM_HANDLE_MAX_CALLS="1"
+    )
+    call_id = (await relayed(service)).headers["location"].rpartition("/")[2]
+    handle, offer = await service.minted({"model": "assistant"}), fresh_offer()
+    refused = await service.relay(handle, offer)
+    assert (refused.status, refused.code, refused.headers["retry-after"]) == (503, "overloaded", "1")
     assert service.asked(PATH) == 1
+    await service.hang_up(planted.client_key, call_id)
+    assert (await service.relay(handle, offer)).status == 201
 
 
 @pytest.mark.parametrize("kind", ["drop_before", "truncate"])
