@@ -202,6 +202,7 @@ def create_app(
                 loop_turn=lambda: admission.turn,
                 tasks=lambda: len(asyncio.all_tasks()),
                 draining=lambda: app[LIFECYCLE].draining,
+                held_calls=lambda: upstream.holding,
                 settlements_pending=lambda: settlement.pending,
                 settlements_given_up=lambda: settlement.given_up,
                 census=census,

@@ -79,6 +79,11 @@ class Exchanges:
         """The ids of the calls whose sockets are open here."""
         return [name for name in self._held if is_call_id(name)]
 
+    @property
+    def holding(self) -> int:
+        """How many sockets are open here after their answer, also of calls without an id."""
+        return len(self._held)
+
     async def post(self, request: UpstreamRequest, *, timeout: float, timings: Timings) -> UpstreamResponse:
         """As ``Upstream.post``.
 

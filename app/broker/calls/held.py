@@ -56,7 +56,7 @@ class HeldCalls:
         if self._watcher is not None:
             self._watcher.cancel()
             await asyncio.wait([self._watcher])
-        left = self.sockets.held
+        left = [*self.sockets.held]
         if left:
             log.warning("held_calls_ended", calls=len(left))
         for call_id in left:
