@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from app.broker.routing.retirement import Ending, Told
+from app.broker.routing.retirement import Ending, Told, tells_ends
 from app.doctor.finding import Finding
 from app.doctor.mint import Place
 from app.doctor.source import Origin
 from app.models import USUAL_MODEL, Deployment
-from app.providers.registry import PROVIDERS
 
 # What ends at a deployment, by its name and by what its provider told.
 Foresight = Callable[[str, Told], Sequence[Ending]]
@@ -37,7 +36,7 @@ def ending_findings(
         now: epoch seconds.
         place: returns the name of a field's setting.
     """
-    if not PROVIDERS[deployment.provider].traits.tells_ends:
+    if not tells_ends(deployment):
         return
     finding = partial(Finding, "deployment", "model ends", subject=deployment.name)
     for ending in endings:

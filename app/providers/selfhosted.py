@@ -5,7 +5,7 @@ name of a model, speech-to-speech not even that. A page sends the rest itself, i
 the data channel. So a mint that asks for more is refused: what an operator locked would be lost in silence.
 
 Sources: ``realtime_webrtc.go`` and ``auth/middleware.go`` of LocalAI, and ``websocket_router.py`` of
-speech-to-speech, read in August 2026.
+speech-to-speech, read in November 2026.
 """
 
 from __future__ import annotations

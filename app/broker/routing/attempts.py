@@ -20,6 +20,7 @@ import orjson
 from app.broker.routing.breaker import ANSWERED, SHOWS_NOTHING, Breakers, Verdict
 from app.errors import (
     CloakroomError,
+    InvalidRequest,
     UpstreamError,
     UpstreamTimeout,
     UpstreamUnavailable,
@@ -67,11 +68,15 @@ class Granted(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """One try's end. ``again``: this candidate may do better later; ``shown`` is about its deployment."""
+    """One try's end. ``again``: this candidate may do better later; ``shown`` is about its deployment.
+
+    ``unfit``: it has no such sessions, and another deployment may.
+    """
 
     error: CloakroomError
     again: bool
     shown: Verdict
+    unfit: bool = False
 
 
 class MintAttempts:
@@ -127,7 +132,7 @@ class MintAttempts:
             if not isinstance(result, _Failure):
                 return result
             error = result.error
-            if not result.shown.elsewhere or tries == most_tries:
+            if not (result.shown.elsewhere or result.unfit) or tries == most_tries:
                 break
             if result.again:
                 line.append(candidate)
@@ -182,8 +187,11 @@ class MintAttempts:
             return _Failure(refused, again=may_pass(status, refused), shown=_shown_by(status, refused))
 
 
-def _kept(provider: Provider, candidate: Candidate, *, now: float) -> Granted:
-    call = provider.kept_call(candidate.deployment, candidate.request)
+def _kept(provider: Provider, candidate: Candidate, *, now: float) -> Granted | _Failure:
+    try:
+        call = provider.kept_call(candidate.deployment, candidate.request)
+    except (InvalidRequest, UpstreamError) as refused:
+        return _Failure(refused, again=False, shown=SHOWS_NOTHING, unfit=True)
     seconds = candidate.request.seconds
     life = own_life(USUAL_KEY_SECONDS if seconds is None else seconds, now=now)
     return Granted(candidate, Grant(None, call), orjson.loads(call.session), life)

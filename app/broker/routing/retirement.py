@@ -53,6 +53,17 @@ class Ending:
         return self.days_left(now) < NOTICE_DAYS
 
 
+def tells_ends(deployment: Deployment) -> bool:
+    """Whether its models have the names and the ends that are known here.
+
+    Where nothing is minted, another server may keep the provider's paths, and have models of those names.
+    """
+    provider = PROVIDERS[deployment.provider]
+    if not provider.traits.tells_ends or deployment.ephemeral_keys:
+        return provider.traits.tells_ends
+    return deployment.base_url in (provider.base_url(None), *provider.traits.regions.values())
+
+
 def today(now: float) -> date:
     """The day in UTC of a time in epoch seconds."""
     return datetime.fromtimestamp(now, UTC).date()
@@ -82,7 +93,7 @@ def _aliases(catalog: Catalog) -> list[str]:
 def _of_alias(alias: str, stages: Iterable[Stage], told: Mapping[str, Told], day: date) -> Iterable[Ending]:
     for stage in stages:
         for deployment in stage.deployments:
-            if not PROVIDERS[deployment.provider].traits.tells_ends:
+            if not tells_ends(deployment):
                 continue
             model = deployment.upstream_model or stage.model
             end = end_of(model, told.get(deployment.name, {}), today=day)
@@ -92,7 +103,7 @@ def _of_alias(alias: str, stages: Iterable[Stage], told: Mapping[str, Told], day
 
 async def ask_for_ends(deployment: Deployment, ask: Ask) -> Told | None:
     """What the provider's list tells; None where it tells nothing, whatever the reason."""
-    if not PROVIDERS[deployment.provider].traits.tells_ends:
+    if not tells_ends(deployment):
         return None
     try:
         return read_models(await ask(models_request(deployment)))
@@ -157,7 +168,7 @@ class Radar:
             told = await ask_for_ends(deployment, self._ask)
             if told is not None:
                 self._told[name] = told
-            elif PROVIDERS[deployment.provider].traits.tells_ends:
+            elif tells_ends(deployment):
                 complete = False
         return complete
 

@@ -18,6 +18,7 @@ from app.broker.routing.attempts import Candidate, MintAttempts, shown_by_call
 from app.broker.routing.breaker import COOLING_SECONDS, FAILURES_IN_A_ROW, Breakers, Verdict
 from app.errors import (
     CloakroomError,
+    InvalidRequest,
     OutcomeUnknown,
     UpstreamError,
     UpstreamTimeout,
@@ -401,6 +402,22 @@ async def test_a_kind_of_session_that_needs_a_key_goes_to_the_deployment_that_mi
     refused = await mints.mint(first)
     assert isinstance(refused, UpstreamError)
     assert refused.upstream_status == 400
+
+
+async def test_a_session_that_one_server_cannot_have_goes_to_another_and_counts_against_neither(
+    over: Over,
+) -> None:
+    mints = await over(silent, minted)
+    first, second = mints.places
+    home = deployment("localai", name="a", base_url="http://localai:8080/v1")
+    session = mint_request(session={"instructions": "Be brief."})
+    first.candidate = Candidate(home, session)
+    second.candidate = replace(second.candidate, request=session)
+    assert await mints.mint() == "b"
+    assert list(mints.breakers.cooling()) == []
+    refused = await mints.mint(first)
+    assert isinstance(refused, InvalidRequest)
+    assert refused.param == "session.instructions"
 
 
 async def test_the_session_is_kept_beside_the_key_only_where_the_standard_key_creates_the_call(

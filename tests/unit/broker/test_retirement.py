@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 
 from app.broker.routing.catalog import ANY_MODEL, Catalog, Choice, Model, Takeover
-from app.broker.routing.retirement import Ending, Radar, Told, endings
+from app.broker.routing.retirement import Ending, Radar, Told, endings, tells_ends
 from app.errors import UpstreamError
 from app.models import Deployment
 from app.outbound.upstream import NoAnswer, NotConnected
@@ -159,3 +159,19 @@ async def test_what_a_provider_told_stays_while_it_does_not_answer(fault: Except
     assert provider.asked > 20, "a provider that failed is asked again within the hour"
     assert days(watching.endings()) == [date(2027, 9, 1)]
     await watching.close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, True),
+        ({"base_url": "https://gateway.example/v1"}, True),
+        ({"ephemeral_keys": False}, True),
+        ({"ephemeral_keys": False, "base_url": "https://eu.api.openai.com/v1"}, True),
+        ({"ephemeral_keys": False, "base_url": "http://localhost:8080/v1"}, False),
+    ],
+)
+def test_a_server_that_only_keeps_the_paths_has_models_of_which_nothing_is_known(
+    changes: dict[str, Any], told: bool
+) -> None:
+    assert tells_ends(deployment(**changes)) is told
