@@ -14,7 +14,17 @@ from typing import Final, Protocol
 from urllib.parse import SplitResult, urlsplit
 
 from app.errors import InvalidRequest, UpstreamError
-from app.models import Answer, Deployment, EphemeralKey, MintRequest, Offer, Secret, StandardCall
+from app.models import (
+    USUAL_FAMILIES,
+    Answer,
+    Deployment,
+    EphemeralKey,
+    Family,
+    MintRequest,
+    Offer,
+    Secret,
+    StandardCall,
+)
 
 SDP_TYPE: Final = "application/sdp"
 JSON_TYPE: Final = "application/json"
@@ -81,8 +91,9 @@ class Traits:
     server at another ``base_url`` may, where ``is_copied``: others keep this API's paths.
     ``takes_session``: a call is created with its session; else a page sends that over the data channel.
     ``federates``: it may sign in with a workload's own token. ``tells_ends``: its models have the names and
-    the ends of ``app.providers.retirement``, and it lists them. ``takes_api_version``: its URLs have one.
-    ``holds_socket``: a call lasts as long as the WebSocket that its offer went over.
+    the ends of ``app.providers.retirement``, and it lists them. ``families``: the kinds of sessions that it
+    serves. ``takes_api_version``: its URLs have one. ``holds_socket``: a call lasts as long as the WebSocket
+    that its offer went over.
     """
 
     is_azure: bool = False
@@ -98,6 +109,7 @@ class Traits:
     federates: bool = False
     takes_api_version: bool = False
     holds_socket: bool = False
+    families: frozenset[Family] = USUAL_FAMILIES
 
 
 class Mints(Protocol):

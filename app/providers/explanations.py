@@ -18,7 +18,7 @@ Operation = Literal["mint", "relay", "call", "hangup", "sideband"]
 
 # Also every other provider that speaks OpenAI's contract: all but Azure's.
 _OPENAI: Final = frozenset({"openai"})
-_GA: Final = frozenset({"azure"})
+_GA: Final = frozenset({"azure", "azure-live"})
 _PREVIEW: Final = frozenset({"azure-preview"})
 _VOICE_LIVE: Final = frozenset({"azure-voice-live"})
 _AZURE: Final = _GA | _PREVIEW | _VOICE_LIVE

@@ -14,6 +14,7 @@ from typing import Final
 from app.providers.azure import Azure, AzurePreview
 from app.providers.base import Provider
 from app.providers.dialects.voice_live import AzureVoiceLive
+from app.providers.live import AzureLive, OpenAILive
 from app.providers.openai import OpenAI
 from app.providers.selfhosted import LocalAI, SpeechToSpeech
 
@@ -22,6 +23,8 @@ _known: Final[dict[str, Provider]] = {
     "openai": OpenAI(),
     "azure": Azure(),
     "azure-preview": AzurePreview(),
+    "openai-live": OpenAILive(),
+    "azure-live": AzureLive(),
     "azure-voice-live": AzureVoiceLive(),
     "localai": LocalAI(),
     "speech-to-speech": SpeechToSpeech(),

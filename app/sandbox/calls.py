@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from .keys import ProviderClock
@@ -24,6 +24,7 @@ class CallTerms:
     """On what terms a call is opened: whose key, which session, and whether Azure's event filter is on.
 
     `standard`: the standard key created it, not an ephemeral one. `channel` is its data channel's label.
+    `gpt_live`: it is a session of GPT-Live.
     `fault` is what goes wrong after the answer, one of `faults.MEDIA`; empty where nothing does.
     """
 
@@ -35,6 +36,7 @@ class CallTerms:
     fault: str = ""
     standard: bool = False
     channel: str = "oai-events"
+    gpt_live: bool = False
 
 
 class Peer(Protocol):
@@ -55,6 +57,9 @@ class Peer(Protocol):
 
     def received(self, message: str, sink: Callable[[str], None]) -> None:
         """Act on a client event of this sideband."""
+
+    def ending(self, reason: str) -> None:
+        """The call is over: tell the sidebands what a session tells of its end."""
 
     async def close(self) -> None:
         """End the connection; a second call does nothing."""
@@ -123,7 +128,10 @@ class CallBook:
             raise too_many_calls(self.cap)
         # Counted before the first await, or a burst of offers would all pass the check above.
         self._live += 1
-        call_id = f"rtc_{secrets.token_hex(16)}"
+        call_id = f"{'live' if terms.gpt_live else 'rtc'}_{secrets.token_hex(16)}"
+        if terms.gpt_live:
+            # Its events name it.
+            terms = replace(terms, session={"id": call_id, **terms.session})
         peer = self.make_peer(terms, lambda reason: self._ended(call_id, reason))
         call = Call(call_id, terms, self.clock.time(), peer)
         self._calls[call_id] = call
@@ -195,6 +203,7 @@ class CallBook:
         call.ended_at = self.clock.time()
         call.end_reason = reason
         self._live -= 1
+        call.peer.ending(reason)
         # After the call is on record as ended: who attaches again now finds no call.
         for sideband in call.sidebands:
             sideband.end(NORMAL, f"the call is over: {reason}")

@@ -205,7 +205,9 @@ class Broker:
                 sidebands=sidebands,
                 calls=shared.calls,
                 attaching=asyncio.Semaphore(ATTACHING_AT_ONCE),
-                grown=lambda model, figures: counts.grown(model, kinds_of(figures)),
+                grown=lambda model, figures: counts.grown(
+                    model, kinds_of(figures), live_seconds=figures.get("live_seconds", 0)
+                ),
                 tried=tried,
                 clocks=shared.clocks,
             ),

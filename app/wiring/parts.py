@@ -153,6 +153,7 @@ def _deployment(
         webrtc_url=offers_to,
         region=region_of(provider.traits, configured.region, base_url),
         ephemeral_keys=configured.mints,
+        families=provider.traits.families,
     )
 
 

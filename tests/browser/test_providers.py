@@ -19,7 +19,7 @@ from tests.support.stack import Stack
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 # A page's call with a handle that its backend gave it, and its end.
-_CALL: Final = """async ([url, handle, label]) => {
+_CALL: Final = """async ([url, handle, label, asks]) => {
   const pc = new RTCPeerConnection();
   window.call = { pc, events: [] };
   const channel = pc.createDataChannel(label);
@@ -34,7 +34,7 @@ _CALL: Final = """async ([url, handle, label]) => {
     body: pc.localDescription.sdp,
   });
   await pc.setRemoteDescription({ type: "answer", sdp: await answer.text() });
-  channel.onopen = () => channel.send(JSON.stringify({ type: "response.create" }));
+  channel.onopen = () => channel.send(JSON.stringify({ type: asks }));
   return { status: answer.status, location: answer.headers.get("Location") };
 }"""
 _HANG_UP: Final = """async ([url, location, handle]) => {
@@ -61,18 +61,18 @@ async def test_a_page_calls_converses_and_hangs_up(
     open_tab: OpenTab, elsewhere: Elsewhere, stack: Stack, place: Place
 ) -> None:
     async with aiohttp.ClientSession() as backend:
-        body = {"model": place.name, "session": {**place.session, "type": "realtime"}}
+        body = {"model": place.name, "session": {"type": "realtime", **place.session}}
         handle = await minted(backend, stack.a.url, stack.planted.client_key, body)
     tab = await open_tab()
     await tab.page.goto(f"{elsewhere.known}/pages/guide.html")
 
-    relayed: Any = await tab.page.evaluate(_CALL, [stack.b.url, handle, place.channel])
+    relayed: Any = await tab.page.evaluate(_CALL, [stack.b.url, handle, place.channel, place.asks])
 
     assert relayed["status"] == 201
     call_id = last_call(stack)["call_id"]
     assert relayed["location"] == (f"/v1/realtime/calls/{call_id}" if place.names_calls else None)
     await tab.page.wait_for_function("call.pc.connectionState === 'connected'")
-    await tab.page.wait_for_function("call.events.includes('response.done')")
+    await tab.page.wait_for_function(f"call.events.includes('{place.answers}')")
     await tab.page.wait_for_function("document.querySelector('#audio').currentTime > 0.3")
     assert (await tab.inbound_audio())["energy"] > 0
     if place.hangs_up:

@@ -15,9 +15,10 @@ from tests.support.planted import Planted
 class Place:
     """One deployment; the model that leads to it has the same name.
 
-    ``settings`` are the deployment's: ``{provider}`` is the origin of the provider in a box; ``{key}`` and
-    ``{azure-key}`` stand for the planted keys. ``names_calls``: its answers name the call. ``hangs_up``: a
-    call can be ended there. ``channel`` is the label of the data channel that its calls have.
+    ``settings`` are the deployment's: ``{provider}`` is the origin of the provider in a box, ``{key}`` and
+    ``{azure_key}`` stand for the planted keys. ``names_calls``: its answers name the call. ``hangs_up``: a
+    call can be ended there. A page that sends an event of the type ``asks`` gets one of the type ``answers``.
+    ``channel`` is the label of the data channel that its calls have.
     """
 
     name: str
@@ -26,6 +27,8 @@ class Place:
     names_calls: bool = True
     hangs_up: bool = True
     channel: str = "oai-events"
+    asks: str = "response.create"
+    answers: str = "response.done"
 
     def __str__(self) -> str:
         return self.name
@@ -64,22 +67,40 @@ PLACES: Final = (
         {
             "provider": "azure-voice-live",
             "base_url": "{provider}",
-            "api_key": "{azure-key}",
+            "api_key": "{azure_key}",
             "model": "gpt-realtime-2.1",
         },
         session={"instructions": "Answer briefly."},
         channel="voice-live-events",
     ),
     Place("speech-to-speech", {"provider": "speech-to-speech", "base_url": "{provider}/speech-to-speech"}),
+    Place(
+        "openai-live",
+        {
+            "provider": "openai-live",
+            "base_url": "{provider}/v1",
+            "api_key": "{key}",
+            "model": "gpt-live-1",
+        },
+        session={"type": "live", "instructions": "Answer briefly."},
+        asks="session.input_audio.mute",
+        answers="session.input_audio.muted",
+    ),
+    Place(
+        "azure-live",
+        {"provider": "azure-live", "base_url": "{provider}", "api_key": "{azure_key}", "model": "live-prod"},
+        session={"type": "live"},
+        asks="session.input_audio.mute",
+        answers="session.input_audio.muted",
+    ),
 )
 
 
 def settings_for(planted: Planted, places: Sequence[Place] = PLACES) -> dict[str, str]:
     """The environment of a replica that has these; ``{provider}`` is left for the stack to fill in."""
     deployments = orjson.dumps({place.name: dict(place.settings) for place in places}).decode()
+    deployments = deployments.replace("{azure_key}", planted.azure_key)
     return {
-        "CLOAKROOM_DEPLOYMENTS": deployments.replace("{key}", planted.openai_key).replace(
-            "{azure-key}", planted.azure_key
-        ),
+        "CLOAKROOM_DEPLOYMENTS": deployments.replace("{key}", planted.openai_key),
         "CLOAKROOM_MODELS": orjson.dumps({place.name: place.name for place in places}).decode(),
     }

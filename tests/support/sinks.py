@@ -13,7 +13,7 @@ def ephemeral_keys(stack: Stack) -> set[str]:
     journal = stack.sandbox.control("GET", "requests")["requests"]
     found = set()
     for entry in journal:
-        if not entry["path"].endswith("/calls"):
+        if not entry["path"].endswith(("/calls", "/live/sessions")):
             continue
         headers = {name.lower(): value for name, value in dict(entry["headers"]).items()}
         scheme, _, key = headers.get("authorization", "").partition(" ")

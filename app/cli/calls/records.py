@@ -60,6 +60,7 @@ _SPOKEN: Final[Mapping[str, str]] = {
     "speech_seconds": "of the speaker",
     "answer_seconds": "of the provider's voice",
     "transcription_seconds": "transcribed",
+    "live_seconds": "of the Live session",
 }
 
 

@@ -48,7 +48,13 @@ _STATUS_OF: Final = {"invalid_request_error": 400}
 class AzureVoiceLive(MintsNothing):
     """Keeps the session under the handle, and creates the call with the resource's key or an Entra token."""
 
-    traits = Traits(is_azure=True, mints=False, takes_api_version=True, holds_socket=True)
+    traits = Traits(
+        is_azure=True,
+        mints=False,
+        takes_api_version=True,
+        holds_socket=True,
+        families=frozenset({Family.REALTIME}),
+    )
 
     def base_url(self, pasted: str | None) -> str:
         origin = resource_origin(pasted)

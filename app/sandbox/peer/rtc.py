@@ -22,6 +22,7 @@ from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame
 
 from ..calls import CallTerms
+from ..conversation.live import LiveSession, allows_channel
 from ..conversation.outbox import Outbox, Sink, new_id
 from ..conversation.translation import Translation
 from ..conversation.turns import Conversation
@@ -70,10 +71,13 @@ class RtcPeer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         self._connected = asyncio.Event()
-        outbox = Outbox(filtered=terms.filtered)
-        session = {**terms.session, "id": new_id("sess"), "expires_at": int(now + limits.call_seconds)}
-        self._partner: Conversation | Translation
-        if session["type"] == "translation":
+        passes = allows_channel(terms.session) if terms.gpt_live else None
+        outbox = Outbox(filtered=terms.filtered, passes=passes)
+        session = {"id": new_id("sess"), "expires_at": int(now + limits.call_seconds), **terms.session}
+        self._partner: Conversation | Translation | LiveSession
+        if terms.gpt_live:
+            self._partner = LiveSession(session, outbox, self._voice, self._start, ended)
+        elif session["type"] == "translation":
             self._partner = Translation(session, outbox, self._voice, self._start)
         else:
             self._partner = Conversation(session, outbox, self._voice, self._start, greeting)
@@ -121,6 +125,11 @@ class RtcPeer:
     def received(self, message: str, sink: Sink) -> None:
         """A client event of this sideband; it acts on the one conversation."""
         self._partner.received(message, sink)
+
+    def ending(self, reason: str) -> None:
+        """A Live session tells its end, while its browser can still hear it."""
+        if isinstance(self._partner, LiveSession):
+            self._partner.ending(reason)
 
     async def close(self) -> None:
         """End the conversation, the tasks and the connection."""
