@@ -66,11 +66,6 @@ class AzureVoiceLive(MintsNothing):
         return origin
 
     def kept_call(self, deployment: Deployment, mint: MintRequest) -> StandardCall:
-        if mint.family is not Family.REALTIME:
-            raise UpstreamError(
-                f"Deployment '{deployment.name}' is an azure-voice-live: it serves realtime sessions only.",
-                upstream=(400, None),
-            )
         # Kept in the form of the mint, which its answer shows. What cannot be made flat is refused now.
         session = mint_session(deployment, mint)
         flat_session(session)

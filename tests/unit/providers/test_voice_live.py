@@ -78,10 +78,8 @@ def test_a_session_that_cannot_be_made_flat_is_refused_at_the_mint() -> None:
         DIALECT.kept_call(PLACE, mint_request(session=session))
 
 
-@pytest.mark.parametrize("family", [Family.TRANSCRIPTION, Family.TRANSLATION])
-def test_other_sessions_are_refused_at_the_mint(family: Family) -> None:
-    with pytest.raises(UpstreamError, match="realtime sessions only"):
-        DIALECT.kept_call(PLACE, mint_request(family=family))
+def test_it_serves_realtime_sessions_only() -> None:
+    assert DIALECT.traits.families == {Family.REALTIME}
 
 
 def test_the_answer_is_read_with_its_call_id() -> None:
