@@ -46,6 +46,19 @@ UNVERIFIED: Final[Mapping[str, tuple[str, ...]]] = {
         "how a handshake is refused, and which messages come before the answer",
         "that a later api_version takes the flat form of a session",
     ),
+    "openai-live": (
+        "all of it at the real service",
+        "the form of session ids",
+        "the code of a session that is gone",
+        "how often usage is told",
+    ),
+    "azure-live": (
+        "all of it at the real service",
+        "that Azure answers exactly as OpenAI does",
+        "whether a `delegation` names a deployment",
+    ),
+    "localai": ("all of it at a running LocalAI",),
+    "speech-to-speech": ("all of it at a running server",),
 }
 
 
