@@ -45,6 +45,7 @@ UNVERIFIED: Final[Mapping[str, tuple[str, ...]]] = {
         "that a call ends with its WebSocket",
         "how a handshake is refused, and which messages come before the answer",
         "that a later api_version takes the flat form of a session",
+        "which events of a tool call reach the page",
     ),
     "openai-live": (
         "all of it at the real service",
