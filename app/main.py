@@ -50,6 +50,7 @@ from app.web.appkeys import (
     DESK,
     HANDLES,
     HANGUP,
+    ICE_SERVERS,
     LIFECYCLE,
     METER,
     METRICS,
@@ -172,7 +173,7 @@ def create_app(
             ),
         )
         app[ORPHANS], app[HANGUP] = broker.orphans, broker.hangup
-        app[REPORTS] = broker.reports()
+        app[REPORTS], app[ICE_SERVERS] = broker.reports(), broker.ice_servers()
         app[SIDEBANDS] = broker.sidebands(sockets)
         usage, spans = UsageMetrics(metrics), tracing or PassingOn()
         app[METER] = meter = broker.meter(

@@ -51,6 +51,7 @@ class Relayed:
     model: str
     client: str
     replayed: bool
+    subject: str = ""
     region: str | None = None
     max_call_seconds: int | None = None
 
@@ -108,6 +109,7 @@ class Relay:
             won.model,
             won.client,
             replayed=False,
+            subject=won.subject,
             region=deployment.region,
             # A call without an id cannot be hung up.
             max_call_seconds=(answer.call_id and claim.max_call_seconds) or None,

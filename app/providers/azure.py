@@ -102,6 +102,10 @@ class AzurePreview:
     def base_url(self, pasted: str | None) -> str:
         return resource_origin(pasted)
 
+    def webrtc_url(self, pasted: str) -> str:
+        """As ``SplitsHosts``."""
+        return webrtc_url(pasted)
+
     def mint_request(self, deployment: Deployment, mint: MintRequest) -> UpstreamRequest:
         if mint.family is not Family.REALTIME:
             raise UpstreamError(

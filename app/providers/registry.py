@@ -12,7 +12,9 @@ from types import MappingProxyType
 from typing import Final
 
 from app.providers.azure import Azure, AzurePreview
-from app.providers.base import Provider
+from app.providers.base import Provider, Traits
+from app.providers.dialects.inworld import Inworld
+from app.providers.dialects.qwen import Qwen
 from app.providers.dialects.voice_live import AzureVoiceLive
 from app.providers.live import AzureLive, OpenAILive
 from app.providers.openai import OpenAI
@@ -26,6 +28,8 @@ _known: Final[dict[str, Provider]] = {
     "openai-live": OpenAILive(),
     "azure-live": AzureLive(),
     "azure-voice-live": AzureVoiceLive(),
+    "inworld": Inworld(),
+    "qwen": Qwen(),
     "localai": LocalAI(),
     "speech-to-speech": SpeechToSpeech(),
 }
@@ -61,6 +65,13 @@ UNVERIFIED: Final[Mapping[str, tuple[str, ...]]] = {
     "localai": ("all of it at a running LocalAI",),
     "speech-to-speech": ("all of it at a running server",),
 }
+
+
+def region_of(traits: Traits, region: str | None, base_url: str) -> str | None:
+    """The region of a deployment: the one that is set, else the one whose URL this is."""
+    if region is not None or traits.has_front_end:
+        return region
+    return next((name for name, url in traits.regions.items() if url == base_url), None)
 
 
 def register(name: str, provider: Provider) -> Callable[[], None]:

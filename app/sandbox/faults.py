@@ -40,9 +40,11 @@ OPERATIONS = (
     "translations_calls",
     "models",
     "token",
+    "tokens",
+    "ice_servers",
 )
 # What a service asks in the background: a fault that names no operation must strike a caller's request.
-BACKGROUND = frozenset({"models", "token"})
+BACKGROUND = frozenset({"models", "token", "ice_servers"})
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from . import control
 from .config import SandboxConfig
-from .http import azure, live, oauth, openai, selfhosted, sideband, voice_live
+from .http import azure, inworld, live, oauth, openai, qwen, selfhosted, sideband, voice_live
 from .http.edge import provider_edge, stamp
 from .provider import PROVIDER, make_provider
 
@@ -52,6 +52,12 @@ ROUTES = [
     ),
     web.post("/open/v1/realtime/calls", selfhosted.open_calls, name="open.calls"),
     web.post("/open/v1/realtime/calls/{call_id}/hangup", selfhosted.open_hangup, name="open.hangup"),
+    web.post("/inworld/v1/realtime/calls", inworld.calls, name="inworld.calls"),
+    web.post("/inworld/v1/realtime/calls/{call_id}/hangup", inworld.hangup, name="inworld.hangup"),
+    web.get("/inworld/v1/realtime", inworld.sideband, name="inworld.sideband"),
+    web.get("/inworld/v1/realtime/ice-servers", inworld.ice_servers, name="inworld.ice_servers"),
+    web.post("/api/v1/tokens", qwen.tokens, name="qwen.tokens"),
+    web.post("/api/v1/webrtc/realtime", qwen.calls, name="qwen.calls"),
     *control.ROUTES,
 ]
 

@@ -16,6 +16,7 @@ from app.outbound.egress import parse_proxy
 from app.settings.aliases import AnyModelSettings
 from app.settings.client import ClientSettings
 from app.settings.deployment import DeploymentSettings
+from app.settings.ice import IceSettings
 from app.settings.secrets import MAKE_KEYS, NAME_PATTERN, check_api_key, parse_key_pairs
 
 
@@ -155,6 +156,11 @@ class Settings(BaseSettings):
     )
     clients: dict[str, ClientSettings] = Field(
         default_factory=dict, description="callers with their own models or limit, by name"
+    )
+
+    ice: IceSettings = Field(
+        default_factory=IceSettings,
+        description="STUN and TURN servers that browsers may use (docs/ice-servers.md)",
     )
 
     provider_proxy: SecretStr | None = Field(

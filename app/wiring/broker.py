@@ -11,6 +11,7 @@ from typing import Final
 from app.broker.allowance import Allowance
 from app.broker.calls.hangup import Hangup
 from app.broker.calls.held import HeldCalls, HeldSockets
+from app.broker.calls.ice import IceServers
 from app.broker.calls.reports import Reports
 from app.broker.calls.sideband import Attacher, Sidebands
 from app.broker.claims import Claims
@@ -43,6 +44,7 @@ from app.store.records.watches import Watches
 from app.telemetry.call_metrics import CallMetrics
 from app.telemetry.timings import Timings
 from app.telemetry.usage import UsageMetrics
+from app.wiring.ice import build_ice
 from app.wiring.parts import build_replication, reveal
 
 
@@ -161,6 +163,18 @@ class Broker:
             breakers=shared.breakers,
             timeout=settings.relay_timeout_seconds,
             monotonic=shared.clocks.monotonic,
+        )
+
+    def ice_servers(self) -> IceServers:
+        settings, shared = self._settings, self._shared
+        return IceServers(
+            catalog=shared.catalog,
+            providers=PROVIDERS,
+            upstream=shared.upstream,
+            store=self._handles,
+            own=build_ice(settings.ice),
+            timeout=settings.mint_timeout_seconds,
+            clocks=shared.clocks,
         )
 
     def reports(self) -> Reports:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import UpstreamError
-from app.handles.lifetimes import Life, remaining_life
+from app.handles.lifetimes import Life, own_life, remaining_life
 from app.models import MAX_KEY_SECONDS
 from tests.unit.values import NOW
 
@@ -178,3 +178,12 @@ def test_no_life_is_longer_than_the_longest_key(key_expires_at: int) -> None:
     life = life_at(NOW, key_expires_at, date_of(NOW))
     assert life.seconds == MAX_KEY_SECONDS - WRITING
     assert life.expires_at == int(NOW) + MAX_KEY_SECONDS
+
+
+@pytest.mark.parametrize("seconds", [10, 600, MAX_KEY_SECONDS])
+@pytest.mark.parametrize("fraction", [0.0, 0.5, 0.999])
+def test_what_no_provider_minted_lives_on_our_clock_alone(seconds: int, fraction: float) -> None:
+    life = own_life(seconds, now=NOW + fraction)
+    assert life.expires_at in (int(NOW) + seconds, int(NOW) + seconds + 1)
+    assert life.seconds == pytest.approx(seconds - WRITING)
+    assert life.expires_at <= NOW + fraction + seconds + 0.01
