@@ -62,6 +62,19 @@ UNVERIFIED: Final[Mapping[str, tuple[str, ...]]] = {
         "that Azure answers exactly as OpenAI does",
         "whether a `delegation` names a deployment",
     ),
+    "inworld": (
+        "all of it at the real service",
+        "the form of its refusals",
+        "whether a 201 also has a `Location`",
+        "a hang-up and a sideband beyond what its documents say",
+        "how long the credentials of its ICE servers live",
+    ),
+    "qwen": (
+        "all of it at the real service",
+        "whether a temporary key opens a call",
+        "the status of an answer, and whether it has a `Location`",
+        "whether there is a way to hang up",
+    ),
     "localai": ("all of it at a running LocalAI",),
     "speech-to-speech": ("all of it at a running server",),
 }
