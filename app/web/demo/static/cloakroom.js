@@ -91,18 +91,20 @@ export async function request(url, options) {
  * @param rtc       RTCConfiguration, for a TURN server of your own
  * @param iceServers  "cloakroom" to use the STUN and TURN servers that the service names, in place of those of `rtc`
  * @param report    whether to report the outcome to the service
+ * @param channelName  the data channel that the provider expects: "voice-live-events" for Azure Voice Live
  * @param audioTimeout  milliseconds without any audio of the provider after which the outcome is no_audio
  * @throws CallError, or the signal's AbortError
  */
 export async function connect({
   callsUrl, handle, stream, onEvent = () => {}, onStep = () => {}, onEnd = () => {}, audio = new Audio(), signal,
   timeout = 20_000, patience = 5_000, rtc = {}, iceServers, report = true, audioTimeout = 10_000,
+  channelName = "oai-events",
 }) {
   const within = () => AbortSignal.any([AbortSignal.timeout(timeout), ...(signal ? [signal] : [])]);
   const named = iceServers === "cloakroom" && (await serversOf(callsUrl, handle, within(), onStep));
   const pc = new RTCPeerConnection(named ? { ...rtc, iceServers: named } : rtc);
-  // Created before the offer, which must contain it. The provider expects this name.
-  const channel = pc.createDataChannel("oai-events");
+  // Created before the offer, which must contain it. The provider expects a certain name.
+  const channel = pc.createDataChannel(channelName);
   let [speaks, witness] = [true, null];
   channel.onmessage = ({ data }) => {
     const event = JSON.parse(data);
