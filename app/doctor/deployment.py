@@ -11,7 +11,13 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from app.broker.routing.retirement import ask_for_ends
-from app.doctor.deployment_rows import credential_finding, signs_in_by, skew_finding, target_findings
+from app.doctor.deployment_rows import (
+    credential_finding,
+    hangup_findings,
+    signs_in_by,
+    skew_finding,
+    target_findings,
+)
 from app.doctor.endings import Foresight, ending_findings, no_foresight
 from app.doctor.finding import FIX_REACH_FIRST, Check, Finding, guarded
 from app.doctor.mint import MintTrials, Place, Trial, mint_finding
@@ -33,6 +39,7 @@ class Look:
 
     ``seconds`` is the deadline of each check; ``proxied`` says that the environment names a proxy that the
     service does not use; ``egress`` is the way that it takes; ``ends`` knows which models end.
+    ``max_call_seconds`` is the service's, None for no limit.
     """
 
     upstream: UpstreamClient
@@ -43,6 +50,7 @@ class Look:
     clock: Callable[[], float]
     egress: Egress = field(default_factory=Egress)
     ends: Foresight = no_foresight
+    max_call_seconds: int | None = None
 
 
 class DeploymentDoctor:
@@ -84,7 +92,13 @@ class DeploymentDoctor:
             checks.append(self._row("reach for offers", self._reach_for_offers))
         found = await asyncio.gather(*checks, self._credentialed())
         rows = [*written, credential_finding(deployment, self._place)]
+        rows += hangup_findings(deployment, self._limited(), self._place)
         return [*rows, *(finding for several in found for finding in several)]
+
+    def _limited(self) -> list[str]:
+        """The models that lead here whose calls may last only so long."""
+        usual = self._look.max_call_seconds
+        return [trial.alias for trial in self._trials if trial.policy.max_call_seconds or usual]
 
     async def _credentialed(self) -> list[Finding]:
         """The token, then the mint that needs it."""

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from app.doctor.finding import Finding, Status
 from app.doctor.mint import Place
+from app.errors import InvalidRequest, UpstreamError
 from app.models import Deployment
 from app.providers.registry import PROVIDERS, UNVERIFIED
 
@@ -83,6 +84,25 @@ def _doubt(deployment: Deployment, key: str) -> tuple[Status, str] | None:
     if len(key) < _LEAST_KEY:
         return "warn", f"the api_key has only {len(key)} characters"
     return None
+
+
+def hangup_findings(deployment: Deployment, limited: Sequence[str], place: Place) -> Iterator[Finding]:
+    """Whether calls here can be ended, where these models want that. Pure."""
+    if limited and not _hangs_up(deployment):
+        text = f"calls here cannot be ended, so max_call_seconds does not hold for {', '.join(limited)}"
+        fix = f"limit calls at {place('base_url')}, or use another provider for these models"
+        yield Finding("deployment", "hang-up", "warn", text, fix, deployment.name)
+
+
+def _hangs_up(deployment: Deployment) -> bool:
+    try:
+        PROVIDERS[deployment.provider].hangup_request(deployment, "call")
+    except InvalidRequest:
+        return False
+    except UpstreamError:
+        # There is no credential yet: another row tells.
+        return True
+    return True
 
 
 def skew_finding(deployment: Deployment, date_header: str | None, *, ours: float, request: str) -> Finding:

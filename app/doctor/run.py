@@ -91,6 +91,7 @@ async def examine(
             proxied=way_out.status == "ok" and not egress.proxies and _names_proxy(environ),
             clock=clock,
             egress=egress,
+            max_call_seconds=settings.max_call_seconds,
         )
         look = replace(look, ends=_foresight(settings, look))
         if way_out.status == "ok":

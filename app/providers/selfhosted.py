@@ -145,10 +145,14 @@ class SpeechToSpeech(_SelfHosted):
 
 
 def _readable(response: UpstreamResponse) -> UpstreamResponse:
-    """A refusal in OpenAI's form: LocalAI's ``error`` is a sentence, speech-to-speech sends plain text."""
+    """A refusal in OpenAI's form: LocalAI's ``error`` is a sentence, speech-to-speech sends plain text.
+
+    A path that speech-to-speech does not have is FastAPI's refusal, with ``detail``.
+    """
     if not 400 <= response.status <= 599:
         return response
-    text = _json(response).get("error")
+    body = _json(response)
+    text = body.get("error", body.get("detail"))
     if text is None and response.headers.get("Content-Type", "").startswith("text/plain"):
         text = response.body.decode("utf-8", "replace")
     if not isinstance(text, str):

@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 
-from app.doctor.deployment_rows import credential_finding, skew_finding, target_findings
+from app.doctor.deployment_rows import (
+    credential_finding,
+    hangup_findings,
+    skew_finding,
+    target_findings,
+)
 from app.doctor.finding import Finding
 from app.doctor.source import place_of
 from app.models import Secret
@@ -99,3 +104,27 @@ def test_a_key_in_clear_over_the_network_is_pointed_out(
 )
 def test_a_fix_names_the_setting_as_its_author_wrote_it(arguments: Any, name: str) -> None:
     assert place_of(*arguments) == name
+
+
+@pytest.mark.parametrize("provider", ["localai", "azure-preview"])
+def test_a_limit_that_no_hang_up_can_keep_is_a_warning(provider: str) -> None:
+    (row,) = hangup_findings(deployment(provider), ["voice", "short"], place)
+    assert (row.name, row.status) == ("hang-up", "warn")
+    assert "max_call_seconds does not hold for voice, short" in row.detail
+    assert list(hangup_findings(deployment(provider), [], place)) == []
+
+
+@pytest.mark.parametrize("provider", ["openai", "azure", "speech-to-speech"])
+def test_a_limit_that_is_kept_is_no_row(provider: str) -> None:
+    assert list(hangup_findings(deployment(provider), ["voice"], place)) == []
+
+
+def test_without_a_credential_none_is_judged_and_sessions_are_what_goes_in_clear() -> None:
+    keyless = deployment("localai", api_key=None, base_url="http://localai:8080/v1")
+    assert credential_finding(keyless, place).detail == "none is set, and none is sent"
+    rows = {row.name: row for row in target_findings(keyless, ["voice"], production=True, place=place)}
+    assert rows["TLS"].status == "warn"
+    assert "sessions and offers" in rows["TLS"].detail
+    keyed = deployment("localai", base_url="http://localai:8080/v1")
+    rows = {row.name: row for row in target_findings(keyed, ["voice"], production=True, place=place)}
+    assert rows["TLS"].status == "fail"

@@ -49,8 +49,11 @@ READINGS: Final = {
     "speech-to-speech/calls-503-full": Reading(
         503, "session_limit_reached", ("session slots", "when a call is over", "more slots"), retry_after=5
     ),
-    "speech-to-speech/hangup-404-no_such_path": Reading(502, "upstream_error", ("status 404",)),
-    "speech-to-speech/hangup-405-older": Reading(502, "upstream_error", ("status 405",)),
+    "speech-to-speech/hangup-404-no_such_path": Reading(404, "upstream_error", ("Not Found",)),
+    "speech-to-speech/calls-404-no_such_path": Reading(
+        404, "upstream_error", ("Not Found", "speech-to-speech-main.base_url must end where")
+    ),
+    "speech-to-speech/hangup-405-older": Reading(405, "upstream_error", ("Method Not Allowed",)),
 }
 ANSWERS: Final = {"localai/calls-201", "speech-to-speech/calls-201"}
 HANGUPS: Final = {"speech-to-speech/hangup-200": True, "speech-to-speech/hangup-404-unknown_call": False}
