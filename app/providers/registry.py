@@ -15,10 +15,10 @@ from app.providers.azure import Azure, AzurePreview
 from app.providers.base import Provider, Traits
 from app.providers.dialects.inworld import Inworld
 from app.providers.dialects.qwen import Qwen
+from app.providers.dialects.selfhosted import LocalAI, SpeechToSpeech
 from app.providers.dialects.voice_live import AzureVoiceLive
 from app.providers.live import AzureLive, OpenAILive
 from app.providers.openai import OpenAI
-from app.providers.selfhosted import LocalAI, SpeechToSpeech
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,63}\Z")
 _known: Final[dict[str, Provider]] = {

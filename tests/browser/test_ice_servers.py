@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import aiohttp
@@ -19,8 +19,9 @@ from tests.support.turn import TurnServer
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SECRET: Final = "planted-secret-of-the-turn-server"
-# A call by cloakroom.js that only a relay's candidate may carry.
-_CALL: Final = """async ([callsUrl, handle]) => {
+RELAY_ONLY: Final = {"iceTransportPolicy": "relay"}
+# A call by cloakroom.js with the service's servers.
+_CALL: Final = """async ([callsUrl, handle, rtc]) => {
   const { connect } = await import("/demo/cloakroom.js");
   const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
   const found = { error: null, servers: null };
@@ -30,7 +31,6 @@ _CALL: Final = """async ([callsUrl, handle]) => {
       if (step === "outcome") resolve(detail);
     };
   });
-  const rtc = { iceTransportPolicy: "relay" };
   try {
     window.call = await connect({
       callsUrl, handle, stream, rtc, iceServers: "cloakroom", timeout: 10_000, onStep: found.onStep,
@@ -59,13 +59,17 @@ def stack(turn: TurnServer) -> Iterator[Stack]:
         yield running
 
 
-async def call(open_tab: OpenTab, stack: Stack) -> tuple[Any, Any]:
-    """Mint at replica A and call from replica B's page."""
-    tab = await open_tab()
+async def call(
+    open_tab: OpenTab, stack: Stack, *, failing: bool = False, rtc: Mapping[str, str] = RELAY_ONLY
+) -> tuple[Any, Any]:
+    """Mint at replica A and call from replica B's page; ``failing``: it has no servers to give."""
+    tab = await open_tab(expected=("Failed to load resource",) if failing else ())
+    if failing:
+        await tab.page.route("**/ice-servers", lambda route: route.fulfill(status=502, body="{}"))
     await tab.page.goto(f"{stack.b.url}/demo")
     async with aiohttp.ClientSession() as backend:
         handle = await minted(backend, stack.a.url, stack.planted.client_key)
-    made = await tab.page.evaluate(_CALL, [f"{stack.b.url}/v1/realtime/calls", handle])
+    made = await tab.page.evaluate(_CALL, [f"{stack.b.url}/v1/realtime/calls", handle, rtc])
     return made, tab.page
 
 
@@ -89,6 +93,13 @@ async def test_the_turn_server_refuses_a_credential_of_another_secret(
     with stack_with(turn, "another-secret-of-nobody") as stranger:
         made, _ = await call(open_tab, stranger)
     assert made["error"] == {"code": "connection_failed", "outcome": "ice_timeout"}
+
+
+async def test_a_call_goes_on_without_servers_that_cannot_be_had(open_tab: OpenTab, stack: Stack) -> None:
+    made, page = await call(open_tab, stack, failing=True, rtc={})
+    assert (made["error"], made["servers"]) == (None, None)
+    assert made["told"]["outcome"] == "connected"
+    await page.evaluate("window.call.close()")
 
 
 async def test_the_demo_page_has_a_switch_for_them(open_tab: OpenTab, stack: Stack) -> None:
