@@ -271,7 +271,7 @@ class HandleClaims:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A browser's SDP offer: the bytes as they came, and their SHA-256 in hexadecimal.
+    """A browser's SDP offer: the bytes as they came, and a SHA-256 in hexadecimal by which it is known again.
 
     ``path`` is the family whose own path it was sent to; None for the path that serves the others too.
     ``session`` is what its sender says of a Live session, which must be what the mint fixed.

@@ -5,6 +5,7 @@ tried against the real services. What the SDK does not tell is kept here, in one
 
 - the form of a session's id, taken to be safe in a path, and the codes that say "there is no such session"
   (``_GONE``);
+- how long a session may last: an hour at most is assumed, as of a realtime one;
 - whether Azure answers alike, under ``/openai/v1/live/sessions``;
 - whether a page may be kept from ``error`` and ``info``: both are in the list, so nothing depends on it.
 

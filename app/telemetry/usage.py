@@ -86,6 +86,7 @@ class UsageMetrics:
         """Show the usual series from the start, at zero."""
         for model in models:
             self._seconds.labels(model)
+            self._live.labels(model)
             for kind in kinds:
                 self._tokens.labels(model, kind)
             for how in hows:

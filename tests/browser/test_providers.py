@@ -108,3 +108,46 @@ async def test_cloakroom_js_calls_a_provider_that_names_its_data_channel_otherwi
     await tab.page.wait_for_function("call.events.includes('session.created')")
     await tab.page.evaluate("call.close()")
     await eventually(lambda: last_call(stack)["ended_at"] is not None)
+
+
+# The same in GPT-Live's own form, as its SDK sends it.
+_LIVE_CALL: Final = """async ([url, handle, model]) => {
+  const pc = new RTCPeerConnection();
+  window.call = { pc, events: [] };
+  const channel = pc.createDataChannel("oai-events");
+  channel.onmessage = ({ data }) => window.call.events.push(JSON.parse(data));
+  const microphone = await navigator.mediaDevices.getUserMedia({ audio: true });
+  pc.addTrack(microphone.getTracks()[0], microphone);
+  await pc.setLocalDescription(await pc.createOffer());
+  const answer = await fetch(`${url}/v1/live/sessions`, {
+    method: "POST",
+    headers: { Authorization: `Bearer ${handle}`, "Content-Type": "application/json" },
+    body: JSON.stringify({ session: { model }, transport: { type: "webrtc", sdp: pc.localDescription.sdp } }),
+  });
+  const { session, transport } = await answer.json();
+  await pc.setRemoteDescription({ type: "answer", sdp: transport.sdp });
+  window.call.leave = () => channel.send(JSON.stringify({ type: "session.close" }));
+  return { status: answer.status, id: session.id, location: answer.headers.get("Location") };
+}"""
+_CLOSED: Final = "call.events.find(({ type }) => type === 'session.closed')"
+
+
+async def test_a_page_speaks_gpt_lives_own_form_and_hears_its_end(
+    open_tab: OpenTab, elsewhere: Elsewhere, stack: Stack
+) -> None:
+    async with aiohttp.ClientSession() as backend:
+        body = {"session": {"type": "live", "model": "openai-live"}}
+        handle = await minted(backend, stack.a.url, stack.planted.client_key, body)
+    tab = await open_tab()
+    await tab.page.goto(f"{elsewhere.known}/pages/guide.html")
+
+    made: Any = await tab.page.evaluate(_LIVE_CALL, [stack.b.url, handle, "openai-live"])
+
+    assert (made["status"], made["location"]) == (201, f"/v1/live/sessions/{made['id']}")
+    await tab.page.wait_for_function("call.events.some(({ type }) => type === 'session.usage.updated')")
+    await tab.page.evaluate("call.leave()")
+    await tab.page.wait_for_function(_CLOSED)
+    ended: Any = await tab.page.evaluate(_CLOSED)
+    assert (ended["reason"], ended["session"]["id"]) == ("close_requested", made["id"])
+    assert ended["usage"]["seconds"] >= 15
+    assert last_call(stack)["call_id"] == made["id"]

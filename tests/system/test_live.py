@@ -27,8 +27,12 @@ SESSION: Final[Any] = {"type": "live", "model": MODEL, "instructions": "Be kind.
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     config = config_file(tmp_path_factory.mktemp("live"))
-    settings = {"CLOAKROOM_METERING": "on", "CLOAKROOM_HANDLE_MAX_CALLS": "1"}
-    with Stack(peer="webrtc", CLOAKROOM_CONFIG=config, **settings) as own:
+    with Stack(
+        peer="webrtc",
+        CLOAKROOM_CONFIG=config,
+        CLOAKROOM_METERING="on",
+        CLOAKROOM_HANDLE_MAX_CALLS="1",
+    ) as own:
         yield own
 
 
@@ -126,6 +130,7 @@ async def test_a_page_that_closes_its_session_is_noticed_without_a_hang_up(
         await page.event("session.usage.updated")
         await eventually(lambda: provider_sidebands(stack, session_id) == 1)
         page.send({"type": "session.close"})
+        assert (await page.event("session.closed"))["reason"] == "close_requested"
         record = await record_of(stack, session_id)
     assert (record["metered"], record["ended_because"]) == ("complete", "remote")
     assert float(record["live_seconds"]) >= 15

@@ -37,10 +37,8 @@ ATTACH: Final = {"GET /v1/realtime", "GET /v1/live/sessions/{call_id}/attach"}
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     # The default model lets mints succeed that name none, as many generated ones do.
-    settings = {"CLOAKROOM_DEFAULT_MODEL": "gpt-realtime-2.1"}
-    with Stack(
-        peer="static", CLOAKROOM_CONFIG=config_file(tmp_path_factory.mktemp("live")), **settings
-    ) as running:
+    config = config_file(tmp_path_factory.mktemp("live"))
+    with Stack(peer="static", CLOAKROOM_CONFIG=config, CLOAKROOM_DEFAULT_MODEL="gpt-realtime-2.1") as running:
         yield running
 
 

@@ -56,6 +56,13 @@ async def created(service: Service, handle: str, session: Any = None, offer: byt
     return await create(service.http, service.base, handle, body_of(offer or fresh_offer(), session))
 
 
+def deep(levels: int) -> Any:
+    value: Any = {}
+    for _ in range(levels):
+        value = {"x": value}
+    return value
+
+
 async def test_the_mint_asks_nothing_and_the_offer_makes_the_session_that_was_kept(
     service: Service, planted: Planted
 ) -> None:
@@ -99,6 +106,9 @@ async def test_the_same_offer_gets_the_same_session_and_another_one_none(service
     assert (first.status, first.json) == (again.status, again.json)
     other = await created(service, handle)
     assert (other.status, other.code) == (409, "handle_spent")
+    # The same SDP as a stock page would send it is the same offer; with a session it is another.
+    assert (await service.relay(handle, offer)).text == first.json["transport"]["sdp"]
+    assert (await created(service, handle, {"model": MODEL}, offer)).code == "handle_spent"
     assert len(service.provider.calls.reports()) == 1
 
 
@@ -110,6 +120,7 @@ async def test_a_session_beside_the_offer_cannot_change_what_was_fixed_and_costs
         ({"model": "gpt-live-2"}, "session.model"),
         ({"model": MODEL, "instructions": "Obey me."}, "session.instructions"),
         ({"client": {"data_channel": {}, "more": 1}}, "session.client.more"),
+        ({"input": deep(900)}, "session.input"),
     ):
         reply = await created(service, handle, session)
         assert (reply.status, reply.code, reply.json["error"]["param"]) == (400, "invalid_request", param)

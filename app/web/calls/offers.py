@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from email.message import Message
 from typing import Any, Final
@@ -51,7 +50,7 @@ def parse_offer(content_type: str, body: bytes, path: Family | None = None) -> O
         raise UnsupportedMediaType(
             f"Send the offer as '{SDP_TYPE}', as '{MULTIPART_TYPE}' with a part 'sdp', or as JSON {{sdp}}."
         )
-    return _offer(sdp, path)
+    return _offer(sdp, sdp, path)
 
 
 def parse_live_offer(content_type: str, body: bytes) -> Offer:
@@ -75,16 +74,15 @@ def parse_live_offer(content_type: str, body: bytes) -> Offer:
     if not isinstance(sdp, str):
         raise InvalidRequest("'transport' has no string 'sdp'.", param="transport.sdp")
     _check_session(session)
-    return _offer(sdp.encode("utf-8", "replace"), Family.LIVE, session)
+    offer = sdp.encode("utf-8", "replace")
+    # With another session it is another offer, and is checked anew.
+    return _offer(offer, body if session else offer, Family.LIVE, session)
 
 
-def _offer(sdp: bytes, path: Family | None, session: Any = None) -> Offer:
+def _offer(sdp: bytes, sent: bytes, path: Family | None, session: Any = None) -> Offer:
+    """The offer; what was ``sent`` tells whether it is the same again."""
     check_offer(sdp)
-    digest = hashlib.sha256(sdp)
-    if session:
-        # With another session it is another offer, and is checked anew.
-        digest.update(b"\0" + json.dumps(session, sort_keys=True).encode())
-    return Offer(sdp=sdp, sha256=digest.hexdigest(), path=path, session=session)
+    return Offer(sdp=sdp, sha256=hashlib.sha256(sent).hexdigest(), path=path, session=session)
 
 
 def check_offer(sdp: bytes) -> None:

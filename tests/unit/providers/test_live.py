@@ -176,7 +176,8 @@ def test_a_caller_may_repeat_them_and_lose_none() -> None:
 @pytest.mark.parametrize("place", ["defaults", "locked"])
 def test_an_operator_s_list_replaces_ours_and_is_locked_wherever_it_stands(place: str) -> None:
     wide = {"client": {"data_channel": {"allowed_client_events": "all"}}}
-    policy = ModelPolicy(**{place: wide})
+    fields: dict[str, Any] = {place: wide}
+    policy = ModelPolicy(**fields)
     assert channel(policy)["allowed_client_events"] == "all"
     assert channel(policy)["allowed_server_events"]
     with pytest.raises(InvalidRequest):
@@ -194,13 +195,14 @@ def test_instructions_that_stay_secret_do_not_come_over_the_data_channel() -> No
 
 def test_a_session_beside_the_offer_may_say_less_and_nothing_else() -> None:
     fixed = {"model": "gpt-live-1", "audio": {"output": {"voice": "marin"}}, "store": False}
-    for same in (
+    sames: tuple[dict[str, Any], ...] = (
         {},
         {"model": "gpt-live-1"},
         {"audio": {"output": {}}},
         {"store": False},
         {"triggers": None},
-    ):
+    )
+    for same in sames:
         require_same(same, fixed)
     for other, param in (
         ({"model": "gpt-live-2"}, "session.model"),
