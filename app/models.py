@@ -23,6 +23,8 @@ USUAL_MODEL: Final = "gpt-realtime-2.1"
 # Where calls live: ``Location`` leads with it whatever the family, because hanging up is the same for all.
 CALLS_PATH: Final = "/v1/realtime/calls"
 TRANSLATION_CALLS_PATH: Final = "/v1/realtime/translations/calls"
+# The same for callers that speak GPT-Live's own form.
+LIVE_PATH: Final = "/v1/live/sessions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,11 @@ class Family(StrEnum):
     REALTIME = "realtime"
     TRANSCRIPTION = "transcription"
     TRANSLATION = "translation"
+    LIVE = "live"
+
+
+# All but GPT-Live, which has paths of another kind.
+USUAL_FAMILIES: Final = frozenset({Family.REALTIME, Family.TRANSCRIPTION, Family.TRANSLATION})
 
 
 class BearerTokens(Protocol):
@@ -109,7 +116,7 @@ class Deployment:
     call, and a server that asks for none has none. ``call_key`` is which key creates the call.
     ``webrtc_filter`` keeps instructions and tool calls off the browser's data channel (Azure GA).
     ``api_version`` and ``webrtc_url``, where offers go, belong to Azure's preview. ``region`` is where the
-    provider serves it, None where that is not known.
+    provider serves it, None where that is not known. ``families`` are the kinds of sessions that it serves.
     """
 
     name: str
@@ -124,6 +131,7 @@ class Deployment:
     webrtc_url: str | None = None
     region: str | None = None
     ephemeral_keys: bool = True
+    families: frozenset[Family] = USUAL_FAMILIES
 
     def __post_init__(self) -> None:
         if self.api_key is not None and self.tokens is not None:
@@ -263,19 +271,22 @@ class HandleClaims:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A browser's SDP offer: the bytes as they came, and their SHA-256 in hexadecimal.
+    """A browser's SDP offer: the bytes as they came, and a SHA-256 in hexadecimal by which it is known again.
 
-    ``translation``: it was sent to the path of that family.
+    ``path`` is the family whose own path it was sent to; None for the path that serves the others too.
+    ``session`` is what its sender says of a Live session, which must be what the mint fixed.
     """
 
     sdp: bytes = field(repr=False)
     sha256: str = ""
-    translation: bool = False
+    path: Family | None = None
+    session: Mapping[str, Any] | None = field(default=None, repr=False)
 
     @property
     def families(self) -> tuple[Family, ...]:
         """The families of handles that open a call with this offer."""
-        return (Family.TRANSLATION,) if self.translation else (Family.REALTIME, Family.TRANSCRIPTION)
+        usual = (Family.REALTIME, Family.TRANSCRIPTION, Family.LIVE)
+        return (self.path,) if self.path is not None else usual
 
 
 @dataclass(frozen=True, slots=True)

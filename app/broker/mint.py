@@ -20,11 +20,19 @@ from app.broker.mint_limits import MintLimits
 from app.broker.routing.attempts import Candidate, Granted, MintAttempts
 from app.broker.routing.catalog import Catalog, Route
 from app.broker.session_policy import ModelPolicy, clean_session, under_policy
-from app.errors import CloakroomError, InvalidRequest, StoreUnavailable
+from app.errors import CloakroomError, InvalidRequest, ModelNotFound, StoreUnavailable
 from app.handles.grants import seal_grant
 from app.handles.sealing import Sealer
 from app.handles.tokens import HandleIssuer, new_handle_id
-from app.models import SHORTEST_CALL_SECONDS, USUAL_KEY_SECONDS, Client, Clocks, Deployment, MintRequest
+from app.models import (
+    SHORTEST_CALL_SECONDS,
+    USUAL_KEY_SECONDS,
+    Client,
+    Clocks,
+    Deployment,
+    Family,
+    MintRequest,
+)
 from app.providers.sessions import with_models
 from app.store.records.handles import HandleStore, Live
 from app.store.records.record import HandleRecord
@@ -49,6 +57,7 @@ class Minted:
     expires_at: int
     session: Mapping[str, Any] = field(repr=False)
     deployment: Deployment
+    family: Family
     max_call_seconds: int | None = None
 
 
@@ -99,6 +108,7 @@ class Minter:
             UpstreamError, UpstreamUnreachable, UpstreamTimeout: the provider's fault.
         """
         route = self.catalog.resolve(client, request.model)
+        request = _of_family(request, route.deployments)
         request = replace(request, max_call_seconds=self._leash(client, request, route.policy))
         candidates = self._candidates(client, request, route)
         self.store.require_savable()
@@ -123,6 +133,7 @@ class Minter:
             expires_at=life.expires_at,
             session=session,
             deployment=granted.candidate.deployment,
+            family=request.family,
             max_call_seconds=record.max_call_seconds or None,
         )
 
@@ -185,10 +196,12 @@ class Minter:
 
     def _candidates(self, client: Client, request: MintRequest, route: Route) -> list[Candidate]:
         """The request as each deployment is to get it: under the policy, with the provider's names."""
-        session = under_policy(route.policy, request.session)
+        session = under_policy(route.policy, request.session, request.family)
         asked, identifier = _seconds_within(route.policy, request), self._identifier(request)
         candidates = []
         for deployment in route.deployments:
+            if request.family not in deployment.families:
+                continue
             nested = self._nested_name(client, request, deployment)
             ready = with_models(request.family, session, nested=nested) if nested is not None else session
             seconds = asked if asked is not None or deployment.ephemeral_keys else _usual_within(route.policy)
@@ -236,6 +249,25 @@ class Minter:
             max_call_seconds=request.max_call_seconds or 0,
             sealed_key=seal_grant(self.sealer, granted.grant, handle_id, client.name, str(expires_at)),
         )
+
+
+def _of_family(request: MintRequest, deployments: Sequence[Deployment]) -> MintRequest:
+    """The request with the family of its model, where the session names none.
+
+    Raises:
+        ModelNotFound: none of the deployments serves such a session.
+    """
+    served = {family for deployment in deployments for family in deployment.families}
+    if request.family in served or not served:
+        return request
+    family, *others = served
+    if request.family is Family.REALTIME and "type" not in request.session and not others:
+        return replace(request, family=family)
+    names = ", ".join(sorted(f"'{family.value}'" for family in served))
+    raise ModelNotFound(
+        f"'{request.model}' serves no {request.family.value} sessions. 'session.type' may be {names}.",
+        param="session.type",
+    )
 
 
 def _seconds_within(policy: ModelPolicy, request: MintRequest) -> int | None:

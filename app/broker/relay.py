@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import orjson
 import structlog
 
 from app.broker.claims import Claims
@@ -21,10 +22,11 @@ from app.broker.outcomes import UNKNOWN_MESSAGE, Claim, Outcomes
 from app.broker.routing.attempts import shown_by_call
 from app.broker.routing.breaker import ANSWERED, Breakers, Verdict
 from app.broker.routing.catalog import Catalog
+from app.broker.session_policy import require_same
 from app.errors import CloakroomError, InvalidHandle, OutcomeUnknown, UpstreamTimeout, UpstreamUnreachable
 from app.handles.grants import Grant, open_grant
 from app.handles.sealing import Sealer, UnsealError
-from app.models import Answer, Deployment, HandleClaims, Offer, Secret
+from app.models import Answer, Deployment, Family, HandleClaims, Offer, Secret
 from app.outbound.upstream import LEAST_SHARE_OF_A_TRY, NoAnswer, NotConnected, Upstream
 from app.providers.answers import call_id_of
 from app.providers.base import Provider, UpstreamRequest, UpstreamResponse
@@ -80,8 +82,9 @@ class Relay:
 
         Raises:
             HandleExpired, HandleRevoked, HandleSpent, InvalidHandle, WrongSessionFamily: no claim was won.
-            UpstreamUnreachable: the provider saw nothing, and the use was given back.
-            InvalidRequest: so it did, because the deployment's dialect was changed since the mint.
+            UpstreamUnreachable, Overloaded: the provider saw nothing, and the use was given back.
+            InvalidRequest: so it did, because the deployment's dialect was changed since the mint, or because
+                the offer came with another session than the one that was fixed then.
             UpstreamError: the provider refused; the use is spent.
             UpstreamTimeout, OutcomeUnknown: a call may exist.
             StoreUnavailable, Draining: the claim could not be made here.
@@ -135,6 +138,7 @@ class Relay:
     ) -> Answer:
         provider = self.providers[deployment.provider]
         try:
+            _check_session(offer, grant, claim.won.model)
             request, presented = _request(provider, deployment, grant, offer)
         except CloakroomError as error:
             await self.outcomes.give_back(claim, code=error.answer_code)
@@ -212,6 +216,18 @@ def _call_named_in(head: UpstreamResponse | None) -> str | None:
     if head is None or not 200 <= head.status <= 299:
         return None
     return call_id_of(head.headers.get("Location", ""))
+
+
+def _check_session(offer: Offer, grant: Grant, alias: str) -> None:
+    """Refuse an offer that wants another session than the one that was fixed at the mint.
+
+    ``alias`` is the model's name for callers.
+    """
+    if offer.session is None or grant.call is None:
+        return
+    # A Live session names no type; ours does, at the mint.
+    fixed = {**orjson.loads(grant.call.session), "model": alias, "type": Family.LIVE.value}
+    require_same(offer.session, fixed)
 
 
 def _request(

@@ -13,7 +13,8 @@ from typing import Any
 import orjson
 
 from app.errors import InvalidRequest
-from app.models import MAX_KEY_SECONDS, MIN_KEY_SECONDS, MintRequest, Secret
+from app.models import MAX_KEY_SECONDS, MIN_KEY_SECONDS, Family, MintRequest, Secret
+from app.providers.live import page_events
 from app.providers.sessions import with_models
 
 
@@ -38,16 +39,47 @@ class ModelPolicy:
     metering: bool | None = None
 
 
-def under_policy(policy: ModelPolicy, session: Mapping[str, Any]) -> Mapping[str, Any]:
+def under_policy(policy: ModelPolicy, session: Mapping[str, Any], family: Family) -> Mapping[str, Any]:
     """Lay the operator's defaults below the caller's session and the locked fields above it.
 
     Raises:
         InvalidRequest: the caller asks for another value of a locked field.
     """
-    if not policy.defaults and not policy.locked:
+    locked = _locked_live(policy) if family is Family.LIVE else policy.locked
+    if not policy.defaults and not locked:
         return session
-    _refuse_unlocking(policy.locked, session, ())
-    return merged(merged(policy.defaults, session), policy.locked)
+    _refuse_unlocking(locked, session, ())
+    return merged(merged(policy.defaults, session), locked)
+
+
+def _locked_live(policy: ModelPolicy) -> Mapping[str, Any]:
+    """What is locked of a Live session: always the events of the page too.
+
+    Lists that the operator names replace ours, and are locked in the same way: as a default, a caller could
+    widen them.
+    """
+    ours, named = page_events(with_session=not policy.strip_instructions), policy.defaults.get("client")
+    client = merged(ours, named) if isinstance(named, Mapping) else ours
+    return merged({"client": client}, policy.locked)
+
+
+def require_same(said: Mapping[str, Any], fixed: Mapping[str, Any], path: tuple[str, ...] = ()) -> None:
+    """Refuse a session that says something else than the one that was fixed; it may say less.
+
+    Raises:
+        InvalidRequest: with ``param`` naming the field.
+    """
+    for name, value in said.items():
+        there = fixed.get(name)
+        if isinstance(value, Mapping) and isinstance(there, Mapping):
+            require_same(value, there, (*path, name))
+        elif value != there:
+            param = ".".join(("session", *path, name))
+            raise InvalidRequest(
+                f"'{param}' is not what was fixed when the handle was minted. Leave 'session' out, or send "
+                "no more than its model.",
+                param=param,
+            )
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

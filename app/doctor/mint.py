@@ -69,7 +69,7 @@ class MintTrials:
         Raises:
             CloakroomError: as ``MintAttempts.mint``; if two kinds were refused, the error of the first.
         """
-        first = _likely_family(deployment.upstream_model or trial.alias)
+        first = _likely_family(deployment, trial.alias)
         try:
             return await self._mint(deployment, trial, first)
         except UpstreamError as refused:
@@ -82,7 +82,7 @@ class MintTrials:
 
     async def _mint(self, deployment: Deployment, trial: Trial, family: Family) -> tuple[Family, Life]:
         name = deployment.upstream_model or trial.alias
-        session = with_models(family, under_policy(trial.policy, {}), main=name, nested=None)
+        session = with_models(family, under_policy(trial.policy, {}, family), main=name, nested=None)
         request = MintRequest(model=trial.alias, family=family, session=session, seconds=MIN_KEY_SECONDS)
         # Each trial is told for itself, so none of them closes the way to the next one.
         attempts = MintAttempts(
@@ -96,9 +96,11 @@ class MintTrials:
         return family, granted.life
 
 
-def _likely_family(upstream_name: str) -> Family:
+def _likely_family(deployment: Deployment, alias: str) -> Family:
     """The kind that a model's name tells; realtime where it tells none, as Azure deployments' names may."""
-    lowered = upstream_name.lower()
+    if Family.REALTIME not in deployment.families:
+        return min(deployment.families)
+    lowered = (deployment.upstream_model or alias).lower()
     return next((family for word, family in _FAMILY_WORDS if word in lowered), Family.REALTIME)
 
 

@@ -16,7 +16,8 @@ import orjson
 from app.errors import OutcomeUnknown, UpstreamError
 from app.models import Answer, Deployment, EphemeralKey, Secret
 from app.providers.base import UpstreamResponse, is_call_id
-from app.providers.explanations import Operation, explain
+from app.providers.explanations import explain
+from app.providers.explanations.rules import Operation
 from app.telemetry.redaction import MASK, one_safe_line
 
 # An opaque credential: printable, no spaces, so it can never break out of a header.
@@ -31,8 +32,8 @@ _RETRY_SECONDS = re.compile(r"[0-9]{1,5}\Z")
 _LONGEST_RETRY_SECONDS: Final = 99_999
 # RFC 9110, section 5.6.7: what is sent is IMF-fixdate; the two older forms are dying out.
 _HTTP_DATE = re.compile(r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT\Z", re.ASCII)
-# The answer to a hang-up of a call that is not there, and to a sideband's handshake.
-_GONE: Final = (404, "call_id_not_found")
+# With a 404: the answer to a hang-up of a call that is not there, and to a sideband's handshake.
+_GONE: Final = frozenset({"call_id_not_found"})
 
 
 def is_key(value: Any) -> TypeGuard[str]:
@@ -73,7 +74,7 @@ def read_sdp_answer(deployment: Deployment, key: Secret | None, response: Upstre
         raise read_error(deployment, response, operation=operation, secrets=secrets)
     sdp, call_id = response.body, call_id_of(response.headers.get("Location", ""))
     shows_key = key is not None and key.reveal().encode() in sdp
-    if response.status not in (200, 201) or not _is_sdp_answer(sdp) or shows_key:
+    if response.status not in (200, 201) or not is_sdp_answer(sdp) or shows_key:
         raise OutcomeUnknown(
             "The provider accepted the offer, but its answer is no SDP. A call may exist: do not resend it.",
             call_id=call_id,
@@ -81,8 +82,8 @@ def read_sdp_answer(deployment: Deployment, key: Secret | None, response: Upstre
     return Answer(sdp=sdp, call_id=call_id)
 
 
-def _is_sdp_answer(sdp: bytes) -> bool:
-    """Whether a browser could use it: UTF-8 lines of ``x=value`` (RFC 8866) with an audio section."""
+def is_sdp_answer(sdp: bytes) -> bool:
+    """Whether a browser could use an answer: UTF-8 lines of ``x=value`` (RFC 8866) with an audio section."""
     if not sdp.startswith(b"v=0") or b"\nm=audio " not in sdp:
         return False
     if sdp.translate(None, _SDP_BYTES) or _NO_SDP_LINE.search(sdp):
@@ -233,8 +234,10 @@ def _message(deployment: Deployment, status: int, error: dict[str, Any], secrets
     return one_safe_line(text)
 
 
-def read_hangup(deployment: Deployment, response: UpstreamResponse) -> bool:
+def read_hangup(deployment: Deployment, response: UpstreamResponse, *, gone: frozenset[str] = _GONE) -> bool:
     """Return True if the provider ended the call, False if it knows no such call (any more).
+
+    ``gone`` are the codes that say so, with a 404.
 
     Source: OpenAI's API reference, "Hang up call": 200 with nothing to read.
 
@@ -245,12 +248,18 @@ def read_hangup(deployment: Deployment, response: UpstreamResponse) -> bool:
     if 200 <= response.status <= 299:
         return True
     error = read_error(deployment, response, operation="hangup", secrets=deployment.held_secrets())
-    if (error.upstream_status, error.upstream_code) == _GONE:
+    if _says_gone(error, gone):
         return False
     raise error
 
 
-def read_no_sideband(deployment: Deployment, response: UpstreamResponse) -> UpstreamError | None:
+def read_no_sideband(
+    deployment: Deployment, response: UpstreamResponse, *, gone: frozenset[str] = _GONE
+) -> UpstreamError | None:
     """Return the provider's refusal of a sideband, or None where it knows no such call (any more)."""
     error = read_error(deployment, response, operation="sideband", secrets=deployment.held_secrets())
-    return None if (error.upstream_status, error.upstream_code) == _GONE else error
+    return None if _says_gone(error, gone) else error
+
+
+def _says_gone(error: UpstreamError, codes: frozenset[str]) -> bool:
+    return error.upstream_status == 404 and error.upstream_code in codes

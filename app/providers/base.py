@@ -14,7 +14,17 @@ from typing import Final, Protocol, runtime_checkable
 from urllib.parse import SplitResult, urlsplit
 
 from app.errors import InvalidRequest, UpstreamError
-from app.models import Answer, Deployment, EphemeralKey, MintRequest, Offer, Secret, StandardCall
+from app.models import (
+    USUAL_FAMILIES,
+    Answer,
+    Deployment,
+    EphemeralKey,
+    Family,
+    MintRequest,
+    Offer,
+    Secret,
+    StandardCall,
+)
 from app.providers.ice import IceServer
 
 SDP_TYPE: Final = "application/sdp"
@@ -27,21 +37,39 @@ _CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
 
 
 @dataclass(frozen=True, slots=True)
+class Exchange:
+    """What answers a request over a WebSocket: a message of one of these types; all before it are skipped.
+
+    After one of ``answered_by``, which has an SDP and may name the call, the socket stays open for the call.
+    """
+
+    answered_by: frozenset[str]
+    refused_by: frozenset[str]
+    sdp_field: str
+    call_field: str
+
+
+@dataclass(frozen=True, slots=True)
 class UpstreamRequest:
     """One request to a provider, or a WebSocket's handshake, which has no body.
 
-    ``headers`` hold a credential, so they are not shown. Only a POST sends its body.
+    Only a POST sends its body. With ``exchange``, ``body`` is the first message after the handshake.
+    ``headers`` hold a credential, so they are not shown.
     """
 
     url: str
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     method: str = "POST"
+    exchange: Exchange | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamResponse:
-    """What came back: ``headers`` are case-insensitive, ``body`` is whole and within the size limit."""
+    """What came back: ``headers`` are case-insensitive, ``body`` is whole and within the size limit.
+
+    Of an exchange, ``status`` is 101 and ``body`` the message that answers; else the handshake was refused.
+    """
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -62,7 +90,9 @@ class Traits:
     ``takes_session``: a call is created with its session; else a page sends that over the data channel.
     ``needs_model``: a deployment must name its model. ``may_split_hosts``: it may have a ``webrtc_url``.
     ``federates``: it may sign in with a workload's own token. ``tells_ends``: its models have the names and
-    the ends of ``app.providers.retirement``, and it lists them.
+    the ends of ``app.providers.retirement``, and it lists them. ``families``: the kinds of sessions that it
+    serves. ``takes_api_version``: its URLs have one. ``holds_socket``: a call lasts as long as the WebSocket
+    that its offer went over.
     """
 
     is_azure: bool = False
@@ -78,6 +108,9 @@ class Traits:
     may_split_hosts: bool = False
     tells_ends: bool = False
     federates: bool = False
+    takes_api_version: bool = False
+    holds_socket: bool = False
+    families: frozenset[Family] = USUAL_FAMILIES
 
 
 class Mints(Protocol):
@@ -243,13 +276,6 @@ def http_url(text: str) -> SplitResult | None:
         return None
     plain = host is not None and _HOST.match(host) is not None and "@" not in parts.netloc
     return parts if plain and parts.scheme in ("http", "https") else None
-
-
-def region_of(traits: Traits, region: str | None, base_url: str) -> str | None:
-    """The region of a deployment: the one that is set, else the one whose URL this is."""
-    if region is not None or traits.has_front_end:
-        return region
-    return next((name for name, url in traits.regions.items() if url == base_url), None)
 
 
 def is_call_id(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""What is read of realtime events: which of them carry audio. Pure.
+"""What is read of realtime events: which of them carry audio, and which is the last one. Pure.
 
 A sideband passes events on as text. An event is parsed only where it might be one of these: its type, as any
 other text, can hide in a JSON string only behind a ``\\u`` escape.
@@ -12,18 +12,27 @@ from typing import Any, Final
 import orjson
 
 # ``response.output_audio.delta``, the beta's ``response.audio.delta`` and a translation's
-# ``session.output_audio.delta``. What is spoken as text is ``response.output_audio_transcript.delta``.
+# ``session.output_audio.delta``, which is GPT-Live's too. What is spoken as text is
+# ``response.output_audio_transcript.delta``. GPT-Live also reflects what it hears (``_HEARD``).
 _AUDIO: Final = "audio.delta"
-_APPEND: Final = "input_audio_buffer.append"
+_HEARD: Final = "session.input_audio.append"
+# Of a realtime session, and of a Live one.
+_APPENDS: Final = ("input_audio_buffer.append", _HEARD, "session.output_audio.fixture.play")
+_CLOSED: Final = "session.closed"
 _ESCAPE: Final = "\\u"
 
 
 def carries_audio(event: str) -> bool:
     """Whether this server event is a piece of audio."""
-    if _AUDIO not in event and _ESCAPE not in event:
+    if _AUDIO not in event and _HEARD not in event and _ESCAPE not in event:
         return False
     kind = _field(event, "type")
-    return kind is not None and kind.endswith(_AUDIO)
+    return kind is not None and (kind.endswith(_AUDIO) or kind == _HEARD)
+
+
+def ends_session(event: str) -> bool:
+    """Whether this server event is the last one of its session."""
+    return _CLOSED in event and _field(event, "type") == _CLOSED
 
 
 def appends_audio(event: str) -> bool:
@@ -32,23 +41,27 @@ def appends_audio(event: str) -> bool:
     It may name its type twice, and parsers differ in which one counts. One that names such a type and cannot
     be read counts too.
     """
-    if _APPEND not in event and _ESCAPE not in event:
+    named = any(name in event for name in _APPENDS)
+    if not named and _ESCAPE not in event:
         return False
     try:
         fields = json.loads(event, object_pairs_hook=_Pairs)
     except (ValueError, RecursionError):
-        return _APPEND in event
-    return isinstance(fields, _Pairs) and ("type", _APPEND) in fields
+        return named
+    return isinstance(fields, _Pairs) and any(("type", name) in fields for name in _APPENDS)
 
 
 def audio_refused(event: str) -> str:
     """The ``error`` event that answers a client event which brings audio."""
+    asked = _field(event, "event_id")
     fields = {
         "type": "invalid_request_error",
         "code": "audio_not_allowed",
         "message": "A sideband carries no audio: the browser sends it to the provider itself.",
         "param": "type",
-        "event_id": _field(event, "event_id"),
+        "event_id": asked,
+        # The same in a Live session's words.
+        "client_event_id": asked,
     }
     return orjson.dumps({"type": "error", "event_id": "event_cloakroom", "error": fields}).decode()
 

@@ -79,7 +79,7 @@ class OpenAI:
 
     def relay_request(self, deployment: Deployment, key: Secret, offer: Offer) -> UpstreamRequest:
         return UpstreamRequest(
-            url=self.calls_url(deployment, translation=offer.translation),
+            url=self.calls_url(deployment, translation=offer.path is Family.TRANSLATION),
             headers={"Authorization": f"Bearer {key.reveal()}", "Content-Type": SDP_TYPE, "Accept": SDP_TYPE},
             body=offer.sdp,
         )

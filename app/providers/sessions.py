@@ -13,10 +13,13 @@ from app.errors import InvalidRequest
 from app.models import Family
 
 _TRANSCRIPTION_PATH: Final = ("audio", "input", "transcription", "model")
+# A Live session hears by itself; what it delegates to names models of other APIs.
+_WITHOUT_NESTED: Final = frozenset({Family.TRANSCRIPTION, Family.LIVE})
 _MAIN_PATHS: Final[Mapping[Family, tuple[str, ...]]] = {
     Family.REALTIME: ("model",),
     Family.TRANSCRIPTION: _TRANSCRIPTION_PATH,
     Family.TRANSLATION: ("model",),
+    Family.LIVE: ("model",),
 }
 
 
@@ -51,7 +54,7 @@ def main_model(family: Family, session: Mapping[str, Any]) -> Any:
 
 def nested_model(family: Family, session: Mapping[str, Any]) -> Any:
     """The model that transcribes the user in a session that has another model; None if there is none."""
-    return None if family is Family.TRANSCRIPTION else _get(session, _TRANSCRIPTION_PATH)
+    return None if family in _WITHOUT_NESTED else _get(session, _TRANSCRIPTION_PATH)
 
 
 def misplaced(session: Mapping[str, Any]) -> str | None:
@@ -75,7 +78,7 @@ def with_models(
     renamed = dict(session)
     if main is not None:
         renamed = _put(renamed, _MAIN_PATHS[family], main)
-    if nested is not None and family is not Family.TRANSCRIPTION:
+    if nested is not None and family not in _WITHOUT_NESTED:
         renamed = _put(renamed, _TRANSCRIPTION_PATH, nested)
     return renamed
 

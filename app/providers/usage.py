@@ -1,8 +1,12 @@
 """What a realtime call used, read from its events and added up. Pure.
 
-Source: OpenAI's API reference, "Realtime server events", and the types of its Python SDK 2.x. The figures are
-the provider's: nothing is estimated, with one exception. The seconds of its answers follow from their audio
-tokens (``ANSWER_SECONDS_A_TOKEN``), since no event tells them.
+Source: OpenAI's API reference, "Realtime server events", and the types of its Python SDK; of GPT-Live,
+``openai.types.live`` of its release 3.52. The figures are the provider's: nothing is estimated, with one
+exception. The seconds of its answers follow from their audio tokens (``ANSWER_SECONDS_A_TOKEN``), since no
+event tells them.
+
+A Live session tells its seconds as running totals, so the last one counts and none is added to another. What
+it delegates to OpenAI's Responses API is told as that API's events, by the tokens of each response.
 """
 
 from __future__ import annotations
@@ -21,6 +25,12 @@ _WANTED: Final = (
     '"session.created"',
     '"session.updated"',
     '"session_expired"',
+    '"session.started"',
+    '"session.usage.updated"',
+    '"session.closed"',
+    '"response.completed"',
+    '"response.incomplete"',
+    '"response.failed"',
 )
 # An event with audio is long and names its type first; there is no need to look through all of it.
 _HEAD: Final = 256
@@ -30,6 +40,14 @@ ANSWER_SECONDS_A_TOKEN: Final = 0.05
 # More than this in one figure of one event is a defect, not a usage.
 _LARGEST: Final = 1_000_000_000
 _LONGEST_MODEL: Final = 128
+# Why a Live session ended, where that says more than that it did: in the words of our records. The other
+# reasons are ``close_requested`` and ``remote_hangup``.
+_LIVE_ENDS: Final[Mapping[str, str]] = {
+    "expired": "session_expired",
+    "content": "content_filter",
+    "connection_lost": "connection_lost",
+}
+_LIVE_DONE: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 # A response that is told twice counts once.
 _REMEMBERED: Final = 32
 
@@ -62,13 +80,15 @@ class Usage:
         model: the provider's name of the model, empty while it is not known.
     """
 
-    __slots__ = ("_done", "_speech", "expired", "figures", "model")
+    __slots__ = ("_done", "_speech", "closed", "ended", "figures", "model")
 
     def __init__(self, figures: Mapping[str, float] | None = None, *, model: str = "") -> None:
         self.figures: dict[str, float] = dict(figures or {})
         self.model = model
-        # The provider said that the session had lasted as long as it may.
-        self.expired = False
+        # Why the session ended, where the provider said so: ``session_expired``, or one of ``_LIVE_ENDS``.
+        self.ended = ""
+        # It sent the last event of the session.
+        self.closed = False
         self._done: deque[str] = deque(maxlen=_REMEMBERED)
         # The item that is being spoken, and its beginning in milliseconds of the session.
         self._speech: tuple[str, int] | None = None
@@ -100,16 +120,40 @@ class Usage:
             return self._spoken(fields)
         elif kind in ("session.created", "session.updated"):
             self.model = _text(_object(fields, "session"), "model")[:_LONGEST_MODEL] or self.model
-        elif kind == "error":
-            self.expired = self.expired or _object(fields, "error").get("code") == "session_expired"
+        elif kind == "error" and _object(fields, "error").get("code") == "session_expired":
+            self.ended = "session_expired"
+        else:
+            return self._live(kind, fields)
         return {}
 
-    def _response(self, response: Mapping[str, Any]) -> dict[str, float]:
-        name = _text(response, "id")
-        if name in self._done:
+    def _live(self, kind: Any, fields: Mapping[str, Any]) -> dict[str, float]:
+        if kind == "response.event":
+            event = _object(fields, "event")
+            return self._delegated(_object(event, "response")) if event.get("type") in _LIVE_DONE else {}
+        if kind == "session.started":
+            self.model = _text(_object(fields, "session"), "model")[:_LONGEST_MODEL] or self.model
+        elif kind == "session.closed":
+            self.ended = _LIVE_ENDS.get(_text(fields, "reason"), self.ended)
+            self.closed = True
+        if kind not in ("session.usage.updated", "session.closed"):
             return {}
-        if name:
-            self._done.append(name)
+        total = _seconds(_object(fields, "usage"), "seconds")
+        return {"live_seconds": max(round(total - self.figures.get("live_seconds", 0), 3), 0)}
+
+    def _delegated(self, response: Mapping[str, Any]) -> dict[str, float]:
+        if self._told(response):
+            return {}
+        usage = _object(response, "usage")
+        return {
+            "responses": 1,
+            "input_tokens": _whole(usage, "input_tokens"),
+            "cached_tokens": _whole(_object(usage, "input_tokens_details"), "cached_tokens"),
+            "output_tokens": _whole(usage, "output_tokens"),
+        }
+
+    def _response(self, response: Mapping[str, Any]) -> dict[str, float]:
+        if self._told(response):
+            return {}
         usage = _object(response, "usage")
         read, made = _object(usage, "input_token_details"), _object(usage, "output_token_details")
         cached = _object(read, "cached_tokens_details")
@@ -124,6 +168,15 @@ class Usage:
             **{f"output_{part}_tokens": _whole(made, f"{part}_tokens") for part in _OUTPUT},
             "answer_seconds": round(answer * ANSWER_SECONDS_A_TOKEN, 3),
         }
+
+    def _told(self, response: Mapping[str, Any]) -> bool:
+        """Whether this response counted already."""
+        name = _text(response, "id")
+        if name in self._done:
+            return True
+        if name:
+            self._done.append(name)
+        return False
 
     def _spoken(self, fields: Mapping[str, Any]) -> dict[str, float]:
         begun, self._speech = self._speech, None

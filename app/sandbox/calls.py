@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from .keys import ProviderClock
@@ -23,7 +23,8 @@ REMEMBERED_CALLS = 10_000
 class CallTerms:
     """On what terms a call is opened: whose key, which session, and whether Azure's event filter is on.
 
-    `standard`: the standard key created it, not an ephemeral one.
+    `standard`: the standard key created it, not an ephemeral one. `channel` is its data channel's label.
+    `gpt_live`: it is a session of GPT-Live.
     `fault` is what goes wrong after the answer, one of `faults.MEDIA`; empty where nothing does.
     """
 
@@ -34,6 +35,8 @@ class CallTerms:
     filtered: bool = False
     fault: str = ""
     standard: bool = False
+    channel: str = "oai-events"
+    gpt_live: bool = False
 
 
 class Peer(Protocol):
@@ -54,6 +57,9 @@ class Peer(Protocol):
 
     def received(self, message: str, sink: Callable[[str], None]) -> None:
         """Act on a client event of this sideband."""
+
+    def ending(self, reason: str) -> None:
+        """The call is over: tell the sidebands what a session tells of its end."""
 
     async def close(self) -> None:
         """End the connection; a second call does nothing."""
@@ -122,7 +128,10 @@ class CallBook:
             raise too_many_calls(self.cap)
         # Counted before the first await, or a burst of offers would all pass the check above.
         self._live += 1
-        call_id = f"rtc_{secrets.token_hex(16)}"
+        call_id = f"{'live' if terms.gpt_live else 'rtc'}_{secrets.token_hex(16)}"
+        if terms.gpt_live:
+            # Its events name it.
+            terms = replace(terms, session={"id": call_id, **terms.session})
         peer = self.make_peer(terms, lambda reason: self._ended(call_id, reason))
         call = Call(call_id, terms, self.clock.time(), peer)
         self._calls[call_id] = call
@@ -149,6 +158,12 @@ class CallBook:
     async def hang_up(self, call_id: str) -> None:
         """End the call. Raises Refusal (404 `call_id_not_found`) when none of this id lives."""
         await self._end(self.live(call_id), "hangup")
+
+    async def leave(self, call_id: str) -> None:
+        """End the call, if it lives: the socket that made it was closed, which is how it is hung up."""
+        call = self._calls.get(call_id)
+        if call is not None:
+            await self._end(call, "hangup")
 
     def tell(self, event: str, call_ids: Collection[str] | None) -> int:
         """Send an event to every sideband of these calls, None for all. Returns how many got it."""
@@ -188,6 +203,7 @@ class CallBook:
         call.ended_at = self.clock.time()
         call.end_reason = reason
         self._live -= 1
+        call.peer.ending(reason)
         # After the call is on record as ended: who attaches again now finds no call.
         for sideband in call.sidebands:
             sideband.end(NORMAL, f"the call is over: {reason}")

@@ -21,6 +21,7 @@ DEFAULT_DEPLOYMENTS: Mapping[str, str] = MappingProxyType(
         "voice-mini": "gpt-realtime-2.1-mini",
         "scribe": "gpt-live-transcribe",
         "interpreter": "gpt-realtime-translate",
+        "live-prod": "gpt-live-1",
         "chat": "gpt-4o",
     }
 )

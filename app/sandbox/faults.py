@@ -33,6 +33,7 @@ OPERATIONS = (
     "calls",
     "hangup",
     "sideband",
+    "voice_live",
     "sessions",
     "transcription_sessions",
     "translations_client_secrets",

@@ -102,7 +102,7 @@ def make_provider(config: SandboxConfig) -> Provider:
     """A provider that has minted nothing yet."""
     clock = ProviderClock(config.now, config.clock_skew)
     if config.peer == "static":
-        calls = CallBook(clock, lambda terms, _ended: StaticPeer(terms.session), cap=None)
+        calls = CallBook(clock, lambda terms, _ended: StaticPeer(terms), cap=None)
     else:
         # aiortc comes with the extra `sandbox`; static mode must not need it.
         from .peer.rtc import PeerLimits, RtcPeer

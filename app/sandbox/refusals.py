@@ -156,6 +156,11 @@ def call_id_not_found(call_id: str) -> Refusal:
     return Refusal(404, f"No session found for call_id: {call_id}", code="call_id_not_found", param="call_id")
 
 
+def session_not_found(session_id: str) -> Refusal:
+    # The real code is not verified.
+    return Refusal(404, f"No Live session found: {session_id}", code="session_not_found", param="session_id")
+
+
 def too_many_calls(cap: int) -> Refusal:
     return Refusal(
         429,

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from . import control
 from .config import SandboxConfig
-from .http import azure, inworld, oauth, openai, qwen, selfhosted, sideband
+from .http import azure, inworld, live, oauth, openai, qwen, selfhosted, sideband, voice_live
 from .http.edge import provider_edge, stamp
 from .provider import PROVIDER, make_provider
 
@@ -36,8 +36,15 @@ ROUTES = [
     web.post("/openai/v1/realtime/calls", azure.calls, name="azure.calls"),
     web.post("/openai/v1/realtime/calls/{call_id}/hangup", azure.hangup, name="azure.hangup"),
     web.get("/openai/v1/realtime", sideband.azure_sideband, name="azure.sideband"),
+    web.post("/v1/live/sessions", live.openai_create, name="openai_live.calls"),
+    web.post("/v1/live/sessions/{session_id}/hangup", live.openai_hangup, name="openai_live.hangup"),
+    web.get("/v1/live/sessions/{session_id}/attach", live.openai_attach, name="openai_live.sideband"),
+    web.post("/openai/v1/live/sessions", live.azure_create, name="azure_live.calls"),
+    web.post("/openai/v1/live/sessions/{session_id}/hangup", live.azure_hangup, name="azure_live.hangup"),
+    web.get("/openai/v1/live/sessions/{session_id}/attach", live.azure_attach, name="azure_live.sideband"),
     web.post("/openai/realtimeapi/sessions", azure.sessions, name="preview.sessions"),
     web.post("/v1/realtimertc", azure.rtc, name="preview.calls"),
+    web.get("/voice-live/realtime/calls", voice_live.calls, name="azure.voice_live"),
     web.post("/localai/v1/realtime/calls", selfhosted.localai_calls, name="localai.calls"),
     web.post("/speech-to-speech/v1/realtime/calls", selfhosted.speech_calls, name="speech.calls"),
     web.delete(

@@ -36,7 +36,10 @@ class ModelSettings(Section):
     locked: dict[str, Any] = Field(
         default_factory=dict, description="session fields that no caller can change"
     )
-    strip_instructions: bool = Field(default=False, description="keep instructions out of the mint answer")
+    strip_instructions: bool = Field(
+        default=False,
+        description="keep instructions out of the mint answer, and of what a GPT-Live page sees",
+    )
     min_seconds: int = Field(
         default=MIN_KEY_SECONDS, ge=MIN_KEY_SECONDS, le=MAX_KEY_SECONDS, description="shortest expires_after"
     )

@@ -135,7 +135,7 @@ class DeploymentSettings(Section):
     api_version: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9.-]{1,32}$",
-        description="azure-preview only; default: 2025-04-01-preview",
+        description="azure-preview: default 2025-04-01-preview; azure-voice-live: default 2026-01-01-preview",
     )
     region: Annotated[str | None, WithJsonSchema(_REGION_SCHEMA)] = Field(
         default=None,
@@ -211,9 +211,11 @@ class DeploymentSettings(Section):
             url = traits.regions[self.region]
             if self.base_url.strip().rstrip("/") != url:
                 raise ValueError(f"region {self.region!r} is served at {url} only; leave base_url out")
-        if self.api_version is not None:
+        if self.api_version is not None and not traits.takes_api_version:
             # It does not show which surface is meant: people paste it with every endpoint.
-            raise ValueError("api_version is for provider: azure-preview; remove it, the GA paths take none")
+            raise ValueError(
+                "api_version is for azure-preview and azure-voice-live; remove it, the GA paths take none"
+            )
         if self.webrtc_url is not None and not traits.may_split_hosts:
             raise ValueError("webrtc_url is for provider: azure-preview and qwen")
 

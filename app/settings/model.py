@@ -193,6 +193,13 @@ class Settings(BaseSettings):
     sideband_max_event_bytes: int = Field(
         1_048_576, ge=65_536, le=16_777_216, description="a larger event closes its sideband with 1009"
     )
+    held_calls_max: int = Field(
+        1024,
+        ge=0,
+        le=10_000,
+        description="calls of one replica at once that last as long as its WebSocket to the provider "
+        "(azure-voice-live); one more is a 503 overloaded",
+    )
     metering: bool = Field(
         False, description="count the usage of each call, unless its model says otherwise (docs/metering.md)"
     )

@@ -25,6 +25,12 @@ SECONDS: Final = Family(
     ("model",),
     "How long metered calls lasted that are over, in seconds.",
 )
+LIVE_SECONDS: Final = Family(
+    "cloakroom_usage_live_seconds_total",
+    "counter",
+    ("model",),
+    "Seconds of GPT-Live sessions that metered calls used, counted when the provider tells them.",
+)
 RECORDS: Final = Family(
     "cloakroom_usage_records_total",
     "counter",
@@ -59,6 +65,8 @@ PROVIDERS: Final[Mapping[str, str]] = {
     "openai": "openai",
     "azure": "azure.ai.openai",
     "azure-preview": "azure.ai.openai",
+    "openai-live": "openai",
+    "azure-live": "azure.ai.openai",
 }
 
 
@@ -71,12 +79,14 @@ class UsageMetrics:
         self._watched = Gauge(WATCHED.name, WATCHED.meaning, registry=registry)
         self._tokens = Counter(TOKENS.name, TOKENS.meaning, TOKENS.labels, registry=registry)
         self._seconds = Counter(SECONDS.name, SECONDS.meaning, SECONDS.labels, registry=registry)
+        self._live = Counter(LIVE_SECONDS.name, LIVE_SECONDS.meaning, LIVE_SECONDS.labels, registry=registry)
         self._records = Counter(RECORDS.name, RECORDS.meaning, RECORDS.labels, registry=registry)
 
     def expose(self, models: Iterable[str], *, hows: Iterable[str], kinds: Iterable[str]) -> None:
         """Show the usual series from the start, at zero."""
         for model in models:
             self._seconds.labels(model)
+            self._live.labels(model)
             for kind in kinds:
                 self._tokens.labels(model, kind)
             for how in hows:
@@ -86,11 +96,13 @@ class UsageMetrics:
         """Read the number of watched calls from here."""
         self._watched.set_function(count)
 
-    def grown(self, model: str, kinds: Mapping[str, int]) -> None:
-        """Count tokens by their kinds."""
+    def grown(self, model: str, kinds: Mapping[str, int], *, live_seconds: float = 0) -> None:
+        """Count tokens by their kinds, and seconds of a Live session."""
         label = self._label(model)
         for kind, tokens in kinds.items():
             self._tokens.labels(label, kind).inc(tokens)
+        if live_seconds:
+            self._live.labels(label).inc(live_seconds)
 
     def recorded(self, model: str, how: str, seconds: float | None) -> None:
         """Count a record, and how long its call lasted."""

@@ -67,7 +67,11 @@ async def _minted(request: web.Request, parse: Parse) -> tuple[dict[str, Any], M
     line.fields |= {"model": mint_request.model, "family": mint_request.family.value}
     line.timings.model = mint_request.model
     minted = await app[MINTER].mint(client, mint_request, line.timings)
-    line.fields |= {"deployment": minted.deployment.name, "handle": minted.handle_id}
+    line.fields |= {
+        "family": minted.family.value,
+        "deployment": minted.deployment.name,
+        "handle": minted.handle_id,
+    }
     if minted.deployment.region is not None:
         line.fields["region"] = minted.deployment.region
     return body, minted

@@ -18,9 +18,11 @@ from app.web.reference.site import reference_routes
 
 # OpenAI's clients use /v1, LiteLLM's users often leave it out, Azure's clients use /openai/v1.
 ALIASES: Final = ("/v1", "", "/openai/v1")
-_OFFERS: Final = ("/realtime/calls", "/realtime", "/realtime/translations/calls")
+_OFFERS: Final = ("/realtime/calls", "/realtime", "/realtime/translations/calls", "/live/sessions")
 # Where ``Location`` leads. Any segment: what cannot be a call id gets the same answer as an unknown call.
 _CALL: Final = "/realtime/calls/{call_id:[^/]+}"
+# The same in GPT-Live's own words; either path takes any call's id.
+_LIVE: Final = "/live/sessions/{call_id:[^/]+}"
 _POSTS: Final = (
     ("/realtime/client_secrets", mint_views.mint),
     ("/realtime/sessions", mint_views.mint_beta),
@@ -30,7 +32,9 @@ _POSTS: Final = (
     # Pages of the beta post their offer here, with ?model=.
     ("/realtime", call_views.relay),
     ("/realtime/translations/calls", call_views.relay_translation),
+    ("/live/sessions", call_views.relay_live),
     (_CALL + "/hangup", call_views.hang_up),
+    (_LIVE + "/hangup", call_views.hang_up),
     (_CALL + "/report", call_views.report),
 )
 
@@ -45,9 +49,11 @@ def routes(settings: Settings) -> Iterator[web.RouteDef]:
             yield web.options(base + path, call_views.offer_options)
         # A GET, which becomes a WebSocket.
         yield web.get(base + call_views.SIDEBAND_PATH, call_views.attach)
+        yield web.get(base + _LIVE + "/attach", call_views.attach)
         yield web.get(base + "/realtime/ice-servers", ice_servers)
-        yield web.delete(base + _CALL, call_views.hang_up, expect_handler=expect)
-        yield web.patch(base + _CALL, call_views.patch_call, expect_handler=expect)
+        for call in (_CALL, _LIVE):
+            yield web.delete(base + call, call_views.hang_up, expect_handler=expect)
+            yield web.patch(base + call, call_views.patch_call, expect_handler=expect)
     yield from health_routes()
     if settings.ops_port is None:
         yield from operations_routes()

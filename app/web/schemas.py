@@ -32,6 +32,8 @@ _SUBJECT = re.compile(r"[\x21-\x7e]{1,128}\Z")
 # RFC 6454: scheme://host[:port], or the word null.
 _ORIGIN = re.compile(r"[\x21-\x7e]{1,300}\Z")
 _ANCHOR: Final = "created_at"
+# A translation has a path of its own.
+_TYPES: Final = (Family.REALTIME.value, Family.TRANSCRIPTION.value, Family.LIVE.value)
 
 
 def parse_mint(
@@ -88,9 +90,11 @@ def parse_mint(
 
 def _family(session: dict[str, Any]) -> Family:
     kind = session.get("type", Family.REALTIME.value)
-    if kind in (Family.REALTIME.value, Family.TRANSCRIPTION.value):
+    if kind in _TYPES:
         return Family(kind)
-    raise InvalidRequest("'session.type' must be 'realtime' or 'transcription'.", param="session.type")
+    raise InvalidRequest(
+        "'session.type' must be 'realtime', 'transcription' or 'live'.", param="session.type"
+    )
 
 
 def _check_header(value: str | None, pattern: re.Pattern[str], message: str, param: str) -> None:
@@ -154,6 +158,8 @@ def _seconds(expires_after: Any) -> int | None:
 def _call_seconds(value: Any) -> int | None:
     if value is None:
         return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if type(value) is not int or not SHORTEST_CALL_SECONDS <= value <= LONGEST_CALL_SECONDS:
         raise InvalidRequest(
             "'max_call_seconds' must be a whole number from "

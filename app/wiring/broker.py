@@ -10,6 +10,7 @@ from typing import Final
 
 from app.broker.allowance import Allowance
 from app.broker.calls.hangup import Hangup
+from app.broker.calls.held import HeldCalls, HeldSockets
 from app.broker.calls.ice import IceServers
 from app.broker.calls.reports import Reports
 from app.broker.calls.sideband import Attacher, Sidebands
@@ -53,6 +54,7 @@ class Shared:
 
     catalog: Catalog
     upstream: Upstream
+    held: HeldSockets
     store: StoreConnection
     calls: CallStore
     handles: HandleIssuer
@@ -97,6 +99,7 @@ class Broker:
             replica=settings.replica,
             deadline=settings.mint_timeout_seconds,
             clocks=shared.clocks,
+            end_held=shared.held.end,
         )
 
     def minter(self) -> Minter:
@@ -187,6 +190,9 @@ class Broker:
             clocks=self._shared.clocks,
         )
 
+    def held_calls(self) -> HeldCalls:
+        return HeldCalls(sockets=self._shared.held, hangup=self.hangup)
+
     def sidebands(self, sockets: Attacher) -> Sidebands:
         return Sidebands(
             hangup=self.hangup,
@@ -213,7 +219,9 @@ class Broker:
                 sidebands=sidebands,
                 calls=shared.calls,
                 attaching=asyncio.Semaphore(ATTACHING_AT_ONCE),
-                grown=lambda model, figures: counts.grown(model, kinds_of(figures)),
+                grown=lambda model, figures: counts.grown(
+                    model, kinds_of(figures), live_seconds=figures.get("live_seconds", 0)
+                ),
                 tried=tried,
                 clocks=shared.clocks,
             ),

@@ -16,9 +16,9 @@ from app.outbound.egress import BadFile, Certificates, Egress, environment_proxi
 from app.outbound.entra import FETCH_SECONDS, EntraIdentity, MissingExtra, entra_fetch
 from app.outbound.federation import EXCHANGE_SECONDS, federation_fetch
 from app.outbound.tokens import TokenKeeper
-from app.providers.base import SplitsHosts, region_of
+from app.providers.base import SplitsHosts
 from app.providers.federation import Federation
-from app.providers.registry import PROVIDERS
+from app.providers.registry import PROVIDERS, region_of
 from app.providers.retirement import first_moment
 from app.settings import DeploymentSettings, EntraSettings, Settings
 from app.settings.aliases import AnyModelSettings, ModelSettings, choices
@@ -152,6 +152,7 @@ def _deployment(
         webrtc_url=offers_to,
         region=region_of(provider.traits, configured.region, base_url),
         ephemeral_keys=configured.mints,
+        families=provider.traits.families,
     )
 
 

@@ -308,6 +308,7 @@ USAGE = [
         "Incomplete: a call had no watcher for some time. Not attachable: see call_key.",
         (rate("cloakroom_usage_records_total", "metered"), "{{metered}}"),
         (rate("cloakroom_usage_call_seconds_total", "model"), "{{model}}: seconds"),
+        (rate("cloakroom_usage_live_seconds_total", "model"), "{{model}}: Live seconds"),
     ),
 ]
 REPLICAS = [

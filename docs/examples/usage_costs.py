@@ -40,6 +40,7 @@ def amounts(record: Record) -> dict[str, float]:
         told += sum(found[f"cached_{kind}"] for kind in ("text", "audio", "image")) if side == "input" else 0
         found[f"{side}_other"] = count.get(f"{side}_tokens", 0) - told
     found["transcription_minute"] = count.get("transcription_seconds", 0) / 60
+    found["live_minute"] = count.get("live_seconds", 0) / 60
     return {name: amount for name, amount in found.items() if amount > 0}
 
 

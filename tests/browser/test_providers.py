@@ -19,7 +19,7 @@ from tests.support.stack import Stack
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 # A page's call with a handle that its backend gave it, and its end.
-_CALL: Final = """async ([url, handle, label]) => {
+_CALL: Final = """async ([url, handle, label, asks]) => {
   const pc = new RTCPeerConnection();
   window.call = { pc, events: [] };
   const channel = pc.createDataChannel(label);
@@ -34,8 +34,18 @@ _CALL: Final = """async ([url, handle, label]) => {
     body: pc.localDescription.sdp,
   });
   await pc.setRemoteDescription({ type: "answer", sdp: await answer.text() });
-  channel.onopen = () => channel.send(JSON.stringify({ type: "response.create" }));
+  channel.onopen = () => channel.send(JSON.stringify({ type: asks }));
   return { status: answer.status, location: answer.headers.get("Location") };
+}"""
+# The same by cloakroom.js, which resolves once it is connected.
+_CONNECT: Final = """async ([callsUrl, handle, channelName]) => {
+  const { connect } = await import("/demo/cloakroom.js");
+  const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
+  const events = [];
+  const onEvent = ({ type }) => events.push(type);
+  const call = await connect({ callsUrl, handle, stream, channelName, onEvent });
+  window.call = { ...call, events };
+  return call.id;
 }"""
 _HANG_UP: Final = """async ([url, location, handle]) => {
   const headers = { Authorization: `Bearer ${handle}` };
@@ -47,7 +57,7 @@ _HANG_UP: Final = """async ([url, location, handle]) => {
 def stack(elsewhere: Elsewhere) -> Iterator[Stack]:
     """Two replicas that let the known origin in, and a deployment at each provider."""
     planted = Planted()
-    settings = {"CLOAKROOM_CORS_ORIGINS": elsewhere.known, **settings_for(planted)}
+    settings = {"CLOAKROOM_CORS_ORIGINS": elsewhere.known, "CLOAKROOM_DEMO": "true", **settings_for(planted)}
     with Stack(peer="webrtc", planted=planted, **settings) as running:
         yield running
 
@@ -61,24 +71,83 @@ async def test_a_page_calls_converses_and_hangs_up(
     open_tab: OpenTab, elsewhere: Elsewhere, stack: Stack, place: Place
 ) -> None:
     async with aiohttp.ClientSession() as backend:
-        body = {"model": place.name, "session": {**place.session, "type": "realtime"}}
+        body = {"model": place.name, "session": {"type": "realtime", **place.session}}
         handle = await minted(backend, stack.a.url, stack.planted.client_key, body)
     tab = await open_tab()
     await tab.page.goto(f"{elsewhere.known}/pages/guide.html")
 
-    relayed: Any = await tab.page.evaluate(_CALL, [stack.b.url, handle, place.channel])
+    relayed: Any = await tab.page.evaluate(_CALL, [stack.b.url, handle, place.channel, place.asks])
 
     assert relayed["status"] == 201
     call_id = last_call(stack)["call_id"]
     assert relayed["location"] == (f"/v1/realtime/calls/{call_id}" if place.names_calls else None)
     await tab.page.wait_for_function("call.pc.connectionState === 'connected'")
-    await tab.page.wait_for_function("call.events.includes('response.done')")
+    await tab.page.wait_for_function(f"call.events.includes('{place.answers}')")
     await tab.page.wait_for_function("document.querySelector('#audio').currentTime > 0.3")
     assert (await tab.inbound_audio())["energy"] > 0
     if place.hangs_up:
         ended: Any = await tab.page.evaluate(_HANG_UP, [stack.a.url, relayed["location"], handle])
         assert ended == 200
-        assert last_call(stack)["end_reason"] == "hangup"
+        await eventually(lambda: last_call(stack)["end_reason"] == "hangup")
     else:
         await tab.page.evaluate("call.pc.close()")
         await eventually(lambda: last_call(stack)["ended_at"] is not None)
+
+
+async def test_cloakroom_js_calls_a_provider_that_names_its_data_channel_otherwise(
+    open_tab: OpenTab, stack: Stack
+) -> None:
+    (place,) = [one for one in PLACES if one.channel != "oai-events"]
+    async with aiohttp.ClientSession() as backend:
+        body = {"model": place.name, "session": {**place.session, "type": "realtime"}}
+        handle = await minted(backend, stack.a.url, stack.planted.client_key, body)
+    tab = await open_tab()
+    await tab.page.goto(f"{stack.b.url}/demo")
+    offers = f"{stack.b.url}/v1/realtime/calls"
+    assert await tab.page.evaluate(_CONNECT, [offers, handle, place.channel]) == last_call(stack)["call_id"]
+    await tab.page.wait_for_function("call.events.includes('session.created')")
+    await tab.page.evaluate("call.close()")
+    await eventually(lambda: last_call(stack)["ended_at"] is not None)
+
+
+# The same in GPT-Live's own form, as its SDK sends it.
+_LIVE_CALL: Final = """async ([url, handle, model]) => {
+  const pc = new RTCPeerConnection();
+  window.call = { pc, events: [] };
+  const channel = pc.createDataChannel("oai-events");
+  channel.onmessage = ({ data }) => window.call.events.push(JSON.parse(data));
+  const microphone = await navigator.mediaDevices.getUserMedia({ audio: true });
+  pc.addTrack(microphone.getTracks()[0], microphone);
+  await pc.setLocalDescription(await pc.createOffer());
+  const answer = await fetch(`${url}/v1/live/sessions`, {
+    method: "POST",
+    headers: { Authorization: `Bearer ${handle}`, "Content-Type": "application/json" },
+    body: JSON.stringify({ session: { model }, transport: { type: "webrtc", sdp: pc.localDescription.sdp } }),
+  });
+  const { session, transport } = await answer.json();
+  await pc.setRemoteDescription({ type: "answer", sdp: transport.sdp });
+  window.call.leave = () => channel.send(JSON.stringify({ type: "session.close" }));
+  return { status: answer.status, id: session.id, location: answer.headers.get("Location") };
+}"""
+_CLOSED: Final = "call.events.find(({ type }) => type === 'session.closed')"
+
+
+async def test_a_page_speaks_gpt_lives_own_form_and_hears_its_end(
+    open_tab: OpenTab, elsewhere: Elsewhere, stack: Stack
+) -> None:
+    async with aiohttp.ClientSession() as backend:
+        body = {"session": {"type": "live", "model": "openai-live"}}
+        handle = await minted(backend, stack.a.url, stack.planted.client_key, body)
+    tab = await open_tab()
+    await tab.page.goto(f"{elsewhere.known}/pages/guide.html")
+
+    made: Any = await tab.page.evaluate(_LIVE_CALL, [stack.b.url, handle, "openai-live"])
+
+    assert (made["status"], made["location"]) == (201, f"/v1/live/sessions/{made['id']}")
+    await tab.page.wait_for_function("call.events.some(({ type }) => type === 'session.usage.updated')")
+    await tab.page.evaluate("call.leave()")
+    await tab.page.wait_for_function(_CLOSED)
+    ended: Any = await tab.page.evaluate(_CLOSED)
+    assert (ended["reason"], ended["session"]["id"]) == ("close_requested", made["id"])
+    assert ended["usage"]["seconds"] >= 15
+    assert last_call(stack)["call_id"] == made["id"]

@@ -15,10 +15,11 @@ from tests.support.planted import Planted
 class Place:
     """One deployment; the model that leads to it has the same name.
 
-    ``settings`` are the deployment's: ``{provider}`` is the origin of the provider in a box, and ``{key}``
-    stands for the planted key of OpenAI. ``names_calls``: its answers name the call. ``hangs_up``: a call can
-    be ended there. ``channel`` is the label of the data channel that its calls have. ``minted`` is how the
-    keys begin that it mints, None where it mints none.
+    ``settings`` are the deployment's: ``{provider}`` is the origin of the provider in a box, ``{key}`` and
+    ``{azure_key}`` stand for the planted keys. ``names_calls``: its answers name the call. ``hangs_up``: a
+    call can be ended there. A page that sends an event of the type ``asks`` gets one of the type ``answers``.
+    ``channel`` is the label of the data channel that its calls have. ``minted`` is how the keys begin that it
+    mints, None where it mints none.
     """
 
     name: str
@@ -27,6 +28,8 @@ class Place:
     names_calls: bool = True
     hangs_up: bool = True
     channel: str = "oai-events"
+    asks: str = "response.create"
+    answers: str = "response.done"
     minted: str | None = None
 
     def __str__(self) -> str:
@@ -61,7 +64,37 @@ PLACES: Final = (
         names_calls=False,
         hangs_up=False,
     ),
+    Place(
+        "azure-voice-live",
+        {
+            "provider": "azure-voice-live",
+            "base_url": "{provider}",
+            "api_key": "{azure_key}",
+            "model": "gpt-realtime-2.1",
+        },
+        session={"instructions": "Answer briefly."},
+        channel="voice-live-events",
+    ),
     Place("speech-to-speech", {"provider": "speech-to-speech", "base_url": "{provider}/speech-to-speech"}),
+    Place(
+        "openai-live",
+        {
+            "provider": "openai-live",
+            "base_url": "{provider}/v1",
+            "api_key": "{key}",
+            "model": "gpt-live-1",
+        },
+        session={"type": "live", "instructions": "Answer briefly."},
+        asks="session.input_audio.mute",
+        answers="session.input_audio.muted",
+    ),
+    Place(
+        "azure-live",
+        {"provider": "azure-live", "base_url": "{provider}", "api_key": "{azure_key}", "model": "live-prod"},
+        session={"type": "live"},
+        asks="session.input_audio.mute",
+        answers="session.input_audio.muted",
+    ),
     Place(
         "inworld",
         {
@@ -90,6 +123,7 @@ PLACES: Final = (
 def settings_for(planted: Planted, places: Sequence[Place] = PLACES) -> dict[str, str]:
     """The environment of a replica that has these; ``{provider}`` is left for the stack to fill in."""
     deployments = orjson.dumps({place.name: dict(place.settings) for place in places}).decode()
+    deployments = deployments.replace("{azure_key}", planted.azure_key)
     return {
         "CLOAKROOM_DEPLOYMENTS": deployments.replace("{key}", planted.openai_key),
         "CLOAKROOM_MODELS": orjson.dumps({place.name: place.name for place in places}).decode(),

@@ -29,6 +29,8 @@ MODELS = st.one_of(
 schemathesis.openapi.format("call-id", CALL_IDS)
 schemathesis.openapi.format("model-name", MODELS)
 schemathesis.openapi.format("handle-id", HANDLE_IDS)
+# What the handle of this run was minted for.
+schemathesis.openapi.format("live-model", st.just("gpt-live-1"))
 schemathesis.openapi.media_type("application/sdp", OFFERS)
 schemathesis.openapi.format("sdp-offer", OFFERS.map(bytes.decode))
 

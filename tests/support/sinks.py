@@ -9,16 +9,18 @@ from tests.support.stack import Stack
 
 
 def ephemeral_keys(stack: Stack) -> set[str]:
-    """The provider's keys as they went over the wire, from the journal of the provider in a box."""
+    """The keys that presented offers, as they went over the wire, by the journal of the provider in a box."""
     journal = stack.sandbox.control("GET", "requests")["requests"]
     found = set()
     for entry in journal:
-        if not entry["path"].endswith("/calls"):
+        if not entry["path"].endswith(("/calls", "/live/sessions")):
             continue
         headers = {name.lower(): value for name, value in dict(entry["headers"]).items()}
         scheme, _, key = headers.get("authorization", "").partition(" ")
         if scheme == "Bearer":
             found.add(key)
+        if "api-key" in headers:
+            found.add(headers["api-key"])
     return found
 
 

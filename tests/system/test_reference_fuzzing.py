@@ -17,11 +17,12 @@ import pytest
 from app.web.reference.document import Document, load_document, operations
 from tests.support.api import called, post
 from tests.support.handles import claims_of
+from tests.support.live import MODEL, config_file
 from tests.support.processes import ROOT
 from tests.support.stack import Stack
 
-# Its one answer is a 501.
-ALWAYS_REFUSED: Final = "PATCH /v1/realtime/calls/{call_id}"
+# Their one answer is a 501.
+ALWAYS_REFUSED: Final = {"PATCH /v1/realtime/calls/{call_id}", "PATCH /v1/live/sessions/{call_id}"}
 CONFIG: Final = Path(__file__).with_name("schemathesis.toml")
 HOOKS: Final = "tests.support.schemathesis_hooks"
 # Seconds: it takes 10 to 15 on two cores, and a busy machine gets thirty times as many.
@@ -29,14 +30,15 @@ SECONDS: Final = 450
 REFERENCE: Final = load_document(None)
 # A stream has no end to wait for; tests/web/test_admin_events.py holds it to the reference.
 ENDLESS: Final = "/admin/v1/events"
-# A WebSocket, which is no answer that its client can read; tests/web/test_sideband.py has its refusals.
-ATTACH: Final = "GET /v1/realtime"
+# WebSockets, which are no answer that their client can read; tests/web/test_sideband.py has their refusals.
+ATTACH: Final = {"GET /v1/realtime", "GET /v1/live/sessions/{call_id}/attach"}
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     # The default model lets mints succeed that name none, as many generated ones do.
-    with Stack(peer="static", CLOAKROOM_DEFAULT_MODEL="gpt-realtime-2.1") as running:
+    config = config_file(tmp_path_factory.mktemp("live"))
+    with Stack(peer="static", CLOAKROOM_CONFIG=config, CLOAKROOM_DEFAULT_MODEL="gpt-realtime-2.1") as running:
         yield running
 
 
@@ -97,6 +99,7 @@ async def test_schemathesis_finds_nothing_at_any_operation(
         linked(REFERENCE),
         f"--exclude-path={ENDLESS}",
         "--exclude-operation-id=attach",
+        "--exclude-operation-id=attachLive",
         ADMIN_KEY=stack.planted.admin_key,
         # Not the one that opens calls in this run, since it gets revoked.
         HANDLE_ID=claims_of(await handle(http, stack, "", "gpt-realtime-2.1"))["jti"],
@@ -104,12 +107,13 @@ async def test_schemathesis_finds_nothing_at_any_operation(
         HANDLE=realtime,
         CALL_ID=await called(http, stack.b.url, realtime),
         TRANSLATION_HANDLE=await handle(http, stack, "translations/", "gpt-realtime-translate"),
+        LIVE_HANDLE=await handle(http, stack, "", MODEL),
     )
     assert (report["exit_code"], report["failures"], report["errors"]) == (0, [], []), printed
     assert stack.a.events("request_failed") == []
     # And it did look: every operation, in every phase, with answers that were no refusals.
     documented = {f"{method.upper()} {path}" for path, method, _ in operations(REFERENCE) if path != ENDLESS}
-    documented.remove(ATTACH)
+    documented -= ATTACH
     assert report["complete"]
     assert report["operations"]["tested"] == len(documented)
     assert report["test_cases"]["generated"] > 500
@@ -118,7 +122,7 @@ async def test_schemathesis_finds_nothing_at_any_operation(
     accepted = {
         name for name, phases in report["valid_rates"].items() if phases.get("fuzzing", {}).get("accepted")
     }
-    assert accepted == documented - {ALWAYS_REFUSED}, printed
+    assert accepted == documented - ALWAYS_REFUSED, printed
     # The stateful phase hung up calls that it had relayed itself; the others know of one call only.
     ended = [event for event in stack.a.events("hangup") if event.get("outcome") == "ended"]
     assert len({event["call_id"] for event in ended}) > 1
@@ -130,7 +134,7 @@ def test_schemathesis_finds_a_service_that_is_not_as_documented(stack: Stack, tm
     broken = copy.deepcopy(dict(REFERENCE))
     content = broken["paths"]["/livez"]["get"]["responses"]["200"]["content"]["application/json"]
     content["schema"]["required"].append("uptime")
-    keys = dict.fromkeys(("CLIENT_KEY", "HANDLE", "TRANSLATION_HANDLE", "ADMIN_KEY"), "none")
+    keys = dict.fromkeys(("CLIENT_KEY", "HANDLE", "TRANSLATION_HANDLE", "LIVE_HANDLE", "ADMIN_KEY"), "none")
     printed, report = schemathesis(stack, tmp_path, broken, "--include-path=/livez", **keys)
     assert report["exit_code"] == 1, printed
     assert [failure["operations"] for failure in report["failures"]] == [["GET /livez"]], printed

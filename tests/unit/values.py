@@ -21,6 +21,9 @@ BASE_URLS: Final = {
     "openai": "https://api.openai.com/v1",
     "azure": "https://acme-voice.openai.azure.com/openai/v1",
     "azure-preview": "https://acme-voice.openai.azure.com",
+    "openai-live": "https://api.openai.com/v1",
+    "azure-live": "https://acme-voice.openai.azure.com/openai/v1",
+    "azure-voice-live": "https://acme-voice.services.ai.azure.com",
 }
 
 
@@ -45,8 +48,8 @@ def deployment(provider: str = "openai", **changes: Any) -> Deployment:
         "name": f"{provider}-main",
         "provider": provider,
         "base_url": BASE_URLS.get(provider, f"https://{provider}.example/v1"),
-        "api_key": Secret(OPENAI_KEY if provider == "openai" else AZURE_KEY),
-        "upstream_model": "voice-prod" if provider != "openai" else None,
+        "api_key": Secret(OPENAI_KEY if provider.startswith("openai") else AZURE_KEY),
+        "upstream_model": "voice-prod" if not provider.startswith("openai") else None,
         "webrtc_url": REGIONS["eastus2"] if provider == "azure-preview" else None,
         "ephemeral_keys": PROVIDERS[provider].traits.mints,
     }

@@ -62,7 +62,7 @@ async def test_without_a_limit_none_is_named(service: Service) -> None:
         (9, "10 to 3600"),
         (3601, "10 to 3600"),
         ("60", "10 to 3600"),
-        (60.0, "10 to 3600"),
+        (60.5, "10 to 3600"),
         (True, "10 to 3600"),
         (121, "10 to 120"),
     ],

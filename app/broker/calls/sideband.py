@@ -14,6 +14,7 @@ What is not verified against the real services, all in one place:
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
@@ -45,6 +46,8 @@ log = structlog.get_logger("cloakroom.sideband")
 # Codes that tell of the connection or of the server, not of the call: going away, none, broken, failed,
 # restarts, try again, bad gateway, TLS (RFC 6455, section 7.4.1, and IANA's registry).
 LOST: Final = frozenset({1001, 1005, ABNORMAL, FAILED, RESTART, 1013, 1014, 1015})
+# A hang-up of ours notes the end just after the provider closed the sideband, and knows why.
+NOTED_SECONDS: Final = 1.0
 _OVER: Final = "This call is over."
 # On the record of a call that its provider ended, and of one that has no sideband.
 REMOTE: Final = "remote"
@@ -127,16 +130,36 @@ class Sidebands:
             self._note_attached(call)
         return socket
 
-    async def ending(self, call: CallRecord, closed: Closed) -> Ending:
-        """Find out what the end of an attached socket means; a call that is over is noted as ended."""
+    async def ending(self, call: CallRecord, closed: Closed, *, said_over: bool = False) -> Ending:
+        """Find out what the end of an attached socket means; a call that is over is noted as ended.
+
+        ``said_over``: the provider sent the last event of the session before, so it is not asked. That may be
+        the work of a hang-up of ours, which has no answer yet and knows why: its note has time to come first.
+        """
+        if said_over:
+            self._note_over_later(call)
+            return Ending("over", closed if _final(closed) else Closed(NORMAL, _OVER))
         if await self._is_over(call):
-            await self.hangup.note_end(call, REMOTE)
+            await self.note_over(call)
             return Ending("over", closed if _final(closed) else Closed(NORMAL, _OVER))
         if _final(closed):
             return Ending("provider", closed)
         said = f": {closed.reason}" if closed.reason else ""
         told = f"Reconnect: the provider's connection ended ({closed.code}{said})."
         return Ending("lost", Closed(RESTART, told))
+
+    async def note_over(self, call: CallRecord, *, at: float | None = None) -> None:
+        """Note that the call ended at its provider, ``at`` in epoch seconds, by default now."""
+        await self.hangup.note_end(call, REMOTE, at=at)
+
+    def _note_over_later(self, call: CallRecord) -> None:
+        at = self.hangup.clocks.now()
+
+        async def note() -> None:
+            await asyncio.sleep(NOTED_SECONDS)
+            await self.note_over(call, at=at)
+
+        self.hangup.settlement.write_soon("ended", note, call_id=call.id)
 
     async def _is_over(self, call: CallRecord) -> bool:
         try:
@@ -164,7 +187,7 @@ class Sidebands:
     async def _not_attachable(self, call: CallRecord, left_at: float | None) -> CloakroomError:
         if call.attached_at is not None:
             # It was known by the standard key before.
-            await self.hangup.note_end(call, REMOTE, at=left_at)
+            await self.note_over(call, at=left_at)
             return CallNotFound(_OVER, param="call_id")
 
         async def note() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from app.broker.calls.sideband import Sidebands
+from app.broker.calls.sideband import NOTED_SECONDS, Sidebands
 from app.errors import CallNotAttachable, CallNotFound, CloakroomError, InvalidRequest, StoreUnavailable
 from app.models import LONGEST_CALL_SECONDS, Clocks
 from app.outbound.sideband import NORMAL, EventSocket
@@ -25,8 +25,6 @@ from app.telemetry.timings import Timings
 START_SECONDS: Final = 5.0
 # A record's time of the end has no fractions, and clocks of replicas differ.
 _END_SECONDS: Final = 2.0
-# A hang-up of ours notes the end just after the provider closed the sideband, and knows why.
-NOTED_SECONDS: Final = 1.0
 # Between tries to attach, or to reach the store.
 _FIRST_PAUSE_SECONDS: Final = 1.0
 _LONGEST_PAUSE_SECONDS: Final = 30.0
@@ -136,6 +134,11 @@ class Watch:
                 pauses = _pauses()
             await asyncio.sleep(next(pauses))
             call = await self._again(call)
+            if self._usage.closed and call.ended_at is None:
+                # The session said that it is over, and no hang-up of ours was its cause.
+                await self._around.sidebands.note_over(call, at=self._left_at)
+                call = await self._again(call)
+                break
         return self._over(call)
 
     async def _attach(self, call: CallRecord) -> EventSocket:
@@ -186,7 +189,7 @@ class Watch:
         return Found(call, how, at, self._remote(because))
 
     def _remote(self, because: str) -> str:
-        return "session_expired" if because == "remote" and self._usage.expired else because
+        return self._usage.ended or because if because == "remote" else because
 
     async def _record(self) -> CallRecord | None:
         until = self._now() + _RECORD_SECONDS

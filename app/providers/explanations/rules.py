@@ -1,7 +1,4 @@
-"""The table of causes: what a refusal looks like, and the sentence on what to change. Pure.
-
-Sources: the providers' API references, and reports of users. The first rule that fits is used.
-"""
+"""The table of rules. Sources: the providers' API references, and reports of users."""
 
 from __future__ import annotations
 
@@ -13,12 +10,13 @@ Operation = Literal["mint", "relay", "call", "hangup", "sideband"]
 
 # Also every other provider that speaks OpenAI's contract: all but those below.
 _OPENAI: Final = frozenset({"openai"})
-_GA: Final = frozenset({"azure"})
+_GA: Final = frozenset({"azure", "azure-live"})
 _PREVIEW: Final = frozenset({"azure-preview"})
-_AZURE: Final = _GA | _PREVIEW
+_VOICE_LIVE: Final = frozenset({"azure-voice-live"})
+_AZURE: Final = _GA | _PREVIEW | _VOICE_LIVE
 _QWEN: Final = frozenset({"qwen"})
-# They have rules of their own; all other providers have OpenAI's.
-APART: Final = _AZURE | _QWEN
+# Those that have rules of their own.
+NAMED: Final = _AZURE | _QWEN
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _ROLE: Final = "the role 'Cognitive Services OpenAI User' on that resource"
 Credential = Literal["key", "token", "ephemeral", "none"]
@@ -42,6 +40,18 @@ class Rule:
 
 
 RULES: Final = (
+    # --- Azure Voice Live: Foundry's roles, and an endpoint that is not Azure OpenAI's -------------------
+    Rule(
+        "Give the identity of {place}.entra the roles 'Cognitive Services User' and 'Azure AI User'.",
+        _VOICE_LIVE,
+        statuses=(401, 403),
+        credential="token",
+    ),
+    Rule(
+        "Let {url} be a Foundry resource in a region that has Voice Live, and serves {place}.api_version.",
+        _VOICE_LIVE,
+        statuses=(404,),
+    ),
     # --- Qwen-Omni -------------------------------------------------------------------------------------
     Rule(
         "Most likely the temporary key has expired: mint a new handle and make a new offer. If every call is "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from aiortc import RTCDataChannel
@@ -14,6 +14,8 @@ from aiortc import RTCDataChannel
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
 # Takes the text of one server event; must not block.
 Sink = Callable[[str], None]
+# Whether the browser's channel gets an event of this type with these fields.
+Passes = Callable[[str, Mapping[str, Any]], bool]
 
 # What a browser still gets under `webrtcfilter=on`. Source: Microsoft's guide "Use the GPT Realtime API via
 # WebRTC". The session with its instructions, responses with their tool calls, and errors are not among them.
@@ -63,11 +65,12 @@ def parse_event(message: str | bytes) -> dict[str, Any]:
 class Outbox:
     """Sends server events, each with its `event_id`, to the data channel and to every sideband.
 
-    The channel gets none before it is connected. The filter is for the channel alone.
+    The channel gets none before it is connected. The filter is for the channel alone: Azure's where
+    `filtered`, else `passes`.
     """
 
-    def __init__(self, *, filtered: bool) -> None:
-        self._filtered = filtered
+    def __init__(self, *, filtered: bool, passes: Passes | None = None) -> None:
+        self._passes = _passes if filtered else passes
         self._channel: RTCDataChannel | None = None
         self._sinks: list[Sink] = []
 
@@ -101,18 +104,21 @@ class Outbox:
 
     def refuse(self, error: EventError, client_event_id: object, sink: Sink | None = None) -> None:
         """Answer a bad client event with an `error` event: to the sideband that sent it, else the channel."""
-        fields = {"error": error_fields(error, client_event_id)}
-        text = event_text("error", fields)
+        self.reply("error", sink, error=error_fields(error, client_event_id))
+
+    def reply(self, kind: str, sink: Sink | None, **fields: Any) -> None:
+        """Send one event to this sideband alone, or without one to the channel alone."""
+        text = event_text(kind, fields)
         if sink is not None:
             sink(text)
         else:
-            self._to_channel("error", fields, text)
+            self._to_channel(kind, fields, text)
 
     def _to_channel(self, kind: str, fields: dict[str, Any], text: str) -> None:
         # Between the browser's leaving and the call's end there is no receiver.
         if self._channel is None or self._channel.readyState != "open":
             return
-        if not self._filtered or _passes(kind, fields):
+        if self._passes is None or self._passes(kind, fields):
             self._channel.send(text)
 
 
@@ -132,7 +138,7 @@ def error_fields(error: EventError, client_event_id: object) -> dict[str, Any]:
     }
 
 
-def _passes(kind: str, fields: dict[str, Any]) -> bool:
+def _passes(kind: str, fields: Mapping[str, Any]) -> bool:
     if kind not in FILTERED_KINDS:
         return False
     # An item may be a tool call, or a system message: those are what the filter is there to hide.

@@ -18,7 +18,7 @@ from ..peer.offers import read_offer
 from ..provider import PROVIDER, Provider
 from .mint import read_call_session
 from .requests import SDP, bearer, json_body, media_fault, sdp_body
-from .sideband import attached
+from .sideband import attached_by_query
 
 
 def _key(request: web.Request, provider: Provider) -> str:
@@ -80,7 +80,7 @@ async def sideband(request: web.Request) -> web.StreamResponse:
     """`WSS /v1/realtime?call_id=`: as OpenAI's."""
     provider = request.app[PROVIDER]
     _key(request, provider)
-    return await attached(request, provider, "inworld")
+    return await attached_by_query(request, provider, "inworld")
 
 
 async def ice_servers(request: web.Request) -> web.Response:

@@ -29,7 +29,13 @@ _FAMILY_WORDS: dict[Family, tuple[str, ...]] = {
 }
 
 # What the list of models names where every name is accepted.
-_LISTED = ("gpt-live-transcribe", "gpt-realtime-2.1", "gpt-realtime-2.1-mini", "gpt-realtime-translate")
+_LISTED = (
+    "gpt-live-1",
+    "gpt-live-transcribe",
+    "gpt-realtime-2.1",
+    "gpt-realtime-2.1-mini",
+    "gpt-realtime-translate",
+)
 _CREATED = 1_756_310_470
 
 

@@ -31,7 +31,7 @@ async def openai_sideband(request: web.Request) -> web.StreamResponse:
     """Attach with OpenAI's standard key."""
     provider = request.app[PROVIDER]
     standard_key(request, provider)
-    return await attached(request, provider, "openai")
+    return await attached_by_query(request, provider, "openai")
 
 
 async def azure_sideband(request: web.Request) -> web.StreamResponse:
@@ -39,23 +39,34 @@ async def azure_sideband(request: web.Request) -> web.StreamResponse:
     provider = request.app[PROVIDER]
     no_api_version(request)
     resource_key(request, provider)
-    return await attached(request, provider, "azure")
+    return await attached_by_query(request, provider, "azure")
 
 
-async def attached(request: web.Request, provider: Provider, flavour: Flavour) -> web.StreamResponse:
+async def attached_by_query(request: web.Request, provider: Provider, flavour: Flavour) -> web.StreamResponse:
     """Attach to the call of `call_id`, once the credential has been checked."""
     call_id = request.query.get("call_id")
     if call_id is None:
         raise refusals.missing_parameter("call_id")
+    socket = upgradable(request)
+    call = provider.calls.live(call_id)
+    hidden = not call.terms.standard and not provider.config.ephemeral_sidebands
+    if call.terms.provider != flavour or call.terms.gpt_live or hidden:
+        raise refusals.call_id_not_found(call_id)
+    return await attached(request, socket, call)
+
+
+def upgradable(request: web.Request) -> web.WebSocketResponse:
+    """The answer that opens the WebSocket. Raises Refusal (400) where the request asks for none."""
     socket = web.WebSocketResponse(
         compress=False, max_msg_size=LARGEST_EVENT, protocols=("realtime",), timeout=CLOSE_SECONDS
     )
     if not socket.can_prepare(request).ok:
         raise refusals.no_websocket()
-    call = provider.calls.live(call_id)
-    ephemeral = not call.terms.standard
-    if call.terms.provider != flavour or (ephemeral and not provider.config.ephemeral_sidebands):
-        raise refusals.call_id_not_found(call_id)
+    return socket
+
+
+async def attached(request: web.Request, socket: web.WebSocketResponse, call: Call) -> web.WebSocketResponse:
+    """Serve the call's events until it is over, or the caller leaves."""
     await socket.prepare(request)
     await SandboxSideband(socket, call).serve()
     return socket

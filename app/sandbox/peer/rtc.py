@@ -22,6 +22,7 @@ from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame
 
 from ..calls import CallTerms
+from ..conversation.live import LiveSession, allows_channel
 from ..conversation.outbox import Outbox, Sink, new_id
 from ..conversation.translation import Translation
 from ..conversation.turns import Conversation
@@ -30,7 +31,6 @@ from .offers import reachable_part
 from .static import answer_text
 from .voice import SpeechDetector, UnsentTrack, VoiceTrack, loudness
 
-EVENTS_CHANNEL = "oai-events"
 _FINGERPRINT = re.compile(r"(?<=^a=fingerprint:)(\S+) (\S+)", re.M)
 _OTHER_DIGITS = str.maketrans("0123456789ABCDEFabcdef", "FEDCBA9876543210543210")
 
@@ -44,7 +44,7 @@ class PeerLimits:
 
 
 class RtcPeer:
-    """One connection: it speaks and listens, and has a partner on the data channel `oai-events`.
+    """One connection: it speaks and listens, and has a partner on the terms' data channel.
 
     `ended` is called once, with a reason, when the connection ends by itself: it failed, the browser left,
     none came in time, or the session lasted its full time. Of the terms' faults, `no_path` answers without a
@@ -64,16 +64,20 @@ class RtcPeer:
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._ended = ended
         self._fault = terms.fault
+        self._channel = terms.channel
         self._deaf: socket.socket | None = None
         self._limits = limits
         self._voice = VoiceTrack()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         self._connected = asyncio.Event()
-        outbox = Outbox(filtered=terms.filtered)
-        session = {**terms.session, "id": new_id("sess"), "expires_at": int(now + limits.call_seconds)}
-        self._partner: Conversation | Translation
-        if session["type"] == "translation":
+        passes = allows_channel(terms.session) if terms.gpt_live else None
+        outbox = Outbox(filtered=terms.filtered, passes=passes)
+        session = {"id": new_id("sess"), "expires_at": int(now + limits.call_seconds), **terms.session}
+        self._partner: Conversation | Translation | LiveSession
+        if terms.gpt_live:
+            self._partner = LiveSession(session, outbox, self._voice, self._start, ended)
+        elif session["type"] == "translation":
             self._partner = Translation(session, outbox, self._voice, self._start)
         else:
             self._partner = Conversation(session, outbox, self._voice, self._start, greeting)
@@ -122,6 +126,11 @@ class RtcPeer:
         """A client event of this sideband; it acts on the one conversation."""
         self._partner.received(message, sink)
 
+    def ending(self, reason: str) -> None:
+        """A Live session tells its end, while its browser can still hear it."""
+        if isinstance(self._partner, LiveSession):
+            self._partner.ending(reason)
+
     async def close(self) -> None:
         """End the conversation, the tasks and the connection."""
         self._closed = True
@@ -163,7 +172,7 @@ class RtcPeer:
             self._ended(self.state)
 
     def _on_channel(self, channel: RTCDataChannel) -> None:
-        if channel.label == EVENTS_CHANNEL:
+        if channel.label == self._channel:
             channel.on("message", self._partner.received)
             self._partner.open(channel)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping
 from typing import Any
 
+from ..calls import CallTerms
+from ..conversation.live import SilentLive
 from ..conversation.outbox import EventError, Sink, error_fields, event_text, parse_event
 
 _MID = re.compile(r"^a=mid:(\S+)", re.M)
@@ -86,18 +87,29 @@ class StaticPeer:
     A sideband gets the session, and an `error` for each client event: there is no conversation.
     """
 
-    def __init__(self, session: Mapping[str, Any]) -> None:
+    def __init__(self, terms: CallTerms) -> None:
         self.state = "new"
-        self._session = session
+        self._session = terms.session
+        self._gpt_live = SilentLive(terms.session) if terms.gpt_live else None
 
     async def answer(self, offer: str) -> str:
         return answer_text(offer)
 
     def attach(self, sink: Sink) -> None:
-        sink(event_text("session.created", {"session": dict(self._session)}))
+        if self._gpt_live is not None:
+            self._gpt_live.attach(sink)
+        else:
+            sink(event_text("session.created", {"session": dict(self._session)}))
 
     def detach(self, sink: Sink) -> None:
-        """Nothing is sent after `session.created`."""
+        """Nothing is sent after `session.created`, but for the end of a Live session."""
+        if self._gpt_live is not None:
+            self._gpt_live.detach(sink)
+
+    def ending(self, reason: str) -> None:
+        """A Live session tells its end."""
+        if self._gpt_live is not None:
+            self._gpt_live.ending(reason)
 
     def received(self, message: str, sink: Sink) -> None:
         error = EventError("This call has no conversation.", "invalid_event_for_session_type", "type")

@@ -19,8 +19,8 @@ USAGE_TOKENS: Final = (
     *("transcription_input_tokens", "transcription_output_tokens"),
 )
 # With thousandths: of the speaker, as the provider's detection of speech tells; of audio whose transcription
-# is billed by time; of the provider's voice.
-USAGE_SECONDS: Final = ("speech_seconds", "transcription_seconds", "answer_seconds")
+# is billed by time; of the provider's voice; of a Live session, which is billed by them.
+USAGE_SECONDS: Final = ("speech_seconds", "transcription_seconds", "answer_seconds", "live_seconds")
 USAGE_FIGURES: Final = (*USAGE_COUNTS, *USAGE_TOKENS, *USAGE_SECONDS)
 
 

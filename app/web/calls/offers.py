@@ -1,4 +1,4 @@
-"""Takes an SDP offer out of its three forms: raw, JSON or ``multipart/form-data`` (RFC 7578). Pure."""
+"""Takes an SDP offer out of its forms: raw, ``multipart/form-data`` (RFC 7578), JSON of two kinds. Pure."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from email.message import Message
 from typing import Any, Final
 
 from app.errors import InvalidOffer, InvalidRequest, UnsupportedMediaType
-from app.models import Offer
+from app.models import Family, Offer
 from app.web.incoming import JSON_TYPE, json_object
 
 SDP_TYPE: Final = "application/sdp"
 MULTIPART_TYPE: Final = "multipart/form-data"
 MAX_PARTS: Final = 16
+LIVE_TRANSPORT: Final = "webrtc"
+_LIVE_FIELDS: Final = frozenset({"session", "transport"})
 
 _NEEDED: Final = (
     ("m=audio ", "audio section"),
@@ -26,10 +28,10 @@ _PART_NAME = re.compile(
 _PART_ENCODING = re.compile(rb"(?im)^content-transfer-encoding:[ \t]*(?!(?:7bit|8bit|binary)[ \t]*$)\S")
 
 
-def parse_offer(content_type: str, body: bytes, *, translation: bool = False) -> Offer:
+def parse_offer(content_type: str, body: bytes, path: Family | None = None) -> Offer:
     """Take the SDP offer out of a body, byte for byte where the form allows.
 
-    ``content_type`` is the whole header.
+    ``content_type`` is the whole header; ``path`` is as the offer's.
 
     A ``session`` beside the offer must be a JSON object. It is ignored, since minting the handle fixed the
     session (OpenAI's API reference, "Create call").
@@ -48,8 +50,39 @@ def parse_offer(content_type: str, body: bytes, *, translation: bool = False) ->
         raise UnsupportedMediaType(
             f"Send the offer as '{SDP_TYPE}', as '{MULTIPART_TYPE}' with a part 'sdp', or as JSON {{sdp}}."
         )
+    return _offer(sdp, sdp, path)
+
+
+def parse_live_offer(content_type: str, body: bytes) -> Offer:
+    """Read ``{session?, transport: {type: "webrtc", sdp}}``, as OpenAI's ``client.live.create`` sends it.
+
+    Raises:
+        UnsupportedMediaType, InvalidRequest, InvalidOffer
+    """
+    if content_type.partition(";")[0].strip().lower() != JSON_TYPE:
+        raise UnsupportedMediaType(f"Send this request as 'Content-Type: {JSON_TYPE}'.")
+    value = json_object(body)
+    for name in value:
+        if name not in _LIVE_FIELDS:
+            raise InvalidRequest(
+                "Unknown field. A Live session takes session and transport.", param=name[:64]
+            )
+    transport, session = value.get("transport"), value.get("session")
+    if not isinstance(transport, dict) or transport.get("type") != LIVE_TRANSPORT:
+        raise InvalidRequest(f"'transport' must be {{type: '{LIVE_TRANSPORT}', sdp}}.", param="transport")
+    sdp = transport.get("sdp")
+    if not isinstance(sdp, str):
+        raise InvalidRequest("'transport' has no string 'sdp'.", param="transport.sdp")
+    _check_session(session)
+    offer = sdp.encode("utf-8", "replace")
+    # With another session it is another offer, and is checked anew.
+    return _offer(offer, body if session else offer, Family.LIVE, session)
+
+
+def _offer(sdp: bytes, sent: bytes, path: Family | None, session: Any = None) -> Offer:
+    """The offer; what was ``sent`` tells whether it is the same again."""
     check_offer(sdp)
-    return Offer(sdp=sdp, sha256=hashlib.sha256(sdp).hexdigest(), translation=translation)
+    return Offer(sdp=sdp, sha256=hashlib.sha256(sent).hexdigest(), path=path, session=session)
 
 
 def check_offer(sdp: bytes) -> None:

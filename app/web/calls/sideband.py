@@ -28,7 +28,7 @@ from app.outbound.sideband import (
     Closed,
     EventSocket,
 )
-from app.providers.events import appends_audio, audio_refused, carries_audio
+from app.providers.events import appends_audio, audio_refused, carries_audio, ends_session
 from app.store.records.record import CallRecord
 from app.telemetry.sideband_metrics import SidebandMetrics
 
@@ -42,7 +42,8 @@ _INVALID: Final = frozenset({1002, UNSUPPORTED, 1007, TOO_BIG})
 class Traffic:
     """What went through one sideband, and how it ended.
 
-    ``cause`` is one of ``app.telemetry.sideband_metrics.CLOSINGS``; ``closed`` is what the backend was told,
+    ``said_over``: the provider sent the last event of the session. ``cause`` is one of
+    ``app.telemetry.sideband_metrics.CLOSINGS``; ``closed`` is what the backend was told,
     or told us where it left.
     """
 
@@ -50,6 +51,7 @@ class Traffic:
     from_backend: int = 0
     audio_dropped: int = 0
     audio_refused: int = 0
+    said_over: bool = False
     cause: str = "failed"
     closed: Closed = field(default_factory=lambda: Closed(FAILED))
 
@@ -147,7 +149,7 @@ class OpenSidebands:
             elif left == "backend":
                 left = "invalid" if ended.code in _INVALID else left
             else:
-                ending = await sidebands.ending(call, ended)
+                ending = await sidebands.ending(call, ended, said_over=traffic.said_over)
                 left, ended = ending.cause, ending.closed
             traffic.cause, traffic.closed = left, ended
         except Exception:
@@ -198,6 +200,7 @@ class OpenSidebands:
             except ConnectionError:
                 return "backend", Closed(ABNORMAL)
             traffic.from_provider += 1
+            traffic.said_over = traffic.said_over or ends_session(event)
             self.metrics.passed["provider"].inc()
 
     async def _to_provider(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+import orjson
 from aiohttp import hdrs, web
 
 from app.broker.calls.hangup import NOT_FOUND_MESSAGE, Caller
@@ -13,7 +15,7 @@ from app.broker.calls.reports import NOT_YOURS_MESSAGE
 from app.broker.deadlines.orphans import Orphans
 from app.broker.relay import Relayed
 from app.errors import CallNotFound, InvalidApiKey, InvalidRequest, MethodNotImplemented
-from app.models import CALLS_PATH, Client
+from app.models import CALLS_PATH, LIVE_PATH, Client, Family, Offer
 from app.outbound.sideband import CLOSE_SECONDS, HEARTBEAT_SECONDS, EventSocket
 from app.providers.base import is_call_id
 from app.providers.ice import as_links
@@ -35,11 +37,11 @@ from app.web.appkeys import (
     TIMINGS,
     LogLine,
 )
-from app.web.calls.offers import SDP_TYPE, parse_offer
+from app.web.calls.offers import LIVE_TRANSPORT, SDP_TYPE, parse_live_offer, parse_offer
 from app.web.calls.reports import MAX_REPORT_BYTES, parse_report
 from app.web.calls.sideband import Backend
 from app.web.cors import MAX_CALL_SECONDS_HEADER
-from app.web.incoming import credential, parse_json_object, read_timed_body
+from app.web.incoming import JSON_TYPE, credential, parse_json_object, read_timed_body
 
 # Offers of the beta's pages go to the same path.
 SIDEBAND_PATH: Final = "/realtime"
@@ -51,18 +53,25 @@ _WHO = (
 )
 
 
-class _SdpAnswer(web.Response):
-    """The answer to an offer. It tells the broker whether it was written to an open connection.
+class _OfferAnswer(web.Response):
+    """The answer to an offer, in SDP or as the JSON of a Live session.
 
+    It tells the broker whether it was written to an open connection.
     A browser that leaves does not end its request: the offer may have made a call, and that is settled first.
     """
 
-    def __init__(self, relayed: Relayed, handle_id: str, orphans: Orphans, ice: IceServers) -> None:
-        call_id = relayed.answer.call_id
-        headers: dict[str, str] = {hdrs.LOCATION: f"{CALLS_PATH}/{call_id}"} if call_id else {}
+    def __init__(
+        self, relayed: Relayed, handle_id: str, orphans: Orphans, path: Family | None, ice: IceServers
+    ) -> None:
+        call_id, body, form = relayed.answer.call_id, relayed.answer.sdp, SDP_TYPE
+        place = LIVE_PATH if path is Family.LIVE else CALLS_PATH
+        headers: dict[str, str] = {hdrs.LOCATION: f"{place}/{call_id}"} if call_id else {}
+        if path is Family.LIVE:
+            transport = {"type": LIVE_TRANSPORT, "sdp": body.decode()}
+            body, form = orjson.dumps({"session": {"id": call_id}, "transport": transport}), JSON_TYPE
         if relayed.max_call_seconds is not None:
             headers[MAX_CALL_SECONDS_HEADER] = str(relayed.max_call_seconds)
-        super().__init__(body=relayed.answer.sdp, status=201, content_type=SDP_TYPE, headers=headers)
+        super().__init__(body=body, status=201, content_type=form, headers=headers)
         for server in ice.beside_answer(
             relayed.answer, handle_id, client=relayed.client, subject=relayed.subject
         ):
@@ -92,21 +101,26 @@ class _SdpAnswer(web.Response):
 
 async def relay(request: web.Request) -> web.Response:
     """``POST /v1/realtime/calls``: the answer to an offer. The ``?model=`` of old clients is ignored."""
-    return await _relayed(request, translation=False)
+    return await _relayed(request, parse_offer)
 
 
 async def relay_translation(request: web.Request) -> web.Response:
     """``POST /v1/realtime/translations/calls``: the same, for handles of translation sessions."""
-    return await _relayed(request, translation=True)
+    return await _relayed(request, partial(parse_offer, path=Family.TRANSLATION))
 
 
-async def _relayed(request: web.Request, *, translation: bool) -> web.Response:
+async def relay_live(request: web.Request) -> web.Response:
+    """``POST /v1/live/sessions``: the same for handles of Live sessions, in GPT-Live's own form."""
+    return await _relayed(request, parse_live_offer)
+
+
+async def _relayed(request: web.Request, parse: Callable[[str, bytes], Offer]) -> web.Response:
     app, line = request.app, LogLine("relay", request[TIMINGS])
     request[LOG_LINE] = line
     handle = app[HANDLES].verify(credential(request) or "")
     line.fields["handle"] = handle.id
     body = await read_timed_body(request)
-    offer = parse_offer(request.headers.get(hdrs.CONTENT_TYPE, ""), body, translation=translation)
+    offer = parse(request.headers.get(hdrs.CONTENT_TYPE, ""), body)
     relayed = await app[RELAY].relay(handle, offer, line.timings)
     line.fields |= {
         "client": relayed.client,
@@ -117,11 +131,14 @@ async def _relayed(request: web.Request, *, translation: bool) -> web.Response:
     }
     if relayed.region is not None:
         line.fields["region"] = relayed.region
-    return _SdpAnswer(relayed, handle.id, app[ORPHANS], app[ICE_SERVERS])
+    return _OfferAnswer(relayed, handle.id, app[ORPHANS], offer.path, app[ICE_SERVERS])
 
 
 async def attach(request: web.Request) -> web.StreamResponse:
-    """``WSS /v1/realtime?call_id=``: the call's events, for the client's backend. Audio does not pass."""
+    """``WSS /v1/realtime?call_id=``: the call's events, for the client's backend. Audio does not pass.
+
+    Also ``WSS /v1/live/sessions/{call_id}/attach``. Its ``?graceful_close=`` changes nothing.
+    """
     app, line = request.app, LogLine("sideband", request[TIMINGS])
     request[LOG_LINE] = line
     door = app[OPEN_SIDEBANDS]
@@ -129,7 +146,9 @@ async def attach(request: web.Request) -> web.StreamResponse:
         client = app[CLIENTS].authenticate(credential(request))
         line.fields["client"] = client.name
         socket = _upgradable(request)
-        call_id = line.fields["call_id"] = _known_form(request.query.get("call_id"))
+        call_id = line.fields["call_id"] = _known_form(
+            request.match_info.get("call_id") or request.query.get("call_id")
+        )
         with door.place():
             call = await app[SIDEBANDS].find(call_id, client, line.timings)
             line.fields |= {"handle": call.handle, "model": call.model, "deployment": call.deployment}
@@ -185,7 +204,8 @@ def _backend(request: web.Request, socket: web.WebSocketResponse) -> Backend:
 async def offer_options(request: web.Request) -> web.Response:
     """``OPTIONS`` where offers go: what may be posted, as RFC 9725 asks. The gate answers preflights."""
     allow = "GET, HEAD, OPTIONS, POST" if request.path.endswith(SIDEBAND_PATH) else "OPTIONS, POST"
-    return web.Response(status=200, headers={hdrs.ALLOW: allow, "Accept-Post": SDP_TYPE})
+    form = JSON_TYPE if request.path.endswith(LIVE_PATH.removeprefix("/v1")) else SDP_TYPE
+    return web.Response(status=200, headers={hdrs.ALLOW: allow, "Accept-Post": form})
 
 
 async def patch_call(request: web.Request) -> web.Response:

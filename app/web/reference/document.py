@@ -15,6 +15,7 @@ PARTS: Final = (
     "mint",
     "mint_schemas",
     "calls",
+    "live",
     "ice",
     "report",
     "hangup",

@@ -104,6 +104,16 @@ READINGS = {
         500, "InternalServerError", "failed with status 500"
     ),
     "azure-preview/realtimertc-401-expired_key": Reading(401, "401", REFUSED_CREDENTIAL),
+    "openai-live/calls-400-unknown_parameter": Reading(
+        400, "unknown_parameter", "session.type", param="session.type"
+    ),
+    "openai-live/calls-401": Reading(401, "invalid_api_key", REFUSED_CREDENTIAL),
+    "openai-live/calls-404-model_not_found": Reading(404, "model_not_found", "`gpt-live-9`"),
+    "openai-live/calls-429-rate_limit": Reading(
+        429, "rate_limit_exceeded", "concurrent sessions", retry_after=3, limits=OPENAI_LIMITS
+    ),
+    "azure-live/calls-401-wrong_key": Reading(401, "401", REFUSED_CREDENTIAL),
+    "azure-live/calls-404-DeploymentNotFound": Reading(404, "DeploymentNotFound", "does not exist"),
     "azure/calls-400-invalid_offer": Reading(400, "invalid_offer", "could not be parsed"),
     "azure/calls-401-expired_key": Reading(401, "401", REFUSED_CREDENTIAL),
 }
@@ -111,6 +121,10 @@ GA_SUCCESSES = ("client_secrets-200", "calls-201", "hangup-200", "hangup-404-cal
 SUCCESSES = {f"{provider}/{sample}" for provider in GA for sample in GA_SUCCESSES} | {
     f"azure-preview/{sample}"
     for sample in ("sessions-200", "sessions-200-no_expiry", "realtimertc-200", "realtimertc-201")
+}
+# tests/unit/providers/test_live.py reads them.
+SUCCESSES |= {"azure-live/calls-201"} | {
+    f"openai-live/{sample}" for sample in ("calls-201", "hangup-200", "hangup-404-session_not_found")
 }
 
 
@@ -132,7 +146,8 @@ def refusal(name: str) -> UpstreamError:
 
 
 def test_every_sample_is_read_by_some_test() -> None:
-    assert set(names("openai", "azure", "azure-preview")) == READINGS.keys() | SUCCESSES
+    providers = ("openai", "azure", "azure-preview", "openai-live", "azure-live")
+    assert set(names(*providers)) == READINGS.keys() | SUCCESSES
 
 
 @pytest.mark.parametrize("name", READINGS)
@@ -149,7 +164,7 @@ def test_a_refusal_keeps_the_providers_status_code_and_parameter(name: str) -> N
 @pytest.mark.parametrize("name", READINGS)
 def test_a_refusal_keeps_retry_after_rate_limits_and_request_id_and_no_other_header(name: str) -> None:
     error, expected = refusal(name), READINGS[name]
-    request_id = OPENAI_REQUEST if name.startswith("openai/") else AZURE_REQUEST
+    request_id = OPENAI_REQUEST if name.startswith("openai") else AZURE_REQUEST
     assert error.retry_after == expected.retry_after
     assert error.headers == {**expected.limits, **(request_id if expected.has_request_id else {})}
 

@@ -67,7 +67,7 @@ def test_what_lies_above_always_wins(below: dict[str, Any], above: dict[str, Any
 
 @given(session=OBJECTS)
 def test_without_a_policy_a_session_passes_untouched(session: dict[str, Any]) -> None:
-    assert under_policy(ModelPolicy(), session) == session
+    assert under_policy(ModelPolicy(), session, Family.REALTIME) == session
 
 
 @given(session=OBJECTS, locked=OBJECTS)
@@ -77,7 +77,7 @@ def test_a_locked_field_has_its_value_or_the_request_is_refused(
     refusal: InvalidRequest | None = None
     result: Mapping[str, Any] = {}
     try:
-        result = under_policy(ModelPolicy(locked=locked), session)
+        result = under_policy(ModelPolicy(locked=locked), session, Family.REALTIME)
     except InvalidRequest as refused:
         refusal = refused
     if refusal is not None:
@@ -89,4 +89,4 @@ def test_a_locked_field_has_its_value_or_the_request_is_refused(
 
 def test_asking_for_the_locked_value_itself_is_no_fault() -> None:
     policy = ModelPolicy(locked={"instructions": "x"})
-    assert under_policy(policy, {"instructions": "x"}) == {"instructions": "x"}
+    assert under_policy(policy, {"instructions": "x"}, Family.REALTIME) == {"instructions": "x"}

@@ -91,9 +91,9 @@ def test_the_session_names_the_model_and_says_when_its_time_is_over() -> None:
     usage = Usage()
     usage.read('{"type": "session.created", "session": {"model": "gpt-realtime-2.1"}}')
     usage.read('{"type": "session.updated", "session": {"model": 7}}')
-    assert (usage.model, usage.expired) == ("gpt-realtime-2.1", False)
+    assert (usage.model, usage.ended) == ("gpt-realtime-2.1", "")
     usage.read('{"type": "error", "error": {"code": "session_expired"}}')
-    assert usage.expired
+    assert usage.ended == "session_expired"
 
 
 @pytest.mark.parametrize(

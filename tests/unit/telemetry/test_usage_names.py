@@ -18,9 +18,10 @@ def test_every_name_of_the_table_is_one_of_the_conventions_and_none_is_deprecate
     assert not {"gen_ai.system", "gen_ai.usage.prompt_tokens"} & set(GEN_AI.values())
 
 
-def test_every_provider_has_its_name_there() -> None:
+def test_every_provider_that_has_a_name_there_is_called_by_it() -> None:
     known = {one.value for one in gen_ai_attributes.GenAiProviderNameValues}
-    assert PROVIDERS.keys() == OURS.keys()
+    # The conventions know no self-hosted servers: those keep our name.
+    assert PROVIDERS.keys() == OURS.keys() - {"localai", "speech-to-speech"}
     assert set(PROVIDERS.values()) <= known
 
 

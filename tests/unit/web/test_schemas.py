@@ -78,7 +78,7 @@ def test_a_session_that_is_no_object_is_refused(session: Any) -> None:
     assert refused({"session": session}).param == "session"
 
 
-@pytest.mark.parametrize("kind", ["", "Realtime", "live", None, 5, ["realtime"]])
+@pytest.mark.parametrize("kind", ["", "Realtime", "translation", None, 5, ["realtime"]])
 def test_a_session_of_an_unknown_type_is_refused(kind: Any) -> None:
     assert refused({"session": {"type": kind}}).param == "session.type"
 

@@ -77,10 +77,9 @@ export async function request(url, options) {
 
 /**
  * Make a call. Resolves to `{ id, send, close, pc, channel, sound }` once it is connected.
- *
  * @param callsUrl  where offers go: `calls_url` of the mint's answer, or the same path at another replica
  * @param handle    `value` of the mint's answer
- * @param stream    a MediaStream with the caller's audio; it stop its tracks yourself after the call
+ * @param stream    a MediaStream with the caller's audio; stop its tracks yourself after the call
  * @param onEvent   called with each event of the provider, parsed
  * @param onStep    called with ("ice" | "offer" | "relay" | "answer" | "connected" | "outcome", detail)
  * @param onEnd     called once when an established call ends: with null after close(), else with a CallError
@@ -91,18 +90,19 @@ export async function request(url, options) {
  * @param rtc       RTCConfiguration, for a TURN server of your own
  * @param iceServers  "cloakroom" to use the STUN and TURN servers that the service names, in place of those of `rtc`
  * @param report    whether to report the outcome to the service
+ * @param channelName  the data channel that the provider expects: "voice-live-events" for Azure Voice Live
  * @param audioTimeout  milliseconds without any audio of the provider after which the outcome is no_audio
  * @throws CallError, or the signal's AbortError
  */
 export async function connect({
   callsUrl, handle, stream, onEvent = () => {}, onStep = () => {}, onEnd = () => {}, audio = new Audio(), signal,
-  timeout = 20_000, patience = 5_000, rtc = {}, iceServers, report = true, audioTimeout = 10_000,
+  timeout = 20_000, patience = 5_000, rtc = {}, iceServers, report = true, audioTimeout = 10_000, channelName,
 }) {
   const within = () => AbortSignal.any([AbortSignal.timeout(timeout), ...(signal ? [signal] : [])]);
   const named = iceServers === "cloakroom" && (await serversOf(callsUrl, handle, within(), onStep));
   const pc = new RTCPeerConnection(named ? { ...rtc, iceServers: named } : rtc);
-  // Created before the offer, which must contain it. The provider expects this name.
-  const channel = pc.createDataChannel("oai-events");
+  // Created before the offer, which must contain it. The provider expects a certain name.
+  const channel = pc.createDataChannel(channelName ?? "oai-events");
   let [speaks, witness] = [true, null];
   channel.onmessage = ({ data }) => {
     const event = JSON.parse(data);
