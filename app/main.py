@@ -26,6 +26,7 @@ from app.handles.keyring import parse_signing_ring
 from app.handles.tokens import HandleIssuer
 from app.models import Clocks
 from app.outbound.client import UpstreamClient
+from app.outbound.exchange import Exchanges
 from app.outbound.sideband import SidebandClient
 from app.outbound.upstream import Upstream
 from app.providers.usage import KINDS
@@ -49,6 +50,7 @@ from app.web.appkeys import (
     DESK,
     HANDLES,
     HANGUP,
+    ICE_SERVERS,
     LIFECYCLE,
     METER,
     METRICS,
@@ -148,7 +150,12 @@ def create_app(
         settlement = Settlement(monotonic)
         store.later = lambda writes: settlement.write_later("beside", writes)
         keepers = token_keepers(catalog.deployments)
-        upstream: Upstream = UpstreamClient(connect_timeout=settings.connect_timeout_seconds, egress=egress)
+        connecting = settings.connect_timeout_seconds
+        sockets = SidebandClient(
+            connect_timeout=connecting, largest=settings.sideband_max_event_bytes, egress=egress
+        )
+        client: Upstream = UpstreamClient(connect_timeout=connecting, egress=egress)
+        upstream = Exchanges(client, sockets, handshake_seconds=2 * connecting, most=settings.held_calls_max)
         breakers = Breakers(monotonic)
         radar = Radar(catalog, partial(upstream.get, timeout=settings.mint_timeout_seconds), clock=clock)
         broker = Broker(
@@ -156,6 +163,7 @@ def create_app(
             Shared(
                 catalog=catalog,
                 upstream=upstream,
+                held=upstream,
                 store=store,
                 calls=app[DESK].calls,
                 handles=app[HANDLES],
@@ -167,12 +175,7 @@ def create_app(
             ),
         )
         app[ORPHANS], app[HANGUP] = broker.orphans, broker.hangup
-        app[REPORTS] = broker.reports()
-        sockets = SidebandClient(
-            connect_timeout=settings.connect_timeout_seconds,
-            largest=settings.sideband_max_event_bytes,
-            egress=egress,
-        )
+        app[REPORTS], app[ICE_SERVERS] = broker.reports(), broker.ice_servers()
         app[SIDEBANDS] = broker.sidebands(sockets)
         usage, spans = UsageMetrics(metrics), tracing or PassingOn()
         app[METER] = meter = broker.meter(
@@ -184,6 +187,8 @@ def create_app(
         usage.watch(lambda: meter.watched)
         usage.expose(catalog.names, hows=HOWS, kinds=KINDS)
         app[MINTER], app[RELAY], overdue = broker.minter(), broker.relay(), broker.overdue()
+        held = broker.held_calls()
+        upstream.on_end = held.ended
         census = Census(app[DESK].alive, monotonic=monotonic)
         expose(
             metrics.registry,
@@ -200,6 +205,7 @@ def create_app(
                 loop_turn=lambda: admission.turn,
                 tasks=lambda: len(asyncio.all_tasks()),
                 draining=lambda: app[LIFECYCLE].draining,
+                held_calls=lambda: upstream.holding,
                 settlements_pending=lambda: settlement.pending,
                 settlements_given_up=lambda: settlement.given_up,
                 census=census,
@@ -208,6 +214,7 @@ def create_app(
         await store.probe()
         store.start()
         overdue.start()
+        held.start()
         if settings.metering or catalog.meters:
             meter.start()
         # The first caller should find a token, and a service whose other deployments work should start.
@@ -219,10 +226,11 @@ def create_app(
         await meter.close()
         await overdue.close(grace=settings.store_timeout_seconds)
         await broker.late.close(grace=settings.store_timeout_seconds)
+        await held.close()
         await settlement.close(grace=settings.store_timeout_seconds * 3)
         await asyncio.gather(*(tokens.close() for tokens in keepers))
-        await sockets.close()
         await upstream.close()
+        await sockets.close()
         await feed.close()
         if broker.replication is not None:
             await broker.replication.close()

@@ -33,15 +33,18 @@ OPERATIONS = (
     "calls",
     "hangup",
     "sideband",
+    "voice_live",
     "sessions",
     "transcription_sessions",
     "translations_client_secrets",
     "translations_calls",
     "models",
     "token",
+    "tokens",
+    "ice_servers",
 )
 # What a service asks in the background: a fault that names no operation must strike a caller's request.
-BACKGROUND = frozenset({"models", "token"})
+BACKGROUND = frozenset({"models", "token", "ice_servers"})
 
 
 @dataclass(slots=True)

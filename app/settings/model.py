@@ -16,6 +16,7 @@ from app.outbound.egress import parse_proxy
 from app.settings.aliases import AnyModelSettings
 from app.settings.client import ClientSettings
 from app.settings.deployment import DeploymentSettings
+from app.settings.ice import IceSettings
 from app.settings.secrets import MAKE_KEYS, NAME_PATTERN, check_api_key, parse_key_pairs
 
 
@@ -157,6 +158,11 @@ class Settings(BaseSettings):
         default_factory=dict, description="callers with their own models or limit, by name"
     )
 
+    ice: IceSettings = Field(
+        default_factory=IceSettings,
+        description="STUN and TURN servers that browsers may use (docs/ice-servers.md)",
+    )
+
     provider_proxy: SecretStr | None = Field(
         None,
         description="HTTP proxy to the providers and to Microsoft Entra ID, "
@@ -186,6 +192,13 @@ class Settings(BaseSettings):
     )
     sideband_max_event_bytes: int = Field(
         1_048_576, ge=65_536, le=16_777_216, description="a larger event closes its sideband with 1009"
+    )
+    held_calls_max: int = Field(
+        1024,
+        ge=0,
+        le=10_000,
+        description="calls of one replica at once that last as long as its WebSocket to the provider "
+        "(azure-voice-live); one more is a 503 overloaded",
     )
     metering: bool = Field(
         False, description="count the usage of each call, unless its model says otherwise (docs/metering.md)"

@@ -26,6 +26,7 @@ _NAME_STYLES: Final[Mapping[str, str]] = {
     "mint": "green",
     "relay": "cyan",
     "report": "cyan",
+    "ice": "cyan",
     "hangup": "blue",
     "sideband": "blue",
     "revoke": "magenta",

@@ -16,6 +16,7 @@ PARTS: Final = (
     "mint_schemas",
     "calls",
     "live",
+    "ice",
     "report",
     "hangup",
     "sideband",
