@@ -79,7 +79,7 @@ def test_a_session_that_cannot_be_made_flat_is_refused_at_the_mint() -> None:
 
 
 def test_it_serves_realtime_sessions_only() -> None:
-    assert DIALECT.traits.families == {Family.REALTIME}
+    assert DIALECT.traits.families == (Family.REALTIME,)
 
 
 def test_the_answer_is_read_with_its_call_id() -> None:
