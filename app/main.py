@@ -27,6 +27,7 @@ from app.handles.keyring import parse_signing_ring
 from app.handles.tokens import HandleIssuer
 from app.models import BearerTokens, Clocks
 from app.outbound.client import UpstreamClient
+from app.outbound.exchange import Exchanges
 from app.outbound.keeping.issuer_keys import IssuerKeys
 from app.outbound.sideband import SidebandClient
 from app.outbound.upstream import Upstream
@@ -52,6 +53,7 @@ from app.web.appkeys import (
     DESK,
     HANDLES,
     HANGUP,
+    ICE_SERVERS,
     IDENTITIES,
     LIFECYCLE,
     METER,
@@ -169,7 +171,12 @@ def create_app(
                 count=verdicts.judged,
                 clock=clock,
             )
-        upstream: Upstream = UpstreamClient(connect_timeout=settings.connect_timeout_seconds, egress=egress)
+        connecting = settings.connect_timeout_seconds
+        sockets = SidebandClient(
+            connect_timeout=connecting, largest=settings.sideband_max_event_bytes, egress=egress
+        )
+        client: Upstream = UpstreamClient(connect_timeout=connecting, egress=egress)
+        upstream = Exchanges(client, sockets, handshake_seconds=2 * connecting, most=settings.held_calls_max)
         breakers = Breakers(monotonic)
         radar = Radar(catalog, partial(upstream.get, timeout=settings.mint_timeout_seconds), clock=clock)
         broker = Broker(
@@ -177,6 +184,7 @@ def create_app(
             Shared(
                 catalog=catalog,
                 upstream=upstream,
+                held=upstream,
                 store=store,
                 calls=app[DESK].calls,
                 handles=app[HANDLES],
@@ -188,12 +196,7 @@ def create_app(
             ),
         )
         app[ORPHANS], app[HANGUP] = broker.orphans, broker.hangup
-        app[REPORTS] = broker.reports()
-        sockets = SidebandClient(
-            connect_timeout=settings.connect_timeout_seconds,
-            largest=settings.sideband_max_event_bytes,
-            egress=egress,
-        )
+        app[REPORTS], app[ICE_SERVERS] = broker.reports(), broker.ice_servers()
         app[SIDEBANDS] = broker.sidebands(sockets)
         usage, spans = UsageMetrics(metrics), tracing or PassingOn()
         app[METER] = meter = broker.meter(
@@ -205,6 +208,8 @@ def create_app(
         usage.watch(lambda: meter.watched)
         usage.expose(catalog.names, hows=HOWS, kinds=KINDS)
         app[MINTER], app[RELAY], overdue = broker.minter(), broker.relay(), broker.overdue()
+        held = broker.held_calls()
+        upstream.on_end = held.ended
         census = Census(app[DESK].alive, monotonic=monotonic)
         expose(
             metrics.registry,
@@ -221,6 +226,7 @@ def create_app(
                 loop_turn=lambda: admission.turn,
                 tasks=lambda: len(asyncio.all_tasks()),
                 draining=lambda: app[LIFECYCLE].draining,
+                held_calls=lambda: upstream.holding,
                 settlements_pending=lambda: settlement.pending,
                 settlements_given_up=lambda: settlement.given_up,
                 census=census,
@@ -229,6 +235,7 @@ def create_app(
         await store.probe()
         store.start()
         overdue.start()
+        held.start()
         if settings.metering or catalog.meters:
             meter.start()
         # The first caller should find a token, and a service whose other deployments work should start.
@@ -240,10 +247,11 @@ def create_app(
         await meter.close()
         await overdue.close(grace=settings.store_timeout_seconds)
         await broker.late.close(grace=settings.store_timeout_seconds)
+        await held.close()
         await settlement.close(grace=settings.store_timeout_seconds * 3)
         await asyncio.gather(*(kept.close() for kept in keepers))
-        await sockets.close()
         await upstream.close()
+        await sockets.close()
         await feed.close()
         if broker.replication is not None:
             await broker.replication.close()

@@ -9,7 +9,7 @@ command -v curl >/dev/null 2>&1 || missing="$missing curl"
 command -v redis-cli >/dev/null 2>&1 || missing="$missing redis-tools"
 command -v npm >/dev/null 2>&1 || missing="$missing nodejs npm"
 ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || missing="$missing libfaketime"
-# Of Prometheus and HAProxy the programs alone: Debian's packages would start a service, too.
+# Of Prometheus, HAProxy and coturn the programs alone: Debian's packages would start a service, too.
 programs=""
 for program in promtool prometheus; do
   command -v "$program" >/dev/null 2>&1 || programs="$programs $program"
@@ -18,6 +18,10 @@ if ! PATH="$PATH:/usr/sbin" command -v haproxy >/dev/null 2>&1; then
   programs="$programs haproxy"
   # What the program is linked with, and a small machine lacks.
   missing="$missing liblua5.3-0 libopentracing-c-wrapper0"
+fi
+if ! command -v turnserver >/dev/null 2>&1; then
+  programs="$programs turnserver"
+  missing="$missing libevent-extra-2.1-7 libevent-openssl-2.1-7 libevent-pthreads-2.1-7 libhiredis0.14 libmariadb3 libpq5"
 fi
 if [ -z "$missing$programs" ]; then
   exit 0
@@ -40,6 +44,7 @@ if [ -n "$programs" ]; then
   for program in $programs; do
     package=prometheus
     [ "$program" = haproxy ] && package=haproxy
+    [ "$program" = turnserver ] && package=coturn
     [ -d "$folder/$package" ] || (
       cd "$folder"
       apt-get download -qq -o APT::Sandbox::User=root "$package"

@@ -107,7 +107,7 @@ class Claims:
             await self.outcomes.free(ask.attempt, ask.freeing)
         if isinstance(result, Answered):
             return self._first_answer(ask.attempt, result)
-        raise _refusal(handle.id, result)
+        raise refused(handle.id, result)
 
     async def _seated(self, ask: _Ask, won: Won) -> Claim:
         if ask.wanted is None or ask.seated is None:
@@ -200,9 +200,10 @@ class Claims:
         return Answer(sdp=sdp, call_id=kept.call_id or None)
 
 
-def _refusal(
+def refused(
     handle_id: str, result: Gone | Revoked | Spent | OtherFamily | Unknown | Pending | NewerVersion
 ) -> CloakroomError:
+    """The error for a handle that cannot be used, or not for this."""
     match result:
         case Gone():
             return HandleExpired("This handle has expired. Mint a new one.")

@@ -12,7 +12,7 @@ from typing import Final
 
 from app.broker.deadlines.orphans import Orphans
 from app.broker.settlement import Settlement, Write
-from app.errors import CloakroomError, OutcomeUnknown, UpstreamTimeout, UpstreamUnreachable
+from app.errors import CloakroomError, OutcomeUnknown, Overloaded, UpstreamTimeout, UpstreamUnreachable
 from app.handles.sealing import Sealer
 from app.models import Answer, Clocks
 from app.store.records.claims import Attempt, Keep, Won
@@ -95,7 +95,7 @@ class Outcomes:
             write = self._unknown(claim, error.code)
             await self.settlement.write("mark_unknown", write, handle=claim.handle_id)
             return
-        if isinstance(error, UpstreamUnreachable):
+        if isinstance(error, UpstreamUnreachable | Overloaded):
             await self.give_back(claim, code=error.answer_code)
             return
         # The provider saw the offer and refused it: the use is spent.

@@ -51,6 +51,7 @@ class Relayed:
     model: str
     client: str
     replayed: bool
+    subject: str = ""
     region: str | None = None
     max_call_seconds: int | None = None
 
@@ -81,7 +82,7 @@ class Relay:
 
         Raises:
             HandleExpired, HandleRevoked, HandleSpent, InvalidHandle, WrongSessionFamily: no claim was won.
-            UpstreamUnreachable: the provider saw nothing, and the use was given back.
+            UpstreamUnreachable, Overloaded: the provider saw nothing, and the use was given back.
             InvalidRequest: so it did, because the deployment's dialect was changed since the mint, or because
                 the offer came with another session than the one that was fixed then.
             UpstreamError: the provider refused; the use is spent.
@@ -108,6 +109,7 @@ class Relay:
             won.model,
             won.client,
             replayed=False,
+            subject=won.subject,
             region=deployment.region,
             # A call without an id cannot be hung up.
             max_call_seconds=(answer.call_id and claim.max_call_seconds) or None,

@@ -14,7 +14,7 @@ from app.doctor.finding import Finding, Status
 from app.doctor.mint import Place
 from app.errors import InvalidRequest, UpstreamError
 from app.models import Deployment
-from app.providers.registry import PROVIDERS
+from app.providers.registry import PROVIDERS, UNVERIFIED
 
 WARN_SKEW_SECONDS: Final = 5.0
 FAIL_SKEW_SECONDS: Final = 60.0
@@ -23,6 +23,8 @@ _HALF: Final = 0.5
 _PLACEHOLDER: Final = re.compile(r"(?i)\.\.\.|…|your[-_ ]|change[-_ ]?me|example|placeholder|<.*>|xxxx")
 _OPENAI_HOST: Final = "api.openai.com"
 _LEAST_KEY: Final = 20
+# What is not verified of these concerns no usual call.
+_USUAL: Final = frozenset({"openai", "azure"})
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -35,6 +37,10 @@ def target_findings(
     region = f" (region {deployment.region})" if deployment.region is not None else ""
     text = f"{deployment.provider} at {deployment.base_url}{region}{model}, for {names}"
     yield Finding("deployment", "target", "ok", text, subject=deployment.name)
+    unverified = () if deployment.provider in _USUAL else UNVERIFIED.get(deployment.provider, ())
+    if unverified:
+        text = f"never tried at the real service: {'; '.join(unverified)}".replace("`", "")
+        yield Finding("deployment", "unverified", "ok", text, subject=deployment.name)
     parts = urlsplit(deployment.base_url)
     if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
         status: Status = "fail" if production and deployment.has_credential else "warn"

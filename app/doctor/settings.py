@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from itertools import combinations
+from typing import Final
 
 from app.broker.routing.catalog import ANY_MODEL
 from app.doctor.finding import Finding, Status
@@ -13,6 +14,9 @@ from app.outbound.egress import Egress
 from app.settings import Settings
 from app.settings.aliases import ModelSettings, choices
 from app.settings.secrets import MAKE_KEYS, parse_key_pairs
+
+# 32 random bytes in base64 have 44.
+_SOUND_SECRET_CHARS: Final = 24
 
 
 def settings_findings(settings: Settings, *, has_engine: bool) -> Iterator[Finding]:
@@ -30,6 +34,7 @@ def settings_findings(settings: Settings, *, has_engine: bool) -> Iterator[Findi
     yield _uses(settings)
     yield _cors(settings)
     yield _public_url(settings)
+    yield from _ice(settings)
     if settings.production and settings.demo_enabled:
         text = "the page /demo is served in production, and anyone can open it"
         yield Finding("settings", "demo page", "warn", text, "leave CLOAKROOM_DEMO out")
@@ -138,6 +143,26 @@ def _public_url(settings: Settings) -> Finding:
     return Finding("settings", "public URL", "ok", url)
 
 
+def _ice(settings: Settings) -> Iterator[Finding]:
+    ice = settings.ice
+    if not ice.servers:
+        text = "none of the operator's: browsers connect directly, or by servers that the provider names"
+        yield Finding("settings", "ICE servers", "ok", text)
+        return
+    urls = ", ".join(url for server in ice.servers for url in server.urls)
+    life = f"; credentials live {ice.lifetime_seconds} s" if ice.turn_secret is not None else ""
+    yield Finding("settings", "ICE servers", "ok", f"{urls}{life}")
+    if ice.turn_secret is not None and len(ice.turn_secret.get_secret_value()) < _SOUND_SECRET_CHARS:
+        text = "ice.turn_secret is short, and each credential lets its bearer try to guess it"
+        fix = "set a longer one here and at the TURN server: openssl rand -base64 32"
+        yield Finding("settings", "ICE servers", "warn", text, fix)
+    fixed = [server.urls[0] for server in ice.servers if server.credential is not None]
+    if fixed and settings.production:
+        text = f"{', '.join(fixed)}: a fixed credential, which the bearer of any handle can keep and use"
+        fix = "let the TURN server share a secret (coturn: use-auth-secret), and set ice.turn_secret"
+        yield Finding("settings", "ICE servers", "warn", text, fix)
+
+
 def _no_store(*, has_engine: bool) -> Finding:
     kind = "an embedded server" if has_engine else "memory://, since no server program was found"
     text = f"no CLOAKROOM_REDIS_URL: serve starts {kind}, which no other replica can use"
@@ -175,6 +200,8 @@ def _secrets(settings: Settings) -> Iterator[tuple[str, str]]:
     for holder, client in settings.clients.items():
         if client.api_key is not None:
             yield f"clients.{holder}.api_key", client.api_key.get_secret_value()
+    if settings.ice.turn_secret is not None:
+        yield "ice.turn_secret", settings.ice.turn_secret.get_secret_value()
     # Deployments may share a key: a provider's account can have many deployments.
     for deployment in settings.deployments.values():
         if deployment.api_key is not None:

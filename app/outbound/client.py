@@ -7,9 +7,7 @@ environment; a proxy comes from the settings (``app.outbound.egress``).
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
 import structlog
@@ -19,14 +17,13 @@ from app.outbound.dialer import Dialer, DialFailed
 from app.outbound.egress import Egress
 from app.outbound.http1 import Origin, Unsendable, target_of, written
 from app.outbound.pool import CONNECTIONS, KEEPALIVE_SECONDS, Pool
-from app.outbound.upstream import NoAnswer, NotConnected
+from app.outbound.upstream import NO_HEADERS, NoAnswer, NotConnected, tried
 from app.providers.base import UpstreamRequest, UpstreamResponse
-from app.telemetry.timings import Timings, Try, TryOutcome
+from app.telemetry.timings import Timings
 
 log = structlog.get_logger("cloakroom.outbound")
 
 _CONNECT_SHARE: Final = 0.9
-_NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class UpstreamClient:
@@ -57,27 +54,11 @@ class UpstreamClient:
 
     async def post(self, request: UpstreamRequest, *, timeout: float, timings: Timings) -> UpstreamResponse:
         """As ``Upstream.post``."""
-        trace, started = timings.trace, time.perf_counter()
-        span = trace.ask(timings.deployment, request.method) if trace is not None else None
-        outcome: TryOutcome = "cut_off"
-        status: int | None = None
-        try:
-            more = span.headers if span is not None else _NO_HEADERS
-            response = await self._send(request.method, request, timeout=timeout, more=more)
-        except NotConnected:
-            outcome = "unreachable"
-            raise
-        except NoAnswer as failure:
-            outcome = "timeout" if failure.timed_out else "cut_off"
-            raise
-        else:
-            outcome, status = "answered", response.status
-            return response
-        finally:
-            seconds = time.perf_counter() - started
-            timings.tries.append(Try(timings.deployment, seconds, outcome, status))
-            if span is not None:
-                span.end(outcome, status)
+        return await tried(
+            lambda more: self._send(request.method, request, timeout=timeout, more=more),
+            timings,
+            request.method,
+        )
 
     async def get(self, request: UpstreamRequest, *, timeout: float) -> UpstreamResponse:
         """As ``Upstream.get``."""
@@ -89,7 +70,7 @@ class UpstreamClient:
         request: UpstreamRequest,
         *,
         timeout: float,
-        more: Mapping[str, str] = _NO_HEADERS,
+        more: Mapping[str, str] = NO_HEADERS,
     ) -> UpstreamResponse:
         until = self._loop.time() + timeout
         try:

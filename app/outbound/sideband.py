@@ -1,4 +1,4 @@
-"""Sidebands at the provider: a WebSocket that carries the events of one call, on aiohttp's client.
+"""WebSockets to providers, on aiohttp's client: sidebands, which carry the events of one call, and exchanges.
 
 It leaves by the same way as every request (``app.outbound.egress``), with one limit of aiohttp: through a
 proxy, only ``wss`` goes by CONNECT. Nothing queues here: aiohttp stops to read a socket whose events are not
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -20,7 +20,7 @@ from aiohttp import ClientHandlerType, WSMsgType
 from app import __version__
 from app.outbound.egress import Egress
 from app.outbound.http1 import Unsendable, target_of
-from app.outbound.upstream import NoAnswer, NotConnected
+from app.outbound.upstream import NO_HEADERS, NoAnswer, NotConnected
 from app.providers.base import UpstreamRequest, UpstreamResponse
 from app.telemetry.redaction import one_safe_line
 from app.telemetry.timings import Timings, Try, TryOutcome
@@ -35,6 +35,7 @@ _LONGEST_REASON: Final = 123
 
 # Close codes (RFC 6455, section 7.4.1, and the IANA registry "WebSocket Close Code Number").
 NORMAL: Final = 1000
+GOING_AWAY: Final = 1001
 UNSUPPORTED: Final = 1003
 NO_CODE: Final = 1005
 ABNORMAL: Final = 1006
@@ -147,6 +148,33 @@ class SidebandClient:
     async def attach(self, request: UpstreamRequest, *, timeout: float, timings: Timings) -> EventSocket:
         """Open the sideband within ``timeout`` seconds. ``timings`` gets the try.
 
+        Raises:
+            NotConnected, NoAnswer, AttachRefused: as ``open``.
+        """
+        started, status = time.perf_counter(), None
+        outcome: TryOutcome = "cut_off"
+        try:
+            socket = await self.open(request, timeout=timeout)
+        except AttachRefused as refused:
+            outcome, status = "answered", refused.response.status
+            raise
+        except NotConnected:
+            outcome = "unreachable"
+            raise
+        except NoAnswer as failure:
+            outcome = "timeout" if failure.timed_out else "cut_off"
+            raise
+        else:
+            outcome, status = "answered", 101
+            return socket
+        finally:
+            timings.tries.append(Try(timings.deployment, time.perf_counter() - started, outcome, status))
+
+    async def open(
+        self, request: UpstreamRequest, *, timeout: float, more: Mapping[str, str] = NO_HEADERS
+    ) -> EventSocket:
+        """Make the handshake within ``timeout`` seconds, with ``more`` headers. Its body is not sent.
+
         Redirects are not followed: the credential would go along.
 
         Raises:
@@ -154,38 +182,29 @@ class SidebandClient:
             NoAnswer: none came in time, or it was no WebSocket's.
             AttachRefused: the provider answered with another status.
         """
-        started, status = time.perf_counter(), None
-        outcome: TryOutcome = "cut_off"
         try:
             async with asyncio.timeout(timeout):
-                socket = await self._connect(request)
-            outcome, status = "answered", 101
-            return EventSocket(socket)
-        except AttachRefused as refused:
-            outcome, status = "answered", refused.response.status
-            raise
+                return EventSocket(await self._connect(request, more))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, Unsendable) as error:
-            outcome = "unreachable"
             raise NotConnected from error
         except TimeoutError as error:
-            outcome = "timeout"
             raise NoAnswer(timed_out=True) from error
         except (aiohttp.ClientError, ConnectionError) as error:
             raise NoAnswer(timed_out=False) from error
-        finally:
-            timings.tries.append(Try(timings.deployment, time.perf_counter() - started, outcome, status))
 
     async def close(self) -> None:
         """End every socket."""
         await self._session.close()
 
-    async def _connect(self, request: UpstreamRequest) -> aiohttp.ClientWebSocketResponse[bool]:
+    async def _connect(
+        self, request: UpstreamRequest, more: Mapping[str, str]
+    ) -> aiohttp.ClientWebSocketResponse[bool]:
         # The egress knows http and https.
         proxy = self._egress.proxy_for(target_of(f"http{request.url.removeprefix('ws')}").origin)
         authorization = proxy.authorization if proxy is not None else None
         return await self._session.ws_connect(
             request.url,
-            headers={"User-Agent": f"cloakroom/{__version__}", **request.headers},
+            headers={"User-Agent": f"cloakroom/{__version__}", **request.headers, **more},
             proxy=_bare_url(proxy.url.reveal()) if proxy is not None else None,
             proxy_headers=(
                 {"Proxy-Authorization": authorization.reveal()} if authorization is not None else None

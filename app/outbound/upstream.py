@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Final, Protocol, TypeVar
 
 from app.errors import CloakroomError, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from app.providers.base import UpstreamRequest, UpstreamResponse
-from app.telemetry.timings import Timings
+from app.telemetry.timings import Timings, Try, TryOutcome
 
 Read = TypeVar("Read")
 
@@ -27,6 +29,7 @@ _BACKOFF_SECONDS: Final = 0.1
 SHARE_OF_A_TRY: Final = 0.6
 # A try that starts with less than this left would only turn the cause into a timeout.
 LEAST_SHARE_OF_A_TRY: Final = 0.2
+NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class NotConnected(Exception):
@@ -68,6 +71,31 @@ class Upstream(Protocol):
 
     async def close(self) -> None:
         """End every connection; requests under way fail."""
+
+
+async def tried(
+    send: Callable[[Mapping[str, str]], Awaitable[UpstreamResponse]], timings: Timings, method: str
+) -> UpstreamResponse:
+    """Send once, with the headers of the trace. ``timings`` gets the try, and the trace its span."""
+    trace, started = timings.trace, time.perf_counter()
+    span = trace.ask(timings.deployment, method) if trace is not None else None
+    outcome: TryOutcome = "cut_off"
+    status: int | None = None
+    try:
+        response = await send(span.headers if span is not None else NO_HEADERS)
+    except NotConnected:
+        outcome = "unreachable"
+        raise
+    except NoAnswer as failure:
+        outcome = "timeout" if failure.timed_out else "cut_off"
+        raise
+    else:
+        outcome, status = "answered", response.status
+        return response
+    finally:
+        timings.tries.append(Try(timings.deployment, time.perf_counter() - started, outcome, status))
+        if span is not None:
+            span.end(outcome, status)
 
 
 def may_pass(status: int | None, refused: UpstreamError) -> bool:

@@ -16,7 +16,8 @@ import orjson
 from app.errors import OutcomeUnknown, UpstreamError
 from app.models import Answer, Deployment, EphemeralKey, Secret
 from app.providers.base import UpstreamResponse, is_call_id
-from app.providers.explanations import Operation, explain
+from app.providers.explanations import explain
+from app.providers.explanations.rules import Operation
 from app.telemetry.redaction import MASK, one_safe_line
 
 # An opaque credential: printable, no spaces, so it can never break out of a header.
@@ -204,8 +205,9 @@ def _error_object(response: UpstreamResponse) -> dict[str, Any] | None:
         return None
     if not isinstance(body, dict):
         return None
-    # Azure's front door answers in another shape: {"statusCode", "message"}.
-    error = body if body.get("statusCode") == response.status else body.get("error")
+    # Azure's front door has another form, {"statusCode", "message"}, and Model Studio {"code", "message"}.
+    flat = body.get("statusCode") == response.status or ("error" not in body and "code" in body)
+    error = body if flat else body.get("error")
     return error if isinstance(error, dict) and isinstance(error.get("message"), str) else None
 
 

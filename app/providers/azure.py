@@ -97,10 +97,14 @@ def webrtc_url(pasted: str) -> str:
 class AzurePreview:
     """Mints a beta session at the resource, relays to the region."""
 
-    traits = Traits(is_azure=True, regions=REGIONS, has_front_end=True)
+    traits = Traits(is_azure=True, regions=REGIONS, has_front_end=True, takes_api_version=True)
 
     def base_url(self, pasted: str | None) -> str:
         return resource_origin(pasted)
+
+    def webrtc_url(self, pasted: str) -> str:
+        """As ``SplitsHosts``."""
+        return webrtc_url(pasted)
 
     def mint_request(self, deployment: Deployment, mint: MintRequest) -> UpstreamRequest:
         if mint.family is not Family.REALTIME:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 from urllib.parse import SplitResult, urlsplit
 
 from app.errors import InvalidRequest, UpstreamError
@@ -25,6 +25,7 @@ from app.models import (
     Secret,
     StandardCall,
 )
+from app.providers.ice import IceServer
 
 SDP_TYPE: Final = "application/sdp"
 JSON_TYPE: Final = "application/json"
@@ -36,21 +37,39 @@ _CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
 
 
 @dataclass(frozen=True, slots=True)
+class Exchange:
+    """What answers a request over a WebSocket: a message of one of these types; all before it are skipped.
+
+    After one of ``answered_by``, which has an SDP and may name the call, the socket stays open for the call.
+    """
+
+    answered_by: frozenset[str]
+    refused_by: frozenset[str]
+    sdp_field: str
+    call_field: str
+
+
+@dataclass(frozen=True, slots=True)
 class UpstreamRequest:
     """One request to a provider, or a WebSocket's handshake, which has no body.
 
-    ``headers`` hold a credential, so they are not shown. Only a POST sends its body.
+    Only a POST sends its body. With ``exchange``, ``body`` is the first message after the handshake.
+    ``headers`` hold a credential, so they are not shown.
     """
 
     url: str
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     method: str = "POST"
+    exchange: Exchange | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamResponse:
-    """What came back: ``headers`` are case-insensitive, ``body`` is whole and within the size limit."""
+    """What came back: ``headers`` are case-insensitive, ``body`` is whole and within the size limit.
+
+    Of an exchange, ``status`` is 101 and ``body`` the message that answers; else the handshake was refused.
+    """
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -69,9 +88,11 @@ class Traits:
     created with the standard key instead. ``needs_credential``: it serves nobody without one, except that a
     server at another ``base_url`` may, where ``is_copied``: others keep this API's paths.
     ``takes_session``: a call is created with its session; else a page sends that over the data channel.
+    ``needs_model``: a deployment must name its model. ``may_split_hosts``: it may have a ``webrtc_url``.
     ``federates``: it may sign in with a workload's own token. ``tells_ends``: its models have the names and
     the ends of ``app.providers.retirement``, and it lists them. ``families``: the kinds of sessions that it
-    serves.
+    serves. ``takes_api_version``: its URLs have one. ``holds_socket``: a call lasts as long as the WebSocket
+    that its offer went over.
     """
 
     is_azure: bool = False
@@ -83,8 +104,12 @@ class Traits:
     needs_credential: bool = True
     is_copied: bool = False
     takes_session: bool = True
+    needs_model: bool = False
+    may_split_hosts: bool = False
     tells_ends: bool = False
     federates: bool = False
+    takes_api_version: bool = False
+    holds_socket: bool = False
     families: tuple[Family, ...] = USUAL_FAMILIES
 
 
@@ -180,6 +205,37 @@ class Attaches(Protocol):
         """Read why there is no sideband: the provider's refusal, or None where it knows no such call."""
 
 
+@runtime_checkable
+class SplitsHosts(Protocol):
+    """May present offers at another URL than it mints at; its ``traits`` tell whether it must."""
+
+    def webrtc_url(self, pasted: str) -> str:
+        """Reduce what an operator pasted to the URL that offers go to.
+
+        Raises:
+            ValueError: it is no such URL; says what is expected.
+        """
+
+
+@runtime_checkable
+class NamesIceServers(Protocol):
+    """Names the ICE servers to use for its calls. Most dialects have no such part."""
+
+    def ice_servers_request(self, deployment: Deployment) -> UpstreamRequest:
+        """The GET that asks for them, with the standard credential; it has no body.
+
+        Raises:
+            UpstreamError: there is no credential at present.
+        """
+
+    def read_ice_servers(self, deployment: Deployment, response: UpstreamResponse) -> tuple[IceServer, ...]:
+        """Read them.
+
+        Raises:
+            UpstreamError: the provider refused, or answered with something else.
+        """
+
+
 class Provider(Mints, Relays, HangsUp, Attaches, Protocol):
     """A whole dialect. One whose provider mints no keys is a ``MintsNothing``."""
 
@@ -220,13 +276,6 @@ def http_url(text: str) -> SplitResult | None:
         return None
     plain = host is not None and _HOST.match(host) is not None and "@" not in parts.netloc
     return parts if plain and parts.scheme in ("http", "https") else None
-
-
-def region_of(traits: Traits, region: str | None, base_url: str) -> str | None:
-    """The region of a deployment: the one that is set, else the one whose URL this is."""
-    if region is not None or traits.has_front_end:
-        return region
-    return next((name for name, url in traits.regions.items() if url == base_url), None)
 
 
 def is_call_id(text: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from app.errors import InvalidRequest
 from app.models import Family
 
 _TRANSCRIPTION_PATH: Final = ("audio", "input", "transcription", "model")
@@ -20,6 +21,25 @@ _MAIN_PATHS: Final[Mapping[Family, tuple[str, ...]]] = {
     Family.TRANSLATION: ("model",),
     Family.LIVE: ("model",),
 }
+
+
+# What the path and the model's alias decide anyway.
+_DECIDED: Final = frozenset({"type", "model"})
+
+
+def refuse_session(provider: str, session: Mapping[str, Any]) -> None:
+    """Refuse a session with fields that no request to this provider can carry.
+
+    Raises:
+        InvalidRequest: names the first field, and where it goes instead.
+    """
+    for name, value in session.items():
+        if name not in _DECIDED and value:
+            raise InvalidRequest(
+                f"A call at {provider} takes no session. Leave '{name}' out, and let the page send it "
+                "in a session.update over the data channel.",
+                param=f"session.{name}",
+            )
 
 
 def main_path(family: Family) -> tuple[str, ...]:

@@ -19,6 +19,8 @@ from .server import create_sandbox
 
 OPENAI_KEY_ENV = "CLOAKROOM_SANDBOX_OPENAI_KEY"
 AZURE_KEY_ENV = "CLOAKROOM_SANDBOX_AZURE_KEY"
+INWORLD_KEY_ENV = "CLOAKROOM_SANDBOX_INWORLD_KEY"
+QWEN_KEY_ENV = "CLOAKROOM_SANDBOX_QWEN_KEY"
 ISSUER_KEY_ENV = "CLOAKROOM_SANDBOX_ISSUER_KEY"
 # What a request in flight may still take when the process is told to stop, in seconds.
 DRAIN_SECONDS = 0.5
@@ -41,6 +43,8 @@ def parser() -> argparse.ArgumentParser:
         help=f"an Azure deployment, repeatable (default: {dict(DEFAULT_DEPLOYMENTS)})",
     )
     add("--azure-preview", action="store_true", help="serve Azure's preview paths too")
+    add("--inworld-key", action="append", metavar="KEY", help=f"accepted by Inworld; or ${INWORLD_KEY_ENV}")
+    add("--qwen-key", action="append", metavar="KEY", help=f"accepted by Qwen-Omni; or ${QWEN_KEY_ENV}")
     add("--localai-key", action="append", default=[], metavar="KEY", help="accepted at LocalAI's path")
     add("--openai-model", action="append", metavar="NAME", help="serve only these models; repeatable")
     add(
@@ -95,6 +99,8 @@ def config_from(options: argparse.Namespace, environ: Mapping[str, str]) -> Sand
         azure_tokens=tuple(options.azure_token),
         azure_deployments=deployments,
         azure_preview=options.azure_preview,
+        inworld_keys=_keys(options.inworld_key, environ.get(INWORLD_KEY_ENV), default.inworld_keys),
+        qwen_keys=_keys(options.qwen_key, environ.get(QWEN_KEY_ENV), default.qwen_keys),
         localai_keys=tuple(options.localai_key),
         openai_models=tuple(options.openai_model) if options.openai_model else None,
         openai_ends=dict(map(_end, options.openai_end)),

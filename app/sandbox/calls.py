@@ -23,7 +23,8 @@ REMEMBERED_CALLS = 10_000
 class CallTerms:
     """On what terms a call is opened: whose key, which session, and whether Azure's event filter is on.
 
-    `standard`: the standard key created it, not an ephemeral one. `gpt_live`: it is a session of GPT-Live.
+    `standard`: the standard key created it, not an ephemeral one. `channel` is its data channel's label.
+    `gpt_live`: it is a session of GPT-Live.
     `fault` is what goes wrong after the answer, one of `faults.MEDIA`; empty where nothing does.
     """
 
@@ -34,6 +35,7 @@ class CallTerms:
     filtered: bool = False
     fault: str = ""
     standard: bool = False
+    channel: str = "oai-events"
     gpt_live: bool = False
 
 
@@ -156,6 +158,12 @@ class CallBook:
     async def hang_up(self, call_id: str) -> None:
         """End the call. Raises Refusal (404 `call_id_not_found`) when none of this id lives."""
         await self._end(self.live(call_id), "hangup")
+
+    async def leave(self, call_id: str) -> None:
+        """End the call, if it lives: the socket that made it was closed, which is how it is hung up."""
+        call = self._calls.get(call_id)
+        if call is not None:
+            await self._end(call, "hangup")
 
     def tell(self, event: str, call_ids: Collection[str] | None) -> int:
         """Send an event to every sideband of these calls, None for all. Returns how many got it."""

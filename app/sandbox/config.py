@@ -26,6 +26,16 @@ DEFAULT_DEPLOYMENTS: Mapping[str, str] = MappingProxyType(
     }
 )
 
+# Nobody listens there; a browser that asks in vain still calls.
+DEFAULT_ICE_SERVERS: tuple[Mapping[str, object], ...] = (
+    {"urls": ["stun:127.0.0.1:9"]},
+    {
+        "urls": ["turn:127.0.0.1:9?transport=udp"],
+        "username": "sandbox",
+        "credential": "sandbox-turn-password",
+    },
+)
+
 
 @dataclass(frozen=True, slots=True)
 class SandboxConfig:
@@ -37,6 +47,10 @@ class SandboxConfig:
         azure_tokens: Entra access tokens accepted as `Authorization: Bearer` at Azure's paths.
         azure_deployments: deployment name to the base model that it serves.
         azure_preview: whether the resource is an older one that also serves the preview paths.
+        inworld_keys: keys accepted at Inworld's paths.
+        ice_servers: what Inworld names as ICE servers.
+        qwen_keys: permanent keys accepted at Qwen-Omni's paths.
+        qwen_temporary_calls: whether a temporary key opens a call there, which is not verified.
         localai_keys: keys accepted at LocalAI's path; without any, it asks for none.
         openai_models: the exact names that OpenAI serves; None accepts every realtime, transcription and
             translation name, so that tomorrow's models need no release of this file.
@@ -60,6 +74,10 @@ class SandboxConfig:
     azure_tokens: tuple[str, ...] = ()
     azure_deployments: Mapping[str, str] = field(default_factory=lambda: DEFAULT_DEPLOYMENTS)
     azure_preview: bool = False
+    inworld_keys: tuple[str, ...] = ("sandbox-inworld-key",)
+    ice_servers: tuple[Mapping[str, object], ...] = DEFAULT_ICE_SERVERS
+    qwen_keys: tuple[str, ...] = ("sk-sandbox-qwen-key",)
+    qwen_temporary_calls: bool = True
     localai_keys: tuple[str, ...] = ()
     openai_models: tuple[str, ...] | None = None
     openai_ends: Mapping[str, str] = field(default_factory=dict)

@@ -33,6 +33,7 @@ OPERATIONS = (
     "calls",
     "hangup",
     "sideband",
+    "voice_live",
     "sessions",
     "transcription_sessions",
     "translations_client_secrets",
@@ -44,10 +45,13 @@ OPERATIONS = (
     "authorize",
     "signed_in",
     "user_token",
+    "tokens",
+    "ice_servers",
 )
+_OF_THE_ISSUER = frozenset({"configuration", "jwks", "authorize", "signed_in", "user_token"})
 # What a service asks in the background, and what pages ask of the identity provider: a fault that names no
 # operation must strike a caller's request.
-BACKGROUND = frozenset({"models", "token", "configuration", "jwks", "authorize", "signed_in", "user_token"})
+BACKGROUND = frozenset({"models", "token", "ice_servers", *_OF_THE_ISSUER})
 
 
 @dataclass(slots=True)

@@ -75,7 +75,7 @@ class KeyRing:
         early: float | None = None,
     ) -> tuple[str, EphemeralKey]:
         """Make a key that lives `seconds`; with `early` it dies after so many seconds, unannounced."""
-        value = f"ek_{secrets.token_hex(16)}"
+        value = f"{'st-' if provider == 'qwen' else 'ek_'}{secrets.token_hex(16)}"
         now = self._clock.time()
         key = EphemeralKey(
             key_digest=digest(value),

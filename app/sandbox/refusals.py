@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-Flavour = Literal["openai", "azure", "localai", "speech-to-speech"]
+Flavour = Literal["openai", "azure", "localai", "speech-to-speech", "inworld", "qwen"]
 
 
 class Refusal(Exception):

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from . import control
 from .config import SandboxConfig
-from .http import azure, issuer, live, oauth, openai, selfhosted, sideband
+from .http import azure, inworld, issuer, live, oauth, openai, qwen, selfhosted, sideband, voice_live
 from .http.edge import provider_edge, stamp
 from .provider import PROVIDER, make_provider
 
@@ -49,6 +49,7 @@ ROUTES = [
     web.get("/issuer/authorize", issuer.sign_in_page, name="issuer.authorize"),
     web.post("/issuer/authorize", issuer.signed_in, name="issuer.signed_in"),
     web.post("/issuer/token", issuer.token, name="issuer.user_token"),
+    web.get("/voice-live/realtime/calls", voice_live.calls, name="azure.voice_live"),
     web.post("/localai/v1/realtime/calls", selfhosted.localai_calls, name="localai.calls"),
     web.post("/speech-to-speech/v1/realtime/calls", selfhosted.speech_calls, name="speech.calls"),
     web.delete(
@@ -56,6 +57,12 @@ ROUTES = [
     ),
     web.post("/open/v1/realtime/calls", selfhosted.open_calls, name="open.calls"),
     web.post("/open/v1/realtime/calls/{call_id}/hangup", selfhosted.open_hangup, name="open.hangup"),
+    web.post("/inworld/v1/realtime/calls", inworld.calls, name="inworld.calls"),
+    web.post("/inworld/v1/realtime/calls/{call_id}/hangup", inworld.hangup, name="inworld.hangup"),
+    web.get("/inworld/v1/realtime", inworld.sideband, name="inworld.sideband"),
+    web.get("/inworld/v1/realtime/ice-servers", inworld.ice_servers, name="inworld.ice_servers"),
+    web.post("/api/v1/tokens", qwen.tokens, name="qwen.tokens"),
+    web.post("/api/v1/webrtc/realtime", qwen.calls, name="qwen.calls"),
     *control.ROUTES,
 ]
 

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 
 from app.broker.clients import key_digest
 from app.broker.routing.catalog import ANY_MODEL
-from app.providers.base import region_of
-from app.providers.registry import PROVIDERS
+from app.providers.registry import PROVIDERS, region_of
 from app.settings.aliases import ModelSettings, choices, successor_problems
 from app.settings.deployment import DeploymentSettings, known_regions
 from app.settings.identity import issuer_problems

@@ -109,7 +109,7 @@ class DeploymentSettings(Section):
     base_url: str | None = Field(
         default=None,
         description="OpenAI: default https://api.openai.com/v1; localai and speech-to-speech: the server's "
-        "address",
+        "address; qwen: the workspace's host",
     )
     api_key: SecretStr | None = Field(default=None, description="the provider's standard key")
     entra: EntraSettings | None = Field(default=None, description="Azure: sign in without a key")
@@ -130,12 +130,12 @@ class DeploymentSettings(Section):
     call_key: Literal["ephemeral", "standard"] = Field(
         default="ephemeral",
         description="which key creates the call; standard: the deployment's own, for sidebands that answer "
-        "404 call_id_not_found (OpenAI only)",
+        "404 call_id_not_found (openai), or where temporary keys open no call (qwen)",
     )
     api_version: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9.-]{1,32}$",
-        description="azure-preview only; default: 2025-04-01-preview",
+        description="azure-preview: default 2025-04-01-preview; azure-voice-live: default 2026-01-01-preview",
     )
     region: Annotated[str | None, WithJsonSchema(_REGION_SCHEMA)] = Field(
         default=None,
@@ -143,7 +143,9 @@ class DeploymentSettings(Section):
         "resource's, whose front end takes the offers",
     )
     webrtc_url: str | None = Field(
-        default=None, description="azure-preview: that front end's URL, instead of region"
+        default=None,
+        description="azure-preview: that front end's URL, instead of region; qwen: the workspace's host, "
+        "where keys are minted at another one",
     )
 
     @field_validator("api_key")
@@ -168,6 +170,8 @@ class DeploymentSettings(Section):
             raise ValueError("base_url is missing: the endpoint of the Azure resource")
         if is_azure and not self.model:
             raise ValueError("model is missing: the name of the Azure deployment")
+        if traits.needs_model and not self.model:
+            raise ValueError(f"model is missing: the name that {self.provider} has for the model")
         self._check_region(traits)
         if self.webrtc_filter and not traits.takes_filter:
             raise ValueError("webrtc_filter is for provider: azure")
@@ -207,11 +211,13 @@ class DeploymentSettings(Section):
             url = traits.regions[self.region]
             if self.base_url.strip().rstrip("/") != url:
                 raise ValueError(f"region {self.region!r} is served at {url} only; leave base_url out")
-        if self.api_version is not None:
+        if self.api_version is not None and not traits.takes_api_version:
             # It does not show which surface is meant: people paste it with every endpoint.
-            raise ValueError("api_version is for provider: azure-preview; remove it, the GA paths take none")
-        if self.webrtc_url is not None:
-            raise ValueError("webrtc_url is for provider: azure-preview")
+            raise ValueError(
+                "api_version is for azure-preview and azure-voice-live; remove it, the GA paths take none"
+            )
+        if self.webrtc_url is not None and not traits.may_split_hosts:
+            raise ValueError("webrtc_url is for provider: azure-preview and qwen")
 
     def _check_credential(self, traits: Traits) -> None:
         if self.entra is not None and not traits.is_azure:

@@ -40,7 +40,9 @@ _SECRET_NAMES: Final = frozenset(
         ),
     }
 )
-_NESTED_SECRET: Final = re.compile(r"CLOAKROOM_(?:DEPLOYMENTS|CLIENTS)__.+__(?:API_KEY|CLIENT_SECRET)\Z")
+_NESTED_SECRET: Final = re.compile(
+    r"CLOAKROOM_(?:(?:DEPLOYMENTS|CLIENTS)__.+__(?:API_KEY|CLIENT_SECRET)|ICE__TURN_SECRET)\Z"
+)
 
 
 def is_secret(name: str) -> bool:

@@ -17,6 +17,7 @@ from app.outbound.egress import parse_proxy
 from app.settings.aliases import AnyModelSettings
 from app.settings.client import ClientSettings
 from app.settings.deployment import DeploymentSettings
+from app.settings.ice import IceSettings
 from app.settings.identity import IssuerSettings
 from app.settings.secrets import MAKE_KEYS, NAME_PATTERN, check_api_key, parse_key_pairs
 
@@ -159,14 +160,17 @@ class Settings(BaseSettings):
         default_factory=dict, description="callers with their own models or limit, by name"
     )
     issuers: dict[str, IssuerSettings] = Field(
-        default_factory=dict,
-        description="identity providers whose tokens stand for a user or a client (docs/browser-minting.md)",
+        default_factory=dict, description="identity providers whose tokens count (docs/browser-minting.md)"
     )
     client_token_seconds: int = Field(
         client_tokens.USUAL_SECONDS,
         ge=client_tokens.SHORTEST_SECONDS,
         le=client_tokens.LONGEST_SECONDS,
         description="how long a client token of /oauth/token lives, within the life of the exchanged one",
+    )
+    ice: IceSettings = Field(
+        default_factory=IceSettings,
+        description="STUN and TURN servers that browsers may use (docs/ice-servers.md)",
     )
 
     provider_proxy: SecretStr | None = Field(
@@ -198,6 +202,13 @@ class Settings(BaseSettings):
     )
     sideband_max_event_bytes: int = Field(
         1_048_576, ge=65_536, le=16_777_216, description="a larger event closes its sideband with 1009"
+    )
+    held_calls_max: int = Field(
+        1024,
+        ge=0,
+        le=10_000,
+        description="calls of one replica at once that last as long as its WebSocket to the provider "
+        "(azure-voice-live); one more is a 503 overloaded",
     )
     metering: bool = Field(
         False, description="count the usage of each call, unless its model says otherwise (docs/metering.md)"

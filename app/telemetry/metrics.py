@@ -91,7 +91,7 @@ NONE: Final = "none"
 OTHER: Final = "other"
 OPERATIONS: Final = ("mint", "relay", "hangup")
 # ``other``: health, metrics, pages, the admin API; ``unmatched``: no such path or method.
-HANDLERS: Final = (*OPERATIONS, "report", "preflight", OTHER, "unmatched")
+HANDLERS: Final = (*OPERATIONS, "report", "ice", "preflight", OTHER, "unmatched")
 STATUSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
 # Why a handle did not open a call, by the code of the answer.
 CLAIM_REFUSALS: Final[Mapping[str, str]] = {

@@ -19,6 +19,7 @@ _CREDENTIAL = re.compile(
       | \b[A-Za-z0-9_-]{64,}\b                               # Azure's newer keys, any other long token
       | (?<=://)[^/\s]+(?=@)                                 # user and password in a URL, to the last @
       | (?i:(?<=bearer\ ))[^\s"',;]+
+      | (?i:(?<=credential=")|(?<=credential":")|(?<=credential":\ "))[^"]+   # of a TURN server
     )
     """,
     re.VERBOSE,

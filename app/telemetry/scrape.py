@@ -75,6 +75,12 @@ HANDLES_ALIVE: Final = Family(
 CALLS_ALIVE: Final = Family(
     "cloakroom_calls_alive", "gauge", (), "Calls that may still go on, of all replicas together."
 )
+HELD_CALLS: Final = Family(
+    "cloakroom_held_calls",
+    "gauge",
+    (),
+    "Calls that last as long as a WebSocket of this replica, and so end with it.",
+)
 SETTLEMENTS_PENDING: Final = Family(
     "cloakroom_settlements_pending",
     "gauge",
@@ -111,6 +117,7 @@ class State:
     loop_turn: Callable[[], float]
     tasks: Callable[[], int]
     draining: Callable[[], bool]
+    held_calls: Callable[[], int]
     settlements_pending: Callable[[], int]
     settlements_given_up: Callable[[], int]
     census: Census
@@ -131,6 +138,7 @@ class State:
         yield _read(DRAINING, {(): self.draining()})
         yield _read(HANDLES_ALIVE, {} if alive is None else {(): alive.handles})
         yield _read(CALLS_ALIVE, {} if alive is None else {(): alive.calls})
+        yield _read(HELD_CALLS, {(): self.held_calls()})
         yield _read(SETTLEMENTS_PENDING, {(): self.settlements_pending()})
         yield _read(SETTLEMENTS_GIVEN_UP, {(): self.settlements_given_up()})
         yield _read(BUILD, {(__version__, platform.python_version()): 1})

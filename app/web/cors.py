@@ -15,7 +15,7 @@ ALLOW_METHODS: Final = "GET, POST, DELETE, OPTIONS"
 # Location carries the call id. A page can read it only when it is exposed.
 MAX_CALL_SECONDS_HEADER: Final = "x-cloakroom-max-call-seconds"
 EXPOSE_HEADERS: Final = (
-    f"Location, x-request-id, x-upstream-request-id, Retry-After, {MAX_CALL_SECONDS_HEADER}"
+    f"Location, Link, x-request-id, x-upstream-request-id, Retry-After, {MAX_CALL_SECONDS_HEADER}"
 )
 MAX_AGE_SECONDS: Final = "600"
 _DEFAULT_ALLOW_HEADERS: Final = "Authorization, Content-Type"

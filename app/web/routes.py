@@ -12,6 +12,7 @@ from app.web import health, mint_views, token_views
 from app.web.admin.routes import admin_routes
 from app.web.answers import expect
 from app.web.calls import views as call_views
+from app.web.calls.ice import ice_servers
 from app.web.demo.site import DemoSite
 from app.web.reference.site import reference_routes
 
@@ -49,6 +50,7 @@ def routes(settings: Settings) -> Iterator[web.RouteDef]:
         # A GET, which becomes a WebSocket.
         yield web.get(base + call_views.SIDEBAND_PATH, call_views.attach)
         yield web.get(base + _LIVE + "/attach", call_views.attach)
+        yield web.get(base + "/realtime/ice-servers", ice_servers)
         for call in (_CALL, _LIVE):
             yield web.delete(base + call, call_views.hang_up, expect_handler=expect)
             yield web.patch(base + call, call_views.patch_call, expect_handler=expect)

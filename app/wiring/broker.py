@@ -10,6 +10,8 @@ from typing import Final
 
 from app.broker.allowance import Allowance
 from app.broker.calls.hangup import Hangup
+from app.broker.calls.held import HeldCalls, HeldSockets
+from app.broker.calls.ice import IceServers
 from app.broker.calls.reports import Reports
 from app.broker.calls.sideband import Attacher, Sidebands
 from app.broker.claims import Claims
@@ -42,6 +44,7 @@ from app.store.records.watches import Watches
 from app.telemetry.call_metrics import CallMetrics
 from app.telemetry.timings import Timings
 from app.telemetry.usage import UsageMetrics
+from app.wiring.ice import build_ice
 from app.wiring.parts import build_replication, reveal
 
 
@@ -51,6 +54,7 @@ class Shared:
 
     catalog: Catalog
     upstream: Upstream
+    held: HeldSockets
     store: StoreConnection
     calls: CallStore
     handles: HandleIssuer
@@ -95,6 +99,7 @@ class Broker:
             replica=settings.replica,
             deadline=settings.mint_timeout_seconds,
             clocks=shared.clocks,
+            end_held=shared.held.end,
         )
 
     def minter(self) -> Minter:
@@ -160,6 +165,18 @@ class Broker:
             monotonic=shared.clocks.monotonic,
         )
 
+    def ice_servers(self) -> IceServers:
+        settings, shared = self._settings, self._shared
+        return IceServers(
+            catalog=shared.catalog,
+            providers=PROVIDERS,
+            upstream=shared.upstream,
+            store=self._handles,
+            own=build_ice(settings.ice),
+            timeout=settings.mint_timeout_seconds,
+            clocks=shared.clocks,
+        )
+
     def reports(self) -> Reports:
         shared = self._shared
         return Reports(calls=shared.calls, count=shared.counts.reported, clocks=shared.clocks)
@@ -172,6 +189,9 @@ class Broker:
             count=self._shared.counts.overdue,
             clocks=self._shared.clocks,
         )
+
+    def held_calls(self) -> HeldCalls:
+        return HeldCalls(sockets=self._shared.held, hangup=self.hangup)
 
     def sidebands(self, sockets: Attacher) -> Sidebands:
         return Sidebands(

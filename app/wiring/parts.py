@@ -15,10 +15,9 @@ from app.outbound.egress import BadFile, Certificates, Egress, environment_proxi
 from app.outbound.entra import FETCH_SECONDS, EntraIdentity, MissingExtra, entra_fetch
 from app.outbound.federation import EXCHANGE_SECONDS, federation_fetch
 from app.outbound.keeping.tokens import TokenKeeper
-from app.providers.azure import webrtc_url
-from app.providers.base import region_of
+from app.providers.base import SplitsHosts
 from app.providers.federation import Federation
-from app.providers.registry import PROVIDERS
+from app.providers.registry import PROVIDERS, region_of
 from app.providers.retirement import first_moment
 from app.settings import DeploymentSettings, EntraSettings, Settings
 from app.settings.aliases import AnyModelSettings, ModelSettings, choices
@@ -163,9 +162,10 @@ def _base_url(configured: DeploymentSettings) -> str | None:
 
 
 def _webrtc_url(configured: DeploymentSettings) -> str | None:
-    if configured.webrtc_url is not None:
-        return webrtc_url(configured.webrtc_url)
-    traits = PROVIDERS[configured.provider].traits
+    provider = PROVIDERS[configured.provider]
+    if configured.webrtc_url is not None and isinstance(provider, SplitsHosts):
+        return provider.webrtc_url(configured.webrtc_url)
+    traits = provider.traits
     return (
         traits.regions[configured.region] if configured.region is not None and traits.has_front_end else None
     )

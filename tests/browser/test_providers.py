@@ -37,6 +37,16 @@ _CALL: Final = """async ([url, handle, label, asks]) => {
   channel.onopen = () => channel.send(JSON.stringify({ type: asks }));
   return { status: answer.status, location: answer.headers.get("Location") };
 }"""
+# The same by cloakroom.js, which resolves once it is connected.
+_CONNECT: Final = """async ([callsUrl, handle, channelName]) => {
+  const { connect } = await import("/demo/cloakroom.js");
+  const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
+  const events = [];
+  const onEvent = ({ type }) => events.push(type);
+  const call = await connect({ callsUrl, handle, stream, channelName, onEvent });
+  window.call = { ...call, events };
+  return call.id;
+}"""
 _HANG_UP: Final = """async ([url, location, handle]) => {
   const headers = { Authorization: `Bearer ${handle}` };
   return (await fetch(`${url}${location}/hangup`, { method: "POST", headers })).status;
@@ -47,7 +57,7 @@ _HANG_UP: Final = """async ([url, location, handle]) => {
 def stack(elsewhere: Elsewhere) -> Iterator[Stack]:
     """Two replicas that let the known origin in, and a deployment at each provider."""
     planted = Planted()
-    settings = {"CLOAKROOM_CORS_ORIGINS": elsewhere.known, **settings_for(planted)}
+    settings = {"CLOAKROOM_CORS_ORIGINS": elsewhere.known, "CLOAKROOM_DEMO": "true", **settings_for(planted)}
     with Stack(peer="webrtc", planted=planted, **settings) as running:
         yield running
 
@@ -78,10 +88,26 @@ async def test_a_page_calls_converses_and_hangs_up(
     if place.hangs_up:
         ended: Any = await tab.page.evaluate(_HANG_UP, [stack.a.url, relayed["location"], handle])
         assert ended == 200
-        assert last_call(stack)["end_reason"] == "hangup"
+        await eventually(lambda: last_call(stack)["end_reason"] == "hangup")
     else:
         await tab.page.evaluate("call.pc.close()")
         await eventually(lambda: last_call(stack)["ended_at"] is not None)
+
+
+async def test_cloakroom_js_calls_a_provider_that_names_its_data_channel_otherwise(
+    open_tab: OpenTab, stack: Stack
+) -> None:
+    (place,) = [one for one in PLACES if one.channel != "oai-events"]
+    async with aiohttp.ClientSession() as backend:
+        body = {"model": place.name, "session": {**place.session, "type": "realtime"}}
+        handle = await minted(backend, stack.a.url, stack.planted.client_key, body)
+    tab = await open_tab()
+    await tab.page.goto(f"{stack.b.url}/demo")
+    offers = f"{stack.b.url}/v1/realtime/calls"
+    assert await tab.page.evaluate(_CONNECT, [offers, handle, place.channel]) == last_call(stack)["call_id"]
+    await tab.page.wait_for_function("call.events.includes('session.created')")
+    await tab.page.evaluate("call.close()")
+    await eventually(lambda: last_call(stack)["ended_at"] is not None)
 
 
 # The same in GPT-Live's own form, as its SDK sends it.

@@ -174,6 +174,9 @@ class Sandbox(Process):
         environment = {
             "CLOAKROOM_SANDBOX_OPENAI_KEY": openai_key,
             "CLOAKROOM_SANDBOX_AZURE_KEY": azure_key,
+            # One key for all that have no form of their own.
+            "CLOAKROOM_SANDBOX_INWORLD_KEY": openai_key,
+            "CLOAKROOM_SANDBOX_QWEN_KEY": openai_key,
         }
         super().__init__(["app.sandbox", "--port", "0", *arguments], environment, prefix=prefix)
         try:

@@ -18,7 +18,8 @@ class Place:
     ``settings`` are the deployment's: ``{provider}`` is the origin of the provider in a box, ``{key}`` and
     ``{azure_key}`` stand for the planted keys. ``names_calls``: its answers name the call. ``hangs_up``: a
     call can be ended there. A page that sends an event of the type ``asks`` gets one of the type ``answers``.
-    ``channel`` is the label of the data channel that its calls have.
+    ``channel`` is the label of the data channel that its calls have. ``minted`` is how the keys begin that it
+    mints, None where it mints none.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Place:
     channel: str = "oai-events"
     asks: str = "response.create"
     answers: str = "response.done"
+    minted: str | None = None
 
     def __str__(self) -> str:
         return self.name
@@ -62,6 +64,17 @@ PLACES: Final = (
         names_calls=False,
         hangs_up=False,
     ),
+    Place(
+        "azure-voice-live",
+        {
+            "provider": "azure-voice-live",
+            "base_url": "{provider}",
+            "api_key": "{azure_key}",
+            "model": "gpt-realtime-2.1",
+        },
+        session={"instructions": "Answer briefly."},
+        channel="voice-live-events",
+    ),
     Place("speech-to-speech", {"provider": "speech-to-speech", "base_url": "{provider}/speech-to-speech"}),
     Place(
         "openai-live",
@@ -81,6 +94,28 @@ PLACES: Final = (
         session={"type": "live"},
         asks="session.input_audio.mute",
         answers="session.input_audio.muted",
+    ),
+    Place(
+        "inworld",
+        {
+            "provider": "inworld",
+            "base_url": "{provider}/inworld/v1",
+            "api_key": "{key}",
+            "model": "openai/gpt-4o-mini",
+        },
+        session={"instructions": "Answer briefly.", "audio": {"output": {"voice": "Sarah"}}},
+    ),
+    Place(
+        "qwen",
+        {
+            "provider": "qwen",
+            "base_url": "{provider}",
+            "api_key": "{key}",
+            "model": "qwen3.8-omni-flash-realtime",
+        },
+        names_calls=False,
+        hangs_up=False,
+        minted="st-",
     ),
 )
 

@@ -9,7 +9,7 @@ from tests.support.stack import Stack
 
 
 def ephemeral_keys(stack: Stack) -> set[str]:
-    """The provider's keys as they went over the wire, from the journal of the provider in a box."""
+    """The keys that presented offers, as they went over the wire, by the journal of the provider in a box."""
     journal = stack.sandbox.control("GET", "requests")["requests"]
     found = set()
     for entry in journal:
@@ -19,6 +19,8 @@ def ephemeral_keys(stack: Stack) -> set[str]:
         scheme, _, key = headers.get("authorization", "").partition(" ")
         if scheme == "Bearer":
             found.add(key)
+        if "api-key" in headers:
+            found.add(headers["api-key"])
     return found
 
 

@@ -61,14 +61,19 @@ async def test_minted_at_one_replica_called_at_the_other_and_hung_up_at_the_firs
     answer = await mint(http, stack.a.url, key, body)
     assert answer.status == 200, answer
     assert answer.json["session"]["model"] == place.name
-    assert len(requests(stack)) == before, "the mint asks nothing of the provider"
+    if place.minted is None:
+        assert len(requests(stack)) == before, "the mint asks nothing of the provider"
+    before = len(requests(stack))
     handle = answer.json["value"]
     async with BrowserPeer(channel=place.channel) as browser:
         await browser.connect(http, f"{stack.b.url}/v1/realtime/calls", handle)
         assert browser.state == "connected"
         (asked,) = requests(stack)[before:]
-        known = {"{key}": f"Bearer {stack.planted.openai_key}", "{azure_key}": stack.planted.azure_key}
-        assert credential_of(asked) == known.get(place.settings.get("api_key", ""), "")
+        if place.minted is not None:
+            assert credential_of(asked).startswith(f"Bearer {place.minted}")
+        else:
+            known = {"{key}": f"Bearer {stack.planted.openai_key}", "{azure_key}": stack.planted.azure_key}
+            assert credential_of(asked) == known.get(place.settings.get("api_key", ""), "")
         call = last_call(stack)
         assert (browser.location != "") is place.names_calls
         if place.names_calls:
@@ -76,7 +81,7 @@ async def test_minted_at_one_replica_called_at_the_other_and_hung_up_at_the_firs
         if place.hangs_up:
             assert (await hang_up(http, stack.a.url, handle, call["call_id"])).status == 200
             await browser.silence()
-            assert last_call(stack)["end_reason"] == "hangup"
+            await eventually(lambda: last_call(stack)["end_reason"] == "hangup")
     assert_nothing_planted_in(stack, "the logs", stack.a.output, stack.b.output)
 
 

@@ -23,6 +23,7 @@ BASE_URLS: Final = {
     "azure-preview": "https://acme-voice.openai.azure.com",
     "openai-live": "https://api.openai.com/v1",
     "azure-live": "https://acme-voice.openai.azure.com/openai/v1",
+    "azure-voice-live": "https://acme-voice.services.ai.azure.com",
 }
 
 

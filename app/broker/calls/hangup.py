@@ -6,7 +6,7 @@ has said that the call is over: a failed hang-up leaves no trace, and can be tri
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -42,7 +42,8 @@ class Hangup:
     """Ends calls that any replica relayed.
 
     ``replica`` is noted on the record of a call that this process ended. ``deadline`` is for all tries at the
-    provider together, in seconds.
+    provider together, in seconds. ``end_held`` closes the socket of a call that lasts as long as one of this
+    replica (``HeldCalls``).
     """
 
     catalog: Catalog
@@ -53,6 +54,7 @@ class Hangup:
     replica: str
     deadline: float
     clocks: Clocks
+    end_held: Callable[[str], bool] = lambda _call_id: False
 
     async def find(self, call_id: str, caller: Caller, timings: Timings) -> CallRecord:
         """Return the caller's call. ``call_id`` is well-formed (``is_call_id``).
@@ -115,6 +117,10 @@ class Hangup:
 
     async def _end(self, deployment: Deployment, call_id: str, timings: Timings) -> bool:
         provider = self.providers[deployment.provider]
+        if provider.traits.holds_socket:
+            # Where another replica holds it, that one closes it when it sees the note of the end.
+            self.end_held(call_id)
+            return True
         request = provider.hangup_request(deployment, call_id)
 
         def read(response: UpstreamResponse) -> bool:

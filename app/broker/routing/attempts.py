@@ -183,6 +183,8 @@ class MintAttempts:
             if failure.timed_out:
                 return _failed(UpstreamTimeout("The provider did not answer in time."))
             return _failed(UpstreamError("The provider broke off its answer."))
+        except InvalidRequest as unfit:
+            return _Failure(unfit, again=False, shown=SHOWS_NOTHING, unfit=True)
         except UpstreamError as refused:
             return _Failure(refused, again=may_pass(status, refused), shown=_shown_by(status, refused))
 

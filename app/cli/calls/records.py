@@ -35,6 +35,7 @@ _ENDED_BECAUSE: Final[Mapping[str, str]] = {
     "undelivered": "so it was hung up",
     "lost": "its answer came after its caller was told otherwise, so it was hung up",
     "remote": "it ended at the provider, as its sideband told",
+    "replica": "the replica that held its socket ended",
     "max_call_seconds": "it had lasted as long as it may, so it was hung up",
     "operator": "an operator ended it",
 }

@@ -27,6 +27,7 @@ _NAME_STYLES: Final[Mapping[str, str]] = {
     "exchange": "green",
     "relay": "cyan",
     "report": "cyan",
+    "ice": "cyan",
     "hangup": "blue",
     "sideband": "blue",
     "revoke": "magenta",

@@ -17,7 +17,8 @@ CONTROL_PREFIX = "/_sandbox/"
 
 def flavour_of(path: str) -> Flavour:
     """Whose path it is, and so whose error shape."""
-    return "azure" if path.startswith("/openai/") or path == "/v1/realtimertc" else "openai"
+    azure = path.startswith(("/openai/", "/voice-live/")) or path == "/v1/realtimertc"
+    return "azure" if azure else "openai"
 
 
 def operation_of(request: web.Request) -> str:

@@ -31,7 +31,7 @@ async def openai_sideband(request: web.Request) -> web.StreamResponse:
     """Attach with OpenAI's standard key."""
     provider = request.app[PROVIDER]
     standard_key(request, provider)
-    return await _attached(request, provider, "openai")
+    return await attached_by_query(request, provider, "openai")
 
 
 async def azure_sideband(request: web.Request) -> web.StreamResponse:
@@ -39,10 +39,11 @@ async def azure_sideband(request: web.Request) -> web.StreamResponse:
     provider = request.app[PROVIDER]
     no_api_version(request)
     resource_key(request, provider)
-    return await _attached(request, provider, "azure")
+    return await attached_by_query(request, provider, "azure")
 
 
-async def _attached(request: web.Request, provider: Provider, flavour: Flavour) -> web.StreamResponse:
+async def attached_by_query(request: web.Request, provider: Provider, flavour: Flavour) -> web.StreamResponse:
+    """Attach to the call of `call_id`, once the credential has been checked."""
     call_id = request.query.get("call_id")
     if call_id is None:
         raise refusals.missing_parameter("call_id")

@@ -31,7 +31,6 @@ from .offers import reachable_part
 from .static import answer_text
 from .voice import SpeechDetector, UnsentTrack, VoiceTrack, loudness
 
-EVENTS_CHANNEL = "oai-events"
 _FINGERPRINT = re.compile(r"(?<=^a=fingerprint:)(\S+) (\S+)", re.M)
 _OTHER_DIGITS = str.maketrans("0123456789ABCDEFabcdef", "FEDCBA9876543210543210")
 
@@ -45,7 +44,7 @@ class PeerLimits:
 
 
 class RtcPeer:
-    """One connection: it speaks and listens, and has a partner on the data channel `oai-events`.
+    """One connection: it speaks and listens, and has a partner on the terms' data channel.
 
     `ended` is called once, with a reason, when the connection ends by itself: it failed, the browser left,
     none came in time, or the session lasted its full time. Of the terms' faults, `no_path` answers without a
@@ -65,6 +64,7 @@ class RtcPeer:
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._ended = ended
         self._fault = terms.fault
+        self._channel = terms.channel
         self._deaf: socket.socket | None = None
         self._limits = limits
         self._voice = VoiceTrack()
@@ -172,7 +172,7 @@ class RtcPeer:
             self._ended(self.state)
 
     def _on_channel(self, channel: RTCDataChannel) -> None:
-        if channel.label == EVENTS_CHANNEL:
+        if channel.label == self._channel:
             channel.on("message", self._partner.received)
             self._partner.open(channel)
 

@@ -89,6 +89,12 @@ class CallStore:
         """Those of these calls that are on record, by id, in one round trip."""
         return {call.id: call for call in await self._read(call_ids) if call is not None}
 
+    async def ended_among(self, call_ids: Sequence[str]) -> list[str]:
+        """Those of these calls that are noted as over, in one round trip."""
+        commands = [("HMGET", keys.call(call_id), "ended_at") for call_id in call_ids]
+        replies = await self._connection.run_together(*commands)
+        return [call_id for call_id, (at,) in zip(call_ids, replies, strict=True) if at is not None]
+
     async def page(
         self,
         wanted: CallFilter,

@@ -29,6 +29,16 @@ class Won:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """Whose handle it is, and where it was minted; nothing is claimed."""
+
+    deployment: str
+    model: str
+    client: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """The same offer was answered a moment ago: the sealed answer, and the call that it belongs to."""
 

@@ -11,11 +11,22 @@ from typing import Any, Final
 from app.models import Family
 from app.store import keys
 from app.store.connection import StoreConnection
-from app.store.keys import RECORD_VERSION
+from app.store.keys import RECORD_VERSION, knows_version, version_of
 from app.store.leases import LeaseWatch
 from app.store.listing.index import indexing
 from app.store.listing.stops import settled
-from app.store.records.claims import MADE_BY, Attempt, Claim, Keep, Pending, read_claim
+from app.store.records.claims import (
+    MADE_BY,
+    Attempt,
+    Claim,
+    Gone,
+    Held,
+    Keep,
+    NewerVersion,
+    Pending,
+    Revoked,
+    read_claim,
+)
 from app.store.records.record import CallRecord, HandleRecord
 from app.store.records.registering import registering
 from app.store.replication import Replication
@@ -24,6 +35,7 @@ from app.store.scripts import CLAIM, LIMIT, LIVE, RECORD, SETTLE, ScriptCall
 # In the order of ``record.lua``, between the version and the number of calls.
 _NAMES: Final = "model deployment provider family client subject origin minted_at expires_at minted_by"
 _FIELDS: Final = attrgetter(*_NAMES.split())
+_HELD: Final = ("deployment", "model", "client", "subject")
 # A counter outlives its minute a little, for replicas whose clocks differ.
 _LIMIT_LIFE_MS: Final = 120_000
 # What ``settle.lua`` returns for an answer that came after another outcome was told.
@@ -41,10 +53,9 @@ class Live:
 
 @dataclass(frozen=True, slots=True)
 class Minting:
-    """A mint that is to be counted for ``client``.
+    """A mint to count: of ``client``, and of its ``subject``, hashed, which may have ``most`` in a minute.
 
-    And for its ``subject``, hashed, of which there may be ``most`` in a minute; None where subjects have no
-    limit.
+    ``most`` is None where subjects have no limit.
     """
 
     client: str
@@ -153,6 +164,18 @@ class HandleStore:
         """A new try, which names this process as the one that relays."""
         nonce = f"{secrets.token_urlsafe(9)}{MADE_BY}{self._connection.process}"
         return Attempt(handle_id, offer_sha256, nonce)
+
+    async def look(self, handle_id: str) -> Held | Gone | Revoked | NewerVersion:
+        """Look whose handle it is. That spends nothing."""
+        command = ("HMGET", keys.handle(handle_id), "v", "revoked_at", *_HELD)
+        (values,) = await self._connection.run_together(command)
+        version, revoked_at, *held = values
+        # First, since a newer version may have other fields.
+        if not knows_version(version_of(version)):
+            return NewerVersion(version)
+        if held[0] is None:
+            return Gone()
+        return Held(*(text or "" for text in held)) if revoked_at is None else Revoked()
 
     def watch_holder(self, pending: Pending, *, monotonic: Callable[[], float]) -> LeaseWatch:
         """Tell when the process that relays this offer has died. ``monotonic`` returns seconds."""

@@ -10,6 +10,7 @@ import orjson
 from aiohttp import hdrs, web
 
 from app.broker.calls.hangup import NOT_FOUND_MESSAGE, Caller
+from app.broker.calls.ice import IceServers
 from app.broker.calls.reports import NOT_YOURS_MESSAGE
 from app.broker.deadlines.orphans import Orphans
 from app.broker.relay import Relayed
@@ -17,11 +18,13 @@ from app.errors import CallNotFound, InvalidApiKey, InvalidRequest, MethodNotImp
 from app.models import CALLS_PATH, LIVE_PATH, Client, Family, Offer
 from app.outbound.sideband import CLOSE_SECONDS, HEARTBEAT_SECONDS, EventSocket
 from app.providers.base import is_call_id
+from app.providers.ice import as_links
 from app.web.answers import BASE_HEADERS, REQUEST_ID_HEADER
 from app.web.appkeys import (
     CLIENTS,
     HANDLES,
     HANGUP,
+    ICE_SERVERS,
     LIFECYCLE,
     LOG_LINE,
     OPEN_SIDEBANDS,
@@ -57,7 +60,9 @@ class _OfferAnswer(web.Response):
     A browser that leaves does not end its request: the offer may have made a call, and that is settled first.
     """
 
-    def __init__(self, relayed: Relayed, handle_id: str, orphans: Orphans, path: Family | None) -> None:
+    def __init__(
+        self, relayed: Relayed, handle_id: str, orphans: Orphans, path: Family | None, ice: IceServers
+    ) -> None:
         call_id, body, form = relayed.answer.call_id, relayed.answer.sdp, SDP_TYPE
         place = LIVE_PATH if path is Family.LIVE else CALLS_PATH
         headers: dict[str, str] = {hdrs.LOCATION: f"{place}/{call_id}"} if call_id else {}
@@ -67,6 +72,11 @@ class _OfferAnswer(web.Response):
         if relayed.max_call_seconds is not None:
             headers[MAX_CALL_SECONDS_HEADER] = str(relayed.max_call_seconds)
         super().__init__(body=body, status=201, content_type=form, headers=headers)
+        for server in ice.beside_answer(
+            relayed.answer, handle_id, client=relayed.client, subject=relayed.subject
+        ):
+            for link in as_links(server):
+                self.headers.add(hdrs.LINK, link)
         self._relayed = relayed
         self._handle_id = handle_id
         self._orphans = orphans
@@ -121,7 +131,7 @@ async def _relayed(request: web.Request, parse: Callable[[str, bytes], Offer]) -
     }
     if relayed.region is not None:
         line.fields["region"] = relayed.region
-    return _OfferAnswer(relayed, handle.id, app[ORPHANS], offer.path)
+    return _OfferAnswer(relayed, handle.id, app[ORPHANS], offer.path, app[ICE_SERVERS])
 
 
 async def attach(request: web.Request) -> web.StreamResponse:

@@ -15,6 +15,8 @@ from aiohttp import hdrs, web
 
 from app import __version__
 from app.broker.routing.catalog import ANY_MODEL
+from app.providers.base import NamesIceServers
+from app.providers.registry import PROVIDERS
 from app.settings import Settings
 from app.web.asset import Asset, answer
 
@@ -102,8 +104,15 @@ def _config(settings: Settings, replicas: list[tuple[str, str]]) -> dict[str, An
         # With the alias * the provider decides which names exist, so the page lets the user type one.
         "any_model": ANY_MODEL in settings.models,
         "default_model": settings.default_model or next(iter(models), None),
+        "ice_servers": _names_ice_servers(settings),
         "replicas": [{"name": name, "url": url} for name, url in replicas],
     }
+
+
+def _names_ice_servers(settings: Settings) -> bool:
+    """Whether the service names STUN or TURN servers for some call."""
+    dialects = [PROVIDERS[deployment.provider] for deployment in settings.deployments.values()]
+    return bool(settings.ice.servers) or any(isinstance(one, NamesIceServers) for one in dialects)
 
 
 def _sign_in(settings: Settings) -> Mapping[str, str] | None:

@@ -17,6 +17,7 @@ PARTS: Final = (
     "exchange",
     "calls",
     "live",
+    "ice",
     "report",
     "hangup",
     "sideband",

@@ -279,11 +279,13 @@ async def test_where_nothing_is_minted_the_doctor_says_so_and_asks_for_no_key(
         rows = await examine(**changes, mint=mint)
         assert statuses(rows) == {
             "target": "ok",
+            "unverified": "ok",
             "credential": "ok",
             "reach": "ok",
             "clock": "ok",
             "mint": "ok",
         }
+        assert rows["unverified"].detail == "never tried at the real service: all of it at a running LocalAI"
         assert rows["credential"].detail == "none is set, and none is sent"
         assert "nothing is minted upstream" in rows["mint"].detail
         assert "a call is made without a credential" in rows["mint"].detail

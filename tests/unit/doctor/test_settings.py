@@ -48,6 +48,33 @@ def test_what_is_risky_in_production_warns_and_names_the_setting() -> None:
         assert setting in row.fix
 
 
+def test_ice_servers_are_named_and_weak_credentials_warn() -> None:
+    assert "browsers connect directly" in rows()["ICE servers"].detail
+    turn, secret = "turn:turn.example.com:3478", "Zr8Qe2LmX5vTn7Ks4Wc9Hy3Jd6Fb1Pga"
+
+    def row(*servers: object, **more: str) -> Finding:
+        return rows(CLOAKROOM_ICE=json.dumps({"servers": servers, **more}))["ICE servers"]
+
+    sound = row("stun:turn.example.com", turn, turn_secret=secret)
+    assert (sound.status, sound.detail) == (
+        "ok",
+        f"stun:turn.example.com, {turn}; credentials live 3600 s",
+    )
+    short = row(turn, turn_secret="north-wind")
+    assert (short.status, "ice.turn_secret is short" in short.detail) == ("warn", True)
+    fixed = row({"urls": turn, "username": "page", "credential": secret})
+    assert (fixed.status, "a fixed credential" in fixed.detail) == ("warn", True)
+    for found in (sound, short, fixed):
+        assert secret not in found.detail + found.fix
+        assert "north-wind" not in found.detail + found.fix
+
+
+def test_a_turn_secret_that_is_also_a_clients_key_is_told() -> None:
+    ice = json.dumps({"servers": ["turn:turn.example.com"], "turn_secret": CLIENT_KEY})
+    (row,) = shared_secret_findings(load(CLOAKROOM_ICE=ice))
+    assert (row.status, "ice.turn_secret" in row.detail) == ("warn", True)
+
+
 def test_development_is_spared_what_only_matters_in_production() -> None:
     found = rows(
         CLOAKROOM_ENVIRONMENT="development",

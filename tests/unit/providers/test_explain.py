@@ -15,7 +15,8 @@ from app.errors import UpstreamError
 from app.models import Deployment, Secret
 from app.providers.answers import read_error
 from app.providers.base import UpstreamResponse
-from app.providers.explanations import RULES, Operation, Rule, explain, rule_for
+from app.providers.explanations import explain, rule_for
+from app.providers.explanations.rules import RULES, Operation, Rule
 from app.providers.registry import PROVIDERS
 from tests.samples import QUOTED, Sample, load, names
 from tests.support.clocks import kept_deadline

@@ -30,6 +30,19 @@ CREDENTIALS = {
 }
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        '<turn:t.example>; rel="ice-server"; username="1:u"; credential="u2yJ3m0bq8kE5sY="',
+        '{"urls": ["turn:t.example"], "username": "1:u", "credential": "u2yJ3m0bq8kE5sY="}',
+        '{"urls":["turn:t.example"],"credential":"u2yJ3m0bq8kE5sY=","username":"1:u"}',
+    ],
+)
+def test_the_password_of_a_turn_server_is_masked_where_it_is_named(line: str) -> None:
+    assert "u2yJ3m0bq8kE5sY" not in redact(line)
+    assert "turn:t.example" in redact(line)
+
+
 @pytest.mark.parametrize("credential", CREDENTIALS.values(), ids=CREDENTIALS.keys())
 @pytest.mark.parametrize(
     "sentence",

@@ -47,6 +47,7 @@ class Frozen:
                 loop_turn=lambda: 0.0,
                 tasks=lambda: 1,
                 draining=lambda: False,
+                held_calls=lambda: 0,
                 settlements_pending=lambda: 0,
                 settlements_given_up=lambda: 0,
                 census=Census(nobody, monotonic=lambda: 0.0),

@@ -120,7 +120,9 @@ async def test_its_settings_hold_names_and_addresses_and_no_secret(client: Clien
         {"name": "replica-a", "url": "http://127.0.0.1:8080"},
         {"name": "replica-b", "url": "https://b.voice.example"},
     ]
-    assert config.keys() == {"version", "models", "any_model", "default_model", "replicas", "sign_in"}
+    names = {"version", "models", "any_model", "default_model", "ice_servers", "replicas", "sign_in"}
+    assert config.keys() == names
+    assert config["ice_servers"] is False
     assert config["sign_in"] is None
     for secret in PLANTED:
         assert secret not in text
@@ -192,3 +194,23 @@ def test_the_page_has_plain_words_for_every_error_of_the_service() -> None:
     codes = set(_codes(errors.CloakroomError))
     assert "handle_spent" in codes
     assert codes <= explained
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"CLOAKROOM_ICE": '{"servers": ["stun:turn.example.com"]}'},
+        {
+            "CLOAKROOM_DEPLOYMENTS": '{"voice": {"provider": "inworld", "api_key": "aW53b3JsZA=="}}',
+            "CLOAKROOM_MODELS": '{"voice": "voice"}',
+        },
+    ],
+    ids=["the operator's", "the provider's"],
+)
+async def test_its_settings_tell_whether_there_are_ice_servers_and_not_which(
+    aiohttp_client: Start, settings: dict[str, str]
+) -> None:
+    client = await aiohttp_client(create_app(load(**_DEVELOPMENT, **settings)))
+    async with client.get("/demo/config.json") as answer:
+        assert (await answer.json())["ice_servers"] is True
+        assert "stun:" not in await answer.text()

@@ -8,13 +8,13 @@
  *   const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
  *   const call = await connect({ callsUrl: calls_url, handle: value, stream, onEvent: console.log });
  *   call.send({ type: "response.create" });
- *   ...
  *   call.close();
  *
- * Once a call has connected, or has failed to, its outcome is reported to the service with the handle: connected,
- * ice_timeout, dtls_timeout or no_audio, with states, numbers of ICE candidates and the time, but no address and no
- * free text. So its operator can tell "it is the browser's network". `report: false` turns it off.
+ * Once a call has connected, or has failed to, its outcome is reported to the service with the handle, without any
+ * address or free text, so that its operator can tell "it is the browser's network". `report: false` turns it off.
  */
+
+const PATH = /\/realtime(\/translations)?(\/calls)?\/?(\?.*)?$/;
 
 /** What to do about a failure; `CallError.action` is one of these names. */
 export const ADVICE = {
@@ -26,14 +26,10 @@ export const ADVICE = {
 
 const CODES = {
   mint: ["invalid_handle", "handle_expired", "handle_revoked", "handle_spent"],
-  retry: [
-    "rate_limited", "too_many_handles", "too_many_calls", "store_unavailable", "store_not_replicated",
-    "overloaded", "draining", "network_error", "upstream_unreachable", "upstream_unavailable",
-  ],
-  call: [
-    "upstream_timeout", "outcome_unknown", "timeout", "answer_unusable", "connection_failed", "connection_lost",
-    "call_ended",
-  ],
+  retry: ["rate_limited", "too_many_handles", "too_many_calls", "store_unavailable", "store_not_replicated",
+    "overloaded", "draining", "network_error", "upstream_unreachable", "upstream_unavailable"],
+  call: ["upstream_timeout", "outcome_unknown", "timeout", "answer_unusable", "connection_failed",
+    "connection_lost", "call_ended"],
   fix: ["call_seconds_spent"],
 };
 
@@ -81,30 +77,33 @@ export async function request(url, options) {
 
 /**
  * Make a call. Resolves to `{ id, send, close, pc, channel, sound }` once it is connected.
- *
  * @param callsUrl  where offers go: `calls_url` of the mint's answer, or the same path at another replica
  * @param handle    `value` of the mint's answer
- * @param stream    a MediaStream with the caller's audio; it stop its tracks yourself after the call
+ * @param stream    a MediaStream with the caller's audio; stop its tracks yourself after the call
  * @param onEvent   called with each event of the provider, parsed
- * @param onStep    called with ("offer" | "relay" | "answer" | "connected" | "outcome", detail), to show progress
+ * @param onStep    called with ("ice" | "offer" | "relay" | "answer" | "connected" | "outcome", detail)
  * @param onEnd     called once when an established call ends: with null after close(), else with a CallError
  * @param audio     the <audio> element to play through; created if missing
  * @param signal    an AbortSignal that cancels the attempt
  * @param timeout   milliseconds for the answer, and then again for the connection
  * @param patience  milliseconds that an interrupted connection may take to recover
  * @param rtc       RTCConfiguration, for a TURN server of your own
+ * @param iceServers  "cloakroom" to use the STUN and TURN servers that the service names, in place of those of `rtc`
  * @param report    whether to report the outcome to the service
+ * @param channelName  the data channel that the provider expects: "voice-live-events" for Azure Voice Live
  * @param audioTimeout  milliseconds without any audio of the provider after which the outcome is no_audio
  * @throws CallError, or the signal's AbortError
  */
 export async function connect({
-  callsUrl, handle, stream, onEvent = () => {}, onStep = () => {}, onEnd = () => {},
-  audio = new Audio(), signal, timeout = 20_000, patience = 5_000, rtc = {}, report = true, audioTimeout = 10_000,
+  callsUrl, handle, stream, onEvent = () => {}, onStep = () => {}, onEnd = () => {}, audio = new Audio(), signal,
+  timeout = 20_000, patience = 5_000, rtc = {}, iceServers, report = true, audioTimeout = 10_000, channelName,
 }) {
-  const pc = new RTCPeerConnection(rtc);
-  // Created before the offer, which must contain it. The provider expects this name.
-  const channel = pc.createDataChannel("oai-events");
-  let speaks = true;
+  const within = () => AbortSignal.any([AbortSignal.timeout(timeout), ...(signal ? [signal] : [])]);
+  const named = iceServers === "cloakroom" && (await serversOf(callsUrl, handle, within(), onStep));
+  const pc = new RTCPeerConnection(named ? { ...rtc, iceServers: named } : rtc);
+  // Created before the offer, which must contain it. The provider expects a certain name.
+  const channel = pc.createDataChannel(channelName ?? "oai-events");
+  let [speaks, witness] = [true, null];
   channel.onmessage = ({ data }) => {
     const event = JSON.parse(data);
     const { session } = event;
@@ -118,8 +117,6 @@ export async function connect({
     audio.autoplay = true;
     audio.srcObject = sound;
   };
-
-  let witness = null;
   const close = () => {
     witness?.over();
     channel.close();
@@ -130,20 +127,17 @@ export async function connect({
     // No need to wait for ICE candidates: those in the provider's answer are enough.
     await pc.setLocalDescription(await pc.createOffer());
     onStep("offer", { sdp: pc.localDescription.sdp });
-
-    const limit = AbortSignal.timeout(timeout);
     const response = await request(callsUrl, {
       method: "POST",
       headers: { Authorization: `Bearer ${handle}`, "Content-Type": "application/sdp" },
       body: pc.localDescription.sdp,
-      signal: signal ? AbortSignal.any([signal, limit]) : limit,
+      signal: within(),
     });
     onStep("relay", { response });
     if (!response.ok) throw await errorOf(response);
     const sdp = await response.text();
     // The service exposes this header to other origins; its last part is the call id.
     const id = response.headers.get("Location")?.split("/").pop() ?? null;
-
     await pc.setRemoteDescription({ type: "answer", sdp }).catch((cause) => {
       throw new CallError("answer_unusable", "The browser could not read the provider's answer.", { cause });
     });
@@ -162,6 +156,17 @@ export async function connect({
     close();
     throw error;
   }
+}
+
+/** The service's ICE servers; null where it has none to give now, since a call may well connect without them. */
+async function serversOf(callsUrl, handle, signal, onStep) {
+  const url = String(callsUrl).replace(PATH, "/realtime/ice-servers");
+  const response = await request(url, { headers: { Authorization: `Bearer ${handle}` }, signal });
+  const error = response.ok ? null : await errorOf(response);
+  if (error && response.status < 500) throw error;
+  const servers = error ? null : (await response.json()).ice_servers;
+  onStep("ice", { servers, error });
+  return servers;
 }
 
 /** Find out what becomes of a call after its answer, and `tell` it once, as the body of a report. */
@@ -233,10 +238,9 @@ async function statsOf(pc, stream) {
 
 /** Report the outcome, even while the page goes away. Whether it arrives changes nothing here. */
 function sendReport(callsUrl, id, handle, found) {
-  const path = /\/realtime(\/translations)?(\/calls)?\/?(\?.*)?$/;
   // A page may send its offers through a backend, which has no such path.
-  if (!path.test(callsUrl)) return;
-  fetch(String(callsUrl).replace(path, `/realtime/calls/${id}/report`), {
+  if (!PATH.test(callsUrl)) return;
+  fetch(String(callsUrl).replace(PATH, `/realtime/calls/${id}/report`), {
     method: "POST",
     headers: { Authorization: `Bearer ${handle}`, "Content-Type": "application/json" },
     body: JSON.stringify(found),
@@ -264,15 +268,13 @@ function established(pc, channel, signal, timeout) {
     };
     pc.onconnectionstatechange = channel.onopen = channel.onclose = check;
     signal?.addEventListener("abort", abort);
-    if (signal?.aborted) abort();
-    else check();
+    signal?.aborted ? abort() : check();
   });
 }
 
 /** Watch an established call for its end. */
 function watched({ id, pc, channel, sound, close }, onEnd, patience) {
-  let over = false;
-  let waiting = 0;
+  let [over, waiting] = [false, 0];
   const end = (error) => {
     if (over) return;
     over = true;
@@ -291,9 +293,7 @@ function watched({ id, pc, channel, sound, close }, onEnd, patience) {
   return {
     id, pc, channel, sound, close: () => end(null),
     send(event) {
-      if (channel.readyState !== "open") {
-        throw new CallError("call_ended", "The call is over, so nothing can be sent.");
-      }
+      if (channel.readyState !== "open") throw new CallError("call_ended", "The call is over: nothing can be sent.");
       channel.send(JSON.stringify(event));
     },
   };

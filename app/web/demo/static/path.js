@@ -11,11 +11,13 @@ export function watchPath(pc, tell) {
     const pair = stats.find((entry) => entry.id === transport?.selectedCandidatePairId);
     const remote = stats.find((entry) => entry.id === pair?.remoteCandidateId);
     if (!remote) return;
+    const local = stats.find((entry) => entry.id === pair.localCandidateId);
+    const way = local?.candidateType === "relay" ? "through a TURN server" : "direct";
     const sent = kilobytes(transport.bytesSent);
     const received = kilobytes(transport.bytesReceived);
     const host = remote.address?.includes(":") ? `[${remote.address}]` : remote.address;
     const address = host ? `${host}:${remote.port}` : "an address hidden by the browser";
-    tell(`direct to ${address} (${remote.protocol.toUpperCase()}), ${sent} sent, ${received} received`);
+    tell(`${way} to ${address} (${remote.protocol.toUpperCase()}), ${sent} sent, ${received} received`);
   };
   const timer = setInterval(look, EVERY_MS);
   look();

@@ -104,6 +104,7 @@ export class Run {
       handle: value,
       stream: this.#source.stream,
       audio,
+      iceServers: this.#want.iceServers,
       signal: this.#attempt.signal,
       onStep: (step, detail) => this.#step(step, detail),
       onEvent: (event) => this.#event(event),

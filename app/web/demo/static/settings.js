@@ -28,6 +28,7 @@ export async function loadConfig() {
   }
   byId("version").textContent = `version ${config.version}`;
   fillModels(config);
+  byId("ice-row").hidden = !config.ice_servers;
   const last = config.replicas.length - 1;
   fillReplicas(byId("mint-on"), config.replicas, 0);
   // A different replica, if there is one, because the demo shows that any replica can relay.
@@ -70,6 +71,7 @@ export function chosen() {
     seconds: Number(byId("seconds").value) || 600,
     maxCallSeconds: Number(byId("max-call-seconds").value) || undefined,
     handle: byId("handle").value.trim(),
+    iceServers: !byId("ice-row").hidden && byId("ice").checked ? "cloakroom" : undefined,
     greet: byId("greet").checked,
   };
 }

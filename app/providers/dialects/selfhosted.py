@@ -29,9 +29,9 @@ from app.providers.base import (
     http_url,
     standard_key_header,
 )
+from app.providers.sessions import refuse_session
 
 _TRAITS: Final = Traits(mints=False, needs_credential=False, takes_session=False)
-_TAKEN: Final = frozenset({"type", "model"})
 _FULL: Final = "session_limit_reached"
 # speech-to-speech does not say when a slot will be free.
 _FULL_SECONDS: Final = 5
@@ -60,13 +60,7 @@ class _SelfHosted(MintsNothing):
                 f"Deployment '{deployment.name}' is {self.name}, which serves realtime sessions only.",
                 upstream=(400, None),
             )
-        for name, value in mint.session.items():
-            if name not in _TAKEN and value:
-                raise InvalidRequest(
-                    f"A call at {self.name} takes no session. Leave '{name}' out, and let the page send it "
-                    "in a session.update over the data channel.",
-                    param=f"session.{name}",
-                )
+        refuse_session(self.name, mint.session)
         model = deployment.upstream_model or mint.model
         session = {"type": Family.REALTIME.value, "model": model}
         return StandardCall(orjson.dumps(session), mint.safety_identifier, model)

@@ -1,26 +1,22 @@
-"""What a provider's refusal most likely means, and which of our settings to change. Pure; one table.
-
-The providers' own messages are true and seldom help: for a wrong endpoint Azure says "Resource not found",
-and for an old api-version it sends a 500 with a path. Sources: both providers' API references, and reports of
-users. The first rule that fits is used. It reads the provider's message and repeats nothing of it.
-"""
+"""The table of rules. Sources: the providers' API references, and reports of users."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Final, Literal
-
-from app.models import Deployment
 
 # ``relay`` presents an offer with the ephemeral key, ``call`` with the deployment's standard key.
 Operation = Literal["mint", "relay", "call", "hangup", "sideband"]
 
-# Also every other provider that speaks OpenAI's contract: all but Azure's.
+# Also every other provider that speaks OpenAI's contract: all but those below.
 _OPENAI: Final = frozenset({"openai"})
 _GA: Final = frozenset({"azure", "azure-live"})
 _PREVIEW: Final = frozenset({"azure-preview"})
-_AZURE: Final = _GA | _PREVIEW
+_VOICE_LIVE: Final = frozenset({"azure-voice-live"})
+_AZURE: Final = _GA | _PREVIEW | _VOICE_LIVE
+_QWEN: Final = frozenset({"qwen"})
+# Those that have rules of their own.
+NAMED: Final = _AZURE | _QWEN
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _ROLE: Final = "the role 'Cognitive Services OpenAI User' on that resource"
 Credential = Literal["key", "token", "ephemeral", "none"]
@@ -44,6 +40,43 @@ class Rule:
 
 
 RULES: Final = (
+    # --- Azure Voice Live: Foundry's roles, and an endpoint that is not Azure OpenAI's -------------------
+    Rule(
+        "Give the identity of {place}.entra the roles 'Cognitive Services User' and 'Azure AI User'.",
+        _VOICE_LIVE,
+        statuses=(401, 403),
+        credential="token",
+    ),
+    Rule(
+        "Let {url} be a Foundry resource in a region that has Voice Live, and serves {place}.api_version.",
+        _VOICE_LIVE,
+        statuses=(404,),
+    ),
+    # --- Qwen-Omni -------------------------------------------------------------------------------------
+    Rule(
+        "Most likely the temporary key has expired: mint a new handle and make a new offer. If every call is "
+        "refused, this path takes no temporary keys: set {place}.call_key to standard.",
+        _QWEN,
+        statuses=(401, 403),
+        credential="ephemeral",
+    ),
+    Rule(
+        "Check that {key} is whole, not revoked, and one of the workspace and the region of {url}.",
+        _QWEN,
+        statuses=(401, 403),
+    ),
+    Rule(
+        "Set {model} to a realtime model that the workspace of {url} has.",
+        _QWEN,
+        statuses=(400, 404),
+        codes=("ModelNotFound", "Model.AccessDenied"),
+    ),
+    Rule(
+        "Let {url} be the host of the workspace, or of its region's Model Studio.",
+        _QWEN,
+        statuses=(404, 405),
+        operation="mint",
+    ),
     # --- Azure, by what it says ------------------------------------------------------------------------
     Rule(
         "Most likely {model} is the name of a model instead of a deployment, or of a deployment whose base "
@@ -123,7 +156,7 @@ RULES: Final = (
     ),
     Rule(
         "The credential would go along: set {url} to the address that the provider's documentation gives.",
-        _OPENAI | _AZURE,
+        _OPENAI | _AZURE | _QWEN,
         statuses=_REDIRECTS,
     ),
     # --- any of them, by the credential that was sent --------------------------------------------------
@@ -219,69 +252,7 @@ RULES: Final = (
     Rule(
         "The rate limit of the project of {key} is reached: wait, have it raised, or give the model a second "
         "deployment.",
-        _OPENAI,
+        _OPENAI | _QWEN,
         statuses=(429,),
     ),
 )
-
-# The variables that are enough for a start with one provider, by the setting that each stands for.
-_USUAL_NAMES: Final = {
-    ("azure", "api_key"): "AZURE_OPENAI_API_KEY",
-    ("azure", "base_url"): "AZURE_OPENAI_ENDPOINT",
-    ("azure", "model"): "AZURE_OPENAI_DEPLOYMENT_NAME",
-    ("openai", "api_key"): "OPENAI_API_KEY",
-    ("openai", "base_url"): "OPENAI_BASE_URL",
-}
-
-
-def explain(
-    deployment: Deployment, operation: Operation, *, status: int, code: str | None, message: str
-) -> str | None:
-    """Return one sentence on what is most likely wrong and what to change; None where that is not known.
-
-    ``message`` is the provider's. It is matched against the rules and never repeated.
-    """
-    rule = rule_for(deployment, operation, status=status, code=code, message=message)
-    if rule is None:
-        return None
-    return rule.says.format(
-        place=f"deployments.{deployment.name}",
-        key=setting_name(deployment.name, deployment.provider, "api_key"),
-        url=setting_name(deployment.name, deployment.provider, "base_url"),
-        model=setting_name(deployment.name, deployment.provider, "model"),
-    )
-
-
-def rule_for(
-    deployment: Deployment, operation: Operation, *, status: int, code: str | None, message: str
-) -> Rule | None:
-    """The first rule that fits."""
-    credential = _credential(deployment, operation)
-    provider = deployment.provider if deployment.provider in _AZURE else "openai"
-    for rule in RULES:
-        fits = (
-            provider in rule.providers
-            and (not rule.statuses or status in rule.statuses)
-            and (not rule.codes or code in rule.codes)
-            and rule.operation in (None, operation)
-            and rule.credential in (None, credential)
-            and (rule.message is None or re.search(rule.message, message) is not None)
-        )
-        if fits:
-            return rule
-    return None
-
-
-def _credential(deployment: Deployment, operation: Operation) -> Credential:
-    if operation == "relay":
-        return "ephemeral"
-    if deployment.api_key is not None:
-        return "key"
-    return "token" if deployment.tokens is not None else "none"
-
-
-def setting_name(deployment: str, provider: str, field: str) -> str:
-    """The setting's name, and the variable that stands for it in a start with one provider."""
-    usual = _USUAL_NAMES.get((deployment, field)) if deployment == provider else None
-    place = f"deployments.{deployment}.{field}"
-    return f"{place} ({usual})" if usual is not None else place

@@ -1,0 +1,1 @@
+"""Dialects of single providers, besides those of OpenAI and Azure, which others build on. Pure."""
