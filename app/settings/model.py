@@ -175,7 +175,7 @@ class Settings(BaseSettings):
 
     provider_proxy: SecretStr | None = Field(
         None,
-        description="HTTP proxy to the providers and to Microsoft Entra ID, "
+        description="HTTP proxy to the providers, to Microsoft Entra ID and to issuers, "
         "http://user:password@proxy.example:3128; default: none",
     )
     trust_environment_proxy: bool = Field(
