@@ -122,7 +122,7 @@ async def test_offers_may_go_to_another_host(service_factory: ServiceFactory, pl
         ({"model": None}, "deployments.qwen: model is missing"),
         ({"api_key": None}, "deployments.qwen: api_key is missing"),
         ({"region": "eu"}, "region is for OpenAI"),
-        ({"api_version": "1"}, "api_version is for provider: azure-preview"),
+        ({"api_version": "1"}, "api_version is for azure-preview"),
     ],
 )
 def test_a_setting_that_does_not_fit_is_refused(planted: Planted, change: dict[str, Any], says: str) -> None:
