@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import aiohttp
 import pytest
 
+from app.models import SHORTEST_CALL_SECONDS
 from tests.support.api import called, hang_up, minted, relay
 from tests.support.clocks import eventually, until
 from tests.support.processes import Replica
@@ -136,3 +138,28 @@ async def test_calls_end_with_the_replica_that_holds_them_and_are_noted_as_ended
     until(lambda: call_at(pair.stack, call_id)["end_reason"] == "hangup")
     again = await hang_up(http, pair.a.url, pair.key, call_id)
     assert again.status == 200, again
+
+
+async def test_a_call_that_has_lasted_as_long_as_it_may_is_ended_whoever_holds_it(
+    pair: Pair, http: aiohttp.ClientSession
+) -> None:
+    body = {**BODY, "max_call_seconds": SHORTEST_CALL_SECONDS}
+    calls = [
+        await called(http, replica.url, await minted(http, pair.a.url, pair.key, body))
+        for replica in (pair.a, pair.b)
+    ]
+    for call_id in calls:
+        await eventually(lambda call_id=call_id: call_at(pair.stack, call_id)["end_reason"] == "hangup")
+    ended = [line["reason"] for replica in (pair.a, pair.b) for line in replica.events("call_hung_up")]
+    assert ended.count("max_call_seconds") == len(calls)
+
+
+async def test_a_replica_that_is_killed_takes_its_calls_along_and_another_one_can_note_it(
+    pair: Pair, http: aiohttp.ClientSession
+) -> None:
+    handle = await minted(http, pair.a.url, pair.key, BODY)
+    with Replica("voice-d", settings_of(pair.stack)) as killed:
+        call_id = await called(http, killed.url, handle)
+        killed.signal(signal.SIGKILL)
+        await eventually(lambda: call_at(pair.stack, call_id)["end_reason"] == "hangup")
+    assert (await hang_up(http, pair.a.url, pair.key, call_id)).status == 200
