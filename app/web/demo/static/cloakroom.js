@@ -77,10 +77,9 @@ export async function request(url, options) {
 
 /**
  * Make a call. Resolves to `{ id, send, close, pc, channel, sound }` once it is connected.
- *
  * @param callsUrl  where offers go: `calls_url` of the mint's answer, or the same path at another replica
  * @param handle    `value` of the mint's answer
- * @param stream    a MediaStream with the caller's audio; it stop its tracks yourself after the call
+ * @param stream    a MediaStream with the caller's audio; stop its tracks yourself after the call
  * @param onEvent   called with each event of the provider, parsed
  * @param onStep    called with ("ice" | "offer" | "relay" | "answer" | "connected" | "outcome", detail)
  * @param onEnd     called once when an established call ends: with null after close(), else with a CallError
@@ -97,14 +96,13 @@ export async function request(url, options) {
  */
 export async function connect({
   callsUrl, handle, stream, onEvent = () => {}, onStep = () => {}, onEnd = () => {}, audio = new Audio(), signal,
-  timeout = 20_000, patience = 5_000, rtc = {}, iceServers, report = true, audioTimeout = 10_000,
-  channelName = "oai-events",
+  timeout = 20_000, patience = 5_000, rtc = {}, iceServers, report = true, audioTimeout = 10_000, channelName,
 }) {
   const within = () => AbortSignal.any([AbortSignal.timeout(timeout), ...(signal ? [signal] : [])]);
   const named = iceServers === "cloakroom" && (await serversOf(callsUrl, handle, within(), onStep));
   const pc = new RTCPeerConnection(named ? { ...rtc, iceServers: named } : rtc);
   // Created before the offer, which must contain it. The provider expects a certain name.
-  const channel = pc.createDataChannel(channelName);
+  const channel = pc.createDataChannel(channelName ?? "oai-events");
   let [speaks, witness] = [true, null];
   channel.onmessage = ({ data }) => {
     const event = JSON.parse(data);
