@@ -54,6 +54,7 @@ UNVERIFIED: Final[Mapping[str, tuple[str, ...]]] = {
     "openai-live": (
         "all of it at the real service",
         "the form of session ids",
+        "how long a session may last (an hour is assumed)",
         "the code of a session that is gone",
         "how often usage is told",
     ),
@@ -76,7 +77,7 @@ UNVERIFIED: Final[Mapping[str, tuple[str, ...]]] = {
         "whether there is a way to hang up",
     ),
     "localai": ("all of it at a running LocalAI",),
-    "speech-to-speech": ("all of it at a running server",),
+    "speech-to-speech": ("a conversation with its models",),
 }
 
 

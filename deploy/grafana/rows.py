@@ -269,10 +269,11 @@ STORE = [
 ]
 SIDEBANDS = [
     lines(
-        "Sidebands open",
+        "Sidebands open, calls held",
         "none",
-        "Backends that are in a call.",
+        "Backends that are in a call, and calls that end with their replica (azure-voice-live).",
         (f"cloakroom_sidebands_open{{{HERE}}}", "{{instance}}"),
+        (f"cloakroom_held_calls{{{HERE}}}", "{{instance}} held"),
     ),
     stack(
         "Sidebands closed, and not opened",

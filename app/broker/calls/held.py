@@ -19,6 +19,8 @@ from app.errors import StoreUnavailable
 log = structlog.get_logger("cloakroom.held")
 
 LOOK_SECONDS: Final = 1.0
+# For a relay to settle after its answer.
+RECORD_SECONDS: Final = 2.0
 # ``ended_because`` of calls whose socket ended, and of those that ended with their replica.
 REMOTE: Final = "remote"
 REPLICA: Final = "replica"
@@ -81,6 +83,10 @@ class HeldCalls:
 
         async def note() -> None:
             call = await hangup.calls.get(call_id)
+            if call is None:
+                # It may have ended before its relay put it on record.
+                await asyncio.sleep(RECORD_SECONDS)
+                call = await hangup.calls.get(call_id)
             if call is not None and call.ended_at is None:
                 await hangup.calls.mark_ended(call, ended_at=at, ended_by=hangup.replica, because=because)
 

@@ -31,9 +31,8 @@ from app.providers.openai import mint_session
 
 PATH: Final = "/voice-live/realtime/calls"
 DEFAULT_API_VERSION: Final = "2026-01-01-preview"
-EVENTS_CHANNEL: Final = "voice-live-events"
 _CREATED: Final = "rtc.call.sdp.created"
-# ``error`` is the session's: without it no answer can follow on this socket, which is closed then.
+# ``error`` is about the session. Whether an answer may follow it is not said; the socket is closed at once.
 EXCHANGE: Final = Exchange(
     answered_by=frozenset({_CREATED}),
     refused_by=frozenset({"rtc.call.error", "error"}),

@@ -32,6 +32,7 @@ class Calls:
     def __init__(self, *over: str, failures: int = 0) -> None:
         self.over = set(over)
         self.failures = failures
+        self.asked: list[str] = []
         self.notes: list[tuple[str, dict[str, Any]]] = []
 
     async def ended_among(self, call_ids: Sequence[str]) -> list[str]:
@@ -42,6 +43,9 @@ class Calls:
 
     async def get(self, call_id: str) -> CallRecord | None:
         if call_id == "rtc_gone":
+            return None
+        if call_id == "rtc_new" and not self.asked.count(call_id):
+            self.asked.append(call_id)
             return None
         ended_at = 7 if call_id in self.over else None
         return CallRecord(
@@ -88,6 +92,16 @@ async def test_a_call_that_was_hung_up_elsewhere_has_its_socket_closed_also_afte
     await held.close()
 
 
+@pytest.mark.virtual_time
+async def test_a_call_that_ended_before_it_was_on_record_is_noted_all_the_same() -> None:
+    calls = Calls()
+    held, hangup = held_calls(Sockets(), calls)
+    held.ended("rtc_new")
+    await hangup.settlement.run()
+    assert [call_id for call_id, _ in calls.notes] == ["rtc_new"]
+
+
+@pytest.mark.virtual_time
 async def test_the_end_of_a_socket_is_noted_unless_the_call_is_over_or_gone_from_the_record() -> None:
     calls = Calls("rtc_2")
     held, hangup = held_calls(Sockets(), calls)
