@@ -57,7 +57,11 @@ _HANG_UP: Final = """async ([url, location, handle]) => {
 def stack(elsewhere: Elsewhere) -> Iterator[Stack]:
     """Two replicas that let the known origin in, and a deployment at each provider."""
     planted = Planted()
-    settings = {"CLOAKROOM_CORS_ORIGINS": elsewhere.known, "CLOAKROOM_DEMO": "true", **settings_for(planted)}
+    settings: Any = {
+        "CLOAKROOM_CORS_ORIGINS": elsewhere.known,
+        "CLOAKROOM_DEMO": "true",
+        **settings_for(planted),
+    }
     with Stack(peer="webrtc", planted=planted, **settings) as running:
         yield running
 

@@ -120,7 +120,7 @@ PLACES: Final = (
 )
 
 
-def settings_for(planted: Planted, places: Sequence[Place] = PLACES) -> dict[str, str]:
+def settings_for(planted: Planted, places: Sequence[Place] = PLACES) -> dict[str, Any]:
     """The environment of a replica that has these; ``{provider}`` is left for the stack to fill in."""
     deployments = orjson.dumps({place.name: dict(place.settings) for place in places}).decode()
     deployments = deployments.replace("{azure_key}", planted.azure_key)

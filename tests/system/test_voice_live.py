@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Iterator
+from functools import partial
 
 import aiohttp
 import pytest
@@ -26,6 +27,10 @@ BODY = {"model": "assistant", "session": SESSION}
 
 
 DEPLOYMENT = {"provider": "azure-voice-live", "base_url": "{provider}", "model": "gpt-realtime-2.1"}
+
+
+def _hung_up(stack: Stack, call_id: str) -> bool:
+    return bool(call_at(stack, call_id)["end_reason"] == "hangup")
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +138,7 @@ async def test_a_call_that_has_lasted_as_long_as_it_may_is_ended_whoever_holds_i
         for replica in (stack.a, stack.b)
     ]
     for call_id in calls:
-        await eventually(lambda call_id=call_id: call_at(stack, call_id)["end_reason"] == "hangup")
+        await eventually(partial(_hung_up, stack, call_id))
     ended = [line["reason"] for replica in (stack.a, stack.b) for line in replica.events("call_hung_up")]
     assert ended.count("max_call_seconds") == len(calls)
 

@@ -74,8 +74,9 @@ class HeldTokens:
     def refused(self) -> None:
         """Nothing to ask for."""
 
-    async def start(self, *, wait: float) -> None:
-        """Nothing to begin."""
+    async def start(self, *, wait: float) -> bool:
+        """Nothing to begin: they are there."""
+        return True
 
     async def close(self) -> None:
         """Nothing to stop."""

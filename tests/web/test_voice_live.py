@@ -62,7 +62,8 @@ async def test_the_mint_asks_nothing_and_the_offer_goes_over_the_socket(
         PATH,
         "api-version=2026-01-01-preview&model=gpt-realtime-2.1",
     )
-    assert ["api-key", planted.azure_key] in [[name.lower(), value] for name, value in request["headers"]]
+    headers: Any = request["headers"]
+    assert ["api-key", planted.azure_key] in [[name.lower(), value] for name, value in headers]
     # The control page shows no session, so the book is opened.
     assert service.provider.calls._calls[call_id].terms.session["instructions"] == "Be brief."
 
@@ -85,7 +86,7 @@ async def test_a_call_that_ends_at_the_provider_is_noted_as_ended(
     call_id = (await relayed(service)).headers["location"].rpartition("/")[2]
     await service.provider.calls.hang_up(call_id)
 
-    async def because() -> str | None:
+    async def because() -> Any:
         return await service.store_client.hget(f"cloakroom:call:{{{call_id}}}", "ended_because")
 
     await eventually(because)

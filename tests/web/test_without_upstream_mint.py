@@ -23,8 +23,13 @@ SESSION = {
 
 async def service_with(service_factory: ServiceFactory, planted: Planted, **settings: str) -> Service:
     """A service whose model ``assistant`` is at a server that keeps OpenAI's paths and mints nothing."""
-    deployment = {"provider": "openai", "base_url": "{provider}/v1", "api_key": planted.openai_key}
-    deployment |= {"model": "gpt-realtime-2.1-mini", "ephemeral_keys": False}
+    deployment = {
+        "provider": "openai",
+        "base_url": "{provider}/v1",
+        "api_key": planted.openai_key,
+        "model": "gpt-realtime-2.1-mini",
+        "ephemeral_keys": False,
+    }
     models = {"assistant": {"deployments": ["oai"], "locked": {"audio": {"output": {"voice": "marin"}}}}}
     return await service_factory(
         CLOAKROOM_DEPLOYMENTS=orjson.dumps({"oai": deployment}).decode(),

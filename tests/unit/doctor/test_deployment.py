@@ -273,7 +273,7 @@ async def test_the_preview_s_front_end_is_looked_at_as_well(provider: TestServer
 async def test_where_nothing_is_minted_the_doctor_says_so_and_asks_for_no_key(
     provider: TestServer, examine: Examine
 ) -> None:
-    changes = {"provider": "localai", "base_url": str(provider.make_url("/localai/v1"))}
+    changes: dict[str, Any] = {"provider": "localai", "base_url": str(provider.make_url("/localai/v1"))}
     changes |= {"api_key": None, "ephemeral_keys": False, "call_key": "standard"}
     for mint in (True, False):
         rows = await examine(**changes, mint=mint)
@@ -297,7 +297,7 @@ async def test_a_session_that_its_calls_cannot_have_is_found_without_a_call(
     provider: TestServer, examine: Examine
 ) -> None:
     """As the mint would refuse it: a transcription at a server that has none."""
-    changes = {"provider": "localai", "base_url": str(provider.make_url("/localai/v1"))}
+    changes: dict[str, Any] = {"provider": "localai", "base_url": str(provider.make_url("/localai/v1"))}
     changes |= {"api_key": None, "ephemeral_keys": False}
     row = (await examine(**changes, alias="whisper-1"))["mint"]
     assert row.status == "fail"

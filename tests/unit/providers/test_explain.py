@@ -202,9 +202,14 @@ def test_a_start_with_one_provider_is_told_the_variable(provider: str, sample: s
 def test_every_rule_speaks_for_some_refusal(rule: Rule) -> None:
     """A rule that the earlier ones always hide would be dead."""
     messages = ("", "Key based authentication is disabled", "api-version is bad", "/openai/realtimeapi")
+    credentials: tuple[dict[str, Any], ...] = (
+        {},
+        {"api_key": None, "tokens": HeldTokens()},
+        {"api_key": None, "ephemeral_keys": False},
+    )
     cases = itertools.product(
         [name for name in NAMES if name in rule.providers],
-        ({}, {"api_key": None, "tokens": HeldTokens()}, {"api_key": None, "ephemeral_keys": False}),
+        credentials,
         OPERATIONS,
         rule.statuses or (400, 404, 429),
         (*rule.codes, None),

@@ -60,7 +60,7 @@ async def test_the_answer_names_the_call_which_ends_with_its_socket(sandbox: Mak
     socket, answer = await create(client, sdp_offer=offer, session=SESSION)
     assert answer["type"] == "rtc.call.sdp.created"
     assert answer["sdp_answer"].startswith("v=0")
-    calls = client.app[PROVIDER].calls  # type: ignore[union-attr]
+    calls = client.app[PROVIDER].calls
     assert calls.live(answer["rtc_call_id"]).terms.session["instructions"] == "Be brief."
     await socket.close()
     await eventually(lambda: calls.counts()["live"] == 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from app.settings import Settings, SettingsError, Variables, load_settings
 from tests.unit.settings.environments import AZURE, CLIENT_KEY, GOOD, OTHER_KEY, OWN, PLANTED
@@ -36,7 +37,7 @@ def test_azure_s_usual_key_may_lie_in_a_file(tmp_path: Path) -> None:
 def test_a_nested_secret_may_lie_in_a_file(tmp_path: Path) -> None:
     files = in_files(tmp_path, {"CLOAKROOM_CLIENTS__SHOP2__API_KEY": OTHER_KEY})
     settings = load_settings({**GOOD, **files})
-    assert settings.clients["shop2"].api_key.get_secret_value() == OTHER_KEY
+    assert settings.clients["shop2"].api_key == SecretStr(OTHER_KEY)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from tests.unit.settings.environments import (
     AZURE,
@@ -59,7 +60,7 @@ def test_a_variable_in_the_file_is_replaced_by_its_value(config: dict[str, str])
     keys = [one.api_key.get_secret_value() for one in settings.deployments.values() if one.api_key]
     assert keys == [OPENAI_KEY, AZURE_KEY]
     assert settings.deployments["az"].base_url == "https://acme-voice.openai.azure.com/openai"
-    assert settings.clients["kiosk"].api_key.get_secret_value() == OTHER_KEY
+    assert settings.clients["kiosk"].api_key == SecretStr(OTHER_KEY)
 
 
 def test_a_variables_value_is_not_expanded_again(config: dict[str, str]) -> None:
