@@ -7,12 +7,11 @@ import select
 import socket
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from typing import Final, Self
 
 from app.store.embedded import lifeline
-from tests.support.clocks import PATIENCE
+from tests.support.clocks import PATIENCE, until
 from tests.support.programs import required
 
 _HOST: Final = "127.0.0.1"
@@ -81,14 +80,15 @@ class TurnServer:
         return self._log.read_text(encoding="utf-8", errors="replace")
 
     def _wait(self) -> None:
-        deadline = time.monotonic() + PATIENCE
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
             asking.connect((_HOST, self.port))
-            while time.monotonic() < deadline and self._process.poll() is None:
+
+            def answers() -> bool:
+                assert self._process.poll() is None, f"the TURN server ended:\n{self.log}"
                 try:
                     asking.send(_BINDING + os.urandom(12))
-                    if select.select([asking], [], [], 0.1)[0] and asking.recv(1500):
-                        return
+                    return bool(select.select([asking], [], [], 0.1)[0] and asking.recv(1500))
                 except ConnectionRefusedError:
-                    time.sleep(0.05)
-        raise AssertionError(f"no answer of the TURN server:\n{self.log}")
+                    return False
+
+            until(answers, lambda: f"no answer of the TURN server:\n{self.log}")
