@@ -111,7 +111,7 @@ async def test_a_flood_of_invented_keys_costs_the_issuer_a_fetch_in_half_a_minut
         replies = await asyncio.gather(*(mint_at(http, replica, text) for text in texts))
         assert {reply.code for reply in replies} == {"invalid_token"}
         assert (await mint_at(http, replica, good)).status == 200
-    # One in half a minute and what it fetches by itself; tests/unit/outbound/test_issuer_keys.py counts exactly.
+    # One in half a minute, and what it fetches by itself: tests/unit/outbound/test_issuer_keys.py counts.
     assert fetched(stack) - before <= BY_THEMSELVES + 200 // 20
 
 
