@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request
 
-from tests.support.clocks import PATIENCE
+from tests.support.clocks import PATIENCE, eventually
 
 ARTIFACTS: Final = Path(__file__).resolve().parents[2] / "artifacts" / "browser"
 # How Chromium tells of an answer that is an error, and of one that CORS keeps from the page.
@@ -69,6 +69,15 @@ class Tab:
         """Bytes and energy of the audio that the newest connection received, by the browser's own count."""
         found: Any = await self.page.evaluate(_INBOUND)
         return {name: float(value) for name, value in found.items()}
+
+    async def hears(self) -> dict[str, float]:
+        """Wait until it received more than silence, and return the same."""
+
+        async def heard() -> dict[str, float]:
+            found = await self.inbound_audio()
+            return found if found["energy"] > 0 else {}
+
+        return await eventually(heard, "nothing but silence came")
 
     async def picture(self, name: str) -> None:
         """Keep a picture of the whole page as an artefact of the run."""

@@ -91,7 +91,9 @@ async def test_the_turn_server_refuses_a_credential_of_another_secret(
     open_tab: OpenTab, turn: TurnServer
 ) -> None:
     with stack_with(turn, "another-secret-of-nobody") as stranger:
-        made, _ = await call(open_tab, stranger)
+        made, page = await call(open_tab, stranger)
+        # The page asks its service for more until it is closed.
+        await page.close()
     assert made["error"] == {"code": "connection_failed", "outcome": "ice_timeout"}
 
 
