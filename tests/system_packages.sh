@@ -21,7 +21,8 @@ if ! PATH="$PATH:/usr/sbin" command -v haproxy >/dev/null 2>&1; then
 fi
 if ! command -v turnserver >/dev/null 2>&1; then
   programs="$programs turnserver"
-  missing="$missing libevent-extra-2.1-7 libevent-openssl-2.1-7 libevent-pthreads-2.1-7 libhiredis0.14 libmariadb3 libpq5"
+  missing="$missing libevent-core-2.1-7 libevent-extra-2.1-7 libevent-openssl-2.1-7 libevent-pthreads-2.1-7"
+  missing="$missing libhiredis0.14 libmariadb3 libpq5 libsqlite3-0 libssl3"
 fi
 if [ -z "$missing$programs" ]; then
   exit 0
