@@ -14,6 +14,7 @@ import pytest
 
 from tests.support import api
 from tests.support.clocks import eventually
+from tests.support.issuer import issuers
 from tests.support.page import ROOT
 from tests.support.prometheus import Prometheus
 from tests.support.stack import Stack
@@ -25,7 +26,7 @@ DASHBOARD: Final = json.loads((ROOT / "deploy" / "grafana" / "cloakroom.json").r
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    with Stack(peer="static", CLOAKROOM_STORE_TIMEOUT_SECONDS="2") as own:
+    with Stack(peer="static", CLOAKROOM_STORE_TIMEOUT_SECONDS="2", CLOAKROOM_ISSUERS=issuers()) as own:
         yield own
 
 
@@ -38,12 +39,16 @@ def prometheus(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 async def some_of_everything(stack: Stack, http: aiohttp.ClientSession) -> None:
     key = stack.planted.client_key
+    signed_in = await asyncio.to_thread(
+        stack.sandbox.control, "POST", "issuer/tokens", {"claims": {"sub": "ada"}}
+    )
     for mints_at, relays_at in ((stack.a, stack.b), (stack.b, stack.a)):
         handle = await api.minted(http, mints_at.url, key)
         call_id = await api.called(http, relays_at.url, handle)
         report = {"outcome": "connected", "after_ms": 800}
         assert (await api.report(http, mints_at.url, handle, call_id, report)).status == 204
         assert (await api.hang_up(http, mints_at.url, key, call_id)).status == 200
+        assert (await api.mint(http, mints_at.url, signed_in["token"])).status == 200
         assert (await api.relay(http, relays_at.url, "not-a-handle")).status == 401
         assert (await api.mint(http, mints_at.url, key, {"model": "unknown"})).status in (400, 404)
 
