@@ -20,7 +20,7 @@ from jwt.utils import base64url_encode
 from app.handles.keyring import SigningKey, SigningRing
 from app.handles.tokens import CLOCK_SKEW_SECONDS
 
-CLIENT_TOKEN_TYPE: Final = "cloakroom-client+jwt"  # noqa: S105 - a kind
+CLIENT_TOKEN_TYPE: Final = "cloakroom-client+jwt"  # noqa: S105 - the name of a kind of token, no secret
 AUDIENCE: Final = "cloakroom-clients"
 ISSUER: Final = "cloakroom-exchange"
 SHORTEST_SECONDS: Final = 60

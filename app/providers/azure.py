@@ -21,7 +21,7 @@ import orjson
 
 from app.errors import InvalidRequest, UpstreamError
 from app.models import Answer, Deployment, EphemeralKey, Family, MintRequest, Offer, Secret, StandardCall
-from app.providers.answers import is_key, read_error, read_hangup, read_no_sideband, read_sdp_answer
+from app.providers.answers import is_key, read_error, read_sdp_answer
 from app.providers.base import (
     JSON_TYPE,
     SDP_TYPE,
@@ -31,6 +31,7 @@ from app.providers.base import (
     http_url,
     standard_key_header,
 )
+from app.providers.lacking import NoHangup, NoSideband
 from app.providers.openai import OpenAI
 
 GA_PATH: Final = "/openai/v1"
@@ -94,9 +95,10 @@ def webrtc_url(pasted: str) -> str:
     return f"{parts.scheme}://{parts.netloc.lower()}{RTC_PATH}"
 
 
-class AzurePreview:
+class AzurePreview(NoHangup, NoSideband):
     """Mints a beta session at the resource, relays to the region."""
 
+    name = "Azure's preview"
     traits = Traits(is_azure=True, regions=REGIONS, has_front_end=True, takes_api_version=True)
 
     def base_url(self, pasted: str | None) -> str:
@@ -164,25 +166,6 @@ class AzurePreview:
     def read_answer(self, deployment: Deployment, key: Secret | None, response: UpstreamResponse) -> Answer:
         # Whether it is 200 or 201, with or without Location, is not verified.
         return read_sdp_answer(deployment, key, response)
-
-    def hangup_request(self, deployment: Deployment, call_id: str) -> UpstreamRequest:
-        # Microsoft's guide of April 2025 names no path for it, and a guess would be a promise.
-        raise InvalidRequest(
-            "This call runs on Azure's preview, which cannot hang up. Close the browser's peer connection.",
-            param="call_id",
-        )
-
-    def read_hangup(self, deployment: Deployment, response: UpstreamResponse) -> bool:
-        return read_hangup(deployment, response)
-
-    def sideband_request(self, deployment: Deployment, call_id: str) -> UpstreamRequest:
-        raise InvalidRequest(
-            "This call runs on Azure's preview, which has no sideband. Use the browser's data channel.",
-            param="call_id",
-        )
-
-    def read_no_sideband(self, deployment: Deployment, response: UpstreamResponse) -> UpstreamError | None:
-        return read_no_sideband(deployment, response)
 
 
 def resource_origin(pasted: str | None) -> str:

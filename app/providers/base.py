@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol, runtime_checkable
 from urllib.parse import SplitResult, urlsplit
 
-from app.errors import InvalidRequest, UpstreamError
+from app.errors import UpstreamError
 from app.models import (
     USUAL_FAMILIES,
     Answer,
@@ -32,7 +32,6 @@ JSON_TYPE: Final = "application/json"
 
 # A name, an IPv4 or an IPv6 address; a name in another script must be in its ASCII form.
 _HOST = re.compile(r"[A-Za-z0-9.:_-]{1,253}\Z")
-_NO_KEYS: Final = "This deployment's provider has no ephemeral keys. Mint a new handle."
 _CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
 
 
@@ -249,22 +248,6 @@ class Provider(Mints, Relays, HangsUp, Attaches, Protocol):
         Raises:
             ValueError: it is no URL of this provider; says what is expected.
         """
-
-
-class MintsNothing:
-    """The parts of a dialect whose provider mints no ephemeral keys; its ``traits.mints`` is false.
-
-    Nothing asks for them, but where a deployment's provider was changed while its handles were alive.
-    """
-
-    def mint_request(self, deployment: Deployment, mint: MintRequest) -> UpstreamRequest:
-        raise InvalidRequest(_NO_KEYS)
-
-    def read_mint(self, deployment: Deployment, response: UpstreamResponse) -> EphemeralKey:
-        raise InvalidRequest(_NO_KEYS)
-
-    def relay_request(self, deployment: Deployment, key: Secret, offer: Offer) -> UpstreamRequest:
-        raise InvalidRequest(_NO_KEYS)
 
 
 def http_url(text: str) -> SplitResult | None:

@@ -25,13 +25,13 @@ from app.providers.answers import is_sdp_answer, read_error, read_hangup, read_n
 from app.providers.azure import GA_PATH, resource_origin
 from app.providers.base import (
     JSON_TYPE,
-    MintsNothing,
     Traits,
     UpstreamRequest,
     UpstreamResponse,
     is_call_id,
     standard_key_header,
 )
+from app.providers.lacking import MintsNothing
 from app.providers.openai import REGIONS, OpenAI
 from app.providers.sessions import with_models
 

@@ -20,9 +20,9 @@ from app.web.incoming import read_timed_body
 PATH: Final = "/oauth/token"
 FORM_TYPE: Final = "application/x-www-form-urlencoded"
 GRANT_TYPE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
-ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a kind
+ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a name of RFC 8693, no secret
 _JWT: Final = "urn:ietf:params:oauth:token-type:jwt"
-_ID_TOKEN: Final = "urn:ietf:params:oauth:token-type:id_token"  # noqa: S105 - a kind
+_ID_TOKEN: Final = "urn:ietf:params:oauth:token-type:id_token"  # noqa: S105 - a name of RFC 8693, no secret
 # One token, and a few short fields.
 _MOST_BYTES: Final = 32_768
 _MOST_FIELDS: Final = 256

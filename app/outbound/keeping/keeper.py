@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, Generic, TypeVar
@@ -35,7 +36,7 @@ class FetchFault(Exception):
     """Nothing was fetched. The message is a clause, safe to show, and says what to change."""
 
 
-class Keeper(Generic[Kept]):
+class Keeper(ABC, Generic[Kept]):
     """Keeps one thing. A subclass says when it is to be fetched again, and tells the log.
 
     Args:
@@ -104,17 +105,17 @@ class Keeper(Generic[Kept]):
         """Wait for the end of the fetch that is under way, or comes next; False after ``wait`` seconds."""
         return await self._within(self._ended, wait)
 
+    @abstractmethod
     def due(self, kept: Kept) -> float:
         """When to fetch again, in epoch seconds."""
-        raise NotImplementedError
 
+    @abstractmethod
     def tell_fetched(self, kept: Kept) -> None:
         """Log, and count, a fetch."""
-        raise NotImplementedError
 
+    @abstractmethod
     def tell_failed(self) -> None:
         """Log, and count, one that failed; ``fault`` says why."""
-        raise NotImplementedError
 
     async def _keep(self) -> None:
         failures = 0
@@ -139,7 +140,7 @@ class Keeper(Generic[Kept]):
             self._early.clear()
             ended, self._ended = self._ended, asyncio.Event()
             ended.set()
-            self.next_at = self._clock() + pause * random.uniform(1 - _SPREAD, 1)  # noqa: S311 - no secret
+            self.next_at = self._clock() + pause * random.uniform(1 - _SPREAD, 1)  # noqa: S311 - spreads load, no secret
             await self._sleep_until(self.next_at)
 
     def _told(self, fault: Exception) -> str:

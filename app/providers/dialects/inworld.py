@@ -16,13 +16,13 @@ from app.models import Answer, Deployment, Family, MintRequest, Offer, Secret, S
 from app.providers.answers import read_error, read_sdp_answer
 from app.providers.base import (
     JSON_TYPE,
-    MintsNothing,
     Traits,
     UpstreamRequest,
     UpstreamResponse,
     is_call_id,
 )
 from app.providers.ice import AnswerWithServers, IceServer, read_ice_servers
+from app.providers.lacking import MintsNothing
 from app.providers.openai import OpenAI
 
 DEFAULT_BASE_URL: Final = "https://api.inworld.ai/v1"

@@ -18,7 +18,7 @@ import orjson
 
 from app.errors import InvalidRequest, UpstreamError
 from app.models import Answer, Deployment, EphemeralKey, Family, MintRequest, Offer, Secret, StandardCall
-from app.providers.answers import is_key, read_error, read_hangup, read_no_sideband, read_sdp_answer
+from app.providers.answers import is_key, read_error, read_sdp_answer
 from app.providers.base import (
     JSON_TYPE,
     SDP_TYPE,
@@ -28,6 +28,7 @@ from app.providers.base import (
     http_url,
     standard_key_header,
 )
+from app.providers.lacking import NoHangup, NoSideband
 from app.providers.sessions import refuse_session
 
 # "Set a custom time-to-live between 1 and 1,800 seconds"; 60 where none is asked for.
@@ -36,9 +37,10 @@ KEY_SECONDS: Final = 60
 _EXAMPLE: Final = "https://WORKSPACE.ap-southeast-1.maas.aliyuncs.com"
 
 
-class Qwen:
+class Qwen(NoHangup, NoSideband):
     """Mints at ``base_url``, and presents offers at the same host unless ``webrtc_url`` is another."""
 
+    name = "Qwen-Omni"
     traits = Traits(takes_standard_call=True, takes_session=False, needs_model=True, may_split_hosts=True)
 
     def base_url(self, pasted: str | None) -> str:
@@ -94,25 +96,6 @@ class Qwen:
 
     def read_answer(self, deployment: Deployment, key: Secret | None, response: UpstreamResponse) -> Answer:
         return read_sdp_answer(deployment, key, response)
-
-    def hangup_request(self, deployment: Deployment, call_id: str) -> UpstreamRequest:
-        # Its documents name no path for it.
-        raise InvalidRequest(
-            "This call runs on Qwen-Omni, which cannot hang up. Close the browser's peer connection.",
-            param="call_id",
-        )
-
-    def read_hangup(self, deployment: Deployment, response: UpstreamResponse) -> bool:
-        return read_hangup(deployment, response)
-
-    def sideband_request(self, deployment: Deployment, call_id: str) -> UpstreamRequest:
-        raise InvalidRequest(
-            "This call runs on Qwen-Omni, which has no sideband. Use the browser's data channel.",
-            param="call_id",
-        )
-
-    def read_no_sideband(self, deployment: Deployment, response: UpstreamResponse) -> UpstreamError | None:
-        return read_no_sideband(deployment, response)
 
 
 def _origin(pasted: str | None, field: str) -> str:

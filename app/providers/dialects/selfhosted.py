@@ -10,6 +10,7 @@ speech-to-speech, read in November 2026.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Final
@@ -17,18 +18,18 @@ from urllib.parse import quote
 
 import orjson
 
-from app.errors import InvalidRequest, UpstreamError
+from app.errors import UpstreamError
 from app.models import Answer, Deployment, Family, MintRequest, Offer, Secret, StandardCall
-from app.providers.answers import read_error, read_no_sideband, read_sdp_answer, retry_seconds
+from app.providers.answers import read_error, read_sdp_answer, retry_seconds
 from app.providers.base import (
     SDP_TYPE,
-    MintsNothing,
     Traits,
     UpstreamRequest,
     UpstreamResponse,
     http_url,
     standard_key_header,
 )
+from app.providers.lacking import MintsNothing, NoHangup, NoSideband
 from app.providers.sessions import refuse_session
 
 _TRAITS: Final = Traits(mints=False, needs_credential=False, takes_session=False)
@@ -38,11 +39,10 @@ _FULL_SECONDS: Final = 5
 _UNKNOWN_CALL: Final = b"Unknown call"
 
 
-class _SelfHosted(MintsNothing):
+class _SelfHosted(MintsNothing, NoSideband, ABC):
     """What both have in common."""
 
     traits = _TRAITS
-    name: ClassVar[str]
     # Where it listens, for an example.
     host: ClassVar[str]
 
@@ -65,9 +65,9 @@ class _SelfHosted(MintsNothing):
         session = {"type": Family.REALTIME.value, "model": model}
         return StandardCall(orjson.dumps(session), mint.safety_identifier, model)
 
+    @abstractmethod
     def calls_url(self, deployment: Deployment, call: StandardCall) -> str:
         """Where the offer goes."""
-        raise NotImplementedError
 
     def standard_call_request(
         self, deployment: Deployment, call: StandardCall, offer: Offer
@@ -81,32 +81,14 @@ class _SelfHosted(MintsNothing):
     def read_answer(self, deployment: Deployment, key: Secret | None, response: UpstreamResponse) -> Answer:
         return read_sdp_answer(deployment, key, _readable(response))
 
-    def sideband_request(self, deployment: Deployment, call_id: str) -> UpstreamRequest:
-        raise InvalidRequest(
-            f"This call runs on {self.name}, which has no sideband. Use the browser's data channel.",
-            param="call_id",
-        )
 
-    def read_no_sideband(self, deployment: Deployment, response: UpstreamResponse) -> UpstreamError | None:
-        return read_no_sideband(deployment, response)
-
-
-class LocalAI(_SelfHosted):
+class LocalAI(NoHangup, _SelfHosted):
     """It names no call, so that none can be hung up."""
 
     name, host = "LocalAI", "localai:8080"
 
     def calls_url(self, deployment: Deployment, call: StandardCall) -> str:
         return f"{deployment.base_url}/realtime/calls?model={quote(call.model, safe='')}"
-
-    def hangup_request(self, deployment: Deployment, call_id: str) -> UpstreamRequest:
-        raise InvalidRequest(
-            "This call runs on LocalAI, which cannot hang up. Close the browser's peer connection.",
-            param="call_id",
-        )
-
-    def read_hangup(self, deployment: Deployment, response: UpstreamResponse) -> bool:
-        raise InvalidRequest("LocalAI cannot hang up.")
 
 
 class SpeechToSpeech(_SelfHosted):

@@ -14,19 +14,19 @@ from urllib.parse import quote
 
 import orjson
 
-from app.errors import InvalidRequest, OutcomeUnknown, UpstreamError
+from app.errors import InvalidRequest, OutcomeUnknown
 from app.models import Answer, Deployment, Family, MintRequest, Offer, Secret, StandardCall
-from app.providers.answers import is_sdp_answer, read_error, read_hangup, read_no_sideband
+from app.providers.answers import is_sdp_answer, read_error, read_hangup
 from app.providers.azure import flat_session, resource_origin
 from app.providers.base import (
     Exchange,
-    MintsNothing,
     Traits,
     UpstreamRequest,
     UpstreamResponse,
     is_call_id,
     standard_key_header,
 )
+from app.providers.lacking import MintsNothing, NoSideband
 from app.providers.openai import mint_session
 
 PATH: Final = "/voice-live/realtime/calls"
@@ -44,9 +44,10 @@ _EXCHANGED: Final = 101
 _STATUS_OF: Final = {"invalid_request_error": 400}
 
 
-class AzureVoiceLive(MintsNothing):
+class AzureVoiceLive(MintsNothing, NoSideband):
     """Keeps the session under the handle, and creates the call with the resource's key or an Entra token."""
 
+    name = "Azure Voice Live"
     traits = Traits(
         is_azure=True,
         mints=False,
@@ -115,15 +116,6 @@ class AzureVoiceLive(MintsNothing):
 
     def read_hangup(self, deployment: Deployment, response: UpstreamResponse) -> bool:
         return read_hangup(deployment, response)
-
-    def sideband_request(self, deployment: Deployment, call_id: str) -> UpstreamRequest:
-        raise InvalidRequest(
-            "This call runs on Azure Voice Live, which has no sideband. Use the browser's data channel.",
-            param="call_id",
-        )
-
-    def read_no_sideband(self, deployment: Deployment, response: UpstreamResponse) -> UpstreamError | None:
-        return read_no_sideband(deployment, response)
 
 
 def _as_answer(event: dict[str, Any]) -> UpstreamResponse:
