@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from app.store.embedded.engine import LocalEngine
+from app.store.execution.multiplexed import MultiplexedConnection
 from tests.conftest import ServiceFactory
 from tests.support.offers import fresh_offer
 from tests.support.planted import Planted
@@ -62,6 +63,26 @@ async def test_the_mint_asks_nothing_and_the_call_has_the_session(
     assert sent["model"] == "gpt-realtime-2.1-mini"
     assert service.asked() == 1
     assert (await service.hang_up(planted.client_key, call_id)).status == 200
+
+
+async def test_the_mint_takes_one_round_trip_to_the_store(
+    service_factory: ServiceFactory, planted: Planted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = await service_with(service_factory, planted)
+    sent: list[bytes] = []
+    send = MultiplexedConnection.send
+
+    def counted(connection: MultiplexedConnection, data: bytes, *args: Any, **more: Any) -> Any:
+        # Probes and leases go to the store meanwhile.
+        if b"cloakroom:handle" in data:
+            sent.append(data)
+        return send(connection, data, *args, **more)
+
+    assert (await service.mint({"model": "assistant"})).status == 200
+    monkeypatch.setattr(MultiplexedConnection, "send", counted)
+    assert (await service.mint({"model": "assistant"})).status == 200
+    assert len(sent) == 1
+    assert service.asked() == 0
 
 
 async def test_a_locked_field_cannot_be_changed(service_factory: ServiceFactory, planted: Planted) -> None:
