@@ -1,4 +1,4 @@
-"""``cloakroom config check``: each part of a LiteLLM file has its row, and the exit status says what is left."""
+"""``cloakroom config check``: each part of a LiteLLM file has its row; the exit status says what is left."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from app.cli.config.check import check_config
 from app.cli.failure import EXIT_DONE, EXIT_FAILED, EXIT_OPEN
 from app.cli.root import run
 from app.settings.litellm.differences import VERDICTS, client_differences
-from app.web.routes import ALIASES
+from app.web.routes import routes
 from tests.support.planted import Planted
+from tests.unit.settings.environments import load
 
 SAMPLES: Final = Path(__file__).resolve().parents[2] / "samples" / "litellm"
 COMPANY: Final = SAMPLES / "company.yaml"
@@ -135,7 +136,9 @@ def test_nothing_is_left_to_do_for_a_file_that_is_taken_over_whole(
     for name, value in planted.environment(CLOAKROOM_REDIS_URL="redis://127.0.0.1:6379", **ENTRA).items():
         monkeypatch.setenv(name, value)
     status, rows = rows_of(BALANCED, capsys)
-    assert [row for row in rows if row["part"] != "client" and row["verdict"] in ("do", "lost", "stops")] == []
+    assert [
+        row for row in rows if row["part"] != "client" and row["verdict"] in ("do", "lost", "stops")
+    ] == []
     assert status == EXIT_DONE
 
 
@@ -217,14 +220,16 @@ def test_another_file_is_a_failure_that_says_why(
 
 def test_the_source_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["config", "check", str(COMPANY)]) not in (EXIT_DONE, EXIT_FAILED, EXIT_OPEN)
-    assert run(["config", "check", str(COMPANY), "--from", "nginx"]) not in (EXIT_DONE, EXIT_FAILED, EXIT_OPEN)
+    assert run(["config", "check", str(COMPANY), "--from", "nginx"]) not in (
+        EXIT_DONE,
+        EXIT_FAILED,
+        EXIT_OPEN,
+    )
     assert "litellm" in capsys.readouterr().err
 
 
 def test_each_client_path_that_is_the_same_is_served() -> None:
-    from app.web.routes import _POSTS  # noqa: PLC0415
-
-    served = {f"{base}{path}" for base in ALIASES for path, _ in _POSTS}
+    served = {route.path for route in routes(load()) if route.method == "POST"}
     for row in client_differences():
         method, _, path = row.place.partition(" ")
         if method == "POST" and row.verdict == "same" and not path.endswith("..."):
