@@ -19,6 +19,7 @@ from playwright.async_api import Page, Route
 from tests.browser.conftest import HERE, OpenTab
 from tests.browser.elsewhere import Elsewhere
 from tests.browser.service import Service, free_ports
+from tests.browser.tab import FAILED_ANSWER
 from tests.support.clocks import PATIENCE
 from tests.support.npm import modules_of
 from tests.support.page import ROOT, blocks
@@ -172,7 +173,7 @@ async def test_a_page_calls_and_hears_an_answer(
     await tab.page.evaluate("call().then((made) => { window.made = made; })")
     assert service.sandbox.control("GET", "state")["calls"]["opened"] == before + 1
     await tab.page.wait_for_function("document.querySelector('audio').srcObject?.getAudioTracks().length")
-    assert (await tab.inbound_audio())["bytes"] > 0
+    assert (await tab.hears())["bytes"] > 0
     await tab.page.evaluate("made.close ? made.close() : made.pc.close()")
 
 
@@ -183,7 +184,7 @@ async def test_the_react_component_calls_and_hangs_up(
     await opened(tab.page, elsewhere, backend, await bundled(tmp_path, "React"))
     await tab.page.get_by_role("button", name="Call").click()
     await tab.page.get_by_text("talking").wait_for()
-    assert (await tab.inbound_audio())["bytes"] > 0
+    assert (await tab.hears())["bytes"] > 0
     await tab.page.get_by_role("button", name="Hang up").click()
     await tab.page.get_by_text("idle").wait_for()
     await tab.page.get_by_role("button", name="Call").wait_for()
@@ -192,7 +193,7 @@ async def test_the_react_component_calls_and_hangs_up(
 async def test_the_react_component_says_what_to_do_when_the_call_is_refused(
     open_tab: OpenTab, elsewhere: Elsewhere, backend: Backend, tmp_path: Path
 ) -> None:
-    tab = await open_tab(expected=("status of 401",))
+    tab = await open_tab(expected=(FAILED_ANSWER,))
     await opened(tab.page, elsewhere, backend, await bundled(tmp_path, "React"))
 
     async def forged(route: Route) -> None:

@@ -1,0 +1,144 @@
+"""Lays out the repository's documents as a site's source: ``python website/stage.py TARGET``.
+
+On GitHub the pages stand where they are, and a link such as ``../tests/bench/floor.py`` or
+``docs/errors.md`` leads into the repository. In the site README is the first page, ``docs/`` is the root, and
+a file of the repository that a page links to comes along under ``source/``. So a link works in both places,
+and the site needs no address of a repository.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+DOCS: Final = "docs"
+# Pages that stand beside docs/, by their place in the repository.
+BESIDE: Final[Mapping[str, str]] = {
+    "README.md": "index.md",
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "reporting.md",
+}
+_SOURCE: Final = "source"
+# What tests read above a block of commands (tests/support/page.py).
+_MARKER: Final = re.compile(r"^<!-- (?:not run: .*|stays) -->$")
+_FENCE: Final = re.compile(r"^(```|~~~)")
+_LINK: Final = re.compile(r"(?P<before>\]\()(?P<path>[^)\s#]+)(?P<anchor>#[^)\s]*)?(?P<after>\))")
+_CODE: Final = re.compile(r"`[^`]*`")
+_ELSEWHERE: Final = re.compile(r"[a-z][a-z0-9+.-]*:|/")
+
+
+class StageError(Exception):
+    """A page links to a file that is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of the site: where it stands in the repository, and where in the site."""
+
+    source: PurePosixPath
+    target: PurePosixPath
+
+
+def pages() -> list[Page]:
+    """Every page of the site."""
+    beside = [
+        Page(PurePosixPath(source), PurePosixPath(target))
+        for source, target in BESIDE.items()
+        if (ROOT / source).is_file()
+    ]
+    inside = [
+        Page(PurePosixPath(DOCS, path.name), PurePosixPath(path.name))
+        for path in sorted((ROOT / DOCS).glob("*.md"))
+    ]
+    return [*beside, *inside]
+
+
+def stage(target: Path) -> None:
+    """Write the site's source into ``target``, which is emptied first.
+
+    Raises:
+        StageError: one line for each link that leads nowhere.
+    """
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    places = {page.source: page.target for page in pages()}
+    needed: set[PurePosixPath] = set()
+    problems: list[str] = []
+    for page in pages():
+        lines = (ROOT / page.source).read_text(encoding="utf-8").splitlines(keepends=True)
+        text = "".join(_rewritten(page, lines, places, needed, problems))
+        (target / page.target).write_text(text, encoding="utf-8")
+    if problems:
+        raise StageError("\n".join(problems))
+    for path in sorted(needed):
+        copy = target / _copied(path)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / path, copy)
+
+
+def _rewritten(
+    page: Page,
+    lines: list[str],
+    places: Mapping[PurePosixPath, PurePosixPath],
+    needed: set[PurePosixPath],
+    problems: list[str],
+) -> Iterator[str]:
+    fenced = False
+    for number, line in enumerate(lines, start=1):
+        if _FENCE.match(line):
+            fenced = not fenced
+        if fenced or "](" not in line:
+            if fenced or not _MARKER.match(line):
+                yield line
+            continue
+        # Code is shown as it stands; it is taken out, and put back afterwards.
+        spans: list[str] = []
+        kept = _CODE.sub(lambda span, spans=spans: spans.append(span[0]) or f"\0{len(spans) - 1}\0", line)
+
+        def moved(link: re.Match[str], number: int = number) -> str:
+            path = link["path"]
+            if _ELSEWHERE.match(path):
+                return link[0]
+            found = _resolve(page.source.parent, path)
+            if found is None or not (ROOT / found).is_file():
+                problems.append(f"{page.source}:{number}: {path} is not in the repository")
+                return link[0]
+            if found not in places:
+                needed.add(found)
+            there = places.get(found) or _copied(found)
+            return f"{link['before']}{there}{link['anchor'] or ''}{link['after']}"
+
+        changed = _LINK.sub(moved, kept)
+        yield re.sub("\0(\\d+)\0", lambda mark, spans=spans: spans[int(mark[1])], changed)
+
+
+def _resolve(folder: PurePosixPath, path: str) -> PurePosixPath | None:
+    """The path from the repository's root; None where it leaves the repository."""
+    parts: list[str] = list(folder.parts)
+    for part in PurePosixPath(path).parts:
+        if part != "..":
+            parts.append(part)
+        elif parts:
+            parts.pop()
+        else:
+            return None
+    return PurePosixPath(*parts)
+
+
+def _copied(path: PurePosixPath) -> PurePosixPath:
+    """Where a file that is no page comes to stand: what docs/ has keeps its place."""
+    return path.relative_to(DOCS) if path.parts[0] == DOCS else PurePosixPath(_SOURCE) / path
+
+
+if __name__ == "__main__":
+    try:
+        stage(Path(sys.argv[1]))
+    except StageError as error:
+        sys.exit(str(error))
