@@ -1,9 +1,9 @@
-"""Lays out the repository's documents as a site's source: ``python website/stage.py TARGET``.
+"""Lays out the repository's documents as a site: ``python website/stage.py BUILD``.
 
 On GitHub the pages stand where they are, and a link such as ``../tests/bench/floor.py`` or
 ``docs/errors.md`` leads into the repository. In the site README is the first page, ``docs/`` is the root, and
 a file of the repository that a page links to comes along under ``source/``. So a link works in both places,
-and the site needs no address of a repository.
+and the site needs no address of a repository. The menu is README's list of documents.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-ROOT: Final = Path(__file__).resolve().parents[1]
+WEBSITE: Final = Path(__file__).resolve().parent
+ROOT: Final = WEBSITE.parent
 DOCS: Final = "docs"
 # Pages that stand beside docs/, by their place in the repository.
 BESIDE: Final[Mapping[str, str]] = {
@@ -26,6 +27,9 @@ BESIDE: Final[Mapping[str, str]] = {
     "SECURITY.md": "reporting.md",
 }
 _SOURCE: Final = "source"
+_CONFIG: Final = "mkdocs.yml"
+_LIST: Final = re.compile(r"^## Documents\n(.*?)(?=^## |^`make docs`|\Z)", re.MULTILINE | re.DOTALL)
+_SECTION: Final = re.compile(r"^- \*\*(.+?)\*\*:(.*?)(?=^- |\Z)", re.MULTILINE | re.DOTALL)
 # What tests read above a block of commands (tests/support/page.py).
 _MARKER: Final = re.compile(r"^<!-- (?:not run: .*|stays) -->$")
 _FENCE: Final = re.compile(r"^(```|~~~)")
@@ -60,14 +64,44 @@ def pages() -> list[Page]:
     return [*beside, *inside]
 
 
-def stage(target: Path) -> None:
-    """Write the site's source into ``target``, which is emptied first.
+def menu() -> dict[str, list[str]]:
+    """The pages of each section, as README lists them; the first section begins with README itself.
 
     Raises:
-        StageError: one line for each link that leads nowhere.
+        StageError: a page is not on README's list.
     """
+    places = {str(page.source): str(page.target) for page in pages()}
+    listed = _LIST.search((ROOT / "README.md").read_text(encoding="utf-8"))
+    sections = {
+        name: [places[link["path"]] for link in _LINK.finditer(text) if link["path"] in places]
+        for name, text in _SECTION.findall(listed[1] if listed else "")
+    }
+    for first in list(sections)[:1]:
+        sections[first].insert(0, places["README.md"])
+    missing = sorted(set(places.values()) - {page for section in sections.values() for page in section})
+    if missing:
+        raise StageError(f"not on README's list of documents: {', '.join(missing)}")
+    return sections
+
+
+def stage(build: Path) -> None:
+    """Write the site's configuration and source into ``build``; what was there of the source goes.
+
+    Raises:
+        StageError: one line for each link that leads nowhere, or a page is not on README's list.
+    """
+    target = build / "site-source"
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
+    lines = [(WEBSITE / _CONFIG).read_text(encoding="utf-8"), "nav:\n"]
+    for name, section in menu().items():
+        lines += [f"  - {name}:\n", *(f"      - {page}\n" for page in section)]
+    (build / _CONFIG).write_text("".join(lines), encoding="utf-8")
+    shutil.copytree(WEBSITE / "assets", target / "assets")
+    _write_pages(target)
+
+
+def _write_pages(target: Path) -> None:
     places = {page.source: page.target for page in pages()}
     needed: set[PurePosixPath] = set()
     problems: list[str] = []
@@ -138,6 +172,9 @@ def _copied(path: PurePosixPath) -> PurePosixPath:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        print("usage: python website/stage.py BUILD", file=sys.stderr)
+        sys.exit(2)
     try:
         stage(Path(sys.argv[1]))
     except StageError as error:
