@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from app.settings import SettingsError, Variables, load_with_notes
 from app.settings.litellm.check import compare, stand_ins, unset_variables
 from app.settings.litellm.differences import VERDICTS, Difference, Part
 from app.settings.load import CONFIG_NAME, read_document
+from app.wiring import WiringError, build_catalog
 
 _TITLES: Final[Mapping[Part, str]] = {
     "model": "MODELS",
@@ -28,6 +30,8 @@ _TITLES: Final[Mapping[Part, str]] = {
 _STYLES: Final = {"same": "green", "do": "yellow", "lost": "red", "stops": "red"}
 # What no file of LiteLLM's has: Cloakroom's own secrets and its store.
 _RINGS: Final = (ENV_NAMES["signing"], ENV_NAMES["sealing"])
+# A problem begins with its variable, or with a place and a colon.
+_PLACE: Final = re.compile(r"(CLOAKROOM_\w+|[^:]+(?=: )):? (.*)")
 _STORE: Final = "CLOAKROOM_REDIS_URL"
 _STAND_IN_STORE: Final = "redis://127.0.0.1:6379/0"
 
@@ -78,11 +82,13 @@ def _start(environ: Mapping[str, str]) -> Iterator[Difference]:
         _STORE: _STAND_IN_STORE,
     }
     try:
-        load_with_notes({**own, **environ})
-    except SettingsError as error:
+        settings, _ = load_with_notes({**own, **environ})
+        build_catalog(settings)
+    except (SettingsError, WiringError) as error:
         for line in str(error).splitlines():
-            place, _, text = line.partition(": ")
-            yield Difference("setting", place, "stops", text or line)
+            named = _PLACE.match(line)
+            place, text = named.groups() if named else ("the file", line)
+            yield Difference("setting", place, "stops", text)
 
 
 def _own(environ: Mapping[str, str]) -> Iterator[Difference]:

@@ -142,7 +142,12 @@ def test_each_file_of_the_first_day_loads(page: str, tmp_path: Path) -> None:
         file = tmp_path / "cloakroom.yaml"
         file.write_text(yaml.safe_dump(loaded))
         variables = dict.fromkeys(re.findall(r"\$\{([A-Z0-9_]+)\}", text), "a-secret-of-this-test-0123456789")
-        assert load(OWN, CLOAKROOM_CONFIG=str(file), **variables).models
+        base = {
+            name: value
+            for name, value in OWN.items()
+            if name != "CLOAKROOM_API_KEYS" or "clients" not in loaded
+        }
+        assert load(base, CLOAKROOM_CONFIG=str(file), **variables).models
 
 
 def test_locks_have_hashes_and_no_address() -> None:
