@@ -24,8 +24,6 @@ from tests.support.clocks import PATIENCE
 from tests.support.npm import modules_of
 from tests.support.page import ROOT, blocks
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
-
 PAGE: Final = "docs/clients.md"
 LIBRARY: Final = ROOT / "app" / "web" / "demo" / "static" / "cloakroom.js"
 BACKENDS: Final = {"A backend in Python": "backend.py", "A backend in JavaScript": "backend.mjs"}
@@ -34,6 +32,7 @@ PAGES: Final = (
     "A page, without a library",
     "OpenAI's Agents SDK in the browser",
 )
+in_session: Final = pytest.mark.asyncio(loop_scope="session")
 # What a page of an app does with the block.
 _ENTRY: Final = 'import { call } from "./block.js";\nwindow.call = call;\n'
 _REACT_ENTRY: Final = """\
@@ -107,13 +106,17 @@ async def backend(
     await process.wait()
 
 
+@in_session
 async def test_a_backend_gives_its_page_a_handle_and_the_address(backend: Backend, service: Service) -> None:
     given = await backend.session()
     assert set(given) == {"handle", "callsUrl"}
     assert given["handle"].startswith("ek_")
     assert given["callsUrl"] == f"{service.url('replica-a')}/v1/realtime/calls"
-    assert service.mints("replica-a")[-1]["subject"] is not None
     async with aiohttp.ClientSession() as http:
+        operator = {"Authorization": f"Bearer {service.planted.admin_key}"}
+        about = f"{service.url('replica-a')}/admin/v1/handles?subject=guest"
+        async with http.get(about, headers=operator) as answer:
+            assert (await answer.json())["data"]
         for method, path in (("GET", "/session"), ("POST", "/elsewhere")):
             async with http.request(method, backend.url + path) as answer:
                 assert answer.status in (404, 405)
@@ -157,6 +160,7 @@ async def opened(page: Page, elsewhere: Elsewhere, backend: Backend, script: str
     await page.add_script_tag(content=script, type="module")
 
 
+@in_session
 @pytest.mark.parametrize("heading", PAGES)
 async def test_a_page_calls_and_hears_an_answer(
     heading: str,
@@ -169,7 +173,7 @@ async def test_a_page_calls_and_hears_an_answer(
     before = service.sandbox.control("GET", "state")["calls"]["opened"]
     tab = await open_tab()
     await opened(tab.page, elsewhere, backend, await bundled(tmp_path, heading))
-    await tab.page.wait_for_function("window.call")
+    await tab.page.wait_for_function("window.call !== undefined")
     await tab.page.evaluate("call().then((made) => { window.made = made; })")
     assert service.sandbox.control("GET", "state")["calls"]["opened"] == before + 1
     await tab.page.wait_for_function("document.querySelector('audio').srcObject?.getAudioTracks().length")
@@ -177,6 +181,7 @@ async def test_a_page_calls_and_hears_an_answer(
     await tab.page.evaluate("made.close ? made.close() : made.pc.close()")
 
 
+@in_session
 async def test_the_react_component_calls_and_hangs_up(
     open_tab: OpenTab, elsewhere: Elsewhere, service: Service, backend: Backend, tmp_path: Path
 ) -> None:
@@ -190,6 +195,7 @@ async def test_the_react_component_calls_and_hangs_up(
     await tab.page.get_by_role("button", name="Call").wait_for()
 
 
+@in_session
 async def test_the_react_component_says_what_to_do_when_the_call_is_refused(
     open_tab: OpenTab, elsewhere: Elsewhere, backend: Backend, tmp_path: Path
 ) -> None:
