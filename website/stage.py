@@ -133,8 +133,8 @@ def _rewritten(
                 yield line
             continue
         # Code is shown as it stands; it is taken out, and put back afterwards.
-        spans: list[str] = []
-        kept = _CODE.sub(lambda span, spans=spans: spans.append(span[0]) or f"\0{len(spans) - 1}\0", line)
+        spans = _CODE.findall(line)
+        kept = _CODE.sub("\0", line)
 
         def moved(link: re.Match[str], number: int = number) -> str:
             path = link["path"]
@@ -149,8 +149,8 @@ def _rewritten(
             there = places.get(found) or _copied(found)
             return f"{link['before']}{there}{link['anchor'] or ''}{link['after']}"
 
-        changed = _LINK.sub(moved, kept)
-        yield re.sub("\0(\\d+)\0", lambda mark, spans=spans: spans[int(mark[1])], changed)
+        first, *others = _LINK.sub(moved, kept).split("\0")
+        yield first + "".join(span + rest for span, rest in zip(spans, others, strict=True))
 
 
 def _resolve(folder: PurePosixPath, path: str) -> PurePosixPath | None:

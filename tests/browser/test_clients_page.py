@@ -1,4 +1,4 @@
-"""The programs of docs/clients.md as they stand there: both backends, and each page in Chromium."""
+"""The programs of docs/clients.md and the lines of README as they stand: backends, and pages in Chromium."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any, Final
 import aiohttp
 import pytest
 import pytest_asyncio
+from openai import OpenAI
 from playwright.async_api import Page, Route
 
 from tests.browser.conftest import HERE, OpenTab
@@ -124,10 +125,14 @@ async def test_a_backend_gives_its_page_a_handle_and_the_address(backend: Backen
 
 async def bundled(folder: Path, heading: str) -> str:
     """The block as a bundler makes it ready for a browser, with what it imports."""
-    react = heading == "React"
+    return await bundled_text(folder, block(heading), react=heading == "React")
+
+
+async def bundled_text(folder: Path, program: str, *, react: bool = False) -> str:
+    """The same for a program."""
     shutil.copy(LIBRARY, folder / "cloakroom.js")
     (folder / "node_modules").symlink_to(modules_of(HERE))
-    (folder / f"block.{'jsx' if react else 'js'}").write_text(block(heading))
+    (folder / f"block.{'jsx' if react else 'js'}").write_text(program)
     entry = folder / "entry.jsx"
     entry.write_text(_REACT_ENTRY if react else _ENTRY)
     process = await asyncio.create_subprocess_exec(
@@ -209,3 +214,26 @@ async def test_the_react_component_says_what_to_do_when_the_call_is_refused(
     await tab.page.route("**/session", forged)
     await tab.page.get_by_role("button", name="Call").click()
     await tab.page.get_by_text("Ask your backend for a new handle").wait_for()
+
+
+@in_session
+async def test_the_lines_of_readme_mint_and_call(
+    open_tab: OpenTab, elsewhere: Elsewhere, service: Service, sdk: None, tmp_path: Path
+) -> None:
+    (python,), (js,) = blocks("README.md", ("python",)), blocks("README.md", ("js",))
+    names: dict[str, Any] = {"OpenAI": OpenAI, "CLOAKROOM_CLIENT_KEY": service.planted.client_key}
+    here = python.text.replace("https://voice.example.com", service.url("replica-a"))
+    await asyncio.to_thread(exec, here, names)
+    handle = names["secret"].value
+    imports, _, rest = js.text.partition("\n")
+    lines, end, _ = rest.rpartition("call.close();")
+    assert end
+    program = f"{imports}\nexport const call = async (handle) => {{\n{lines}return call;\n}};\n"
+    program = program.replace("https://voice.example.com", service.url("replica-b"))
+    tab = await open_tab()
+    await tab.page.goto(f"{elsewhere.known}/pages/blank.html")
+    await tab.page.add_script_tag(content=await bundled_text(tmp_path, program), type="module")
+    await tab.page.wait_for_function("window.call !== undefined")
+    await tab.page.evaluate("(handle) => call(handle).then((made) => { window.made = made; })", handle)
+    assert (await tab.hears())["bytes"] > 0
+    await tab.page.evaluate("made.close()")

@@ -232,3 +232,8 @@ def test_each_client_path_that_is_the_same_is_served() -> None:
         method, _, path = row.place.partition(" ")
         if method == "POST" and row.verdict == "same" and not path.endswith("..."):
             assert path in served
+
+
+def test_the_page_about_moving_over_explains_every_verdict() -> None:
+    page = (SAMPLES.parents[2] / "docs" / "moving-from-litellm.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `([a-z]+)` \| (.+) \|$", page, re.MULTILINE) == list(VERDICTS.items())
