@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import sys
 from collections.abc import AsyncIterator
@@ -123,6 +124,12 @@ async def test_a_backend_gives_its_page_a_handle_and_the_address(backend: Backen
                 assert answer.status in (404, 405)
 
 
+def _with_imports(module: Path) -> set[Path]:
+    """The module, and what it imports from beside it."""
+    beside = re.findall(r"""from "\./([\w.-]+)";""", module.read_text(encoding="utf-8"))
+    return {module}.union(*(_with_imports(module.with_name(name)) for name in beside))
+
+
 async def bundled(folder: Path, heading: str) -> str:
     """The block as a bundler makes it ready for a browser, with what it imports."""
     return await bundled_text(folder, block(heading), react=heading == "React")
@@ -130,7 +137,8 @@ async def bundled(folder: Path, heading: str) -> str:
 
 async def bundled_text(folder: Path, program: str, *, react: bool = False) -> str:
     """The same for a program."""
-    shutil.copy(LIBRARY, folder / "cloakroom.js")
+    for module in _with_imports(LIBRARY):
+        shutil.copy(module, folder / module.name)
     (folder / "node_modules").symlink_to(modules_of(HERE))
     (folder / f"block.{'jsx' if react else 'js'}").write_text(program)
     entry = folder / "entry.jsx"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,6 @@ from cyclopts import Parameter
 
 from app.cli.display import Column, Columns, print_lines
 from app.cli.failure import EXIT_DONE, EXIT_FAILED, EXIT_OPEN, unusable_settings
-from app.cli.keys_new import ENV_NAMES, sealing_secret, signing_secret
 from app.cli.output import document, tell, write
 from app.settings import SettingsError, Variables, load_with_notes
 from app.settings.litellm.check import compare, stand_ins, unset_variables
@@ -29,7 +29,7 @@ _TITLES: Final[Mapping[Part, str]] = {
 }
 _STYLES: Final = {"same": "green", "do": "yellow", "lost": "red", "stops": "red"}
 # What no file of LiteLLM's has: Cloakroom's own secrets and its store.
-_RINGS: Final = (ENV_NAMES["signing"], ENV_NAMES["sealing"])
+_RINGS: Final = ("CLOAKROOM_SIGNING_KEYS", "CLOAKROOM_SEALING_KEYS")
 # A problem begins with its variable, or with a place and a colon.
 _PLACE: Final = re.compile(r"(CLOAKROOM_\w+|[^:]+(?=: )):? (.*)")
 _STORE: Final = "CLOAKROOM_REDIS_URL"
@@ -76,11 +76,7 @@ def _rows(file: Path, environ: Mapping[str, str]) -> list[Difference]:
 
 def _start(environ: Mapping[str, str]) -> Iterator[Difference]:
     """What would stop the start with this file, with all that is missing here in place."""
-    own = {
-        ENV_NAMES["signing"]: signing_secret("check").entry,
-        ENV_NAMES["sealing"]: sealing_secret("check").entry,
-        _STORE: _STAND_IN_STORE,
-    }
+    own = {name: f"check:{secrets.token_urlsafe(32)}" for name in _RINGS} | {_STORE: _STAND_IN_STORE}
     try:
         settings, _ = load_with_notes({**own, **environ})
         build_catalog(settings)
