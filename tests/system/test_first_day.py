@@ -30,8 +30,14 @@ LITELLM: Final = "docs/moving-from-litellm.md"
 ENDPOINT: Final = "docs/moving-from-your-endpoint.md"
 SECRETS: Final = "3. Make its secrets"
 # Where the service refuses providers on private networks, the one of the test must be let in.
-_PRIVATE: Final = "CLOAKROOM_PRIVATE_NETWORKS"
-ON_THIS_MACHINE: Final = {_PRIVATE: "127.0.0.0/8"} if _PRIVATE in known_environment_names() else {}
+ON_THIS_MACHINE: Final = {
+    name: value
+    for name, value in {
+        "CLOAKROOM_PRIVATE_NETWORKS": "127.0.0.0/8",
+        "CLOAKROOM_PLAIN_HTTP_HOSTS": "127.0.0.1",
+    }.items()
+    if name in known_environment_names()
+}
 # How many blocks are run, and how many say why not.
 COUNTS: Final[Mapping[str, tuple[int, int]]] = {
     "README.md": (0, 1),
