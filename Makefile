@@ -45,7 +45,7 @@ system: ## install what the browser and network tests need from the system (Debi
 run: $(STAMP) ## two replicas, a real store and a provider in a box; Ctrl-C ends all of it
 	@$(BIN)/cloakroom dev
 
-test: $(STAMP) system docs ## run the whole test suite
+test: $(STAMP) system ## run the whole test suite
 	@$(BIN)/python -m pytest --numprocesses 4 --dist loadfile
 
 SERVERS ?=
@@ -111,7 +111,7 @@ website/node_modules/.installed: website/package-lock.json
 	@cd website && npm ci --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
-all: lint types test ## what CI runs
+all: lint types docs test ## what CI runs
 
 lock: $(STAMP) ## resolve the dependencies anew and write the lock files
 	@$(BIN)/python -m pip install --quiet uv

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from playwright.async_api import Page
 from tests.browser.conftest import OpenTab
 from tests.support.clocks import eventually
 from tests.support.missing import missing
+from tests.support.npm import npm_is_there
 from tests.support.page import ROOT
 
 SITE: Final = ROOT / "build" / "site"
@@ -28,9 +30,12 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def site() -> AsyncIterator[str]:
-    """Its address."""
-    if not (SITE / "index.html").is_file():
-        missing("build/site is not there; 'make docs' builds it")
+    """Its address. It is built as it is now, which takes seconds once its tools are there."""
+    if not npm_is_there():
+        missing("npm is not installed; 'make system' installs it on Debian")
+    make = await asyncio.create_subprocess_exec("make", "docs", cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+    told, _ = await make.communicate()
+    assert make.returncode == 0, told.decode()
     app = web.Application()
     app.router.add_static("/", SITE)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
