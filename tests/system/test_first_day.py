@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,3 +196,10 @@ def test_what_runs_is_walked_by_a_test() -> None:
 
 def _pages(pattern: str) -> set[str]:
     return {str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob(pattern)}
+
+
+def test_what_readme_starts_with_make_is_what_other_tests_run() -> None:
+    """``make run`` is ``cloakroom dev``, which tests/system/test_dev.py runs; ``make test`` is this suite."""
+    for target, command in (("run", "bin/cloakroom dev"), ("test", "bin/python -m pytest ")):
+        done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True)
+        assert command in done.stdout

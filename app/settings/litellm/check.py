@@ -26,6 +26,8 @@ _SECTIONS: Final = ("general_settings", "litellm_settings", "router_settings")
 # Read as a whole, with rows of their own.
 _READ_WHOLE: Final = (MODEL_LIST, "credential_list")
 # Rows about these come from the notes, which say more.
+_NO_NAME: Final = "is not a model's name"
+_ALIASES: Final = "router_settings.model_group_alias"
 _MASTER_KEY: Final = "general_settings.master_key"
 _BY_NOTE: Final = ("master_key", "model_group_alias")
 _METRICS: Final = frozenset({"prometheus", "prometheus_system", "otel", "arize_phoenix"})
@@ -81,9 +83,7 @@ def _unset(loaded: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[Un
     entries = loaded.get(MODEL_LIST)
     for number, raw in enumerate(entries if isinstance(entries, list) else (), start=1):
         parts.append((entry_place(number, raw), "", raw))
-    general = loaded.get("general_settings")
-    if isinstance(general, dict):
-        parts.append((_MASTER_KEY, "", general.get("master_key")))
+    parts.append((_MASTER_KEY, "", _written(loaded, _MASTER_KEY)))
     for part in parts:
         for one in _named(*part):
             # A mapping of files is asked, not listed.
@@ -156,26 +156,28 @@ def _rest(loaded: Mapping[str, Any], reading: Reading, environ: Mapping[str, str
     except SettingsError as error:
         yield Difference("model", MODEL_LIST, "stops", str(error).splitlines()[0])
         return
-    seen = {(note.entry, note.text) for note in reading.notes}
-    for note in notes:
-        if (note.entry, note.text) in seen:
-            continue
+    # Those of the entries have their rows.
+    others = [note for note in notes if note not in reading.notes]
+    for note in others:
         if note.entry == _MASTER_KEY:
             yield Difference("key", note.entry, "do" if note.level == "warning" else "differs", note.text)
-        elif note.entry == "router_settings.model_group_alias" or note.text.startswith(
-            "is not a model's name"
-        ):
+        elif note.entry == _ALIASES or note.text.startswith(_NO_NAME):
             yield Difference("model", note.entry, "do", note.text)
+    if _written(loaded, _ALIASES) and all(note.entry != _ALIASES for note in others):
+        yield Difference("model", _ALIASES, "same", "each of its names leads to a model that is served here")
     default = values.get("default_model")
     if default is None:
-        text = (
-            "a mint without a model is refused, since several are served; CLOAKROOM_DEFAULT_MODEL names one"
-        )
+        text = "is refused, since several are served; CLOAKROOM_DEFAULT_MODEL names one"
     else:
-        text = (
-            f"a mint without a model means {one_safe_line(str(default), limit=80)}, the only realtime model"
-        )
-    yield Difference("model", "default_model", "differs", text)
+        text = f"means {one_safe_line(str(default), limit=80)}, the only realtime model"
+    yield Difference("model", "a mint without a model", "differs", text)
+
+
+def _written(loaded: Mapping[str, Any], place: str) -> Any:
+    """What stands at ``section.name``; None where there is nothing."""
+    section, _, name = place.partition(".")
+    found = loaded.get(section)
+    return found.get(name) if isinstance(found, dict) else None
 
 
 def _settings(loaded: Mapping[str, Any], unset: Sequence[Unset]) -> Iterator[Difference]:

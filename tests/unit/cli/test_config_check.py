@@ -142,6 +142,15 @@ def test_nothing_is_left_to_do_for_a_file_that_is_taken_over_whole(
     assert status == EXIT_DONE
 
 
+def test_other_names_that_all_lead_to_a_model_are_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = yaml.safe_load(BALANCED.read_text())
+    file["router_settings"]["model_group_alias"] = {"assistant": "gpt-realtime"}
+    _, rows = rows_of(write(tmp_path, file), capsys)
+    assert list(verdicts(rows, "router_settings.model_group_alias").values()) == ["same"]
+
+
 def test_a_variable_that_is_not_set_is_a_step_and_stops_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     status, rows = rows_of(BALANCED, capsys)
     assert status == EXIT_OPEN
