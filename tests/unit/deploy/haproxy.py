@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 from typing import Any, Final
 
-from tests.unit.deploy.compose import ROOT
+from tests.support.compose import ROOT
 
 FOLDER: Final = ROOT / "deploy" / "haproxy"
 SECTIONS: Final = ("global", "defaults", "frontend", "backend", "resolvers")

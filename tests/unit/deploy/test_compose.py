@@ -17,8 +17,7 @@ from app.sandbox.config import SandboxConfig
 from app.settings import Settings, SettingsError, known_environment_names, load_settings
 from app.store.embedded.engine import find_engine
 from tests.support.clocks import PATIENCE, until
-from tests.support.store_server import wheels_server
-from tests.unit.deploy.compose import (
+from tests.support.compose import (
     REPLICAS,
     ROOT,
     MissingVariable,
@@ -30,6 +29,7 @@ from tests.unit.deploy.compose import (
     seconds,
     services,
 )
+from tests.support.store_server import wheels_server
 
 PASSWORD = "0123456789abcdef0123456789abcdef"
 

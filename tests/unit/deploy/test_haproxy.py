@@ -13,7 +13,7 @@ import pytest
 
 from app import errors
 from app.settings import Settings
-from tests.unit.deploy.compose import REPLICAS, seconds, services
+from tests.support.compose import REPLICAS, seconds, services
 from tests.unit.deploy.haproxy import FOLDER, after, duration, first, own_answers, read_haproxy
 
 POOLS = ("backend ready", "backend live")

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import pytest
 
-from tests.unit.deploy.compose import ROOT, read_env_file
+from tests.support.compose import ROOT, read_env_file
 
 HEALTHCHECK = ROOT / "deploy" / "healthcheck.py"
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import yaml
 
+from tests.support.compose import REPLICAS, ROOT, load_compose, services
 from tests.unit.deploy.alert_rules import FOLDER as PROMETHEUS
-from tests.unit.deploy.compose import REPLICAS, ROOT, load_compose, services
 from tests.unit.deploy.haproxy import first, read_haproxy
 
 GRAFANA: Final = ROOT / "deploy" / "grafana"

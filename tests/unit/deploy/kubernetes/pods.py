@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
+from tests.support.certificates import make_certificates
 from tests.unit.deploy.kubernetes.rendering import Object, by_name
 
 POD: Final = "cloakroom-5d4f7c9b6-x2x7k"
+CLUSTERS_CA: Final = "kube-root-ca.crt"
 # A reference may only name a variable that stands before it in the same list.
 _REFERENCE: Final = re.compile(r"\$\((\w+)\)")
 
@@ -48,7 +50,10 @@ def _value(variable: Object, listed: Mapping[str, str], secrets: Secrets) -> str
 
 
 def write_files(objects: Iterable[Object], deployment: Object, root: Path) -> dict[str, Path]:
-    """Write the ConfigMaps that the first container mounts; returns where each mount's folder is."""
+    """Write the ConfigMaps that the first container mounts; returns where each mount's folder is.
+
+    Of the cluster's own there is the one with its CA, which every namespace has.
+    """
     made = by_name(objects)
     spec = deployment["spec"]["template"]["spec"]
     maps = {
@@ -59,7 +64,11 @@ def write_files(objects: Iterable[Object], deployment: Object, root: Path) -> di
         if mount["name"] in maps:
             folder = root / mount["name"]
             folder.mkdir()
-            for name, text in made[f"ConfigMap/{maps[mount['name']]}"]["data"].items():
-                (folder / name).write_text(text, encoding="utf-8")
+            if maps[mount["name"]] == CLUSTERS_CA:
+                authority, _ = make_certificates(root)
+                authority.rename(folder / "ca.crt")
+            else:
+                for name, text in made[f"ConfigMap/{maps[mount['name']]}"]["data"].items():
+                    (folder / name).write_text(text, encoding="utf-8")
             places[mount["mountPath"]] = folder
     return places

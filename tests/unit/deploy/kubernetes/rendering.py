@@ -19,7 +19,7 @@ from tests.unit.deploy.kubernetes.tools import helm, kubectl
 KUBERNETES: Final = ROOT / "deploy" / "kubernetes"
 CHART: Final = ROOT / "deploy" / "helm" / "cloakroom"
 # Each overlay has values of the same name, which make the same of the chart.
-OVERLAYS: Final = ("azure", "cluster", "external-redis", "small")
+OVERLAYS: Final = ("azure", "cluster", "external-redis", "issuers", "small")
 COMPONENTS: Final = (
     "http-route",
     "in-flight-autoscaling",

@@ -14,7 +14,7 @@ import yaml
 from app.cli.keys_new import new
 from app.settings import Settings, known_environment_names, load_settings
 from app.telemetry.scrape import IN_FLIGHT
-from tests.unit.deploy.compose import in_bytes, read_env_file, seconds, services
+from tests.support.compose import in_bytes, read_env_file, seconds, services
 from tests.unit.deploy.kubernetes.pods import POD, environment_of, write_files
 from tests.unit.deploy.kubernetes.rendering import (
     COMPONENTS,
@@ -41,6 +41,7 @@ SECRETS = {
         "CLOAKROOM_REDIS_URL": f"rediss+cluster://u:{PASSWORD}@a,b",
         "OPENAI_API_KEY": "sk-anything",
     },
+    "issuers": {"CLOAKROOM_REDIS_URL": f"rediss://u:{PASSWORD}@a:6380/0", "OPENAI_API_KEY": "sk-anything"},
     "azure": {"CLOAKROOM_REDIS_URL": f"rediss://u:{PASSWORD}@a:10000/0"},
 }
 
@@ -91,6 +92,16 @@ def test_a_replica_of_every_overlay_starts(name: str, printed_keys: str, tmp_pat
         entra = settings.deployments["azure"].entra
         assert entra is not None
         assert entra.kind == "workload_identity"
+    if name == "issuers":
+        assert set(settings.issuers) == {"cluster", "sso"}
+        # Its own token is where a projected volume puts one, for the API server and renewed by the kubelet.
+        spec = server["spec"]["template"]["spec"]
+        (volume,) = (one for one in spec["volumes"] if "projected" in one)
+        (token,) = (source["serviceAccountToken"] for source in volume["projected"]["sources"])
+        (container,) = spec["containers"]
+        (mount,) = (one for one in container["volumeMounts"] if one["name"] == volume["name"])
+        assert settings.issuers["cluster"].token_file == f"{mount['mountPath']}/{token['path']}"
+        assert "audience" not in token
 
 
 def test_a_replica_starts_with_every_secret_in_a_file(printed_keys: str, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.support.page import ROOT
+from tests.unit.deploy.kubernetes.pods import CLUSTERS_CA
 from tests.unit.deploy.kubernetes.policy import breaches
 from tests.unit.deploy.kubernetes.rendering import (
     COMPONENTS,
@@ -35,6 +36,8 @@ FROM_OUTSIDE = {
     "Secret/cloakroom-config",
     "Secret/cloakroom-redis",
     "ConfigMap/cloakroom-ca",
+    # Kubernetes puts it into every namespace.
+    f"ConfigMap/{CLUSTERS_CA}",
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import yaml
 
-ROOT: Final = Path(__file__).resolve().parents[3]
+ROOT: Final = Path(__file__).resolve().parents[2]
 REPLICAS: Final = ("replica-a", "replica-b")
 
 _REFERENCE = re.compile(r"\$(?:\$|\{(\w+)(?::([-?])((?:[^{}])*))?\})")
@@ -21,13 +21,14 @@ class MissingVariable(Exception):
     """What ``${NAME:?message}`` raises; Compose prints the message and starts nothing."""
 
 
-def load_compose() -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+def load_compose(folder: Path = ROOT) -> dict[str, Any]:
+    """The file in this folder: this checkout's, or a release's."""
+    loaded: dict[str, Any] = yaml.safe_load((folder / "docker-compose.yml").read_text(encoding="utf-8"))
     return loaded
 
 
-def services() -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = load_compose()["services"]
+def services(folder: Path = ROOT) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = load_compose(folder)["services"]
     return found
 
 
@@ -49,9 +50,9 @@ def interpolate(text: str, variables: Mapping[str, str]) -> str:
     return _REFERENCE.sub(value, text)
 
 
-def environment_of(service: str, variables: Mapping[str, str]) -> dict[str, str]:
+def environment_of(service: str, variables: Mapping[str, str], folder: Path = ROOT) -> dict[str, str]:
     """The environment that the service's process is started with."""
-    configured: dict[str, str | None] = services()[service].get("environment", {})
+    configured: dict[str, str | None] = services(folder)[service].get("environment", {})
     passed_on = {
         name: variables[name] for name, value in configured.items() if value is None and name in variables
     }
