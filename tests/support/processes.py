@@ -20,32 +20,23 @@ from tests.support.clocks import PATIENCE
 ROOT: Final = Path(__file__).resolve().parents[2]
 
 
-class Process:
-    """A child whose standard output is kept as lines. It ends with the test process at the latest.
+class Child:
+    """A program whose standard output is kept as lines. It ends with the test process at the latest.
 
     Args:
-        arguments: what comes after ``python -m``.
-        environment: its variables, besides the few that every program needs.
-        prefix: a command, by its path, that becomes the program in other surroundings: a namespace.
-        code: the folder that has ``app``.
+        command: the program, by its path, and its arguments.
+        environment: all its variables.
+        folder: where it runs.
     """
 
-    def __init__(
-        self,
-        arguments: list[str],
-        environment: Mapping[str, str],
-        *,
-        prefix: Sequence[str] = (),
-        code: Path = ROOT,
-    ) -> None:
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: Path = ROOT) -> None:
         self.lines: list[str] = []
         self._news = threading.Condition()
         self._ended = False
-        inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         self._process = lifeline.popen(
-            [*prefix, sys.executable, "-m", *arguments],
-            cwd=code,
-            env={**inherited, **environment},
+            command,
+            cwd=folder,
+            env=dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -138,6 +129,28 @@ class Process:
                 self.lines += [line.decode("utf-8", "replace") for line in lines]
                 self._news.notify_all()
         self._pipe.close()
+
+
+class Process(Child):
+    """A Python module as a child.
+
+    Args:
+        arguments: what comes after ``python -m``.
+        environment: its variables, besides the few that every program needs.
+        prefix: a command, by its path, that becomes the program in other surroundings: a namespace.
+        code: the folder that has ``app``.
+    """
+
+    def __init__(
+        self,
+        arguments: list[str],
+        environment: Mapping[str, str],
+        *,
+        prefix: Sequence[str] = (),
+        code: Path = ROOT,
+    ) -> None:
+        inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        super().__init__([*prefix, sys.executable, "-m", *arguments], {**inherited, **environment}, code)
 
 
 class Replica(Process):

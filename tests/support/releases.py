@@ -47,14 +47,16 @@ def releases(changelog: str) -> list[Release]:
     return found
 
 
-def check_out(release: Release, folder: Path, *, repository: Path = ROOT) -> Path:
-    """Write the release's code into ``folder`` and return it. The repository itself is not changed.
+def check_out(release: Release, folder: Path, *paths: str, repository: Path = ROOT) -> Path:
+    """Write the release's code, or these paths of it, into ``folder`` and return that.
+
+    The repository itself is not changed.
 
     Without the commit (a shallow clone, a folder that is no clone) the test is skipped, or fails on CI.
     """
     git = required("git", package="git")
     archive = subprocess.run(
-        [git, "-C", str(repository), "archive", "--format=zip", release.commit, "app"],
+        [git, "-C", str(repository), "archive", "--format=zip", release.commit, *(paths or ("app",))],
         capture_output=True,
         check=False,
     )
