@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.support.dockerfile import DEFAULT_PATH, Config, Stage, Step, read_stages
 from tests.support.processes import ROOT
 from tests.support.programs import required
-from tests.system.containers.dockerfile import DEFAULT_PATH, Config, Stage, Step, read_stages
 from tests.system.containers.enter import __file__ as ENTER  # noqa: N812 - a script's path
 from tests.system.containers.roots import python_root
 from tests.system.containers.spec import Confinement

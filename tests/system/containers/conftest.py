@@ -2,34 +2,54 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.balancer import haproxy
+from tests.support.dockerfile import Config
 from tests.support.missing import missing
 from tests.support.programs import required
 from tests.support.releases import CHANGELOG, check_out, releases
 from tests.system.containers.build import Builder, Image
-from tests.system.containers.dockerfile import Config
 from tests.system.containers.roots import program_root
 from tests.system.netns.ability import why_not
 
 
 @pytest.fixture(scope="session")
-def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One folder for all processes of the run. Without namespaces the test is skipped; on CI it fails."""
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One folder for all processes of the run. Without namespaces the test is skipped; on CI it fails.
+
+    The last process removes it: images are large, and pytest keeps the folders of three runs.
+    """
     reason = why_not()
     if reason is not None:
         missing(f"no container runs without namespaces: {reason}")
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     folder = shared / "containers"
-    folder.mkdir(exist_ok=True)
-    return folder
+    with (shared / "containers.lock").open("w") as users:
+        fcntl.flock(users, fcntl.LOCK_SH)
+        folder.mkdir(exist_ok=True)
+        yield folder
+        fcntl.flock(users, fcntl.LOCK_UN)
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder)
+
+
+@pytest.fixture
+def changed_folder(tmp_path: Path) -> Iterator[Path]:
+    """For images of one test, and gone with it."""
+    folder = tmp_path / "changed"
+    folder.mkdir()
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

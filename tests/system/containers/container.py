@@ -8,9 +8,9 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from tests.support.clocks import PATIENCE
+from tests.support.dockerfile import DEFAULT_PATH
 from tests.support.processes import ROOT, Child
 from tests.support.programs import required
-from tests.system.containers.dockerfile import DEFAULT_PATH
 from tests.system.containers.enter import __file__ as ENTER  # noqa: N812 - a script's path
 from tests.system.containers.spec import Confinement
 from tests.system.netns.host import Host

@@ -65,6 +65,8 @@ def _prepare(root: Path, spec: dict[str, Any]) -> None:
         folder = root / target.lstrip("/")
         folder.mkdir(parents=True, exist_ok=True)
         _mount("tmpfs", folder, "tmpfs", _NOSUID | _NODEV, "mode=1777")
+    for source, target in spec["volumes"]:
+        _bind(Path(source), root / target.lstrip("/"), read_only=False)
     if spec["read_only"]:
         _mount("", root, flags=_BIND | _REMOUNT | _RDONLY)
 

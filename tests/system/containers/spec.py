@@ -16,6 +16,7 @@ class Confinement:
         folder: where it starts.
         binds: a path of this machine and the container's path, read-only.
         tmpfs: folders of the container that can be written, and are empty.
+        volumes: as binds, and they can be written.
         limits: soft and hard value by the name of the ``RLIMIT_``, in small letters.
     """
 
@@ -26,6 +27,7 @@ class Confinement:
     gid: int = 0
     binds: list[tuple[str, str]] = field(default_factory=list)
     tmpfs: list[str] = field(default_factory=list)
+    volumes: list[tuple[str, str]] = field(default_factory=list)
     limits: dict[str, tuple[int, int]] = field(default_factory=dict)
     read_only: bool = False
     drop_capabilities: bool = False

@@ -136,10 +136,10 @@ def without(line: str) -> str:
 
 
 def test_without_its_health_check_it_is_not_healthy(
-    builder: Builder, host: Host, environment: dict[str, str], tmp_path: Path
+    builder: Builder, host: Host, environment: dict[str, str], changed_folder: Path
 ) -> None:
     text = without("COPY deploy/healthcheck.py /opt/healthcheck.py")
-    image = builder.with_dockerfile(tmp_path, text).image("service")
+    image = builder.with_dockerfile(changed_folder, text).image("service")
     with container(image, host, **environment) as replica:
         replica.wait_for_event("listening")
         done = replica.run(image.config.healthcheck)
@@ -148,29 +148,31 @@ def test_without_its_health_check_it_is_not_healthy(
 
 
 def test_without_its_packages_it_does_not_start(
-    builder: Builder, host: Host, environment: dict[str, str], tmp_path: Path
+    builder: Builder, host: Host, environment: dict[str, str], changed_folder: Path
 ) -> None:
     text = without("COPY --from=packages /opt/cloakroom /opt/cloakroom")
-    image = builder.with_dockerfile(tmp_path, text).image("service")
+    image = builder.with_dockerfile(changed_folder, text).image("service")
     with container(image, host, **environment) as replica:
         assert replica.wait() != 0
         assert "cloakroom: no such program in the image" in replica.output
 
 
-def test_a_source_that_the_builder_does_not_get_fails_the_build(builder: Builder, tmp_path: Path) -> None:
+def test_a_source_that_the_builder_does_not_get_fails_the_build(
+    builder: Builder, changed_folder: Path
+) -> None:
     for source in ("deploy/no-such-file.py", "tests"):
         text = DOCKERFILE.read_text(encoding="utf-8").replace("COPY deploy/healthcheck.py", f"COPY {source}")
         with pytest.raises(StepFailed, match="is not there"):
-            builder.with_dockerfile(tmp_path / source.replace("/", "-"), text).image("service")
+            builder.with_dockerfile(changed_folder / source.replace("/", "-"), text).image("service")
 
 
 def test_a_library_that_the_base_lacks_shows(
-    builder: Builder, host: Host, environment: dict[str, str], tmp_path: Path
+    builder: Builder, host: Host, environment: dict[str, str], changed_folder: Path
 ) -> None:
     # A setting more makes the stage another one, with a root that can be broken.
     text = DOCKERFILE.read_text(encoding="utf-8").replace("WORKDIR /\n", "WORKDIR /\nENV BROKEN=yes\n")
-    image = builder.with_dockerfile(tmp_path, text).image("service")
-    assert image.root.is_relative_to(tmp_path)
+    image = builder.with_dockerfile(changed_folder, text).image("service")
+    assert image.root.is_relative_to(changed_folder)
     for library in image.root.rglob("libgcc_s.so.1"):
         library.unlink()
     with container(image, host, **environment) as replica:

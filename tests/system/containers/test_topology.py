@@ -13,6 +13,8 @@ published ports; and processes see each other's numbers, since no process namesp
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import signal
 import socket
 import threading
@@ -167,8 +169,12 @@ def browser(world: World, planted: Planted) -> Browser:
     return client
 
 
-def _requests(world: World, replica: str, event: str) -> set[str]:
-    return {line["request_id"] for line in world[replica].events(event)}
+def _until_logged(replica: Container, event: str, reply: Reply) -> None:
+    wanted = reply.headers["x-request-id"]
+    until(
+        lambda: any(line["request_id"] == wanted for line in replica.events(event)),
+        lambda: f"no line {event!r} with {wanted}:\n{replica.output[-4000:]}",
+    )
 
 
 def _ready(replica: Container) -> bool:
@@ -227,8 +233,8 @@ def test_mint_and_relay_through_the_load_balancer_land_on_different_replicas(
         assert relayed.status == 201, relayed
         minter, relayer = browser.served_by(reply), browser.served_by(relayed)
         if minter != relayer:
-            assert reply.headers["x-request-id"] in _requests(world, minter, "mint")
-            assert relayed.headers["x-request-id"] in _requests(world, relayer, "relay")
+            _until_logged(world[minter], "mint", reply)
+            _until_logged(world[relayer], "relay", relayed)
             return
     pytest.fail("one replica did it all, forty times")
 
@@ -248,7 +254,7 @@ def test_a_replica_leaves_under_load_and_comes_back_and_no_request_fails(
 
 
 def test_while_the_store_restarts_callers_are_told_and_afterwards_it_all_goes_on(
-    world: World, browser: Browser
+    world: World, browser: Browser, plan: Plan
 ) -> None:
     handle = browser.minted()
     before = {name: world[name].pid for name in REPLICAS}
@@ -261,15 +267,56 @@ def test_while_the_store_restarts_callers_are_told_and_afterwards_it_all_goes_on
     # Nobody restarts a replica for it.
     for name in REPLICAS:
         world.wait_until_healthy(name)
-    world.start("redis")
-    for name in REPLICAS:
-        until(partial(_ready, world[name]), f"{name} is not ready again")
+    _restart_store(world, plan)
     browser.until_ready(200)
     browser.call()
     assert {name: world[name].pid for name in REPLICAS} == before
     # redis.conf keeps nothing: what was minted before is gone and can be minted again.
     lost = browser.relay(handle)
     assert lost.status == 401, lost
+
+
+def test_a_store_that_is_made_to_keep_its_data_keeps_the_handles_over_a_restart(
+    world: World, browser: Browser, plan: Plan, tmp_path: Path
+) -> None:
+    # redis.conf of an operator who wants it so, and a volume for the data.
+    kept = replace(
+        plan, folder=_deployment_that_keeps(tmp_path), volumes={"redis": {"/data": tmp_path / "data"}}
+    )
+    try:
+        _restart_store(world, kept)
+        browser.until_ready(200)
+        handle = browser.minted()
+        _restart_store(world, kept)
+        browser.until_ready(200)
+        assert browser.relay(handle).status == 201
+    finally:
+        _restart_store(world, plan)
+
+
+def _restart_store(world: World, plan: Plan) -> None:
+    world["redis"].stop()
+    world.start("redis", plan)
+    for name in REPLICAS:
+        until(partial(_ready, world[name]), f"{name} is not ready again")
+
+
+def _deployment_that_keeps(folder: Path) -> Path:
+    shutil.copy(ROOT / "docker-compose.yml", folder)
+    shutil.copytree(ROOT / "deploy", folder / "deploy")
+    config = folder / "deploy" / "redis.conf"
+    text = config.read_text(encoding="utf-8")
+    for shipped, wanted in (
+        ("appendonly no", "appendonly yes\nappendfsync always"),
+        ("dir /tmp", "dir /data"),
+    ):
+        assert f"\n{shipped}\n" in text
+        text = text.replace(f"\n{shipped}\n", f"\n{wanted}\n")
+    config.write_text(text, encoding="utf-8")
+    data = folder / "data"
+    data.mkdir()
+    os.chown(data, 999, 1000)
+    return folder
 
 
 def test_a_rolling_upgrade_from_the_release_before_fails_no_request(

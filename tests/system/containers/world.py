@@ -34,12 +34,14 @@ class Plan:
     Attributes:
         folder: has docker-compose.yml and what it mounts.
         commands: other commands than the file's, by service.
+        volumes: folders of this machine that a service may write to, by service and by the container's path.
     """
 
     variables: Mapping[str, str]
     images: Mapping[str, Image]
     folder: Path = ROOT
     commands: Mapping[str, list[str]] = field(default_factory=dict)
+    volumes: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
 
     def service(self, name: str) -> dict[str, Any]:
         """What the file says about this service."""
@@ -82,6 +84,7 @@ class Plan:
             gid=gid,
             binds=[*names_files, *map(self._bind, service.get("volumes", []))],
             tmpfs=tmpfs,
+            volumes=[(str(source), target) for target, source in self.volumes.get(name, {}).items()],
             limits={"nofile": (nofile["soft"], nofile["hard"])} if nofile else {},
             read_only=service["read_only"],
             drop_capabilities=service["cap_drop"] == ["ALL"],
