@@ -83,6 +83,7 @@ from app.wiring import (
     build_clients,
     build_egress,
     build_issuer_keys,
+    build_security,
     build_store,
     reveal,
     tell_span,
@@ -90,6 +91,8 @@ from app.wiring import (
 )
 
 FIRST_TOKEN_SECONDS: Final = 5.0
+# At the end: to write what security events wait, and to send what is due.
+SECURITY_GRACE_SECONDS: Final = 5.0
 
 
 def create_app(
@@ -177,7 +180,8 @@ def create_app(
         )
         client: Upstream = UpstreamClient(connect_timeout=connecting, egress=egress)
         upstream = Exchanges(client, sockets, handshake_seconds=2 * connecting, most=settings.held_calls_max)
-        breakers = Breakers(monotonic)
+        breakers, clocks = Breakers(monotonic), Clocks(clock, monotonic)
+        security = build_security(settings, metrics, store, egress, clocks)
         radar = Radar(catalog, partial(upstream.get, timeout=settings.mint_timeout_seconds), clock=clock)
         broker = Broker(
             settings,
@@ -192,7 +196,8 @@ def create_app(
                 settlement=settlement,
                 counts=CallMetrics(metrics),
                 breakers=breakers,
-                clocks=Clocks(clock, monotonic),
+                security=security,
+                clocks=clocks,
             ),
         )
         app[ORPHANS], app[HANGUP] = broker.orphans, broker.hangup
@@ -235,6 +240,7 @@ def create_app(
         await store.probe()
         store.start()
         overdue.start()
+        security.start()
         held.start()
         if settings.metering or catalog.meters:
             meter.start()
@@ -248,6 +254,7 @@ def create_app(
         await overdue.close(grace=settings.store_timeout_seconds)
         await broker.late.close(grace=settings.store_timeout_seconds)
         await held.close()
+        await security.close(grace=min(settings.shutdown_seconds, SECURITY_GRACE_SECONDS))
         await settlement.close(grace=settings.store_timeout_seconds * 3)
         await asyncio.gather(*(kept.close() for kept in keepers))
         await upstream.close()

@@ -14,6 +14,7 @@ import structlog
 
 from app.broker.allowance import Allowance, Wanted, refusal
 from app.broker.outcomes import ANSWER_PURPOSE, UNKNOWN_MESSAGE, Claim, Outcomes, RelayPolicy
+from app.broker.security.events import SecurityLog
 from app.broker.settlement import Write
 from app.broker.upgrades import newer_release
 from app.errors import (
@@ -76,13 +77,14 @@ class _Ask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
-    """Wins claims; ``outcomes`` settles them."""
+    """Wins claims; ``outcomes`` settles them, and ``security`` is told of what no honest caller does."""
 
     store: HandleStore
     sealer: Sealer
     outcomes: Outcomes
     allowance: Allowance
     policy: RelayPolicy
+    security: SecurityLog
     clocks: Clocks
 
     async def win(self, handle: HandleClaims, offer: Offer, timings: Timings) -> Claim | Answer:

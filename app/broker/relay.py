@@ -22,6 +22,7 @@ from app.broker.outcomes import UNKNOWN_MESSAGE, Claim, Outcomes
 from app.broker.routing.attempts import shown_by_call
 from app.broker.routing.breaker import ANSWERED, Breakers, Verdict
 from app.broker.routing.catalog import Catalog
+from app.broker.security.events import SecurityLog
 from app.broker.session_policy import require_same
 from app.errors import CloakroomError, InvalidHandle, OutcomeUnknown, UpstreamTimeout, UpstreamUnreachable
 from app.handles.grants import Grant, open_grant
@@ -74,6 +75,7 @@ class Relay:
     orphans: Orphans
     late: LateAnswers | None
     breakers: Breakers
+    security: SecurityLog
     timeout: float
     monotonic: Callable[[], float]
 

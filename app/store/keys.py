@@ -68,6 +68,11 @@ def sums(call_id: str) -> str:
     return f"{PREFIX}:sums:{{{USAGE}}}:{call_id}"
 
 
+def notices() -> str:
+    """Sorted set: sealed messages that wait for the webhook of security events, by when each is due."""
+    return f"{PREFIX}:notices:{{security}}"
+
+
 def mint_limit(client: str, minute: int, subject: str = "") -> str:
     """Counter: mints of one client, or its subject, in one minute (epoch seconds divided by 60)."""
     return f"{PREFIX}:limit:{{{client}}}:{minute}" + (f":{subject}" if subject else "")

@@ -22,6 +22,7 @@ from app.wiring.parts import (
     reveal,
     token_keepers,
 )
+from app.wiring.security import build_security, build_webhook
 from app.wiring.spans import tell_span
 
 __all__ = [
@@ -37,7 +38,9 @@ __all__ = [
     "build_issuer",
     "build_issuer_keys",
     "build_model",
+    "build_security",
     "build_store",
+    "build_webhook",
     "reveal",
     "tell_span",
     "token_keepers",

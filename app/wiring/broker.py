@@ -27,6 +27,7 @@ from app.broker.relay import Relay
 from app.broker.routing.attempts import MintAttempts
 from app.broker.routing.breaker import Breakers
 from app.broker.routing.catalog import Catalog
+from app.broker.security.events import SecurityLog
 from app.broker.settlement import Settlement
 from app.handles.keyring import parse_sealing_ring
 from app.handles.sealing import Sealer
@@ -62,6 +63,7 @@ class Shared:
     settlement: Settlement
     counts: CallMetrics
     breakers: Breakers
+    security: SecurityLog
     clocks: Clocks
 
 
@@ -155,12 +157,14 @@ class Broker:
                 outcomes=outcomes,
                 allowance=self._allowance,
                 policy=policy,
+                security=shared.security,
                 clocks=shared.clocks,
             ),
             outcomes=outcomes,
             orphans=self.orphans,
             late=self.late if settings.hangup_lost_calls else None,
             breakers=shared.breakers,
+            security=shared.security,
             timeout=settings.relay_timeout_seconds,
             monotonic=shared.clocks.monotonic,
         )
