@@ -48,6 +48,9 @@ _FIELDS: Final = (
     "calls_revoked_by",
     "refusals",
     "last_refusal",
+    "suspicions",
+    "suspected_at",
+    "suspicion",
     "relays",
 )
 _STORY: Final = tuple(f"relay_{number}" for number in range(1, RELAYS_KEPT + 1))
@@ -246,6 +249,9 @@ def _uses(found: Mapping[str, Any]) -> dict[str, Any]:
         "calls_revoked_by": text["calls_revoked_by"],
         "refusals": int(text["refusals"] or 0),
         "last_refusal": _note(text["last_refusal"]) if text["last_refusal"] else None,
+        "suspicions": number_of(text["suspicions"] or None),
+        "suspected_at": number_of(text["suspected_at"]) if text["suspected_at"] else None,
+        "suspicion": text["suspicion"],
         "relays_count": relays,
         "relays": tuple(_note(note) for note in notes if note),
     }
