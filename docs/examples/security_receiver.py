@@ -2,8 +2,8 @@
 
 Run it:
 
-    export WEBHOOK_SECRET="whsec_$(openssl rand -base64 32)"   # the service's CLOAKROOM_SECURITY_WEBHOOK_SECRET
-    python security_receiver.py                                # listens on 127.0.0.1:8090
+    export WEBHOOK_SECRET="whsec_$(openssl rand -base64 32)"  # CLOAKROOM_SECURITY_WEBHOOK_SECRET, too
+    python security_receiver.py  # listens on 127.0.0.1:8090
 
 It needs nothing but Python. Put TLS in front of it.
 """
