@@ -34,7 +34,9 @@ FACTS: Final = ("origin", "fingerprint", "address", "user_agent", "record")
 
 # The same event of the same handle is logged and told once in so many seconds.
 FOLD_SECONDS: Final = 60.0
-# Events of one process that wait for the store, or are remembered to fold the next one.
+# Events of one process that are logged and told in a second.
+MOST_A_SECOND: Final = 100
+# Those that wait for the store, or are remembered to fold the next one.
 MOST_WAITING: Final = 1000
 _AT_ONCE: Final = 100
 # After each write, so that a flood of events costs the store little.
@@ -106,6 +108,7 @@ class SecurityLog:
         self._to_note: dict[tuple[str, str], tuple[int, int]] = {}
         self._to_send: deque[str] = deque()
         self._overrun = 0
+        self._second, self._told_in_second = 0, 0
         self._wake = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
 
@@ -167,7 +170,7 @@ class SecurityLog:
         now = self._clocks.monotonic()
         if now - self._told.get(key, -FOLD_SECONDS) < FOLD_SECONDS:
             return True
-        if len(self._to_send) >= MOST_WAITING:
+        if self._is_too_much(int(now)):
             self._overrun += 1
             return True
         self._told.pop(key, None)
@@ -175,6 +178,14 @@ class SecurityLog:
             # The first one is the oldest.
             self._told.pop(next(iter(self._told)))
         self._told[key] = now
+        return False
+
+    def _is_too_much(self, second: int) -> bool:
+        if second != self._second:
+            self._second, self._told_in_second = second, 0
+        if self._told_in_second >= MOST_A_SECOND or len(self._to_send) >= MOST_WAITING:
+            return True
+        self._told_in_second += 1
         return False
 
     async def _write(self) -> None:
