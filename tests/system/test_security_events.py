@@ -81,7 +81,7 @@ async def queued(stack: Stack, number: int) -> None:
 
     def look() -> bool:
         with onlooker(stack.engine.url) as store:
-            return store.zcard(keys.notices()) == number
+            return bool(store.zcard(keys.notices()) == number)
 
     await eventually(look)
 

@@ -7,6 +7,7 @@ handle's record, and a message for the webhook. Both are bounded, and what has n
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ _AT_ONCE: Final = 100
 _PAUSE_SECONDS: Final = 0.2
 _RETRY_SECONDS: Final = 1.0
 _LONGEST_FACT: Final = 200
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,8 @@ class SecurityLog:
             return
         facts = {
             "kind": event.kind,
-            "handle": _safe(event.handle),
+            # An id is never masked by chance. A record that was changed may hold any text.
+            "handle": event.handle if _ID.match(event.handle) else _safe(event.handle),
             "client": _safe(event.client),
             "subject": _safe(event.subject),
             "model": _safe(event.model),
@@ -235,8 +238,12 @@ class SecurityLog:
 
 
 def _safe_facts(facts: Mapping[str, str]) -> dict[str, str]:
-    return {name: one_safe_line(facts[name], limit=_LONGEST_FACT) for name in FACTS if facts.get(name)}
+    return {name: text for name in FACTS if (text := _safe(facts.get(name)))}
 
 
 def _safe(text: str | None) -> str | None:
-    return one_safe_line(text, limit=_LONGEST_FACT) if text else None
+    if not text:
+        return None
+    # Headers may hold bytes that are no text, which no JSON can have.
+    readable = text[: 4 * _LONGEST_FACT].encode("utf-8", "replace").decode("utf-8")
+    return one_safe_line(readable, limit=_LONGEST_FACT)

@@ -152,7 +152,8 @@ async def test_an_event_is_counted_logged_noted_and_sent() -> None:
         async with world() as made:
             made.log.report(EVENT)
             # The caller has its answer by now: all of this comes after.
-            assert made.store.noted == made.receiver.bodies == []
+            assert not made.store.noted
+            assert not made.receiver.bodies
             await asyncio.sleep(5)
             (noted,), (sent,) = made.store.noted, made.receiver.bodies
     assert made.count("events", "kind=wrong_certificate") == 1
@@ -176,7 +177,8 @@ async def test_without_a_webhook_the_rest_is_done() -> None:
         made.log.report(EVENT)
         await asyncio.sleep(5)
         assert [one.handle_id for one in made.store.noted] == [EVENT.handle]
-        assert made.store.queue == made.receiver.tries == []
+        assert not made.store.queue
+        assert not made.receiver.tries
 
 
 async def test_the_same_event_is_counted_each_time_and_told_once_a_minute() -> None:
@@ -200,7 +202,11 @@ async def test_what_a_caller_sent_is_cleaned_and_cut_before_anyone_reads_it() ->
     evil = replace(
         EVENT,
         subject="a\x1b[2Jb\u202ec",
-        seen={"user_agent": "x" * 5000, "origin": "https://e.example\r\nlevel: info", "other": "unknown"},
+        seen={
+            "user_agent": "\udcff" + "xxx " * 1000,
+            "origin": "https://e.example\r\nlevel: info",
+            "other": "unknown",
+        },
     )
     with capture_logs() as lines:
         async with world() as made:
@@ -212,7 +218,17 @@ async def test_what_a_caller_sent_is_cleaned_and_cut_before_anyone_reads_it() ->
         assert told["subject"] == "a [2Jb c"
         assert told["seen"].keys() == {"user_agent", "origin"}
         assert len(told["seen"]["user_agent"]) == 200
+        assert told["seen"]["user_agent"].startswith("?xxx")
         assert told["seen"]["origin"] == "https://e.example level: info"
+
+
+async def test_an_id_is_shown_whole_whatever_it_looks_like() -> None:
+    with capture_logs() as lines:
+        async with world() as made:
+            for handle in ("ek_AAAAAAAAAAAAAAAAAAA", "a\nb ek_secret-0123456789"):
+                made.log.report(replace(EVENT, handle=handle))
+    shown = [line["handle"] for line in lines if line["event"] == "security_event"]
+    assert shown == ["ek_AAAAAAAAAAAAAAAAAAA", "a b [redacted]"]
 
 
 async def test_a_flood_is_bounded_and_what_is_left_out_is_counted() -> None:
@@ -318,7 +334,8 @@ async def test_a_message_that_was_changed_in_the_store_is_not_sent(
     async with world() as made:
         made.store.queue = [spoil(made.messages.written({"kind": EVENT.kind}, at=made.clocks.now()))]
         await asyncio.sleep(5)
-        assert made.store.queue == made.receiver.tries == []
+        assert not made.store.queue
+        assert not made.receiver.tries
         assert made.count("events_dropped", f"reason={reason}") == 1
 
 
@@ -328,7 +345,8 @@ async def test_a_message_that_waited_for_a_day_is_dropped() -> None:
             made.messages.written({"kind": EVENT.kind}, at=made.clocks.now() - KEPT_SECONDS - 1)
         ]
         await asyncio.sleep(5)
-        assert made.store.queue == made.receiver.tries == []
+        assert not made.store.queue
+        assert not made.receiver.tries
         assert made.count("events_dropped", "reason=expired") == 1
 
 
