@@ -54,7 +54,8 @@ class Receiver:
     def events(self) -> list[dict[str, Any]]:
         """The data of each event that it has accepted so far, each once, with its ``type``."""
         found = []
-        for line in self._output.read_text(encoding="utf-8").splitlines():
+        *lines, _ = self._output.read_text(encoding="utf-8").split("\n")
+        for line in lines:
             kind, _, rest = line.partition(" ")
             if kind.startswith("security."):
                 found.append({"type": kind, **json.loads(rest.partition(" ")[2])})

@@ -186,7 +186,10 @@ async def test_either_release_lists_and_shows_what_both_wrote(upgrade: Upgrade, 
 
 
 # What a handle's view, and a call's, have had since the release before.
-NEW_OF_HANDLES: Final = ("version", "seconds_left", "region", "max_call_seconds", "calls_revoked_by")
+NEW_OF_HANDLES: Final = (
+    *("version", "seconds_left", "region", "max_call_seconds", "calls_revoked_by"),
+    *("suspicions", "suspected_at", "suspicion"),
+)
 NEW_OF_CALLS: Final = (
     *("version", "ended_because", "undelivered_at", "delivered_at", "not_ended_because"),
     *("hangup_asked_at", "hangup_asked_by", "hangup_failures", "last_hangup_failure"),
