@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from app.store import keys
+from app.store.records.bearers import NO_CERTIFICATE, NO_ORIGIN, packed, unpacked
 
 # Between a nonce's random part and the process that made it. No replica's name has this character.
 MADE_BY: Final = "@"
@@ -39,6 +40,15 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """How far a handle is used. ``max_calls`` 0: no limit of ours."""
+
+    calls: int
+    max_calls: int
+    revoked: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """The same offer was answered a moment ago: the sealed answer, and the call that it belongs to."""
 
@@ -64,15 +74,46 @@ class Unknown:
 
 
 @dataclass(frozen=True, slots=True)
+class Whose:
+    """Whose handle it is, and by what its bearer is known: its binding, else its first use.
+
+    ``origin`` and ``fingerprint`` are "" where that is not known, as before the first use.
+    """
+
+    client: str
+    subject: str
+    model: str
+    origin: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
 class Spent:
     """All uses are taken."""
 
     max_calls: int
+    whose: Whose | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Revoked:
     """An operator revoked the handle."""
+
+    whose: Whose | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OtherCertificate:
+    """The handle is bound to another certificate than the offer carries."""
+
+    whose: Whose
+
+
+@dataclass(frozen=True, slots=True)
+class OtherOrigin:
+    """The handle is bound to another origin than the offer comes from."""
+
+    whose: Whose
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +135,10 @@ class NewerVersion:
     version: str
 
 
-Claim = Won | Answered | Pending | Unknown | Spent | Revoked | Gone | OtherFamily | NewerVersion
+Refused = Spent | Revoked | OtherCertificate | OtherOrigin | OtherFamily | Gone | NewerVersion
+Claim = Won | Answered | Pending | Unknown | Refused
 
-_UNKNOWN, _REVOKED, _GONE = Unknown(), Revoked(), Gone()
+_UNKNOWN, _GONE = Unknown(), Gone()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,16 +151,26 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try of one relay to send one offer with one handle; ``nonce`` tells it from every other try."""
+    """One try of one relay to send one offer with one handle; ``nonce`` tells it from every other try.
+
+    ``origin`` and ``fingerprint`` are those of the offer, "" where it has none or they are not clear.
+    """
 
     handle_id: str
     offer_sha256: str
     nonce: str
+    origin: str = ""
+    fingerprint: str = ""
 
     @property
     def keys(self) -> tuple[str, str]:
         """The handle's record, and the claim on this offer."""
         return keys.handle(self.handle_id), keys.claim(self.handle_id, self.offer_sha256)
+
+    @property
+    def bearer(self) -> tuple[str, str]:
+        """Origin and certificate as the record names them."""
+        return self.origin or NO_ORIGIN, packed(self.fingerprint) or NO_CERTIFICATE
 
 
 def read_claim(reply: list[Any]) -> Claim:
@@ -134,10 +186,14 @@ def read_claim(reply: list[Any]) -> Claim:
             return Pending(nonce)
         case ["unknown"]:
             return _UNKNOWN
-        case ["spent", max_calls]:
-            return Spent(int(max_calls))
-        case ["revoked"]:
-            return _REVOKED
+        case ["spent", max_calls, *whose]:
+            return Spent(int(max_calls), _whose(*whose))
+        case ["revoked", *whose]:
+            return Revoked(_whose(*whose))
+        case ["certificate", *whose]:
+            return OtherCertificate(_whose(*whose))
+        case ["origin", *whose]:
+            return OtherOrigin(_whose(*whose))
         case ["family", family]:
             return OtherFamily(family)
         case ["gone"]:
@@ -146,3 +202,7 @@ def read_claim(reply: list[Any]) -> Claim:
             return NewerVersion(version)
         case _:
             raise ValueError("claim.lua and its reader do not belong together")
+
+
+def _whose(client: str, subject: str, model: str, origin: str, fingerprint: str) -> Whose:
+    return Whose(client, subject, model, origin, unpacked(fingerprint))

@@ -30,6 +30,7 @@ class HandleRecord:
 
     ``sealed_key`` is ciphertext; everything else is plain for an SRE to read. ``region`` is the
     deployment's, empty where none is known. ``max_call_seconds`` is the leash of its calls, 0 for none.
+    ``bind_origin`` and ``bind_fingerprint`` are whose offers it takes, empty for everybody's.
     """
 
     id: str
@@ -47,6 +48,8 @@ class HandleRecord:
     sealed_key: str = field(repr=False)
     region: str = ""
     max_call_seconds: int = 0
+    bind_origin: str = ""
+    bind_fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
