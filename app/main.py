@@ -21,7 +21,8 @@ from app.broker.metering.watch import HOWS
 from app.broker.routing.breaker import Breakers
 from app.broker.routing.retirement import Radar
 from app.broker.settlement import Settlement
-from app.handles.keyring import parse_signing_ring
+from app.handles.keyring import parse_sealing_ring, parse_signing_ring
+from app.handles.sealing import Sealer
 from app.handles.tokens import HandleIssuer
 from app.models import BearerTokens, Clocks
 from app.operations import end_streams
@@ -76,6 +77,7 @@ from app.web.listener.admission import Admission
 from app.web.listener.refusal import Refusal
 from app.web.routes import routes
 from app.wiring import (
+    Beside,
     Broker,
     Shared,
     build_admins,
@@ -182,12 +184,16 @@ def create_app(
         client: Upstream = UpstreamClient(connect_timeout=connecting, egress=egress)
         upstream = Exchanges(client, sockets, handshake_seconds=2 * connecting, most=settings.held_calls_max)
         breakers, clocks = Breakers(monotonic), Clocks(clock, monotonic)
-        security = build_security(settings, metrics, store, egress, clocks)
+        sealer = Sealer(parse_sealing_ring(reveal(settings.sealing_keys)))
+        security = build_security(
+            settings, Beside(metrics=metrics, sealer=sealer, store=store, egress=egress, clocks=clocks)
+        )
         radar = Radar(catalog, partial(upstream.get, timeout=settings.mint_timeout_seconds), clock=clock)
         broker = Broker(
             settings,
             Shared(
                 catalog=catalog,
+                sealer=sealer,
                 upstream=upstream,
                 held=upstream,
                 store=store,

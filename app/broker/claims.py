@@ -15,7 +15,7 @@ import structlog
 from app.broker.allowance import Allowance, Wanted, refusal
 from app.broker.outcomes import ANSWER_PURPOSE, UNKNOWN_MESSAGE, Claim, Outcomes, RelayPolicy
 from app.broker.security.bearers import event_of
-from app.broker.security.events import SecurityLog
+from app.broker.security.events import SecurityLog, record_refused
 from app.broker.settlement import Write
 from app.broker.upgrades import newer_release
 from app.errors import (
@@ -24,6 +24,7 @@ from app.errors import (
     HandleExpired,
     HandleRevoked,
     HandleSpent,
+    InvalidHandle,
     OutcomeUnknown,
     StoreNotReplicated,
     StoreUnavailable,
@@ -38,6 +39,7 @@ from app.store.records.claims import (
     Attempt,
     Gone,
     NewerVersion,
+    Older,
     OtherCertificate,
     OtherFamily,
     OtherOrigin,
@@ -120,6 +122,8 @@ class Claims:
         if isinstance(result, Answered):
             return self._first_answer(ask.attempt, result)
         event = event_of(attempt, result, sender)
+        if isinstance(result, Older):
+            event = record_refused(handle.id, (result.client, result.subject, result.model), "older")
         if event is not None:
             self.security.report(event)
         raise refused(handle.id, result)
@@ -211,6 +215,7 @@ class Claims:
             sdp = self.sealer.unseal(kept.sealed_answer, *context)
         except UnsealError:
             log.error("answer_not_unsealed", handle=attempt.handle_id)
+            self.security.report(record_refused(attempt.handle_id, (), "answer_not_unsealed"))
             raise OutcomeUnknown(UNKNOWN_MESSAGE) from None
         return Answer(sdp=sdp, call_id=kept.call_id or None)
 
@@ -218,6 +223,8 @@ class Claims:
 def refused(handle_id: str, result: Refused | Unknown | Pending) -> CloakroomError:
     """The error for a handle that cannot be used, or not for this."""
     match result:
+        case Older():
+            return InvalidHandle("This handle cannot be opened here. Mint a new one.")
         case Gone():
             return HandleExpired("This handle has expired. Mint a new one.")
         case Revoked():

@@ -92,6 +92,9 @@ def handle_document(view: HandleView) -> Document:
         "calls_revoked_by": view.calls_revoked_by or None,
         "refusals": view.refusals,
         "last_refusal": {"at": refusal.at, "code": refusal.outcome} if refusal is not None else None,
+        "suspicions": view.suspicions,
+        "suspected_at": view.suspected_at,
+        "suspicion": view.suspicion or None,
     }
 
 

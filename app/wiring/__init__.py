@@ -22,10 +22,11 @@ from app.wiring.parts import (
     reveal,
     token_keepers,
 )
-from app.wiring.security import build_security, build_webhook
+from app.wiring.security import Beside, build_security, build_webhook
 from app.wiring.spans import tell_span
 
 __all__ = [
+    "Beside",
     "Broker",
     "Shared",
     "WiringError",

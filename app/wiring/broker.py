@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final
 
 from app.broker.allowance import Allowance
-from app.broker.calls.hangup import Hangup
+from app.broker.calls.hangup import CallProofs, Hangup
 from app.broker.calls.held import HeldCalls, HeldSockets
 from app.broker.calls.ice import IceServers
 from app.broker.calls.lookup import Lookup
@@ -30,7 +30,6 @@ from app.broker.routing.breaker import Breakers
 from app.broker.routing.catalog import Catalog
 from app.broker.security.events import SecurityLog
 from app.broker.settlement import Settlement
-from app.handles.keyring import parse_sealing_ring
 from app.handles.sealing import Sealer
 from app.handles.tokens import HandleIssuer
 from app.models import Client, Clocks
@@ -55,6 +54,7 @@ class Shared:
     """What several use cases work with."""
 
     catalog: Catalog
+    sealer: Sealer
     upstream: Upstream
     held: HeldSockets
     store: StoreConnection
@@ -81,7 +81,7 @@ class Broker:
     def __init__(self, settings: Settings, shared: Shared) -> None:
         self._settings = settings
         self._shared = shared
-        self._sealer = Sealer(parse_sealing_ring(reveal(settings.sealing_keys)))
+        self._sealer = shared.sealer
         self.replication: Final = build_replication(settings, shared.store)
         self._handles = HandleStore(
             shared.store,
@@ -99,6 +99,8 @@ class Broker:
             upstream=shared.upstream,
             calls=shared.calls,
             settlement=shared.settlement,
+            security=shared.security,
+            proofs=CallProofs(shared.sealer, required=settings.require_call_proofs),
             replica=settings.replica,
             deadline=settings.mint_timeout_seconds,
             clocks=shared.clocks,

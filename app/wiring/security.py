@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from app.broker.security.delivery import Deliveries
 from app.broker.security.events import KINDS, SecurityLog
 from app.broker.security.messages import Messages
-from app.handles.keyring import parse_sealing_ring
 from app.handles.sealing import Sealer
 from app.models import Clocks
 from app.outbound.egress import Egress
@@ -20,30 +20,39 @@ from app.telemetry.metrics import Metrics
 from app.telemetry.security_metrics import SecurityMetrics
 from app.wiring.parts import reveal
 
-# Of all replicas together: some megabytes at the store.
+# Of all replicas together: about a megabyte at the store.
 MOST_NOTICES: Final = 1000
 
 
-def build_security(
-    settings: Settings, metrics: Metrics, store: StoreConnection, egress: Egress, clocks: Clocks
-) -> SecurityLog:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """What security events need of the rest of the service."""
+
+    metrics: Metrics
+    sealer: Sealer
+    store: StoreConnection
+    egress: Egress
+    clocks: Clocks
+
+
+def build_security(settings: Settings, beside: Beside) -> SecurityLog:
     """The log of security events, with the webhook where one is set. Make it inside the running loop."""
-    counts, suspicions = SecurityMetrics(metrics, KINDS), Suspicions(store)
+    counts, suspicions = SecurityMetrics(beside.metrics, KINDS), Suspicions(beside.store)
     if settings.security_webhook_url is None:
-        return SecurityLog(metrics=counts, suspicions=suspicions, clocks=clocks)
-    sealer = Sealer(parse_sealing_ring(reveal(settings.sealing_keys)))
-    messages, notices = Messages(sealer, replica=settings.replica), Notices(store, most=MOST_NOTICES)
+        return SecurityLog(metrics=counts, suspicions=suspicions, clocks=beside.clocks)
+    messages = Messages(beside.sealer, replica=settings.replica)
+    notices = Notices(beside.store, most=MOST_NOTICES)
     deliveries = Deliveries(
         notices=notices,
         messages=messages,
-        webhook=build_webhook(settings, egress, clocks),
+        webhook=build_webhook(settings, beside.egress, beside.clocks),
         metrics=counts,
-        clocks=clocks,
+        clocks=beside.clocks,
     )
     return SecurityLog(
         metrics=counts,
         suspicions=suspicions,
-        clocks=clocks,
+        clocks=beside.clocks,
         messages=messages,
         notices=notices,
         deliveries=deliveries,

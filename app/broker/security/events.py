@@ -60,6 +60,19 @@ class SecurityEvent:
     seen: Mapping[str, str]
 
 
+def record_refused(handle_id: str, whose: tuple[str, ...], what: str) -> SecurityEvent:
+    """The event of a record that is not as it was written.
+
+    Args:
+        whose: client, subject and model as the record has them; empty where they are not known.
+        what: says what is wrong, in a word.
+    """
+    client, subject, model = whose or (None, None, None)
+    return SecurityEvent(
+        "record_refused", handle_id, client or None, subject or None, model or None, {}, {"record": what}
+    )
+
+
 class SecurityLog:
     """Takes security events. Make it inside the running loop.
 

@@ -37,6 +37,16 @@ _ADVICE: Final[Mapping[str, str]] = {
 }
 
 
+# What each kind of security event means; docs/security-events.md says what to do.
+_SUSPICIONS: Final[Mapping[str, str]] = {
+    "wrong_certificate": "an offer of another browser came with it",
+    "wrong_origin": "an offer of another site's page came with it",
+    "spent_elsewhere": "it came again, from elsewhere than its first use",
+    "revoked_elsewhere": "it came after its revocation, from elsewhere than its first use",
+    "record_refused": "its record, or that of its call, was changed in the store",
+}
+
+
 def show_handle(
     handle: str,
     /,
@@ -133,6 +143,9 @@ def _facts(view: HandleView, now: float) -> Iterator[tuple[str, str]]:
         note = view.last_refusal
         latest = f"; the last {ago(note.at, now)}: {_explained(note.outcome)}" if note is not None else ""
         yield "refused", f"{_plural(view.refusals, 'claim')}{latest}"
+    if view.suspicions:
+        latest = f"; the last {ago(view.suspected_at, now)}: " if view.suspected_at is not None else ": "
+        yield "suspicious", f"{_plural(view.suspicions, 'time')}{latest}{_suspected(view.suspicion)}"
     if view.revoked_at is not None:
         yield "revoked", f"{utc(view.revoked_at)} ({ago(view.revoked_at, now)}) by {view.revoked_by or '?'}"
     if view.calls_revoked_by:
@@ -189,6 +202,10 @@ def _used(view: HandleView) -> str:
 
 def _explained(code: str) -> str:
     return f"{code} ({_ADVICE[code]})" if code in _ADVICE else code
+
+
+def _suspected(kind: str) -> str:
+    return f"{kind} ({_SUSPICIONS[kind]})" if kind in _SUSPICIONS else kind
 
 
 def _plural(count: int | None, noun: str) -> str:

@@ -98,6 +98,9 @@ def read_handle(found: dict[str, Any]) -> HandleView:
         revoked_at=_time(found["revoked_at"]),
         refusals=int(found["refusals"]),
         last_refusal=RelayNote(int(refusal["at"]), _text(refusal["code"])) if refusal else None,
+        suspicions=int(found.get("suspicions") or 0),
+        suspected_at=_time(found.get("suspected_at")),
+        suspicion=_text(found.get("suspicion")),
         relays_count=int(found.get("relays_count", 0)),
         relays=tuple(
             RelayNote(int(one["at"]), _text(one["outcome"]), _text(one["call_id"]))

@@ -1,4 +1,4 @@
-"""Where security events are told."""
+"""What is refused of the store's records, and where security events are told."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from app.outbound.webhook import check_webhook_url, parse_webhook_secrets
 
 
 class SecuritySettings(BaseModel):
-    """Where security events are told."""
+    """What is refused of the store's records, and where security events are told."""
 
     security_webhook_url: SecretStr | None = Field(
         None,
@@ -17,6 +17,12 @@ class SecuritySettings(BaseModel):
     )
     security_webhook_secret: SecretStr | None = Field(
         None, description="whsec_... that signs these messages; several, comma separated, while it is changed"
+    )
+
+    require_call_proofs: bool = Field(
+        False,
+        description="refuse a call whose record has no proof, as an older release wrote it; set it once all "
+        "replicas have run this release for as long as calls stay on record",
     )
 
     @field_validator("security_webhook_url")

@@ -53,6 +53,9 @@ _FIELDS: Final = (
     "calls_revoked_by",
     "refusals",
     "last_refusal",
+    "suspicions",
+    "suspected_at",
+    "suspicion",
     "relays",
 )
 _STORY: Final = tuple(f"relay_{number}" for number in range(1, RELAYS_KEPT + 1))
@@ -107,8 +110,8 @@ class HandleDirectory:
 
         ``calls``: a call that is being relayed ends once it is on record. ``CallStops`` ends the others.
         """
-        names, args = (keys.handle(handle_id),), (int(now), by, RECORD_VERSION, _with_calls(calls))
-        counts: list[int] = await self._connection.run_script(REVOKE, names, *args)
+        args = (int(now), by, RECORD_VERSION, _with_calls(calls))
+        counts: list[int] = await self._connection.run_script(REVOKE, _pairs([handle_id]), *args)
         await self._no_longer_live([handle_id])
         outcomes: tuple[Revocation, ...] = ("revoked", "already", "gone", "newer")
         return outcomes[counts.index(1)]
@@ -124,14 +127,13 @@ class HandleDirectory:
         walk = self._walk(wanted, now)
         entries = await walk.entries(walk.start(cursor), EXAMINED_AT_MOST)
         ids = list(dict.fromkeys(entry.id for entry in entries))
-        names = [keys.handle(handle_id) for handle_id in ids]
         args: list[str | int] = [int(now), by, RECORD_VERSION, _with_calls(calls), *_conditions(wanted)]
         groups = [
             group
-            for first in range(0, len(names), _REVOKED_AT_ONCE)
-            for group in self._connection.by_slot(names[first : first + _REVOKED_AT_ONCE])
+            for first in range(0, len(ids), _REVOKED_AT_ONCE)
+            for group in self._connection.by_slot(ids[first : first + _REVOKED_AT_ONCE])
         ]
-        replies = await self._connection.run_scripts(*[(REVOKE, group, args) for group in groups])
+        replies = await self._connection.run_scripts(*[(REVOKE, _pairs(group), args) for group in groups])
         await self._no_longer_live(ids)
         return Revoked(
             revoked=sum(reply[0] for reply in replies),
@@ -186,6 +188,11 @@ async def alive(handles: HandleDirectory, calls: CallStore, *, now: float) -> Al
         handles=await handles.count(HandleFilter(), now=now),
         calls=await calls.count_open(now=now),
     )
+
+
+def _pairs(handle_ids: Sequence[str]) -> list[str]:
+    """The keys of ``revoke.lua``."""
+    return [name for handle_id in handle_ids for name in (keys.handle(handle_id), keys.uses(handle_id))]
 
 
 def _with_calls(calls: bool) -> int | str:
@@ -251,6 +258,9 @@ def _uses(found: Mapping[str, Any]) -> dict[str, Any]:
         "calls_revoked_by": text["calls_revoked_by"],
         "refusals": int(text["refusals"] or 0),
         "last_refusal": _note(text["last_refusal"]) if text["last_refusal"] else None,
+        "suspicions": number_of(text["suspicions"] or None),
+        "suspected_at": number_of(text["suspected_at"]) if text["suspected_at"] else None,
+        "suspicion": text["suspicion"],
         "relays_count": relays,
         "relays": tuple(_note(note) for note in notes if note),
     }

@@ -38,7 +38,8 @@ class HandleView:
     ``app.handles.bindings``.
     ``max_calls`` 0: as often as the provider allows until expiry. ``relays_count`` counts all outcomes,
     ``relays`` has the last twenty of them, oldest first. ``refusals`` counts claims that were refused,
-    ``last_refusal`` is the last one of them.
+    ``last_refusal`` is the last one of them. ``suspicions`` counts its security events, ``suspicion`` is the
+    kind of the last one (``app.broker.security.events``), and ``suspected_at`` its time.
 
     Of a record whose ``version`` this release does not know, only the fields that every version has are read:
     the others have their defaults, and a time that is missing is 0.
@@ -71,6 +72,9 @@ class HandleView:
     calls_revoked_by: str = ""
     refusals: int = 0
     last_refusal: RelayNote | None = None
+    suspicions: int = 0
+    suspected_at: int | None = None
+    suspicion: str = ""
     relays_count: int = 0
     relays: tuple[RelayNote, ...] = ()
     version: int = RECORD_VERSION

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from app.store import keys
+from app.store.keys import number_of
 from app.store.records.bearers import NO_CERTIFICATE, NO_ORIGIN, packed, unpacked
+from app.store.records.record import handle_statement
 
 # Between a nonce's random part and the process that made it. No replica's name has this character.
 MADE_BY: Final = "@"
@@ -27,6 +29,19 @@ class Won:
     expires_at: str
     calls: int
     max_call_seconds: int = 0
+    family: str = ""
+    max_calls: str = ""
+    proof: str = field(default="", repr=False)
+    # As the record has them.
+    bind_origin: str = ""
+    bind_fingerprint: str = ""
+
+    def stated(self, handle_id: str) -> tuple[str, ...]:
+        """What the record's proof must be about."""
+        names = (self.model, self.deployment, self.family, self.client, self.subject)
+        leash = str(self.max_call_seconds or "")
+        bound = (self.bind_origin, self.bind_fingerprint)
+        return handle_statement(handle_id, names, self.expires_at, self.max_calls, leash, bound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +132,15 @@ class OtherOrigin:
 
 
 @dataclass(frozen=True, slots=True)
+class Older:
+    """An earlier state of the record was put back: uses, or its revocation, are missing."""
+
+    client: str
+    subject: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
 class Gone:
     """There is no such record: it expired, or the store lost it."""
 
@@ -135,10 +159,11 @@ class NewerVersion:
     version: str
 
 
-Refused = Spent | Revoked | OtherCertificate | OtherOrigin | OtherFamily | Gone | NewerVersion
+Refused = Spent | Revoked | OtherCertificate | OtherOrigin | OtherFamily | Older | Gone | NewerVersion
 Claim = Won | Answered | Pending | Unknown | Refused
 
 _UNKNOWN, _GONE = Unknown(), Gone()
+_REFUSED_FOR: Final = {"revoked": Revoked, "certificate": OtherCertificate, "origin": OtherOrigin}
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,9 +188,10 @@ class Attempt:
     fingerprint: str = ""
 
     @property
-    def keys(self) -> tuple[str, str]:
-        """The handle's record, and the claim on this offer."""
-        return keys.handle(self.handle_id), keys.claim(self.handle_id, self.offer_sha256)
+    def keys(self) -> tuple[str, str, str]:
+        """The handle's record, the claim on this offer, and what the record must not fall behind."""
+        handle_id = self.handle_id
+        return keys.handle(handle_id), keys.claim(handle_id, self.offer_sha256), keys.uses(handle_id)
 
     @property
     def bearer(self) -> tuple[str, str]:
@@ -176,9 +202,9 @@ class Attempt:
 def read_claim(reply: list[Any]) -> Claim:
     """Read the reply of ``claim.lua``."""
     match reply:
-        case ["won", sealed_key, deployment, model, client, subject, expires_at, calls, seconds]:
-            uses, leash = int(calls), int(seconds or 0)
-            return Won(sealed_key, deployment, model, client, subject, expires_at, uses, leash)
+        case ["won", sealed_key, deployment, model, client, subject, expires_at, calls, seconds, *more]:
+            uses, leash = int(calls), number_of(seconds)
+            return Won(sealed_key, deployment, model, client, subject, expires_at, uses, leash, *more)
         case ["answered", value]:
             call_id, _, sealed = value.partition(":")
             return Answered(call_id=call_id, sealed_answer=sealed)
@@ -188,12 +214,10 @@ def read_claim(reply: list[Any]) -> Claim:
             return _UNKNOWN
         case ["spent", max_calls, *whose]:
             return Spent(int(max_calls), _whose(*whose))
-        case ["revoked", *whose]:
-            return Revoked(_whose(*whose))
-        case ["certificate", *whose]:
-            return OtherCertificate(_whose(*whose))
-        case ["origin", *whose]:
-            return OtherOrigin(_whose(*whose))
+        case ["revoked" | "certificate" | "origin" as why, *whose]:
+            return _REFUSED_FOR[why](_whose(*whose))
+        case ["older", client, subject, model]:
+            return Older(client, subject, model)
         case ["family", family]:
             return OtherFamily(family)
         case ["gone"]:

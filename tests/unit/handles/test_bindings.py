@@ -1,4 +1,4 @@
-"""What a handle may be bound to, and which fingerprints an offer carries: no spelling hides another certificate."""
+"""What a handle may be bound to, and which fingerprints an offer carries: no spelling hides another one."""
 
 from __future__ import annotations
 
@@ -28,6 +28,54 @@ LINE: Final = f"a=fingerprint:{OWN}\r\n"
 OTHER: Final = "sha-256 " + ":".join(["AB"] * 32)
 LONGER: Final = {"sha-384": "sha-384 " + ":".join(["CD"] * 48), "sha-512": "sha-512 " + ":".join(["EF"] * 64)}
 APP: Final = "https://app.example.com"
+
+NO_ORIGINS: Final[list[Any]] = [
+    "",
+    "null",
+    "app.example.com",
+    "https://",
+    f"{APP}/",
+    f"{APP}/path",
+    f"{APP}?x",
+    f"{APP}\n",
+    f" {APP}",
+    "https://a@b.example",
+    "https://a..b",
+    "https://ä.example",
+    "https://a.example:0",
+    "https://a.example:123456",
+    "https://" + "a" * 300,
+    "*",
+    "https://*.example.com",
+    5,
+    True,
+    [APP],
+    {},
+]
+NO_FINGERPRINTS: Final[list[Any]] = [
+    "",
+    OWN.removeprefix("sha-256 "),
+    OWN[:-3],
+    f"{OWN}:00",
+    OWN.replace(":", ""),
+    f"{OWN} ",
+    f" {OWN}",
+    f"{OWN}\n",
+    OWN.replace(" ", "  "),
+    OWN.replace("sha-256", "sha-512"),
+    "sha-1 " + ":".join(["AB"] * 20),
+    "md5 " + ":".join(["AB"] * 16),
+    OWN.replace("7", "G"),
+    f"a=fingerprint:{OWN}",
+    5,
+    True,
+    {},
+    [],
+    [5],
+    [OWN, "x"],
+    [None],
+    [OWN] * (MOST_FINGERPRINTS + 1),
+]
 
 digits = st.binary(min_size=32, max_size=32).map(lambda raw: ":".join(f"{byte:02x}" for byte in raw))
 
@@ -89,10 +137,7 @@ def test_an_origin_has_one_form(text: str, origin: str) -> None:
     assert parse_binding({"origin": text}).origin == canonical_origin(text) == origin
 
 
-@pytest.mark.parametrize(
-    "value",
-    ["", "null", "app.example.com", "https://", f"{APP}/", f"{APP}/path", f"{APP}?x", f"{APP}\n", f" {APP}", "https://a@b.example", "https://a..b", "https://ä.example", "https://a.example:0", "https://a.example:123456", "https://" + "a" * 300, "*", "https://*.example.com", 5, True, [APP], {}],
-)  # fmt: skip
+@pytest.mark.parametrize("value", NO_ORIGINS)
 def test_what_is_no_origin_is_refused_by_its_name(value: Any) -> None:
     assert refused({"origin": value}).param == "bind.origin"
 
@@ -106,10 +151,7 @@ def test_an_unknown_field_is_refused_by_its_name() -> None:
     assert refused({"address": "192.0.2.1"}).param == "bind.address"
 
 
-@pytest.mark.parametrize(
-    "value",
-    ["", OWN.removeprefix("sha-256 "), OWN[:-3], f"{OWN}:00", OWN.replace(":", ""), f"{OWN} ", f" {OWN}", f"{OWN}\n", OWN.replace(" ", "  "), OWN.replace("sha-256", "sha-512"), "sha-1 " + ":".join(["AB"] * 20), "md5 " + ":".join(["AB"] * 16), OWN.replace("7", "G"), f"a=fingerprint:{OWN}", 5, True, {}, [], [5], [OWN, "x"], [None], [OWN] * (MOST_FINGERPRINTS + 1)],
-)  # fmt: skip
+@pytest.mark.parametrize("value", NO_FINGERPRINTS)
 def test_what_is_no_fingerprint_or_a_weak_one_is_refused_by_its_name(value: Any) -> None:
     assert refused({"fingerprint": value}).param == "bind.fingerprint"
 
@@ -165,7 +207,7 @@ def test_the_last_line_may_have_no_end() -> None:
 
 @pytest.mark.parametrize("name", LONGER)
 def test_another_hash_function_beside_it_is_another_fingerprint(name: str) -> None:
-    """RFC 8122 lets the provider choose the function, and nobody here can tell that both are of one certificate."""
+    """RFC 8122 lets the provider choose the function, and nobody can tell here that both are of one."""
     both = OFFER.replace(LINE, f"{LINE}a=fingerprint:{LONGER[name]}\r\n")
     assert fingerprints_of(both) == f"{OWN}, {LONGER[name]}"
     assert fingerprints_of(both) == parse_binding({"fingerprint": [LONGER[name], OWN]}).fingerprint
