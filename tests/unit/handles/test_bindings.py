@@ -20,10 +20,10 @@ from app.handles.bindings import (
 )
 from app.models import Binding
 from app.store.records.bearers import packed, unpacked
-from tests.support.offers import BROWSER_OFFER
+from tests.support.offers import BROWSER_CERTIFICATE, BROWSER_OFFER
 
 OFFER: Final = BROWSER_OFFER.decode()
-(OWN,) = set(re.findall(r"a=fingerprint:(.*)\r\n", OFFER))
+OWN: Final = BROWSER_CERTIFICATE
 LINE: Final = f"a=fingerprint:{OWN}\r\n"
 OTHER: Final = "sha-256 " + ":".join(["AB"] * 32)
 LONGER: Final = {"sha-384": "sha-384 " + ":".join(["CD"] * 48), "sha-512": "sha-512 " + ":".join(["EF"] * 64)}
@@ -264,7 +264,7 @@ def test_another_certificate_is_not_hidden_beside_the_bound_one(hidden: str, at:
     st.integers(0, len(OFFER)),
 )
 def test_no_text_that_brings_another_certificate_leaves_the_bound_one_alone(noise: str, at: int) -> None:
-    """Wherever it is put: the certificate is still the bound one only if the other is in no line that names one."""
+    """Wherever it is put: the bound one stands alone only if the other is in no line that names one."""
     sdp = OFFER[:at] + noise + OTHER + OFFER[at:]
     if fingerprints_of(sdp) == OWN:
         whole = [line for line in re.split(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]", sdp) if OTHER in line]
