@@ -24,10 +24,17 @@ from tests.support.service import Service
 from tests.web.operators import get, id_of, post
 from tests.web.test_live import live_service
 
-PAGE, OTHER_PAGE: Final = "https://app.example.com", "https://other.example.com"
-OWN, OTHER: Final = certificate(1), certificate(2)
+PAGE, OTHER_PAGE = "https://app.example.com", "https://other.example.com"
+OWN, OTHER = certificate(1), certificate(2)
 AGENT: Final = "Thief/1.0"
-FOREIGN: Final = [None,OTHER_PAGE, "null", f"{PAGE}:8443", "http://app.example.com", "https://app.example.com.evil.example"]
+FOREIGN: Final = [
+    None,
+    OTHER_PAGE,
+    "null",
+    f"{PAGE}:8443",
+    "http://app.example.com",
+    "https://app.example.com.evil.example",
+]
 Lines = list[MutableMapping[str, Any]]
 
 
@@ -403,9 +410,7 @@ async def test_a_spent_handle_that_comes_from_elsewhere_is_reported_and_from_its
     }
 
 
-async def test_a_revoked_handle_that_comes_from_elsewhere_is_reported(
-    service: Service, lines: Lines
-) -> None:
+async def test_a_revoked_handle_that_comes_from_elsewhere_is_reported(service: Service, lines: Lines) -> None:
     used, unused = await service.minted(), await service.minted()
     bound_one = await bound(service, fingerprint=OWN)
     assert (await service.relay(used, offer_with(OWN))).status == 201
