@@ -1,4 +1,4 @@
-"""A real browser binds its handles: its own offer works, another browser's with the same handle is refused."""
+"""A real browser binds its handles: its own offer works, that of another browser with the same handle not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bound handles between two replicas, with real WebRTC peers: minted at one, refused and opened at the other."""
+"""Bound handles between two replicas, with real WebRTC peers: minted at one, presented at the other."""
 
 from __future__ import annotations
 
