@@ -26,6 +26,8 @@ from app.store.records.record import CallRecord
 _ADVICE: Final[Mapping[str, str]] = {
     "handle_spent": "its calls are used up; the page must mint again",
     "handle_revoked": "it was revoked; the page must mint again",
+    "wrong_certificate": "the offer is of another peer than the one that the handle is bound to",
+    "wrong_origin": "the offer is of another page than the one that the handle is bound to",
     "wrong_session_family": "the page posts to the path of another kind of session",
     "invalid_offer": "the provider does not take the browser's offer",
     "upstream_unreachable": "no connection to the provider was made; the use was given back",
@@ -130,6 +132,7 @@ def _facts(view: HandleView, now: float) -> Iterator[tuple[str, str]]:
     yield "origin", view.origin or "none: minted by a backend"
     if not view.known_version:
         return
+    yield from _bearer_facts(view)
     last = ""
     if view.last_call_at is not None:
         last = f"; the last {ago(view.last_call_at, now)} by {view.last_call_by or '?'}"
@@ -147,6 +150,18 @@ def _facts(view: HandleView, now: float) -> Iterator[tuple[str, str]]:
         yield "revoked", f"{utc(view.revoked_at)} ({ago(view.revoked_at, now)}) by {view.revoked_by or '?'}"
     if view.calls_revoked_by:
         yield "", f"together with its calls, by {view.calls_revoked_by}"
+
+
+def _bearer_facts(view: HandleView) -> Iterator[tuple[str, str]]:
+    """Whose offers it takes, and who used it first."""
+    label = "bound to"
+    for name, text in (("page", view.bind_origin), ("certificate", view.bind_fingerprint)):
+        if text:
+            yield label, f"{name} {text}"
+            label = ""
+    if view.used_origin:
+        yield "first use", f"page {view.used_origin}"
+        yield "", f"certificate {view.used_fingerprint}"
 
 
 def _relays(story: HandleStory, now: float) -> Iterator[Text]:

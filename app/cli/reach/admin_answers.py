@@ -83,6 +83,10 @@ def read_handle(found: dict[str, Any]) -> HandleView:
         # A replica of an older release tells none.
         region=_text(found.get("region")),
         calls_revoked_by=_text(found.get("calls_revoked_by")),
+        bind_origin=_text(found.get("bind_origin")),
+        bind_fingerprint=_text(found.get("bind_fingerprint")),
+        used_origin=_text(found.get("used_origin")),
+        used_fingerprint=_text(found.get("used_fingerprint")),
         version=_version(found),
         minted_at=int(found["minted_at"]),
         expires_at=int(found["expires_at"]),
