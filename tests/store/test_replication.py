@@ -104,7 +104,7 @@ async def test_a_handle_that_was_saved_and_a_use_that_was_won_are_on_the_replica
         assert stands_on(pair[1], name)
         assert isinstance(await claim(store, Attempt(name, OFFER, "n1")), Won)
         assert command(pair[1], "HGET", keys.handle(name), "calls") == "1"
-        assert await claim(store, Attempt(name, OTHER_OFFER, "n2")) == Spent(1)
+        assert await claim(store, Attempt(name, OTHER_OFFER, "n2")) == Spent(1, OWNER)
 
 
 async def test_many_at_once_share_a_few_waits(
@@ -298,7 +298,7 @@ async def test_a_slot_that_moves_is_followed(cluster: RealCluster, handle_id: st
         cluster.end_the_move(key, to)
         await store.handles.save(record(handle_id), life=60)
         assert isinstance(await claim(store, Attempt(handle_id, OFFER, "n1")), Won)
-        assert await claim(store, Attempt(handle_id, OTHER_OFFER, "n2")) == Spent(1)
+        assert await claim(store, Attempt(handle_id, OTHER_OFFER, "n2")) == Spent(1, OWNER)
     finally:
         await store.close()
 

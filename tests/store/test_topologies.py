@@ -57,7 +57,7 @@ async def test_a_claim_wins_once_and_the_same_nonce_wins_again(store: HandleStor
     )  # what the relay needs, and the use counted
     assert await claim(store, handle_id) == won
     assert isinstance(await claim(store, handle_id, nonce="n2"), Pending)
-    assert await claim(store, handle_id, OTHER_OFFER, "n3") == Spent(1)
+    assert await claim(store, handle_id, OTHER_OFFER, "n3") == Spent(1, OWNER)
 
 
 async def test_a_mint_that_is_repeated_late_gives_no_use_back_and_no_second_life(
