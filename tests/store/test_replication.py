@@ -20,7 +20,8 @@ from app.store.connection import StoreConnection
 from app.store.embedded.engine import LocalEngine
 from app.store.execution import Acknowledgement
 from app.store.execution.driver import connect
-from app.store.records.claims import Attempt, Claim, Gone, Spent, Won
+from app.store.records.bearers import NO_CERTIFICATE, NO_ORIGIN
+from app.store.records.claims import Attempt, Claim, Gone, Spent, Whose, Won
 from app.store.records.handles import HandleStore
 from app.store.records.record import HandleRecord
 from app.store.replication import Replication
@@ -31,6 +32,8 @@ from tests.support.handles import handle_record
 from tests.support.onlooker import onlooker
 
 OFFER, OTHER_OFFER = "ab" * 32, "cd" * 32
+# Of the handle, as a claim without an origin and a certificate leaves it.
+OWNER = Whose("shop", "", "gpt-realtime-2.1", NO_ORIGIN, NO_CERTIFICATE)
 # Where replicas are waited for in vain.
 SHORT_SECONDS = 0.3
 
