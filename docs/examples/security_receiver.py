@@ -12,6 +12,7 @@ import base64
 import hmac
 import json
 import os
+import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -37,7 +38,9 @@ class Receiver(BaseHTTPRequestHandler):
         if signed and message_id not in SEEN:
             SEEN.add(message_id)
             event = json.loads(body)
-            print(event["type"], event["timestamp"], json.dumps(event["data"]), flush=True)
+            # One write a line: messages may come at once.
+            sys.stdout.write(f"{event['type']} {event['timestamp']} {json.dumps(event['data'])}\n")
+            sys.stdout.flush()
         self.send_response(204 if signed else 401)
         self.end_headers()
 

@@ -44,6 +44,7 @@ from tests.faults.drill import Drill, Figures, Progress
 from tests.support.clocks import PATIENCE, eventually
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.onlooker import async_onlooker
+from tests.support.security import security_log
 
 AT_ONCE: Final = 8
 # For commands that come together, which are those of several races.
@@ -99,6 +100,7 @@ class Claimant:
             outcomes=self.outcomes,
             allowance=Allowance(sealer, {}),
             policy=policy,
+            security=security_log(),
             clocks=clocks,
         )
 
