@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from app.models.base import Secret
 from app.models.deployment import Family
@@ -62,6 +62,7 @@ class MintRequest:
             nested_model=self.nested_model,
             safety_identifier=identifier,
             max_call_seconds=self.max_call_seconds,
+            binding=self.binding,
         )
 
 
@@ -126,8 +127,7 @@ class Offer:
         return (self.path,) if self.path is not None else usual
 
 
-@dataclass(frozen=True, slots=True)
-class Sender:
+class Sender(NamedTuple):
     """Who sends an offer, as far as that can be told.
 
     ``origin`` is its page's, in lower case, "" where it named none. ``facts`` returns its ``address`` and
@@ -135,7 +135,7 @@ class Sender:
     """
 
     origin: str = ""
-    facts: Callable[[], Mapping[str, str]] = field(default=dict, repr=False)
+    facts: Callable[[], Mapping[str, str]] = dict
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from app.errors import InvalidRequest
 from app.handles.bindings import canonical_origin, parse_binding
@@ -42,8 +41,7 @@ _TYPES: Final = {str(family): family for family in (Family.REALTIME, Family.TRAN
 _MODEL_PLACES: Final = {family: ".".join(("session", *main_path(family))) for family in Family}
 
 
-@dataclass(frozen=True, slots=True)
-class MintHeaders:
+class MintHeaders(NamedTuple):
     """What a mint's headers say. ``binds_origin``: the body need not name ``origin`` to bind to it."""
 
     subject: str | None = None

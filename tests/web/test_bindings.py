@@ -265,7 +265,7 @@ async def test_an_offer_of_another_page_or_of_none_is_refused(
 ) -> None:
     handle = await bound(service, origin=PAGE)
     headers = {} if origin is None else {"Origin": origin}
-    reply = await service.relay(handle, **headers)
+    reply = await service.relay(handle, offer_with(OWN), **headers)
     await assert_refused(service, handle, "wrong_origin", reply)
     assert PAGE not in reply.text
     (event,) = [line for line in lines if line["event"] == "security_event"]

@@ -163,7 +163,6 @@ Refused = Spent | Revoked | OtherCertificate | OtherOrigin | OtherFamily | Older
 Claim = Won | Answered | Pending | Unknown | Refused
 
 _UNKNOWN, _GONE = Unknown(), Gone()
-_REFUSED_FOR: Final = {"revoked": Revoked, "certificate": OtherCertificate, "origin": OtherOrigin}
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,9 +212,9 @@ def read_claim(reply: list[Any]) -> Claim:
         case ["unknown"]:
             return _UNKNOWN
         case ["spent", max_calls, *whose]:
-            return Spent(int(max_calls), _whose(*whose))
+            return Spent(number_of(max_calls), _whose(*whose))
         case ["revoked" | "certificate" | "origin" as why, *whose]:
-            return _REFUSED_FOR[why](_whose(*whose))
+            return _refused_for(why, _whose(*whose))
         case ["older", client, subject, model]:
             return Older(client, subject, model)
         case ["family", family]:
@@ -226,6 +225,12 @@ def read_claim(reply: list[Any]) -> Claim:
             return NewerVersion(version)
         case _:
             raise ValueError("claim.lua and its reader do not belong together")
+
+
+def _refused_for(why: str, whose: Whose) -> Revoked | OtherCertificate | OtherOrigin:
+    if why == "revoked":
+        return Revoked(whose)
+    return OtherCertificate(whose) if why == "certificate" else OtherOrigin(whose)
 
 
 def _whose(client: str, subject: str, model: str, origin: str, fingerprint: str) -> Whose:

@@ -16,7 +16,8 @@ from app.web.schemas import MintHeaders, parse_mint
 def parse(
     body: dict[str, Any], default_model: str | None = "gpt-realtime-2.1", **who: str | None
 ) -> MintRequest:
-    return parse_mint(body, headers=MintHeaders(**who), default_model=default_model)
+    headers = MintHeaders(who.get("subject"), who.get("origin"))
+    return parse_mint(body, headers=headers, default_model=default_model)
 
 
 def refused(
