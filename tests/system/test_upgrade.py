@@ -217,8 +217,8 @@ async def test_a_bound_handle_is_refused_to_others_by_this_release_and_not_by_th
 # What a handle's view, and a call's, have had since the release before.
 NEW_OF_HANDLES: Final = (
     *("version", "seconds_left", "region", "max_call_seconds", "calls_revoked_by"),
-    *("suspicions", "suspected_at", "suspicion"),
     *("bind_origin", "bind_fingerprint", "used_origin", "used_fingerprint"),
+    *("suspicions", "suspected_at", "suspicion"),
 )
 NEW_OF_CALLS: Final = (
     *("version", "ended_because", "undelivered_at", "delivered_at", "not_ended_because"),

@@ -13,11 +13,12 @@ import pytest
 
 from app.models import USUAL_MODEL
 from app.store import keys
+from app.store.records.bearers import packed
 from tests.conftest import ServiceFactory
 from tests.support.api import Reply
 from tests.support.clocks import eventually
 from tests.support.handles import claims_of
-from tests.support.offers import fresh_offer
+from tests.support.offers import certificate, fresh_offer, offer_with
 from tests.support.planted import Planted
 from tests.support.scrape import scrape
 from tests.support.service import Service
@@ -112,6 +113,32 @@ async def test_an_edited_handle_opens_no_call_and_loses_no_use(service: Service,
         assert (await service.relay(handle)).status == 201
     assert (await service.relay(handle)).code == "handle_spent"
     assert await refused(service) == 1
+
+
+BINDING_EDITS: Final[dict[str, Change]] = {
+    "no certificate": remove("bind_fingerprint"),
+    "the thief's certificate": write("bind_fingerprint", packed(certificate(2))),
+    "no origin": remove("bind_origin"),
+    "the thief's origin": write("bind_origin", "https://evil.example"),
+}
+
+
+@pytest.mark.parametrize("change", BINDING_EDITS.values(), ids=BINDING_EDITS.keys())
+async def test_a_binding_cannot_be_taken_off(service: Service, change: Change) -> None:
+    """Whatever the thief's offer is like, the proof is over the binding."""
+    bind = {"origin": "https://app.example", "fingerprint": certificate(1)}
+    handle = await service.minted({"model": USUAL_MODEL, "bind": bind})
+    key = keys.handle(id_of(handle))
+    await change(service.store_client, key)
+    record = await service.store_client.hgetall(key)
+    stolen = "bind_fingerprint" not in record or record["bind_fingerprint"] == packed(certificate(2))
+    moved = "bind_origin" not in record or record["bind_origin"] != bind["origin"]
+    reply = await service.relay(
+        handle,
+        offer_with(certificate(2 if stolen else 1)),
+        Origin="https://evil.example" if moved else bind["origin"],
+    )
+    await assert_refused(service, handle, reply)
 
 
 async def test_a_handle_leads_to_no_other_deployment_than_its_mint_chose(

@@ -212,7 +212,7 @@ def read_claim(reply: list[Any]) -> Claim:
         case ["unknown"]:
             return _UNKNOWN
         case ["spent", max_calls, *whose]:
-            return Spent(int(max_calls), _whose(*whose))
+            return Spent(number_of(max_calls), _whose(*whose))
         case ["revoked" | "certificate" | "origin" as why, *whose]:
             return _refused_for(why, _whose(*whose))
         case ["older", client, subject, model]:
