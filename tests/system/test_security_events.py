@@ -196,7 +196,8 @@ async def test_a_stolen_handle_is_told_with_both_sides(
     replica = with_webhook(stack, "watching", port)
     body = {"model": USUAL_MODEL, "bind": {"fingerprint": certificate(1)}}
     handle = await minted(http, stack.a.url, stack.planted.client_key, body)
-    headers = {"User-Agent": "Thief/1.0"}
+    # What he knows is no reason to show it to more people.
+    headers = {"User-Agent": f"Thief/1.0 {stack.planted.client_key} {handle}"}
     reply = await relay(http, replica.url, handle, offer_with(certificate(2)), **headers)
     assert (reply.status, reply.code) == (403, "wrong_certificate")
     with Receiver(port, OLD, output) as receiver:
@@ -204,8 +205,14 @@ async def test_a_stolen_handle_is_told_with_both_sides(
     assert event["type"] == "security.wrong_certificate"
     assert event["client"] == "shop"
     assert event["expected"] == {"fingerprint": certificate(1)}
-    seen = {"fingerprint": certificate(2), "address": "127.0.0.1", "user_agent": "Thief/1.0"}
+    seen = {
+        "fingerprint": certificate(2),
+        "address": "127.0.0.1",
+        "user_agent": "Thief/1.0 [redacted] [redacted]",
+    }
     assert event["seen"].items() >= seen.items()
+    for secret in (stack.planted.client_key, handle, NEW, OLD):
+        assert secret not in f"{replica.output} {event}"
     # And the page itself gets its call.
     assert (await relay(http, stack.a.url, handle, offer_with(certificate(1)))).status == 201
     replica.stop()
