@@ -24,6 +24,7 @@ from app.doctor.mint import MintTrials, Place, Trial, mint_finding
 from app.doctor.source import Origin
 from app.errors import UpstreamError
 from app.models import Deployment
+from app.outbound.addresses import SETTING
 from app.outbound.client import UpstreamClient
 from app.outbound.egress import Egress
 from app.outbound.reach import Reached, Unreachable, reach
@@ -170,6 +171,11 @@ class DeploymentDoctor:
         stage = failure.stage
         if stage == "tls" and "client certificate" in str(failure):
             return f"set CLOAKROOM_PROVIDER_CLIENT_CERT_FILE to one that {place} accepts"
+        if stage == "address":
+            return (
+                f"if {place} is meant to lead there, list the address's network in {SETTING}; if not, find "
+                "out who answers for the name"
+            )
         if stage == "name":
             return f"check the host in {place}, and this machine's name resolution"
         if stage == "tls":
