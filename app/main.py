@@ -17,15 +17,14 @@ from aiohttp import web
 
 from app.broker.desk import Desk
 from app.broker.identities import Identities
-from app.broker.metering.meter import UsageRecord
 from app.broker.metering.watch import HOWS
 from app.broker.routing.breaker import Breakers
-from app.broker.routing.catalog import Catalog
 from app.broker.routing.retirement import Radar
 from app.broker.settlement import Settlement
 from app.handles.keyring import parse_signing_ring
 from app.handles.tokens import HandleIssuer
 from app.models import BearerTokens, Clocks
+from app.operations import end_streams
 from app.outbound.client import UpstreamClient
 from app.outbound.exchange import Exchanges
 from app.outbound.keeping.issuer_keys import IssuerKeys
@@ -45,7 +44,7 @@ from app.telemetry.metrics import Metrics
 from app.telemetry.scrape import State, expose
 from app.telemetry.sideband_metrics import SidebandMetrics
 from app.telemetry.tracing import PassingOn, Tracing
-from app.telemetry.usage import OPERATION, UsageMetrics, span_attributes
+from app.telemetry.usage import UsageMetrics
 from app.web.answers import answer_headers, overloaded
 from app.web.appkeys import (
     ADMISSION,
@@ -74,7 +73,7 @@ from app.web.cors import CorsPolicy
 from app.web.gate import Reporting, gate
 from app.web.listener.admission import Admission
 from app.web.listener.refusal import Refusal
-from app.web.routes import health_routes, operations_routes, routes
+from app.web.routes import routes
 from app.wiring import (
     Broker,
     Shared,
@@ -86,6 +85,7 @@ from app.wiring import (
     build_issuer_keys,
     build_store,
     reveal,
+    tell_span,
     token_keepers,
 )
 
@@ -203,7 +203,7 @@ def create_app(
             app[SIDEBANDS],
             usage,
             tried=app[OPEN_SIDEBANDS].metrics.tried,
-            tell=partial(_tell, spans, catalog),
+            tell=partial(tell_span, spans, catalog),
         )
         usage.watch(lambda: meter.watched)
         usage.expose(catalog.names, hows=HOWS, kinds=KINDS)
@@ -258,42 +258,6 @@ def create_app(
         await store.close()
 
     app.cleanup_ctx.append(parts)
-    app.on_shutdown.append(_end_streams)
+    app.on_shutdown.append(end_streams)
     app.add_routes(routes(settings))
     return app
-
-
-def create_operations_app(app: web.Application) -> web.Application:
-    """What the operations port serves: the same parts, behind the same gate, and no way to mint or relay.
-
-    It begins after the service that it is made of, and ends before it.
-    """
-    operations = web.Application(middlewares=list(app.middlewares))
-
-    async def share(operations: web.Application) -> None:
-        for key in app:
-            operations[key] = app[key]
-
-    operations.on_startup.append(share)
-    operations.on_shutdown.append(_end_streams)
-    operations.add_routes([*health_routes(), *operations_routes()])
-    return operations
-
-
-async def _end_streams(app: web.Application) -> None:
-    # Before requests in flight are waited for: a watch or a sideband would last an hour.
-    app[DESK].feed.end_watches()
-    app[OPEN_SIDEBANDS].end_all()
-    await app[METER].hand_over()
-
-
-def _tell(spans: Tracing, catalog: Catalog, record: UsageRecord) -> None:
-    """Make a span of a metered call; one whose end is not known has no duration."""
-    started = record.call.relayed_at
-    if not started:
-        return
-    deployment = catalog.deployment(record.call.deployment)
-    attributes = span_attributes(deployment.provider if deployment is not None else "", record.fields())
-    spans.record(
-        f"{OPERATION} {record.call.model}", attributes, started=started, ended=record.ended_at or started
-    )

@@ -20,7 +20,8 @@ import structlog
 from aiohttp import web
 
 from app import __version__
-from app.main import create_app, create_operations_app
+from app.main import create_app
+from app.operations import create_operations_app
 from app.settings import Settings
 from app.store.address import parse_address
 from app.telemetry.tracing_setup import tracing_from_environment

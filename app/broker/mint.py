@@ -18,14 +18,20 @@ from app.broker.allowance import Allowance
 from app.broker.mint_limits import MintLimits
 from app.broker.routing.attempts import Candidate, Granted, MintAttempts
 from app.broker.routing.catalog import Catalog, Route
-from app.broker.session_policy import ModelPolicy, clean_session, under_policy
-from app.errors import CloakroomError, InvalidRequest, ModelNotFound, StoreUnavailable
+from app.broker.session_policy import (
+    ModelPolicy,
+    clean_session,
+    of_family,
+    seconds_within,
+    under_policy,
+    usual_within,
+)
+from app.errors import CloakroomError, InvalidRequest, StoreUnavailable
 from app.handles.grants import seal_grant
 from app.handles.sealing import Sealer
 from app.handles.tokens import HandleIssuer, new_handle_id
 from app.models import (
     SHORTEST_CALL_SECONDS,
-    USUAL_KEY_SECONDS,
     Client,
     Clocks,
     Deployment,
@@ -33,7 +39,8 @@ from app.models import (
     MintRequest,
 )
 from app.providers.sessions import with_models
-from app.store.records.handles import HandleStore, Live
+from app.store.records.handles import HandleStore
+from app.store.records.minting import Live
 from app.store.records.record import HandleRecord
 from app.telemetry.timings import Timings
 
@@ -111,7 +118,7 @@ class Minter:
             UpstreamError, UpstreamUnreachable, UpstreamTimeout: the provider's fault.
         """
         route = self.catalog.resolve(client, request.model)
-        request = _of_family(request, route.deployments)
+        request = of_family(request, route.deployments)
         leash = self._leash(client, request, route.policy)
         candidates = self._candidates(client, request, route)
         self.store.require_savable()
@@ -195,14 +202,14 @@ class Minter:
     def _candidates(self, client: Client, request: MintRequest, route: Route) -> list[Candidate]:
         """The request as each deployment is to get it: under the policy, with the provider's names."""
         session = under_policy(route.policy, request.session, request.family)
-        asked, identifier = _seconds_within(route.policy, request), self._identifier(request)
+        asked, identifier = seconds_within(route.policy, request), self._identifier(request)
         candidates = []
         for deployment in route.deployments:
             if request.family not in deployment.families:
                 continue
             nested = self._nested_name(client, request, deployment)
             ready = with_models(request.family, session, nested=nested) if nested is not None else session
-            seconds = asked if asked is not None or deployment.ephemeral_keys else _usual_within(route.policy)
+            seconds = asked if asked is not None or deployment.ephemeral_keys else usual_within(route.policy)
             candidate = replace(
                 request, model=route.model, session=ready, seconds=seconds, safety_identifier=identifier
             )
@@ -247,46 +254,3 @@ class Minter:
             max_call_seconds=order.max_call_seconds or 0,
             sealed_key=seal_grant(self.sealer, granted.grant, handle_id, client.name, str(expires_at)),
         )
-
-
-def _of_family(request: MintRequest, deployments: Sequence[Deployment]) -> MintRequest:
-    """The request with the family of its model, where the session names none.
-
-    Raises:
-        ModelNotFound: none of the deployments serves such a session.
-    """
-    for deployment in deployments:
-        if request.family in deployment.families:
-            return request
-    served = {family for deployment in deployments for family in deployment.families}
-    if not served:
-        return request
-    family, *others = served
-    if request.family is Family.REALTIME and "type" not in request.session and not others:
-        return replace(request, family=family)
-    names = ", ".join(sorted(f"'{family.value}'" for family in served))
-    raise ModelNotFound(
-        f"'{request.model}' serves no {request.family.value} sessions. 'session.type' may be {names}.",
-        param="session.type",
-    )
-
-
-def _seconds_within(policy: ModelPolicy, request: MintRequest) -> int | None:
-    """The life to ask for.
-
-    Raises:
-        InvalidRequest: the operator's bounds for this model are narrower than the provider's.
-    """
-    if request.seconds is None:
-        return policy.default_seconds
-    if not policy.min_seconds <= request.seconds <= policy.max_seconds:
-        raise InvalidRequest(
-            f"'expires_after.seconds' must be {policy.min_seconds} to {policy.max_seconds} for this model.",
-            param="expires_after.seconds",
-        )
-    return request.seconds
-
-
-def _usual_within(policy: ModelPolicy) -> int:
-    """The life where no one asks for one, and no provider has a default of its own."""
-    return min(max(USUAL_KEY_SECONDS, policy.min_seconds), policy.max_seconds)

@@ -15,7 +15,8 @@ import structlog
 from app.errors import RateLimited, StoreUnavailable, TooManyHandles
 from app.handles.tokens import new_handle_id
 from app.models import Client, Clocks
-from app.store.records.handles import Admitted, HandleStore, Live, Minting
+from app.store.records.handles import HandleStore
+from app.store.records.minting import Admitted, Live, Minting
 from app.store.records.seats import subject_digest
 from app.telemetry.timings import Timings
 

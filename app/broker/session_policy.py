@@ -6,14 +6,22 @@ official SDKs expects one; and the model stands there under the provider's name,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 
-from app.errors import InvalidRequest
-from app.models import MAX_KEY_SECONDS, MIN_KEY_SECONDS, Family, MintRequest, Secret
+from app.errors import InvalidRequest, ModelNotFound
+from app.models import (
+    MAX_KEY_SECONDS,
+    MIN_KEY_SECONDS,
+    USUAL_KEY_SECONDS,
+    Deployment,
+    Family,
+    MintRequest,
+    Secret,
+)
 from app.providers.live import page_events
 from app.providers.sessions import with_models
 
@@ -142,3 +150,46 @@ def _without(value: Any, secret: str, handle: str) -> Any:
     if isinstance(value, list):
         return [_without(item, secret, handle) for item in value]
     return value
+
+
+def of_family(request: MintRequest, deployments: Sequence[Deployment]) -> MintRequest:
+    """The request with the family of its model, where the session names none.
+
+    Raises:
+        ModelNotFound: none of the deployments serves such a session.
+    """
+    for deployment in deployments:
+        if request.family in deployment.families:
+            return request
+    served = {family for deployment in deployments for family in deployment.families}
+    if not served:
+        return request
+    family, *others = served
+    if request.family is Family.REALTIME and "type" not in request.session and not others:
+        return replace(request, family=family)
+    names = ", ".join(sorted(f"'{family.value}'" for family in served))
+    raise ModelNotFound(
+        f"'{request.model}' serves no {request.family.value} sessions. 'session.type' may be {names}.",
+        param="session.type",
+    )
+
+
+def seconds_within(policy: ModelPolicy, request: MintRequest) -> int | None:
+    """The life to ask for.
+
+    Raises:
+        InvalidRequest: the operator's bounds for this model are narrower than the provider's.
+    """
+    if request.seconds is None:
+        return policy.default_seconds
+    if not policy.min_seconds <= request.seconds <= policy.max_seconds:
+        raise InvalidRequest(
+            f"'expires_after.seconds' must be {policy.min_seconds} to {policy.max_seconds} for this model.",
+            param="expires_after.seconds",
+        )
+    return request.seconds
+
+
+def usual_within(policy: ModelPolicy) -> int:
+    """The life where no one asks for one, and no provider has a default of its own."""
+    return min(max(USUAL_KEY_SECONDS, policy.min_seconds), policy.max_seconds)

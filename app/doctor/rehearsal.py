@@ -23,7 +23,8 @@ from app.store.listing.views import HandleFilter
 from app.store.records.calls import CallStore
 from app.store.records.claims import Attempt, Keep
 from app.store.records.deadlines import CallDeadlines, Due
-from app.store.records.handles import HandleStore, Live, Minting
+from app.store.records.handles import HandleStore
+from app.store.records.minting import Live, Minting
 from app.store.records.record import CallRecord, HandleRecord
 from app.store.records.seats import DAY_SECONDS, Seat, confirming, freeing, seating
 from app.store.scripts import USAGE, WATCH

@@ -22,6 +22,7 @@ from app.wiring.parts import (
     reveal,
     token_keepers,
 )
+from app.wiring.spans import tell_span
 
 __all__ = [
     "Broker",
@@ -38,5 +39,6 @@ __all__ = [
     "build_model",
     "build_store",
     "reveal",
+    "tell_span",
     "token_keepers",
 ]

@@ -11,7 +11,8 @@ from app.store.connection import StoreConnection
 from app.store.embedded.engine import LocalEngine
 from app.store.execution.driver import connect
 from app.store.records.claims import Answered, Attempt, Gone, Keep, OtherFamily, Pending, Spent, Unknown, Won
-from app.store.records.handles import HandleStore, Minting
+from app.store.records.handles import HandleStore
+from app.store.records.minting import Minting
 from app.store.records.record import CallRecord, HandleRecord
 from tests.support.clocks import PATIENCE
 from tests.support.handles import handle_record

@@ -22,6 +22,7 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     ("app.settings",),
     ("app.wiring",),
     ("app.web",),
+    ("app.operations",),
     ("app.main",),
     ("app.server", "app.doctor"),
     ("app.cli",),
@@ -62,7 +63,7 @@ ONLY: Final[Mapping[str, frozenset[str]]] = {
     for library, rooms in {
         "redis": "store",
         "fakeredis": "store",
-        "aiohttp": "web main server sandbox cli.reach.admin_api outbound.entra outbound.sideband",
+        "aiohttp": "web main operations server sandbox cli.reach.admin_api outbound.entra outbound.sideband",
         "httptools": "outbound",
         "aiohappyeyeballs": "outbound",
         "yarl": "outbound cli.reach.admin_api",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Final
 
@@ -27,59 +26,18 @@ from app.store.records.claims import (
     Revoked,
     read_claim,
 )
+from app.store.records.minting import Admitted, Live, Minting
 from app.store.records.record import CallRecord, HandleRecord
 from app.store.records.registering import registering
 from app.store.replication import Replication
-from app.store.scripts import CLAIM, LIMIT, LIVE, RECORD, SETTLE, ScriptCall
+from app.store.scripts import CLAIM, LIVE, RECORD, SETTLE, ScriptCall
 
 # In the order of ``record.lua``, between the version and the number of calls.
 _NAMES: Final = "model deployment provider family client subject origin minted_at expires_at minted_by"
 _FIELDS: Final = attrgetter(*_NAMES.split())
 _HELD: Final = ("deployment", "model", "client", "subject")
-# A counter outlives its minute a little, for replicas whose clocks differ.
-_LIMIT_LIFE_MS: Final = 120_000
 # What ``settle.lua`` returns for an answer that came after another outcome was told.
 _TOLD: Final = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Live:
-    """A handle that is to count among at most ``most``, for ``hold`` seconds until it is saved."""
-
-    handle_id: str
-    hold: float
-    most: int
-
-
-@dataclass(frozen=True, slots=True)
-class Minting:
-    """A mint to count: of ``client``, and of its ``subject``, hashed, which may have ``most`` in a minute.
-
-    ``most`` is None where subjects have no limit.
-    """
-
-    client: str
-    subject: str = ""
-    most: int | None = None
-
-    def counting(self, minute: int) -> ScriptCall:
-        """The script that counts it in this minute (epoch seconds divided by 60)."""
-        names = [keys.mint_limit(self.client, minute)]
-        if self.subject and self.most is not None:
-            names.append(keys.mint_limit(self.client, minute, self.subject))
-        return LIMIT, names, (_LIMIT_LIFE_MS, self.most or 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Admitted:
-    """The mints in this minute of the client, and of its subject, 0 where that is not counted.
-
-    ``wait`` is after how many seconds one of its handles expires; None where it does not have too many.
-    """
-
-    count: int
-    subject_count: int
-    wait: float | None
 
 
 class HandleStore:
