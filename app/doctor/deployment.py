@@ -46,7 +46,6 @@ class Look:
     upstream: UpstreamClient
     seconds: float
     mint: bool
-    production: bool
     proxied: bool
     clock: Callable[[], float]
     egress: Egress = field(default_factory=Egress)
@@ -85,9 +84,7 @@ class DeploymentDoctor:
     async def examine(self) -> list[Finding]:
         """Every row of this deployment."""
         deployment = self._deployment
-        written = target_findings(
-            deployment, self._aliases, production=self._look.production, place=self._place
-        )
+        written = target_findings(deployment, self._aliases, place=self._place)
         checks = [self._row("reach", self._reach), self._row("clock", self._clock)]
         if deployment.webrtc_url is not None:
             checks.append(self._row("reach for offers", self._reach_for_offers))

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from app.telemetry.legible import legible
+
 MASK: Final = "[redacted]"
 
 _CREDENTIAL = re.compile(
@@ -25,9 +27,7 @@ _CREDENTIAL = re.compile(
     re.VERBOSE,
 )
 _LONG_LABEL = re.compile(r"'[^'\s]{20,}'")
-# Line breaks and other control characters could forge a log line or a header. What turns the direction of
-# writing, or shows nothing, could make a reader see another text than is there.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
+_BREAKS = re.compile(r"[\t-\r\x1c-\x1f\x85\u2028\u2029]+")
 
 
 def redact(text: str) -> str:
@@ -45,6 +45,7 @@ def redact_labels(text: str) -> str:
 
 
 def one_safe_line(text: str, *, limit: int = 500) -> str:
-    """Return ``text`` redacted, without control characters, and cut to ``limit`` characters."""
-    line = redact(_CONTROL.sub(" ", text[: limit * 4])).strip()
+    """Return ``text`` redacted, on one line, with what does not show escaped, cut to ``limit`` characters."""
+    # Escaped last: an escape before a credential would hide where it begins.
+    line = legible(redact(_BREAKS.sub(" ", text[: limit * 4])).strip())
     return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -97,6 +97,8 @@ def replica_environment(environ: Mapping[str, str], run: Run, *, index: int, por
         "CLOAKROOM_API_KEYS": f"{CLIENT_NAME}:{secrets.client_key}",
         "CLOAKROOM_ADMIN_KEYS": f"{CLIENT_NAME}:{secrets.admin_key}",
         "CLOAKROOM_CORS_ORIGINS": "*",
+        # A page whose name is made to lead here must find nothing.
+        "CLOAKROOM_ALLOWED_HOSTS": "localhost",
         # There is no load balancer to wait for at the end.
         "CLOAKROOM_DRAIN_SECONDS": "0",
         "CLOAKROOM_SHUTDOWN_SECONDS": "5",
