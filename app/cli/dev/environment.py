@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -98,7 +99,7 @@ def replica_environment(environ: Mapping[str, str], run: Run, *, index: int, por
         "CLOAKROOM_ADMIN_KEYS": f"{CLIENT_NAME}:{secrets.admin_key}",
         "CLOAKROOM_CORS_ORIGINS": "*",
         # A page whose name is made to lead here must find nothing.
-        "CLOAKROOM_ALLOWED_HOSTS": "localhost",
+        "CLOAKROOM_ALLOWED_HOSTS": ",".join(_names(run.host)),
         # There is no load balancer to wait for at the end.
         "CLOAKROOM_DRAIN_SECONDS": "0",
         "CLOAKROOM_SHUTDOWN_SECONDS": "5",
@@ -117,6 +118,11 @@ def replica_environment(environ: Mapping[str, str], run: Run, *, index: int, por
         settled.setdefault("CLOAKROOM_ISSUERS", _sandbox_issuer(run.sandbox_url, settled))
         settled |= {"OPENAI_API_KEY": secrets.provider_key, "OPENAI_BASE_URL": f"{run.sandbox_url}/v1"}
     return settled
+
+
+def _names(host: str) -> list[str]:
+    """The names of a replica that listens on ``host``; it answers to addresses anyway."""
+    return ["localhost", *([host] if re.fullmatch(r"[A-Za-z0-9.-]*[A-Za-z-][A-Za-z0-9.-]*", host) else [])]
 
 
 def _sandbox_issuer(sandbox_url: str, settled: Mapping[str, str]) -> str:

@@ -34,7 +34,7 @@ def is_from_a_page(request: web.Request) -> bool:
     The control paths have no password, and a page in a developer's browser reaches loopback. An address, and
     a name without a dot, as `localhost` or a service of Compose, cannot be a page's on the internet.
     """
-    if "Origin" in request.headers or "Sec-Fetch-Site" in request.headers:
+    if "Origin" in request.headers:
         return True
     name = request.url.host or ""
     try:

@@ -18,6 +18,7 @@ from app.models import Secret
 from app.outbound.egress import Certificates, Egress, parse_proxy
 from app.outbound.entra import EntraIdentity, MissingExtra, entra_fetch
 from app.outbound.keeping.tokens import FreshToken, TokenFault
+from tests.support.egress import HERE, ON_LOOPBACK
 from tests.support.entra import FakeEntra, RunningEntra, start_entra
 from tests.support.proxy import TunnelProxy
 
@@ -49,7 +50,7 @@ def identity(running: RunningEntra, **changes: Any) -> EntraIdentity:
 
 
 def trusting(running: RunningEntra, **changes: Any) -> Egress:
-    return Egress(certificates=Certificates(ca_file=str(running.trusted)), **changes)
+    return Egress(certificates=Certificates(ca_file=str(running.trusted)), guard=ON_LOOPBACK, **changes)
 
 
 async def fetched(running: RunningEntra, who: EntraIdentity) -> FreshToken:
@@ -178,7 +179,7 @@ async def test_an_answer_that_is_no_token_is_a_fault_and_not_a_token(
 
 
 async def test_an_authority_with_a_foreign_certificate_gets_no_secret(entra: RunningEntra) -> None:
-    fetch = entra_fetch(identity(entra), clock=time.time)
+    fetch = entra_fetch(identity(entra), clock=time.time, egress=HERE)
     with pytest.raises(TokenFault, match="AZURE_AUTHORITY_HOST"):
         await fetch()
     assert entra.entra.requests == []

@@ -12,6 +12,7 @@ from app.outbound.client import UpstreamClient
 from app.providers.base import UpstreamRequest, UpstreamResponse
 from app.telemetry.timings import Timings
 from tests.support.clocks import PATIENCE, VirtualTimeLoop
+from tests.support.egress import HERE
 from tests.unit.outbound.peer import OK, Peer, Reply
 
 HI = OK + b"\r\nhi"
@@ -34,7 +35,9 @@ async def make() -> AsyncIterator[MakeClient]:
         *, connect_timeout: float = PATIENCE, connections: int = 100, keepalive: float = 20
     ) -> UpstreamClient:
         clients.append(
-            UpstreamClient(connect_timeout=connect_timeout, connections=connections, keepalive=keepalive)
+            UpstreamClient(
+                connect_timeout=connect_timeout, connections=connections, keepalive=keepalive, egress=HERE
+            )
         )
         return clients[-1]
 
