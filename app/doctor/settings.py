@@ -35,6 +35,7 @@ def settings_findings(settings: Settings, *, has_engine: bool) -> Iterator[Findi
     yield _uses(settings)
     yield _cors(settings)
     yield _public_url(settings)
+    yield _hosts(settings)
     yield from _ice(settings)
     if settings.production and settings.demo_enabled:
         text = "the page /demo is served in production, and anyone can open it"
@@ -155,6 +156,15 @@ def _public_url(settings: Settings) -> Finding:
     if settings.production and url.startswith("http://"):
         return _row("public URL", "warn", f"{url}: handles would travel without TLS", fix)
     return Finding("settings", "public URL", "ok", url)
+
+
+def _hosts(settings: Settings) -> Finding:
+    if settings.allowed_hosts:
+        return Finding("settings", "allowed hosts", "ok", ", ".join(settings.allowed_hosts))
+    status: Status = "warn" if settings.production else "ok"
+    text = "not set: a page whose name is made to lead here can call as if it were ours (DNS rebinding)"
+    fix = "set CLOAKROOM_ALLOWED_HOSTS to every name under which the service is called, internal ones too"
+    return _row("allowed hosts", status, text, fix)
 
 
 def _ice(settings: Settings) -> Iterator[Finding]:

@@ -85,7 +85,7 @@ async def examine(provider: TestServer) -> AsyncIterator[Examine]:
             "api_key": Secret(OPENAI_KEY),
         }
         doctor = DeploymentDoctor(
-            Look(upstream, seconds, mint, False, proxied, time.time),
+            Look(upstream, seconds, mint, proxied, time.time, egress=HERE),
             Deployment(**{**values, **changes}),
             trials=[Trial(alias, ModelPolicy())] if alias else [],
             aliases=[alias or "any other name"],
