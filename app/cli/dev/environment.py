@@ -14,6 +14,7 @@ from typing import Any, Final
 import yaml
 
 from app.cli.keys_new import caller_secret, next_kid, sealing_secret, signing_secret
+from app.outbound.addresses import LOOPBACK
 
 SANDBOX_KEY_ENV: Final = "CLOAKROOM_SANDBOX_OPENAI_KEY"
 CLIENT_NAME: Final = "dev"
@@ -100,6 +101,8 @@ def replica_environment(environ: Mapping[str, str], run: Run, *, index: int, por
         "CLOAKROOM_CORS_ORIGINS": "*",
         # A page whose name is made to lead here must find nothing.
         "CLOAKROOM_ALLOWED_HOSTS": ",".join(_names(run.host)),
+        # Where the provider in a box is, also for replicas that are told to run as in production.
+        "CLOAKROOM_PRIVATE_NETWORKS": ",".join(map(str, LOOPBACK)),
         # There is no load balancer to wait for at the end.
         "CLOAKROOM_DRAIN_SECONDS": "0",
         "CLOAKROOM_SHUTDOWN_SECONDS": "5",
