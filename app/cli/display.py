@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.text import Text
 
 from app.cli.output import for_people, write
-from app.telemetry.legible import legible
+from app.telemetry.redaction import legible
 
 _GAP: Final = 2
 _LEAST_WIDTH: Final = 40

@@ -26,8 +26,8 @@ from app.cli.output import for_people, write
 from app.doctor.finding import Finding, Report, Status
 from app.doctor.run import Options, examine
 from app.settings.load import CONFIG_NAME
-from app.telemetry.legible import legible
 from app.telemetry.logs import without_logs
+from app.telemetry.redaction import legible
 
 # The words alone tell the status, also without colour and without these signs.
 _WORDS: Final[Mapping[Status, str]] = {"ok": "ok", "warn": "warn", "fail": "FAIL", "skipped": "skip"}

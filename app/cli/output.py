@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from app.cli.failure import EXIT_REFUSED, CliFailure
-from app.telemetry.legible import legible, legible_json
+from app.telemetry.redaction import legible, legible_json
 
 
 def write(text: str) -> bool:

@@ -14,7 +14,7 @@ from app.settings.deployment import DeploymentSettings, known_regions
 from app.settings.identity import issuer_problems
 from app.settings.model import Settings
 from app.settings.secrets import MAKE_KEYS, parse_key_pairs
-from app.telemetry.legible import legible
+from app.telemetry.redaction import legible
 
 
 def problems_of(settings: Settings) -> list[str]:

@@ -17,8 +17,7 @@ from typing import Any, Final
 import orjson
 import structlog
 
-from app.telemetry.legible import legible_json
-from app.telemetry.redaction import redact
+from app.telemetry.redaction import legible_json, redact
 
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _FOREIGN_TEXT: Final = ("exception", "event")

@@ -25,7 +25,7 @@ from app.errors import (
     OriginNotAllowed,
     Overloaded,
 )
-from app.telemetry.legible import legible_json
+from app.telemetry.redaction import legible_json
 from app.web.cors import EXPOSE_HEADERS, CorsPolicy, for_no_page
 
 REQUEST_ID_HEADER: Final = "x-request-id"

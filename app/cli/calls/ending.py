@@ -18,7 +18,7 @@ from app.cli.failure import EXIT_UNREACHED, CliFailure
 from app.cli.output import tell
 from app.cli.reach.base import Operator
 from app.store.listing.views import Stopped
-from app.telemetry.legible import legible
+from app.telemetry.redaction import legible
 
 # Calls that one request looks up: their ids fit into the smallest body that a service usually allows.
 _AT_ONCE: Final = 150

@@ -23,7 +23,7 @@ from app.cli.times import ago, utc
 from app.reports import CANDIDATE_TYPES, FAILURES, CallReport, Candidates, ReportChoice
 from app.store.listing.views import CallFilter, CallState, call_state
 from app.store.records.record import CallRecord
-from app.telemetry.legible import legible
+from app.telemetry.redaction import legible
 
 NOT_ON_RECORD: Final = "there is no call with this id: it was never relayed here, or is no longer on record."
 _STATE_STYLES: Final = {"open": "green", "ended": "dim", "unknown": "magenta"}

@@ -21,7 +21,7 @@ from app.cli.reach.target import NOWHERE_ELSE, Target, operate
 from app.cli.times import ago, exact_span, utc
 from app.store.listing.views import HandleView, RelayNote
 from app.store.records.record import CallRecord
-from app.telemetry.legible import legible
+from app.telemetry.redaction import legible
 
 # What to do about the outcomes that are not the caller's own; docs/errors.md has all codes.
 _ADVICE: Final[Mapping[str, str]] = {

@@ -21,7 +21,7 @@ from app.cli.output import for_people, json_line, tell, write
 from app.cli.reach.base import Operator
 from app.cli.reach.target import NOWHERE_ELSE, Target, operate, where_to
 from app.store.events import Event
-from app.telemetry.legible import legible
+from app.telemetry.redaction import legible
 
 _NAME_STYLES: Final[Mapping[str, str]] = {
     "mint": "green",

@@ -18,8 +18,7 @@ from app.reports import OUTCOMES, CallReport, Candidates
 from app.store.events import Event
 from app.store.listing.views import CallFilter, HandleFilter, HandleView, Page, RelayNote, Revoked, Stopped
 from app.store.records.record import CallRecord
-from app.telemetry.legible import legible
-from app.telemetry.redaction import one_safe_line
+from app.telemetry.redaction import legible, one_safe_line
 
 # No such handle, no such call. A 404 with another code comes from a service without an admin API.
 _ABSENT_CODES: Final = frozenset({"handle_not_found", "call_not_found"})

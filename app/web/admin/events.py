@@ -13,7 +13,7 @@ from aiohttp import hdrs, web
 
 from app.errors import Draining, InvalidRequest, RateLimited
 from app.store.events import Event, Watch
-from app.telemetry.legible import legible, legible_json
+from app.telemetry.redaction import legible, legible_json
 from app.web.admin.guard import Act
 from app.web.admin.query import read_query
 from app.web.answers import BASE_HEADERS, REQUEST_ID_HEADER

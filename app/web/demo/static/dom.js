@@ -20,7 +20,7 @@ export function duration(ms) {
   return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(2)} s`;
 }
 
-// Controls, marks of direction, and what shows nothing: the same characters as in app/telemetry/legible.py.
+// Controls, marks of direction, and what shows nothing: the same characters as in app/telemetry/redaction.py.
 const HIDDEN = new RegExp(
   "[\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f" +
     "\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb" +

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.telemetry.legible import legible, legible_json
+from app.telemetry.redaction import legible, legible_json
 from tests.support.hidden import HIDDEN
 
 # A line break, an escape and the other control characters move a cursor; these move or hide text.
