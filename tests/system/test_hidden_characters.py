@@ -105,7 +105,9 @@ async def test_the_admin_api_shows_none(stack: Stack, planted: tuple[str, str]) 
 def test_live_events_show_none(stack: Stack, cloakroom: Commands, arguments: tuple[str, ...]) -> None:
     """What is published in the store may come from anyone who has its password."""
     store = onlooker(stack.engine.url)
-    fields = {name: spiked(name) for name in ("subject", "model", "client", "outcome", "deployment", "code")}
+    fields: dict[str, Any] = {
+        name: spiked(name) for name in ("subject", "model", "client", "outcome", "deployment", "code")
+    }
     fields |= {"at": 1_800_000_000, "replica": "replica-a", "handle": "h", "client": spiked("client")}
     event = json.dumps([[spiked("mint"), fields]])
     stop = threading.Event()
@@ -119,7 +121,7 @@ def test_live_events_show_none(stack: Stack, cloakroom: Commands, arguments: tup
     watching = cloakroom.start("handles", "watch", *arguments, way="api")
     try:
         assert watching.stdout is not None
-        lines = []
+        lines: list[str] = []
         while not lines or "\\u202e" not in lines[-1]:
             line = watching.stdout.readline()
             assert line, "the watch ended"

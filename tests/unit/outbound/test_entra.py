@@ -254,7 +254,7 @@ def test_only_the_sign_in_that_asks_for_a_managed_identity_may_ask_the_metadata_
     imds, app_service = "169.254.169.254", "172.16.1.2"
     environ = {"IDENTITY_ENDPOINT": f"http://{app_service}:8081/msi/token"}
     for kind in ("client_secret", "workload_identity", "azure_cli"):
-        who = EntraIdentity(place=PLACE, kind=kind)  # type: ignore[arg-type]
+        who = EntraIdentity(place=PLACE, kind=kind)
         assert guard_for(who, Egress(), environ) == Guard()
     default = guard_for(EntraIdentity(place=PLACE, kind="default"), Egress(), environ)
     assert default.refusal(imds) is None

@@ -149,12 +149,13 @@ def test_a_provider_without_tls_is_refused_unless_its_host_is_listed(field: str)
         f"deployments.voice.{field}: http sends credentials and offers in clear; write https"
     )
     assert "put gateway.internal into CLOAKROOM_PLAIN_HTTP_HOSTS" in line
-    assert deployed("http://Gateway.internal:8080", field, PLAIN_HTTP_HOSTS="other, GATEWAY.internal")
+    made = deployed("http://Gateway.internal:8080", field, PLAIN_HTTP_HOSTS="other, GATEWAY.internal")
+    assert list(made.deployments) == ["voice"]
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.9.1:99", "[::1]:8080"])
 def test_this_machine_may_be_asked_by_http(host: str) -> None:
-    assert deployed(f"http://{host}")
+    assert list(deployed(f"http://{host}").deployments) == ["voice"]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1.evil.example", "localhost.evil.example", "[::2]", "10.0.0.1"])

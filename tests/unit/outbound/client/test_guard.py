@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 import structlog
@@ -47,7 +47,7 @@ async def no_socket(guard: Guard, url: str) -> None:
 
 
 ASKS = [no_client, no_socket]
-Ask = Callable[[Guard, str], "asyncio.Future[None]"]
+Ask = Callable[[Guard, str], Coroutine[Any, Any, None]]
 
 
 @pytest.mark.parametrize("ask", ASKS)
