@@ -17,12 +17,12 @@ from tests.support.clocks import PATIENCE, until
 from tests.support.processes import ROOT
 from tests.support.stack import Stack
 
-HERE = {SETTING: "127.0.0.0/8"}
-
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    with Stack(peer="static", CLOAKROOM_ENVIRONMENT="production", **HERE) as running:
+    with Stack(
+        peer="static", CLOAKROOM_ENVIRONMENT="production", CLOAKROOM_PRIVATE_NETWORKS="127.0.0.0/8"
+    ) as running:
         yield running
 
 
