@@ -114,8 +114,7 @@ class Claims:
         wanted = self.allowance.wanted(handle, offer, now=self.clocks.now())
         # Only where it matters is the whole offer searched, which takes two per cent of a relay.
         carried = fingerprints_of if is_bound(handle.id) else first_fingerprint
-        fingerprint = carried(offer.sdp.decode())
-        attempt = self.store.attempt(handle.id, offer.sha256, sender.origin, fingerprint)
+        attempt = self.store.attempt(handle.id, offer.sha256, sender.origin, carried(offer.sdp))
         ask = _Ask(attempt, offer, wanted)
         result = await self._try(ask, timings)
         if isinstance(result, Pending):

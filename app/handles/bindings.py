@@ -20,6 +20,7 @@ _BETWEEN: Final = ", "
 
 _ATTRIBUTE: Final = "a=fingerprint:"
 _LINE: Final = f"\n{_ATTRIBUTE}"
+_LINE_BYTES: Final = _LINE.encode()
 _WORD: Final = "fingerprint"
 
 # RFC 6454. The schemes are not only those of the web: pages of apps have capacitor:// and the like.
@@ -116,22 +117,25 @@ def canonical_fingerprint(text: str) -> str:
     return f"{name} {digits.upper()}" if right else ""
 
 
-def first_fingerprint(sdp: str) -> str:
+def first_fingerprint(sdp: bytes) -> str:
     """The first fingerprint of an offer, by which its sender is known again; "" where it cannot be read."""
-    at = sdp.find(_LINE)
+    at = sdp.find(_LINE_BYTES)
     if at < 0:
         return ""
-    end = sdp.find("\n", at + 1)
-    return canonical_fingerprint(_value(sdp[at + 1 :] if end < 0 else sdp[at + 1 : end]))
+    end = sdp.find(b"\n", at + 1)
+    # Only this line is decoded: each relay comes here.
+    line = sdp[at + 1 :] if end < 0 else sdp[at + 1 : end]
+    return canonical_fingerprint(_value(line.decode("utf-8", "replace")))
 
 
-def fingerprints_of(sdp: str) -> str:
+def fingerprints_of(offer: bytes) -> str:
     """Return the fingerprints that an offer carries, at session level and in every media section.
 
     "" where one of them cannot be read, and where there are too many or none. A peer that is offered several
     certificates may take any of them, so a handle that is bound to one must find no other beside it. The word
     ``fingerprint`` counts wherever it stands: what is no attribute to us might be one to the provider.
     """
+    sdp = offer.decode("utf-8", "replace")
     at = sdp.find(_LINE)
     if at < 0:
         return ""

@@ -43,7 +43,6 @@ async def test_a_live_handle_tells_its_uses_and_its_end(service: Service, base: 
     left = told.pop("seconds_left")
     assert told == {
         "object": "realtime.handle",
-        "id": claims["jti"],
         "state": "live",
         "uses_left": 2,
         "expires_at": claims["exp"],
@@ -82,7 +81,7 @@ async def test_it_says_nothing_of_what_the_handle_is_bound_to(service: Service) 
     bind = {"origin": PAGE, "fingerprint": certificate(1)}
     handle = await service.minted({"model": "gpt-realtime-2.1", "bind": bind})
     reply = await lookup(service, handle)
-    assert reply.json.keys() == {"object", "id", "state", "uses_left", "expires_at", "seconds_left"}
+    assert reply.json.keys() == {"object", "state", "uses_left", "expires_at", "seconds_left"}
     assert PAGE not in reply.text
 
 

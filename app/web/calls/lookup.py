@@ -22,4 +22,4 @@ async def lookup_handle(request: web.Request) -> web.Response:
     line.fields["handle"] = handle.id
     told = await app[LOOKUP].tell(handle, line.timings)
     line.fields["state"] = told.state
-    return json_answer({"object": "realtime.handle", "id": handle.id, **asdict(told)})
+    return json_answer({"object": "realtime.handle", **asdict(told)})

@@ -10,12 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import InvalidRequest
+from app.handles import bindings
 from app.handles.bindings import (
     MOST_FINGERPRINTS,
     canonical_fingerprint,
     canonical_origin,
-    fingerprints_of,
-    first_fingerprint,
     parse_binding,
     shown_binding,
 )
@@ -77,6 +76,15 @@ NO_FINGERPRINTS: Final[list[Any]] = [
     [None],
     [OWN] * (MOST_FINGERPRINTS + 1),
 ]
+
+
+def fingerprints_of(sdp: str) -> str:
+    return bindings.fingerprints_of(sdp.encode())
+
+
+def first_fingerprint(sdp: str) -> str:
+    return bindings.first_fingerprint(sdp.encode())
+
 
 digits = st.binary(min_size=32, max_size=32).map(lambda raw: ":".join(f"{byte:02x}" for byte in raw))
 
