@@ -22,10 +22,11 @@ from app.handles.tokens import HandleIssuer
 from app.settings import Settings
 from app.store.connection import StoreConnection
 from app.telemetry.metrics import Metrics
+from app.telemetry.parts.protection import ProtectionMetrics
 from app.telemetry.timings import Timings
 from app.web.calls.sideband import OpenSidebands
-from app.web.listener.admission import Admission
-from app.web.listener.refusal import Refusal
+from app.web.listener.early import EarlyRefusals
+from app.web.listener.shares import Shares
 
 
 @dataclass(slots=True)
@@ -62,8 +63,9 @@ STORE: Final = web.AppKey("store", StoreConnection)
 METRICS: Final = web.AppKey("metrics", Metrics)
 DESK: Final = web.AppKey("desk", Desk)
 LIFECYCLE: Final = web.AppKey("lifecycle", Lifecycle)
-ADMISSION: Final = web.AppKey("admission", Admission)
-REFUSAL: Final = web.AppKey("refusal", Refusal)
+EARLY: Final = web.AppKey("early", EarlyRefusals)
+SHARES: Final = web.AppKey("shares", Shares)
+PROTECTION: Final = web.AppKey("protection", ProtectionMetrics)
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 TIMINGS: Final = web.RequestKey("timings", Timings)

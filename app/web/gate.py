@@ -5,10 +5,11 @@ The order, from outside in:
 
 1. request id, so that all of the rest can be found in the logs;
 2. CORS: a refused origin costs nothing further, and every answer, errors included, gets the headers;
-3. load: beyond ``max_in_flight`` a 503 now is better than a timeout later. Where the process has no time,
-   ``app.web.listener.connection`` has refused most requests before they came here;
+3. load: beyond ``max_in_flight`` a 503 now is better than a timeout later, unless it is within a fair share.
+   Of a mint its view decides, which knows the client. Where the process has no time,
+   ``app.web.listener.early`` has refused most requests before they came here;
 4. the view;
-5. errors become answers, unless a response has begun;
+5. errors become answers, unless a response has begun; refused credentials are counted by address;
 6. headers, metrics, trace and log line, which need the final status.
 """
 
@@ -31,6 +32,7 @@ from app.telemetry.metrics import Metrics, code_of
 from app.telemetry.redaction import redact
 from app.telemetry.timings import Timings
 from app.telemetry.tracing import TRACEPARENT, TRACESTATE, Ending, RequestTrace, Tracing, read_trace_context
+from app.web.addresses import caller_address, counted_as
 from app.web.answers import (
     REQUEST_ID_HEADER,
     AnswerHeaders,
@@ -44,6 +46,9 @@ from app.web.answers import (
 from app.web.appkeys import LOG_LINE, REQUEST_ID, TIMINGS, Lifecycle, LogLine
 from app.web.cors import ALLOW_METHODS, MAX_AGE_SECONDS, allow_headers
 from app.web.listener.admission import Admission
+from app.web.listener.early import EarlyRefusals
+from app.web.listener.shares import Shares
+from app.web.mint_views import MINT_VIEWS
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -120,11 +125,10 @@ def gate(
     answers: AnswerHeaders,
     reporting: Reporting,
     lifecycle: Lifecycle,
-    admission: Admission,
-    *,
-    max_in_flight: int,
+    early: EarlyRefusals,
 ) -> Middleware:
-    """Build the middleware. ``max_in_flight`` is per process."""
+    """Build the middleware."""
+    admission, shares, credentials = early.admission, early.shares, early.credentials
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -144,13 +148,15 @@ def gate(
             if origin is not None and _is_preflight(request):
                 response: web.StreamResponse = web.Response(status=204)
             else:
-                if lifecycle.in_flight > max_in_flight or (
+                if (shares.full and _is_one_too_many(request, shares)) or (
                     admission.shedding and _has_no_time(request, admission)
                 ):
                     raise overloaded()
                 response = await handler(request)
         except Exception as caught:
-            error = _error_of(caught, request)
+            error = credentials.judged(
+                _error_of(caught, request), lambda: counted_as(caller_address(request))
+            )
         finally:
             lifecycle.in_flight -= 1
         if error is not None:
@@ -164,6 +170,11 @@ def gate(
         return response
 
     return middleware
+
+
+def _is_one_too_many(request: web.Request, shares: Shares) -> bool:
+    """Whether a full replica refuses a request here; of a mint its view decides."""
+    return request.match_info.handler not in MINT_VIEWS and shares.refuses_other()
 
 
 def _has_no_time(request: web.Request, admission: Admission) -> bool:
