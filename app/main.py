@@ -43,7 +43,7 @@ from app.telemetry.identity_metrics import IdentityMetrics
 from app.telemetry.logs import RequestLog
 from app.telemetry.metrics import Metrics
 from app.telemetry.parts.protection import ProtectionMetrics
-from app.telemetry.scrape import State, expose
+from app.telemetry.scrape import Scrapes, State, expose
 from app.telemetry.sideband_metrics import SidebandMetrics
 from app.telemetry.tracing import PassingOn, Tracing
 from app.telemetry.usage import UsageMetrics
@@ -65,6 +65,7 @@ from app.web.appkeys import (
     PROTECTION,
     RELAY,
     REPORTS,
+    SCRAPES,
     SETTINGS,
     SHARES,
     SIDEBANDS,
@@ -138,7 +139,7 @@ def create_app(
         parse_signing_ring(reveal(settings.signing_keys)), prefix=settings.handle_prefix, clock=clock
     )
     app[STORE] = store
-    app[METRICS] = metrics
+    app[METRICS], app[SCRAPES] = metrics, Scrapes(metrics.registry)
     calls, directory = CallStore(store, retention=settings.call_retention_seconds), HandleDirectory(store)
     app[OPEN_SIDEBANDS] = OpenSidebands(SidebandMetrics(metrics), most=settings.sideband_max)
     app[DESK] = Desk(

@@ -23,6 +23,7 @@ from app.settings import Settings
 from app.store.connection import StoreConnection
 from app.telemetry.metrics import Metrics
 from app.telemetry.parts.protection import ProtectionMetrics
+from app.telemetry.scrape import Scrapes
 from app.telemetry.timings import Timings
 from app.web.calls.sideband import OpenSidebands
 from app.web.listener.early import EarlyRefusals
@@ -61,6 +62,7 @@ OPEN_SIDEBANDS: Final = web.AppKey("open_sidebands", OpenSidebands)
 METER: Final = web.AppKey("meter", Meter)
 STORE: Final = web.AppKey("store", StoreConnection)
 METRICS: Final = web.AppKey("metrics", Metrics)
+SCRAPES: Final = web.AppKey("scrapes", Scrapes)
 DESK: Final = web.AppKey("desk", Desk)
 LIFECYCLE: Final = web.AppKey("lifecycle", Lifecycle)
 EARLY: Final = web.AppKey("early", EarlyRefusals)

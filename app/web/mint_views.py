@@ -58,8 +58,9 @@ async def _minted(request: web.Request, parse: Parse) -> tuple[dict[str, Any], M
     request[LOG_LINE] = line
     caller = await minting_caller(request, line)
     client, shares = caller.client.name, app[SHARES]
-    # The gate leaves that to us, who know the client.
+    # The gate leaves that to us, who know the client. As there, it is counted and has no line.
     if shares.refuses_mint(client):
+        del request[LOG_LINE]
         raise overloaded()
     body = parse_json_object(request, await read_timed_body(request))
     headers = request.headers

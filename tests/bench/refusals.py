@@ -85,12 +85,15 @@ def servers() -> Iterator[Servers]:
         LocalEngine() as engine,
         Provider(cpus=others) as provider,
         Floor(provider=provider.url, redis=engine.url, cpus=mine) as floor,
-        Cloakroom(
-            provider=provider.url, redis=engine.url, cpus=mine, name="counting", more=unlimited
-        ) as counting,
-        Cloakroom(provider=provider.url, redis=engine.url, cpus=mine, name="limiting", more=more) as limiting,
+        contextlib.ExitStack() as both,
     ):
         procfs.pin(engine.pid, others)
+        counting, limiting = (
+            both.enter_context(
+                Cloakroom(provider=provider.url, redis=engine.url, cpus=mine, name=name, more=settings)
+            )
+            for name, settings in (("counting", unlimited), ("limiting", more))
+        )
         yield Servers(engine.url, floor, counting, limiting, small_key, counting.planted.admin_key)
 
 
@@ -126,9 +129,8 @@ def _handle(signer: Cloakroom | None = None, *, expired: bool = True) -> str:
     """A handle of this replica's ring, or of a ring that nobody has."""
     ring = signer.planted.signing if signer is not None else "sign1:" + secrets.token_urlsafe(32)
     now = time.time()
-    issuer = HandleIssuer(
-        parse_signing_ring(ring), prefix="ek_", clock=lambda: now - _EXPIRED_SECONDS * expired
-    )
+    signed_at = now - _EXPIRED_SECONDS if expired else now
+    issuer = HandleIssuer(parse_signing_ring(ring), prefix="ek_", clock=lambda: signed_at)
     return issuer.issue(new_handle_id(), expires_at=int(now) + (-1 if expired else 600))
 
 
