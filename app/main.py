@@ -266,7 +266,7 @@ def create_app(
 
 def _early_refusals(app: web.Application, headers: AnswerHeaders, metrics: Metrics) -> EarlyRefusals:
     """What is refused before it is parsed, and what the gate asks of the same parts."""
-    settings, lifecycle = app[SETTINGS], app[LIFECYCLE]
+    settings = app[SETTINGS]
     app[PROTECTION] = protection = ProtectionMetrics(metrics)
     credentials = RefusedCredentials(settings.refused_credentials_per_minute, protection)
     too_many, no_time = credentials.error(), overloaded()
@@ -279,7 +279,7 @@ def _early_refusals(app: web.Application, headers: AnswerHeaders, metrics: Metri
     return EarlyRefusals(
         admission=Admission(sheds=settings.shed_overload),
         credentials=credentials,
-        shares=Shares(lambda: lifecycle.in_flight, settings.max_in_flight, protection),
+        shares=Shares(app[LIFECYCLE], settings.max_in_flight, protection),
         callers=UnparsedCallers(app),
         overloaded=Refusal(no_time, headers, metrics.refused_at_once(no_time)),
         limited=Refusal(too_many, headers, limited),

@@ -129,6 +129,7 @@ def gate(
 ) -> Middleware:
     """Build the middleware."""
     admission, shares, credentials = early.admission, early.shares, early.credentials
+    most = shares.most
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -148,7 +149,7 @@ def gate(
             if origin is not None and _is_preflight(request):
                 response: web.StreamResponse = web.Response(status=204)
             else:
-                if (shares.full and _is_one_too_many(request, shares)) or (
+                if (lifecycle.in_flight > most and _is_one_too_many(request, shares)) or (
                     admission.shedding and _has_no_time(request, admission)
                 ):
                     raise overloaded()

@@ -32,7 +32,7 @@ from app.store.embedded.engine import LocalEngine
 from tests.bench import procfs, traffic
 from tests.bench.contenders import MINT_PATH, Cloakroom, Contender, Floor, mint_load, mint_once, relay_load
 from tests.bench.machine import commit
-from tests.bench.measure import sample
+from tests.bench.measure import sample, until_idle
 from tests.bench.nginx import Provider
 from tests.bench.report import DOCS, filled
 from tests.bench.tools import run_to_end
@@ -156,17 +156,14 @@ def _spent(replica: Cloakroom) -> str:
     return handle
 
 
-def opened(server: Contender, number: int = _OPENED) -> tuple[float, float]:
-    """CPU microseconds and bytes of memory of a connection that is opened, sends nothing, and is closed."""
+def opened(server: Contender, number: int = _OPENED) -> float:
+    """CPU microseconds of a connection that is opened, sends nothing, and is closed."""
     where = urlsplit(server.url)
-    before, memory = procfs.cpu_seconds(server.pid), procfs.memory_bytes(server.pid)
-    connections = [socket.create_connection((where.hostname, where.port), timeout=30) for _ in range(number)]
-    time.sleep(0.5)
-    held = procfs.memory_bytes(server.pid) - memory
-    for one in connections:
-        one.close()
-    time.sleep(0.5)
-    return (procfs.cpu_seconds(server.pid) - before) / number * 1e6, max(held, 0) / number
+    before = procfs.cpu_seconds(server.pid)
+    for _ in range(number):
+        socket.create_connection((where.hostname, where.port), timeout=30).close()
+    until_idle(server)
+    return (procfs.cpu_seconds(server.pid) - before) / number * 1e6
 
 
 def measured(given: Servers, rounds: int, seconds: float, connections: int) -> Iterator[dict[str, Any]]:
@@ -192,8 +189,8 @@ def measured(given: Servers, rounds: int, seconds: float, connections: int) -> I
             answers = frozenset({kind.status, 200, 401})
             trips = traffic.count(given.redis_url, kind.server.url, kind.load, answers=answers).round_trips
         yield {"name": kind.name, "cpu_us": spent[place], "status": kind.status, "trips": trips}
-    taken_us, held = zip(*(opened(given.counting) for _ in range(rounds)), strict=True)
-    yield {"name": "a connection that sends nothing", "cpu_us": list(taken_us), "held": max(held)}
+    each = [opened(given.counting) for _ in range(rounds)]
+    yield {"name": "a connection that is opened, sends nothing and is closed", "cpu_us": each}
 
 
 def table(rows: list[dict[str, Any]], *, load: float) -> Iterator[str]:
@@ -210,9 +207,6 @@ def table(rows: list[dict[str, Any]], *, load: float) -> Iterator[str]:
         cpu = statistics.median(row["cpu_us"])
         trips = "0" if row.get("trips", 0) < 0.5 else f"{row['trips']:.0f}"
         yield f"| {row['name']} | {row.get('status', '-')} | {cpu:.0f} | {cpu / bare:.2f} | {trips} |"
-    held = next(row["held"] for row in rows if "held" in row)
-    yield ""
-    yield f"An open connection that sends nothing holds {held / 1000:.0f} kB."
 
 
 def main() -> None:

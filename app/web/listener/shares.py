@@ -11,22 +11,27 @@ begun is cancelled. Shares are parts of the limit, so there are never twice as m
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 from app.telemetry.parts.protection import ProtectionMetrics
+
+
+class Load(Protocol):
+    """``in_flight``: the requests that are being served, of all kinds."""
+
+    in_flight: int
 
 
 class Shares:
     """Counts the mints in flight of each client, beside all requests in flight.
 
     Args:
-        in_flight: returns how many requests there are, of all kinds.
-        most: beyond so many, shares count.
+        most: requests in flight; beyond so many, shares count.
     """
 
-    def __init__(self, in_flight: Callable[[], int], most: int, metrics: ProtectionMetrics) -> None:
-        self._in_flight = in_flight
-        self._most = most
+    def __init__(self, load: Load, most: int, metrics: ProtectionMetrics) -> None:
+        self._load = load
+        self.most = most
         self._metrics = metrics
         self._mints: dict[str, int] = {}
         self._minting = 0
@@ -45,30 +50,25 @@ class Shares:
         else:
             del self._mints[client]
 
-    @property
-    def full(self) -> bool:
-        """Whether there are more requests in flight than places."""
-        return self._in_flight() > self._most
-
     def refuses_mint(self, client: str) -> bool:
         """Whether a mint that counts as in flight, and has not begun, would be one too many."""
-        in_flight = self._in_flight()
-        if in_flight <= self._most:
+        in_flight = self._load.in_flight
+        if in_flight <= self.most:
             return False
         others = in_flight - self._minting - 1
-        return not self._counted(self._within(client, others, self._most))
+        return not self._counted(self._within(client, others, self.most))
 
     def refuses_other(self) -> bool:
         """Whether a request that counts as in flight, and is no mint, is one too many."""
-        in_flight = self._in_flight()
-        if in_flight <= self._most:
+        in_flight = self._load.in_flight
+        if in_flight <= self.most:
             return False
         others = in_flight - self._minting
-        return not self._counted(others * (len(self._mints) + 1) <= self._most)
+        return not self._counted(others * (len(self._mints) + 1) <= self.most)
 
     def spares(self, client: str) -> bool:
         """Whether a mint is served although load is shed: its client has fewer than an equal share."""
-        in_flight = self._in_flight()
+        in_flight = self._load.in_flight
         return self._counted(self._within(client, in_flight - self._minting, in_flight))
 
     def _within(self, client: str, others: int, places: int) -> bool:

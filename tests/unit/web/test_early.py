@@ -57,7 +57,7 @@ class Port:
         self.early = EarlyRefusals(
             admission=cast(Admission, self),
             credentials=RefusedCredentials(1, metrics),
-            shares=Shares(lambda: self.in_flight, 100, metrics),
+            shares=Shares(self, 100, metrics),
             callers=UnparsedCallers(self.app),
             overloaded=OVERLOADED,
             limited=LIMITED,

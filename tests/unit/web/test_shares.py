@@ -20,7 +20,7 @@ class Replica:
         self.in_flight = 0
         self.of: dict[str, int] = {}
         self.metrics = Metrics(models=[], deployments=[])
-        self.shares = Shares(lambda: self.in_flight, MOST, ProtectionMetrics(self.metrics))
+        self.shares = Shares(self, MOST, ProtectionMetrics(self.metrics))
 
     def mint(self, client: str) -> bool:
         """Whether one more is served; it stays."""
