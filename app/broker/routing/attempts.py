@@ -186,6 +186,8 @@ class MintAttempts:
         except InvalidRequest as unfit:
             return _Failure(unfit, again=False, shown=SHOWS_NOTHING, unfit=True)
         except UpstreamError as refused:
+            # Frames that its traceback holds may hold the error itself: a cycle.
+            refused.with_traceback(None)
             return _Failure(refused, again=may_pass(status, refused), shown=_shown_by(status, refused))
 
 
