@@ -42,12 +42,11 @@ from app.telemetry.census import Census
 from app.telemetry.identity_metrics import IdentityMetrics
 from app.telemetry.logs import RequestLog
 from app.telemetry.metrics import Metrics
-from app.telemetry.parts.protection import ProtectionMetrics
 from app.telemetry.scrape import Scrapes, State, expose
 from app.telemetry.sideband_metrics import SidebandMetrics
 from app.telemetry.tracing import PassingOn, Tracing
 from app.telemetry.usage import UsageMetrics
-from app.web.answers import AnswerHeaders, answer_headers, overloaded
+from app.web.answers import answer_headers
 from app.web.appkeys import (
     CLIENTS,
     DESK,
@@ -62,12 +61,10 @@ from app.web.appkeys import (
     MINTER,
     OPEN_SIDEBANDS,
     ORPHANS,
-    PROTECTION,
     RELAY,
     REPORTS,
     SCRAPES,
     SETTINGS,
-    SHARES,
     SIDEBANDS,
     STORE,
     Lifecycle,
@@ -76,11 +73,7 @@ from app.web.callers import UnparsedCallers
 from app.web.calls.sideband import OpenSidebands
 from app.web.cors import CorsPolicy
 from app.web.gate import Reporting, gate
-from app.web.listener.admission import Admission
-from app.web.listener.credentials import RefusedCredentials
-from app.web.listener.early import EarlyRefusals
-from app.web.listener.refusal import Refusal
-from app.web.listener.shares import Shares
+from app.web.listener.early import early_refusals
 from app.web.routes import routes
 from app.wiring import (
     Broker,
@@ -127,8 +120,7 @@ def create_app(
     headers = answer_headers(cors, replica=settings.replica if settings.demo_enabled else None)
     app = web.Application()
     app[SETTINGS], app[LIFECYCLE] = settings, Lifecycle()
-    app[EARLY] = early = _early_refusals(app, headers, metrics)
-    app[SHARES] = early.shares
+    app[EARLY] = early = early_refusals(settings, app[LIFECYCLE], headers, metrics, UnparsedCallers(app))
     reporting = Reporting(
         RequestLog(replica=settings.replica, level=settings.log_level), metrics, tracing or PassingOn(), feed
     )
@@ -262,28 +254,6 @@ def create_app(
     app.on_shutdown.append(end_streams)
     app.add_routes(routes(settings))
     return app
-
-
-def _early_refusals(app: web.Application, headers: AnswerHeaders, metrics: Metrics) -> EarlyRefusals:
-    """What is refused before it is parsed, and what the gate asks of the same parts."""
-    settings = app[SETTINGS]
-    app[PROTECTION] = protection = ProtectionMetrics(metrics)
-    credentials = RefusedCredentials(settings.refused_credentials_per_minute, protection)
-    too_many, no_time = credentials.error(), overloaded()
-    count_too_many = metrics.refused_at_once(too_many)
-
-    def limited() -> None:
-        count_too_many()
-        credentials.limited_at_once()
-
-    return EarlyRefusals(
-        admission=Admission(sheds=settings.shed_overload),
-        credentials=credentials,
-        shares=Shares(app[LIFECYCLE], settings.max_in_flight, protection),
-        callers=UnparsedCallers(app),
-        overloaded=Refusal(no_time, headers, metrics.refused_at_once(no_time)),
-        limited=Refusal(too_many, headers, limited),
-    )
 
 
 def _connections(settings: Settings) -> int:

@@ -25,7 +25,7 @@ from app.operations import create_operations_app
 from app.settings import Settings
 from app.store.address import parse_address
 from app.telemetry.tracing_setup import tracing_from_environment
-from app.web.appkeys import EARLY, LIFECYCLE, OPEN_SIDEBANDS, PROTECTION
+from app.web.appkeys import EARLY, LIFECYCLE, OPEN_SIDEBANDS
 from app.web.listener.connection import Connection
 from app.web.listener.front import ConnectionLimits, Front
 from app.web.listener.protocol import HttpProtocol
@@ -141,7 +141,7 @@ class _Port:
             protocol.answered = answered
             return protocol
 
-        cut = app[PROTECTION].cut
+        cut = app[EARLY].metrics.cut
         self._front = front = Front(
             app[EARLY],
             app[LIFECYCLE],

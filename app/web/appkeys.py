@@ -22,12 +22,10 @@ from app.handles.tokens import HandleIssuer
 from app.settings import Settings
 from app.store.connection import StoreConnection
 from app.telemetry.metrics import Metrics
-from app.telemetry.parts.protection import ProtectionMetrics
 from app.telemetry.scrape import Scrapes
 from app.telemetry.timings import Timings
 from app.web.calls.sideband import OpenSidebands
 from app.web.listener.early import EarlyRefusals
-from app.web.listener.shares import Shares
 
 
 @dataclass(slots=True)
@@ -66,8 +64,6 @@ SCRAPES: Final = web.AppKey("scrapes", Scrapes)
 DESK: Final = web.AppKey("desk", Desk)
 LIFECYCLE: Final = web.AppKey("lifecycle", Lifecycle)
 EARLY: Final = web.AppKey("early", EarlyRefusals)
-SHARES: Final = web.AppKey("shares", Shares)
-PROTECTION: Final = web.AppKey("protection", ProtectionMetrics)
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 TIMINGS: Final = web.RequestKey("timings", Timings)

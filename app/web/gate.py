@@ -46,6 +46,7 @@ from app.web.answers import (
 from app.web.appkeys import LOG_LINE, REQUEST_ID, TIMINGS, Lifecycle, LogLine
 from app.web.cors import ALLOW_METHODS, MAX_AGE_SECONDS, allow_headers
 from app.web.listener.admission import Admission
+from app.web.listener.credentials import RefusedCredentials
 from app.web.listener.early import EarlyRefusals
 from app.web.listener.shares import Shares
 from app.web.mint_views import MINT_VIEWS
@@ -155,9 +156,7 @@ def gate(
                     raise overloaded()
                 response = await handler(request)
         except Exception as caught:
-            error = credentials.judged(
-                _error_of(caught, request), lambda: counted_as(caller_address(request))
-            )
+            error = _counted(_error_of(caught, request), request, credentials)
         finally:
             lifecycle.in_flight -= 1
         if error is not None:
@@ -198,6 +197,14 @@ def _error_of(caught: Exception, request: web.Request) -> CloakroomError:
     # The traceback goes to the log, redacted; the answer shows none of it.
     log.error("request_failed", request_id=request[REQUEST_ID], exc_info=caught)
     return internal_error()
+
+
+def _counted(error: CloakroomError, request: web.Request, credentials: RefusedCredentials) -> CloakroomError:
+    """The error itself, or what is answered in its place where the address sent too many bad credentials."""
+    judged = credentials.judged(error, lambda: counted_as(caller_address(request)))
+    if judged is not error:
+        error.with_traceback(None)
+    return judged
 
 
 def _is_preflight(request: web.Request) -> bool:

@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 from app.broker.mint import Minted
 from app.models import CALLS_PATH, TRANSLATION_CALLS_PATH
 from app.web.answers import json_answer, overloaded
-from app.web.appkeys import LOG_LINE, MINTER, SETTINGS, SHARES, TIMINGS, LogLine
+from app.web.appkeys import EARLY, LOG_LINE, MINTER, SETTINGS, TIMINGS, LogLine
 from app.web.callers import minting_caller
 from app.web.incoming import parse_json_object, read_timed_body
 from app.web.schemas import Parse, beta_session, parse_beta, parse_mint
@@ -57,7 +57,7 @@ async def _minted(request: web.Request, parse: Parse) -> tuple[dict[str, Any], M
     app, line = request.app, LogLine("mint", request[TIMINGS])
     request[LOG_LINE] = line
     caller = await minting_caller(request, line)
-    client, shares = caller.client.name, app[SHARES]
+    client, shares = caller.client.name, app[EARLY].shares
     # The gate leaves that to us, who know the client. As there, it is counted and has no line.
     if shares.refuses_mint(client):
         del request[LOG_LINE]

@@ -12,10 +12,14 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from app.models import Client
+from app.settings import Settings
+from app.telemetry.metrics import Metrics
+from app.telemetry.parts.protection import ProtectionMetrics
+from app.web.answers import AnswerHeaders, overloaded
 from app.web.listener.admission import Admission
 from app.web.listener.credentials import RefusedCredentials
 from app.web.listener.refusal import Head, Refusal
-from app.web.listener.shares import Shares
+from app.web.listener.shares import Load, Shares
 
 # What a credential is needed for. All other paths are open, or take it in the body.
 _WITH_CREDENTIAL: Final = re.compile(rb"POST (?:/openai)?(?:/v1)?/(?:realtime|live)[/? ]")
@@ -51,6 +55,7 @@ class EarlyRefusals:
     callers: Callers
     overloaded: Refusal
     limited: Refusal
+    metrics: ProtectionMetrics
 
     def of(self, data: bytes, peer: str, loop: asyncio.AbstractEventLoop) -> Refusal | None:
         """The refusal of the request that ``data`` begins with, whose head is whole; None to serve it.
@@ -75,3 +80,27 @@ class EarlyRefusals:
             return False
         client = self.callers.client(Head(data))
         return client is not None and self.shares.spares(client.name)
+
+
+def early_refusals(
+    settings: Settings, load: Load, headers: AnswerHeaders, metrics: Metrics, callers: Callers
+) -> EarlyRefusals:
+    """Put the parts together for one service. The gate asks the same parts about what was parsed."""
+    protection = ProtectionMetrics(metrics)
+    credentials = RefusedCredentials(settings.refused_credentials_per_minute, protection)
+    too_many, no_time = credentials.error(), overloaded()
+    count_too_many = metrics.refused_at_once(too_many)
+
+    def limited() -> None:
+        count_too_many()
+        credentials.limited_at_once()
+
+    return EarlyRefusals(
+        admission=Admission(sheds=settings.shed_overload),
+        credentials=credentials,
+        shares=Shares(load, settings.max_in_flight, protection),
+        callers=callers,
+        overloaded=Refusal(no_time, headers, metrics.refused_at_once(no_time)),
+        limited=Refusal(too_many, headers, limited),
+        metrics=protection,
+    )

@@ -61,6 +61,7 @@ class Port:
             callers=UnparsedCallers(self.app),
             overloaded=OVERLOADED,
             limited=LIMITED,
+            metrics=metrics,
         )
 
     def behind(self, proxies: int) -> None:
