@@ -20,7 +20,7 @@ from tests.support.stack import Stack
 
 QUIET_KEY = "ck_quiet_5Jr1mZ8tq0vB7nYx2LkDfGhPwEaScUi3"
 PLACES = 12
-PER_MINUTE = 5
+PER_MINUTE = 2
 
 
 @pytest.fixture
@@ -86,9 +86,9 @@ async def test_bad_credentials_are_refused_early_and_good_ones_of_the_same_addre
     # A token comes back now and then, so not each of them is limited.
     later = [await api.relay(http, replica.url, f"ek_guess_{number}") for number in range(30)]
     limited = [reply for reply in later if reply.status == 429]
-    assert len(limited) > 20
+    assert len(limited) > 10
     assert {reply.code for reply in limited} == {"rate_limited"}
-    assert {reply.headers["retry-after"] for reply in limited} == {"12"}
+    assert {reply.headers["retry-after"] for reply in limited} == {"30"}
     for _ in range(5):
         assert (await api.mint(http, replica.url, good)).status == 200
         assert (await api.relay(http, replica.url, handle, fresh_offer())).status == 201
@@ -120,7 +120,7 @@ async def test_behind_proxies_each_caller_is_counted_by_what_the_last_of_them_sa
     guesses = [f"6.6.6.{number}, [2001:db8::{number}]:1{number}, 10.0.0.9" for number in range(1, 20)]
     answers = [await guess(one) for one in guesses]
     assert answers[:PER_MINUTE] == [401] * PER_MINUTE
-    assert answers.count(429) > 10
+    assert answers.count(429) > 5
     assert await guess("6.6.6.6, 2001:db8:0:1::1, 10.0.0.9") == 401
     # Its peer is a proxy, which may have any number of connections.
     both = await asyncio.gather(*(guess(f"198.51.100.{number}, 10.0.0.9") for number in range(1, 9)))
