@@ -200,10 +200,15 @@ def _error_of(caught: Exception, request: web.Request) -> CloakroomError:
 
 
 def _counted(error: CloakroomError, request: web.Request, credentials: RefusedCredentials) -> CloakroomError:
-    """The error itself, or what is answered in its place where the address sent too many bad credentials."""
+    """The error itself, or what is answered in its place where the address sent too many bad credentials.
+
+    That counts as no mint or offer and has no line, as what is refused before it is parsed.
+    """
     judged = credentials.judged(error, lambda: counted_as(caller_address(request)))
     if judged is not error:
         error.with_traceback(None)
+        if LOG_LINE in request:
+            del request[LOG_LINE]
     return judged
 
 

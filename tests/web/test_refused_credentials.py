@@ -11,6 +11,7 @@ from app.handles.tokens import HandleIssuer, new_handle_id
 from tests.conftest import ServiceFactory
 from tests.support import api
 from tests.support.issuer import exchange_form, issuers
+from tests.support.scrape import scrape
 from tests.support.service import Service
 
 # One more in 60 s: so long no test takes.
@@ -41,6 +42,15 @@ async def test_the_answer_says_what_an_honest_caller_can_do(service: Service) ->
     assert "Check the credential" in reply.json["error"]["message"]
     assert "www-authenticate" not in reply.headers
     assert service.asked("/client_secrets") == 0
+
+
+async def test_what_is_limited_is_no_mint_of_a_client_and_fires_no_alert_about_one(service: Service) -> None:
+    await use_up(service)
+    seen = await scrape(service.http, service.base)
+    assert seen.value("cloakroom_mints_total", code="rate_limited") is None
+    assert seen.value("cloakroom_mints_total", code="invalid_api_key") == PER_MINUTE
+    assert seen.value("cloakroom_http_refusals_total", code="rate_limited") == 1
+    assert seen.value("cloakroom_credentials_refused_total", answer="429") == 1
 
 
 @pytest.mark.parametrize("path", ["/v1/realtime/ice-servers", "/v1/realtime?call_id=rtc_1", ADMIN])
