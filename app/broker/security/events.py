@@ -21,8 +21,8 @@ from app.errors import StoreUnavailable
 from app.models import Clocks
 from app.store.records.notices import Notices
 from app.store.records.suspicions import Suspicion, Suspicions
+from app.telemetry.parts.security import SecurityMetrics
 from app.telemetry.redaction import one_safe_line
-from app.telemetry.security_metrics import SecurityMetrics
 
 log = structlog.get_logger("cloakroom.security")
 

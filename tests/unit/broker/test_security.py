@@ -32,7 +32,7 @@ from app.outbound.webhook import SENDING_AT_ONCE, WebhookFault
 from app.store.records.notices import KEPT_SECONDS
 from app.store.records.suspicions import Suspicion
 from app.telemetry.metrics import Metrics
-from app.telemetry.security_metrics import SecurityMetrics
+from app.telemetry.parts.security import SecurityMetrics
 from tests.unit.values import NOW, ring
 
 EVENT: Final = SecurityEvent(
