@@ -71,9 +71,8 @@ from app.web.appkeys import (
 )
 from app.web.callers import UnparsedCallers
 from app.web.calls.sideband import OpenSidebands
-from app.web.cors import CorsPolicy
+from app.web.cors import CorsPolicy, HostPolicy
 from app.web.gate import Reporting, gate
-from app.web.hosts import HostPolicy
 from app.web.listener.early import early_refusals
 from app.web.routes import routes
 from app.wiring import (
