@@ -1,7 +1,7 @@
 """Which pages may use the service: by their origin (CORS), and by the name that they call. Pure.
 
-CORS is ours, because aiohttp-cors sends no ``Vary: Origin`` and ignores paths without a route, where a browser
-then shows "CORS error" instead of the 404's message.
+CORS is ours, because aiohttp-cors sends no ``Vary: Origin`` and ignores paths without a route, where a
+browser then shows "CORS error" instead of the 404's message.
 """
 
 from __future__ import annotations
