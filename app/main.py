@@ -73,9 +73,8 @@ from app.web.appkeys import (
 )
 from app.web.callers import UnparsedCallers
 from app.web.calls.sideband import OpenSidebands
-from app.web.cors import CorsPolicy
+from app.web.cors import CorsPolicy, HostPolicy
 from app.web.gate import Reporting, gate
-from app.web.hosts import HostPolicy
 from app.web.listener.early import early_refusals
 from app.web.routes import routes
 from app.wiring import (
@@ -131,7 +130,7 @@ def create_app(
     reporting = Reporting(
         RequestLog(replica=settings.replica, level=settings.log_level), metrics, tracing or PassingOn(), feed
     )
-    app.middlewares.append(gate(headers, reporting, app[LIFECYCLE], early, _hosts(settings)))
+    app.middlewares.append(gate(headers, reporting, app[LIFECYCLE], early, hosts=_hosts(settings)))
     client_tokens = build_client_tokens(settings, clock=clock)
     app[CLIENTS] = build_clients(settings, tokens=client_tokens)
     app[HANDLES] = HandleIssuer(

@@ -46,8 +46,7 @@ from app.web.answers import (
     request_id_of,
 )
 from app.web.appkeys import LOG_LINE, REQUEST_ID, TIMINGS, Lifecycle, LogLine
-from app.web.cors import ALLOW_METHODS, MAX_AGE_SECONDS, allow_headers
-from app.web.hosts import HostPolicy
+from app.web.cors import ALLOW_METHODS, MAX_AGE_SECONDS, HostPolicy, allow_headers
 from app.web.listener.admission import Admission
 from app.web.listener.credentials import RefusedCredentials
 from app.web.listener.early import EarlyRefusals
@@ -130,6 +129,7 @@ def gate(
     reporting: Reporting,
     lifecycle: Lifecycle,
     early: EarlyRefusals,
+    *,
     hosts: HostPolicy | None = None,
 ) -> Middleware:
     """Build the middleware; without ``hosts`` any name will do."""

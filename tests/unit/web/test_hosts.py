@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.web.hosts import HostPolicy
+from app.web.cors import HostPolicy
 
 PATH = "/v1/realtime/client_secrets"
 POLICY = HostPolicy(["voice.example.com", "*.svc.cluster.local"], public_url="https://Talk.example.com:8443")
@@ -49,6 +49,8 @@ def test_the_names_of_the_service_and_addresses_are_allowed(host: str) -> None:
         ":8080",
         "voice.example.com@evil.example",
         "evil.example:80@voice.example.com",
+        "voice.example.com:80@evil.example",
+        "voice.example.com:evil",
         "voice.example.com/evil.example",
         "voice.example.com, evil.example",
         "[::1].evil.example",
