@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import platform
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 from prometheus_client.exposition import choose_encoder
@@ -15,7 +14,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from app import __version__
-from app.errors import StoreUnavailable
+from app.telemetry.census import Census
 from app.telemetry.metrics import Family
 
 STORE_UP: Final = Family(
@@ -96,65 +95,11 @@ SETTLEMENTS_GIVEN_UP: Final = Family(
 )
 BUILD: Final = Family("cloakroom_build_info", "gauge", ("version", "python"), "Always 1; what runs here.")
 
-# At most one count of the store in this time, in seconds. Scrapers come every 15 to 60 seconds.
-COUNT_EVERY_SECONDS: Final = 10.0
 _END: Final = b"# EOF\n"
 # About half a millisecond's worth.
 _SAMPLES_AT_ONCE: Final = 60
-
-
-class Alive(Protocol):
-    """The number of handles and of calls, of all replicas together."""
-
-    @property
-    def handles(self) -> int: ...
-
-    @property
-    def calls(self) -> int: ...
-
-
-class Census:
-    """How many handles and calls are alive: counted in the background, and only while a scraper asks.
-
-    It keeps the last count.
-
-    Args:
-        count: counts in the store; raises ``StoreUnavailable``.
-        monotonic: returns seconds.
-    """
-
-    def __init__(self, count: Callable[[], Awaitable[Alive]], *, monotonic: Callable[[], float]) -> None:
-        self._count = count
-        self._monotonic = monotonic
-        self._counted: float | None = None
-        self._last: Alive | None = None
-        self._task: asyncio.Task[None] | None = None
-
-    def latest(self) -> Alive | None:
-        """Return the last count, and begin the next one if it is due.
-
-        The first call, and one after a failed count, gets None.
-        """
-        now = self._monotonic()
-        due = self._counted is None or now - self._counted >= COUNT_EVERY_SECONDS
-        if due and (self._task is None or self._task.done()):
-            self._counted = now
-            self._task = asyncio.create_task(self._take(), name="census")
-        return self._last
-
-    async def close(self) -> None:
-        """Cancel a running count."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-
-    async def _take(self) -> None:
-        try:
-            self._last = await self._count()
-        except StoreUnavailable:
-            # While the store is down, an old number would look like a new one.
-            self._last = None
+# A scrape takes 5 ms, so that scrapers have a tenth of the CPU at most.
+PAUSE_SECONDS: Final = 0.05
 
 
 # By identity: a registry keeps it in a dictionary, and a sequence has no hash.
@@ -242,6 +187,38 @@ async def scrape(collector: Collector, accept: str) -> tuple[bytes, str]:
             parts.append(text if start == 0 else _without_head(text))
             await asyncio.sleep(0)
     return b"".join([*parts, end]), content_type
+
+
+class Scrapes:
+    """The scrapes of one registry, which anyone may ask for and which cost a hundred times a small request.
+
+    They begin ``PAUSE_SECONDS`` apart. Scrapers that ask meanwhile share the next one. It begins after they
+    asked, so that each of them is told what was true then, or later.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        # Those that have not begun, by content type.
+        self._next: dict[str, asyncio.Task[tuple[bytes, str]]] = {}
+        self._begins_at = 0.0
+
+    async def text(self, accept: str) -> tuple[bytes, str]:
+        """As ``scrape``."""
+        _, content_type = choose_encoder(accept)
+        shared = self._next.get(content_type)
+        if shared is None:
+            now = asyncio.get_running_loop().time()
+            at = max(now, self._begins_at)
+            self._begins_at = at + PAUSE_SECONDS
+            shared = asyncio.create_task(self._scraped(content_type, accept, wait=at - now))
+            self._next[content_type] = shared
+        return await asyncio.shield(shared)
+
+    async def _scraped(self, content_type: str, accept: str, *, wait: float) -> tuple[bytes, str]:
+        if wait > 0:
+            await asyncio.sleep(wait)
+        del self._next[content_type]
+        return await scrape(self._registry, accept)
 
 
 def _without_head(text: bytes) -> bytes:

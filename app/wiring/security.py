@@ -17,7 +17,7 @@ from app.store.connection import StoreConnection
 from app.store.records.notices import Notices
 from app.store.records.suspicions import Suspicions
 from app.telemetry.metrics import Metrics
-from app.telemetry.security_metrics import SecurityMetrics
+from app.telemetry.parts.security import SecurityMetrics
 from app.wiring.parts import reveal
 
 # Of all replicas together: about a megabyte at the store.

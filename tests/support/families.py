@@ -9,17 +9,23 @@ from app.telemetry import (
     identity_metrics,
     metrics,
     scrape,
-    security_metrics,
     sideband_metrics,
     usage,
 )
 from app.telemetry.metrics import Family
+from app.telemetry.parts import protection, security
 
 FAMILIES: Final = tuple(
     value
     for module in (
-        *(metrics, call_metrics, sideband_metrics, identity_metrics),
-        *(security_metrics, usage, scrape),
+        metrics,
+        call_metrics,
+        sideband_metrics,
+        protection,
+        identity_metrics,
+        security,
+        usage,
+        scrape,
     )
     for value in vars(module).values()
     if isinstance(value, Family)

@@ -8,7 +8,7 @@ from typing import Any
 from app.broker.security.events import KINDS, SecurityLog
 from app.models import Clocks
 from app.telemetry.metrics import Metrics
-from app.telemetry.security_metrics import SecurityMetrics
+from app.telemetry.parts.security import SecurityMetrics
 
 
 def security_log() -> SecurityLog:

@@ -21,7 +21,7 @@ from app.handles.sealing import UnsealError
 from app.models import Clocks
 from app.outbound.webhook import SEND_SECONDS, SENDING_AT_ONCE, Webhook, WebhookFault
 from app.store.records.notices import KEPT_SECONDS, Notices
-from app.telemetry.security_metrics import SecurityMetrics
+from app.telemetry.parts.security import SecurityMetrics
 
 log = structlog.get_logger("cloakroom.security")
 

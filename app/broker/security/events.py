@@ -21,8 +21,8 @@ from app.errors import StoreUnavailable
 from app.models import Clocks
 from app.store.records.notices import Notices
 from app.store.records.suspicions import Suspicion, Suspicions
+from app.telemetry.parts.security import SecurityMetrics
 from app.telemetry.redaction import one_safe_line
-from app.telemetry.security_metrics import SecurityMetrics
 
 log = structlog.get_logger("cloakroom.security")
 
@@ -242,8 +242,4 @@ def _safe_facts(facts: Mapping[str, str]) -> dict[str, str]:
 
 
 def _safe(text: str | None) -> str | None:
-    if not text:
-        return None
-    # Headers may hold bytes that are no text, which no JSON can have.
-    readable = text[: 4 * _LONGEST_FACT].encode("utf-8", "replace").decode("utf-8")
-    return one_safe_line(readable, limit=_LONGEST_FACT)
+    return one_safe_line(text, limit=_LONGEST_FACT) if text else None

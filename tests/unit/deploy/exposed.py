@@ -23,8 +23,10 @@ from app.telemetry.metrics import (
     OPERATIONS,
     STATUSES,
 )
+from app.telemetry.parts.protection import ANSWERS, CUTS
+from app.telemetry.parts.protection import VERDICTS as SHARE_VERDICTS
+from app.telemetry.parts.security import DELIVERY_RESULTS, DROP_REASONS
 from app.telemetry.scrape import MODEL_END
-from app.telemetry.security_metrics import DELIVERY_RESULTS, DROP_REASONS
 from app.telemetry.sideband_metrics import CLOSINGS
 from tests.support.service import Service
 
@@ -40,12 +42,13 @@ _RESULTS: Final = {"ok", "refused", "rate_limited", "failed", "unreachable", "ti
 VALUES: Final[Mapping[str, set[str]]] = {
     "outcome": _OUTCOMES,
     "code": {NONE, *CODES},
-    "reason": {*CLAIM_REFUSALS.values(), *OVERDUE_REASONS, *CLOSINGS, *DROP_REASONS},
+    "reason": {*CLAIM_REFUSALS.values(), *OVERDUE_REASONS, *CLOSINGS, *CUTS, *DROP_REASONS},
+    "answer": set(ANSWERS),
     "result": {*_RESULTS, *DELIVERY_RESULTS},
     "operation": {*OPERATIONS, "sideband"},
     "handler": set(HANDLERS),
     "kind": {*KINDS, *SECURITY_KINDS},
-    "verdict": {*VERDICTS, *TOKEN_REASONS},
+    "verdict": {*VERDICTS, *TOKEN_REASONS, *SHARE_VERDICTS},
     "metered": set(HOWS),
     "status": set(STATUSES),
     "job": {"cloakroom"},
