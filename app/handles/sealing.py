@@ -29,9 +29,12 @@ class Sealer:
     """Seals with the ring's active key and opens with any of its keys."""
 
     def __init__(self, ring: SealingRing) -> None:
-        self._active_kid = ring.active.kid
-        self._ciphers = {kid: AESGCM(key.key) for kid, key in ring.by_kid.items()}
-        self._active = self._ciphers[self._active_kid]
+        self.use(ring)
+
+    def use(self, ring: SealingRing) -> None:
+        """Seal and open with this ring from now on."""
+        ciphers = {kid: AESGCM(key.key) for kid, key in ring.by_kid.items()}
+        self._active_kid, self._ciphers, self._active = ring.active.kid, ciphers, ciphers[ring.active.kid]
 
     def seal(self, plain: bytes, *context: str) -> str:
         """Encrypt ``plain`` so that it opens only with the same ``context``, in the same order.

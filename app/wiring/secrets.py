@@ -1,0 +1,130 @@
+"""The parts that hold a secret, and how a new one gets to them while they serve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from app.broker.calls.ice import IceServers
+from app.broker.clients import ClientRegistry
+from app.broker.mint import Minter
+from app.broker.routing.catalog import Catalog
+from app.errors import UpstreamError
+from app.handles.client_tokens import ClientTokens
+from app.handles.keyring import parse_sealing_ring, parse_signing_ring
+from app.handles.rotation import SEALING, SIGNING, RingUse, sealing_keys, signing_keys
+from app.handles.sealing import Sealer
+from app.handles.tokens import HandleIssuer
+from app.models import Deployment
+from app.outbound.egress import Egress
+from app.settings import DeploymentSettings, Settings
+from app.wiring.ice import build_ice
+from app.wiring.identity import admin_pairs, client_pairs
+from app.wiring.parts import WiringError, build_deployments, reveal, token_keepers
+
+# For the first token with a new client secret, which is tried before it counts.
+_TRY_SECONDS: Final = 10.0
+
+
+def build_rings(settings: Settings, *, longest: float, clock: Callable[[], float]) -> dict[str, RingUse]:
+    """The use of both rings, by name.
+
+    Args:
+        longest: how long a handle may live, in seconds.
+        clock: returns epoch seconds.
+    """
+    signing = signing_keys(parse_signing_ring(reveal(settings.signing_keys)))
+    sealing = sealing_keys(parse_sealing_ring(reveal(settings.sealing_keys)))
+    return {
+        "signing": RingUse(SIGNING, signing, longest=longest, clock=clock),
+        "sealing": RingUse(SEALING, sealing, longest=longest, clock=clock),
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretHolders:
+    """Every part that holds a secret. ``rings`` are from ``build_rings``."""
+
+    rings: dict[str, RingUse]
+    handles: HandleIssuer
+    client_tokens: ClientTokens | None
+    sealer: Sealer
+    clients: ClientRegistry
+    admins: ClientRegistry | None
+    catalog: Catalog
+    minter: Minter
+    ice: IceServers
+    egress: Egress
+    clock: Callable[[], float]
+
+    def problems(self, settings: Settings) -> list[str]:
+        """Why the rings of these settings may not take the place of those in force, a line for each."""
+        signing = signing_keys(parse_signing_ring(reveal(settings.signing_keys)))
+        sealing = sealing_keys(parse_sealing_ring(reveal(settings.sealing_keys)))
+        found = {
+            "CLOAKROOM_SIGNING_KEYS": self.rings["signing"].problem(signing),
+            "CLOAKROOM_SEALING_KEYS": self.rings["sealing"].problem(sealing),
+        }
+        return [f"{name}: {problem}" for name, problem in found.items() if problem is not None]
+
+    async def take(self, running: Settings, settings: Settings) -> None:
+        """Give each part its secret of ``settings``, all at one moment, or none where one cannot be used.
+
+        Raises:
+            WiringError: a deployment cannot sign in with its new client secret.
+        """
+        signing = parse_signing_ring(reveal(settings.signing_keys))
+        sealing = parse_sealing_ring(reveal(settings.sealing_keys))
+        clients, admins = client_pairs(settings), admin_pairs(settings)
+        ice = build_ice(settings.ice)
+        deployments = await self._deployments(running, settings)
+        retired = [
+            tokens
+            for name, deployment in self.catalog.deployments.items()
+            if (tokens := deployment.tokens) is not None and deployments[name].tokens is not tokens
+        ]
+        # From here on nothing waits and nothing fails, so no request sees one half.
+        self.rings["signing"].change(signing_keys(signing))
+        self.rings["sealing"].change(sealing_keys(sealing))
+        self.handles.use(signing)
+        if self.client_tokens is not None:
+            self.client_tokens.use(signing)
+        self.sealer.use(sealing)
+        self.clients.use(clients)
+        if self.admins is not None:
+            self.admins.use(admins)
+        self.catalog.use(deployments)
+        if settings.subject_key is not None:
+            self.minter.policy.subject_key = reveal(settings.subject_key).encode()
+        self.ice.own = ice
+        for tokens in retired:
+            await tokens.close()
+
+    async def _deployments(self, running: Settings, settings: Settings) -> dict[str, Deployment]:
+        """All deployments; those with a new key or client secret are made anew."""
+        changed = {
+            name: configured
+            for name, configured in settings.deployments.items()
+            if configured != running.deployments[name]
+        }
+        known = self.catalog.deployments
+        made = dict[str, Deployment]()
+        for name, built in self._built(settings, changed).items():
+            tokens = built.tokens
+            if tokens is None:
+                made[name] = replace(known[name], api_key=built.api_key)
+                continue
+            try:
+                await tokens.start(wait=_TRY_SECONDS)
+                tokens.current()
+            except UpstreamError as error:
+                for keeper in [tokens, *token_keepers(made)]:
+                    await keeper.close()
+                raise WiringError(f"deployments.{name}.entra.client_secret: {error}") from None
+            made[name] = replace(known[name], tokens=tokens)
+        return {**known, **made}
+
+    def _built(self, settings: Settings, changed: dict[str, DeploymentSettings]) -> dict[str, Deployment]:
+        only = settings.model_copy(update={"deployments": changed})
+        return build_deployments(only, clock=self.clock, egress=self.egress) if changed else {}
