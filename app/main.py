@@ -21,7 +21,8 @@ from app.broker.metering.watch import HOWS
 from app.broker.routing.breaker import Breakers
 from app.broker.routing.retirement import Radar
 from app.broker.settlement import Settlement
-from app.handles.keyring import parse_signing_ring
+from app.handles.keyring import parse_sealing_ring, parse_signing_ring
+from app.handles.sealing import Sealer
 from app.handles.tokens import HandleIssuer
 from app.models import BearerTokens, Clocks
 from app.operations import end_streams
@@ -75,6 +76,7 @@ from app.web.listener.admission import Admission
 from app.web.listener.refusal import Refusal
 from app.web.routes import routes
 from app.wiring import (
+    Beside,
     Broker,
     Shared,
     build_admins,
@@ -83,6 +85,7 @@ from app.wiring import (
     build_clients,
     build_egress,
     build_issuer_keys,
+    build_security,
     build_store,
     reveal,
     tell_span,
@@ -90,6 +93,8 @@ from app.wiring import (
 )
 
 FIRST_TOKEN_SECONDS: Final = 5.0
+# At the end: to write what security events wait, and to send what is due.
+SECURITY_GRACE_SECONDS: Final = 5.0
 
 
 def create_app(
@@ -177,12 +182,17 @@ def create_app(
         )
         client: Upstream = UpstreamClient(connect_timeout=connecting, egress=egress)
         upstream = Exchanges(client, sockets, handshake_seconds=2 * connecting, most=settings.held_calls_max)
-        breakers = Breakers(monotonic)
+        breakers, clocks = Breakers(monotonic), Clocks(clock, monotonic)
+        sealer = Sealer(parse_sealing_ring(reveal(settings.sealing_keys)))
+        security = build_security(
+            settings, Beside(metrics=metrics, sealer=sealer, store=store, egress=egress, clocks=clocks)
+        )
         radar = Radar(catalog, partial(upstream.get, timeout=settings.mint_timeout_seconds), clock=clock)
         broker = Broker(
             settings,
             Shared(
                 catalog=catalog,
+                sealer=sealer,
                 upstream=upstream,
                 held=upstream,
                 store=store,
@@ -192,7 +202,8 @@ def create_app(
                 settlement=settlement,
                 counts=CallMetrics(metrics),
                 breakers=breakers,
-                clocks=Clocks(clock, monotonic),
+                security=security,
+                clocks=clocks,
             ),
         )
         app[ORPHANS], app[HANGUP] = broker.orphans, broker.hangup
@@ -235,6 +246,7 @@ def create_app(
         await store.probe()
         store.start()
         overdue.start()
+        security.start()
         held.start()
         if settings.metering or catalog.meters:
             meter.start()
@@ -248,6 +260,7 @@ def create_app(
         await overdue.close(grace=settings.store_timeout_seconds)
         await broker.late.close(grace=settings.store_timeout_seconds)
         await held.close()
+        await security.close(grace=min(settings.shutdown_seconds, SECURITY_GRACE_SECONDS))
         await settlement.close(grace=settings.store_timeout_seconds * 3)
         await asyncio.gather(*(kept.close() for kept in keepers))
         await upstream.close()

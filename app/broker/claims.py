@@ -14,6 +14,7 @@ import structlog
 
 from app.broker.allowance import Allowance, Wanted, refusal
 from app.broker.outcomes import ANSWER_PURPOSE, UNKNOWN_MESSAGE, Claim, Outcomes, RelayPolicy
+from app.broker.security.events import SecurityLog, record_refused
 from app.broker.settlement import Write
 from app.broker.upgrades import newer_release
 from app.errors import (
@@ -22,6 +23,7 @@ from app.errors import (
     HandleExpired,
     HandleRevoked,
     HandleSpent,
+    InvalidHandle,
     OutcomeUnknown,
     StoreNotReplicated,
     StoreUnavailable,
@@ -34,6 +36,7 @@ from app.store.records.claims import (
     Attempt,
     Gone,
     NewerVersion,
+    Older,
     OtherFamily,
     Pending,
     Revoked,
@@ -76,13 +79,14 @@ class _Ask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
-    """Wins claims; ``outcomes`` settles them."""
+    """Wins claims; ``outcomes`` settles them, and ``security`` is told of what no honest caller does."""
 
     store: HandleStore
     sealer: Sealer
     outcomes: Outcomes
     allowance: Allowance
     policy: RelayPolicy
+    security: SecurityLog
     clocks: Clocks
 
     async def win(self, handle: HandleClaims, offer: Offer, timings: Timings) -> Claim | Answer:
@@ -107,6 +111,9 @@ class Claims:
             await self.outcomes.free(ask.attempt, ask.freeing)
         if isinstance(result, Answered):
             return self._first_answer(ask.attempt, result)
+        if isinstance(result, Older):
+            whose = (result.client, result.subject, result.model)
+            self.security.report(record_refused(handle.id, whose, "older"))
         raise refused(handle.id, result)
 
     async def _seated(self, ask: _Ask, won: Won) -> Claim:
@@ -196,15 +203,18 @@ class Claims:
             sdp = self.sealer.unseal(kept.sealed_answer, *context)
         except UnsealError:
             log.error("answer_not_unsealed", handle=attempt.handle_id)
+            self.security.report(record_refused(attempt.handle_id, (), "answer_not_unsealed"))
             raise OutcomeUnknown(UNKNOWN_MESSAGE) from None
         return Answer(sdp=sdp, call_id=kept.call_id or None)
 
 
 def refused(
-    handle_id: str, result: Gone | Revoked | Spent | OtherFamily | Unknown | Pending | NewerVersion
+    handle_id: str, result: Older | Gone | Revoked | Spent | OtherFamily | Unknown | Pending | NewerVersion
 ) -> CloakroomError:
     """The error for a handle that cannot be used, or not for this."""
     match result:
+        case Older():
+            return InvalidHandle("This handle cannot be opened here. Mint a new one.")
         case Gone():
             return HandleExpired("This handle has expired. Mint a new one.")
         case Revoked():

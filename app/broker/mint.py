@@ -171,7 +171,9 @@ class Minter:
         for tries_left in reversed(range(_PLACES)):
             record = self._record(order, granted, handle_id)
             try:
-                await self.store.save(record, life=life, counted=live is not None)
+                await self.store.save(
+                    record, life=life, counted=live is not None, proof=self.sealer.prove(*record.stated)
+                )
             except StoreUnavailable:
                 if not tries_left or not self.store.elsewhere:
                     raise

@@ -39,6 +39,9 @@ _SEGMENT = "[A-Za-z0-9_-]{16,512}"
 _SIGNATURE = "(?:[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]|[A-Za-z0-9_-]{85}[AQgw])"
 _TOKEN = re.compile(rf"{_SEGMENT}\.{_SEGMENT}\.{_SIGNATURE}\Z")
 _ID = re.compile(r"[A-Za-z0-9_-]{22}\Z")
+# The last character of 16 bytes carries two bits, so it has four letters, and room for a mark.
+_MARKED: Final = {"A": "B", "Q": "R", "g": "h", "w": "x"}
+_MARKS: Final = frozenset(_MARKED.values())
 
 _MESSAGE = "This handle is not valid here. Mint a new one and send it as 'Authorization: Bearer <handle>'."
 _EXPIRED = "This handle has expired. Mint a new one."
@@ -48,8 +51,17 @@ _OWNED: Final = _CLAIMS | {"own"}
 
 
 def new_handle_id() -> str:
-    """Return 128 random bits as 22 characters of base64url."""
-    return secrets.token_urlsafe(ID_BYTES)
+    """Return 128 random bits as 22 characters of base64url, with the mark that ``has_proof`` looks for."""
+    text = secrets.token_urlsafe(ID_BYTES)
+    return text[:-1] + _MARKED[text[-1]]
+
+
+def has_proof(handle_id: str) -> bool:
+    """Whether the handle's record was written with a proof; releases before wrote none.
+
+    The handle itself says so, which nobody can change in the store.
+    """
+    return handle_id[-1:] in _MARKS
 
 
 class HandleIssuer:

@@ -43,6 +43,11 @@ def claim(handle_id: str, offer_sha256: str) -> str:
     return f"{PREFIX}:claim:{{{handle_id}}}:{offer_sha256[:_OFFER_DIGITS]}"
 
 
+def uses(handle_id: str) -> str:
+    """Hash: what a handle's record must not fall behind, its ``calls`` and ``revoked_at``."""
+    return f"{PREFIX}:uses:{{{handle_id}}}"
+
+
 def offer_digits(handle_id: str, offer_sha256: str) -> str:
     """What stands for one offer with one handle among the calls of a client."""
     return f"{handle_id}.{offer_sha256[:_OFFER_DIGITS]}"
@@ -66,6 +71,11 @@ def watches() -> str:
 def sums(call_id: str) -> str:
     """Hash: what a metered call has used so far; see ``scripts/watch.lua``."""
     return f"{PREFIX}:sums:{{{USAGE}}}:{call_id}"
+
+
+def notices() -> str:
+    """Sorted set: sealed messages that wait for the webhook of security events, by when each is due."""
+    return f"{PREFIX}:notices:{{security}}"
 
 
 def mint_limit(client: str, minute: int, subject: str = "") -> str:

@@ -22,9 +22,11 @@ from app.wiring.parts import (
     reveal,
     token_keepers,
 )
+from app.wiring.security import Beside, build_security, build_webhook
 from app.wiring.spans import tell_span
 
 __all__ = [
+    "Beside",
     "Broker",
     "Shared",
     "WiringError",
@@ -37,7 +39,9 @@ __all__ = [
     "build_issuer",
     "build_issuer_keys",
     "build_model",
+    "build_security",
     "build_store",
+    "build_webhook",
     "reveal",
     "tell_span",
     "token_keepers",

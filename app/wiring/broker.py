@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final
 
 from app.broker.allowance import Allowance
-from app.broker.calls.hangup import Hangup
+from app.broker.calls.hangup import CallProofs, Hangup
 from app.broker.calls.held import HeldCalls, HeldSockets
 from app.broker.calls.ice import IceServers
 from app.broker.calls.reports import Reports
@@ -27,8 +27,8 @@ from app.broker.relay import Relay
 from app.broker.routing.attempts import MintAttempts
 from app.broker.routing.breaker import Breakers
 from app.broker.routing.catalog import Catalog
+from app.broker.security.events import SecurityLog
 from app.broker.settlement import Settlement
-from app.handles.keyring import parse_sealing_ring
 from app.handles.sealing import Sealer
 from app.handles.tokens import HandleIssuer
 from app.models import Client, Clocks
@@ -53,6 +53,7 @@ class Shared:
     """What several use cases work with."""
 
     catalog: Catalog
+    sealer: Sealer
     upstream: Upstream
     held: HeldSockets
     store: StoreConnection
@@ -62,6 +63,7 @@ class Shared:
     settlement: Settlement
     counts: CallMetrics
     breakers: Breakers
+    security: SecurityLog
     clocks: Clocks
 
 
@@ -78,7 +80,7 @@ class Broker:
     def __init__(self, settings: Settings, shared: Shared) -> None:
         self._settings = settings
         self._shared = shared
-        self._sealer = Sealer(parse_sealing_ring(reveal(settings.sealing_keys)))
+        self._sealer = shared.sealer
         self.replication: Final = build_replication(settings, shared.store)
         self._handles = HandleStore(
             shared.store,
@@ -96,6 +98,8 @@ class Broker:
             upstream=shared.upstream,
             calls=shared.calls,
             settlement=shared.settlement,
+            security=shared.security,
+            proofs=CallProofs(shared.sealer, required=settings.require_call_proofs),
             replica=settings.replica,
             deadline=settings.mint_timeout_seconds,
             clocks=shared.clocks,
@@ -155,12 +159,14 @@ class Broker:
                 outcomes=outcomes,
                 allowance=self._allowance,
                 policy=policy,
+                security=shared.security,
                 clocks=shared.clocks,
             ),
             outcomes=outcomes,
             orphans=self.orphans,
             late=self.late if settings.hangup_lost_calls else None,
             breakers=shared.breakers,
+            security=shared.security,
             timeout=settings.relay_timeout_seconds,
             monotonic=shared.clocks.monotonic,
         )

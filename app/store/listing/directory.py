@@ -102,8 +102,8 @@ class HandleDirectory:
 
         ``calls``: a call that is being relayed ends once it is on record. ``CallStops`` ends the others.
         """
-        names, args = (keys.handle(handle_id),), (int(now), by, RECORD_VERSION, _with_calls(calls))
-        counts: list[int] = await self._connection.run_script(REVOKE, names, *args)
+        args = (int(now), by, RECORD_VERSION, _with_calls(calls))
+        counts: list[int] = await self._connection.run_script(REVOKE, _pairs([handle_id]), *args)
         await self._no_longer_live([handle_id])
         outcomes: tuple[Revocation, ...] = ("revoked", "already", "gone", "newer")
         return outcomes[counts.index(1)]
@@ -119,14 +119,13 @@ class HandleDirectory:
         walk = self._walk(wanted, now)
         entries = await walk.entries(walk.start(cursor), EXAMINED_AT_MOST)
         ids = list(dict.fromkeys(entry.id for entry in entries))
-        names = [keys.handle(handle_id) for handle_id in ids]
         args: list[str | int] = [int(now), by, RECORD_VERSION, _with_calls(calls), *_conditions(wanted)]
         groups = [
             group
-            for first in range(0, len(names), _REVOKED_AT_ONCE)
-            for group in self._connection.by_slot(names[first : first + _REVOKED_AT_ONCE])
+            for first in range(0, len(ids), _REVOKED_AT_ONCE)
+            for group in self._connection.by_slot(ids[first : first + _REVOKED_AT_ONCE])
         ]
-        replies = await self._connection.run_scripts(*[(REVOKE, group, args) for group in groups])
+        replies = await self._connection.run_scripts(*[(REVOKE, _pairs(group), args) for group in groups])
         await self._no_longer_live(ids)
         return Revoked(
             revoked=sum(reply[0] for reply in replies),
@@ -181,6 +180,11 @@ async def alive(handles: HandleDirectory, calls: CallStore, *, now: float) -> Al
         handles=await handles.count(HandleFilter(), now=now),
         calls=await calls.count_open(now=now),
     )
+
+
+def _pairs(handle_ids: Sequence[str]) -> list[str]:
+    """The keys of ``revoke.lua``."""
+    return [name for handle_id in handle_ids for name in (keys.handle(handle_id), keys.uses(handle_id))]
 
 
 def _with_calls(calls: bool) -> int | str:

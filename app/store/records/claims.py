@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from app.store import keys
+from app.store.keys import number_of
+from app.store.records.record import handle_statement
 
 # Between a nonce's random part and the process that made it. No replica's name has this character.
 MADE_BY: Final = "@"
@@ -26,6 +28,15 @@ class Won:
     expires_at: str
     calls: int
     max_call_seconds: int = 0
+    family: str = ""
+    max_calls: str = ""
+    proof: str = field(default="", repr=False)
+
+    def stated(self, handle_id: str) -> tuple[str, ...]:
+        """What the record's proof must be about."""
+        names = (self.model, self.deployment, self.family, self.client, self.subject)
+        leash = str(self.max_call_seconds or "")
+        return handle_statement(handle_id, names, self.expires_at, self.max_calls, leash)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +87,15 @@ class Revoked:
 
 
 @dataclass(frozen=True, slots=True)
+class Older:
+    """An earlier state of the record was put back: uses, or its revocation, are missing."""
+
+    client: str
+    subject: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
 class Gone:
     """There is no such record: it expired, or the store lost it."""
 
@@ -94,7 +114,7 @@ class NewerVersion:
     version: str
 
 
-Claim = Won | Answered | Pending | Unknown | Spent | Revoked | Gone | OtherFamily | NewerVersion
+Claim = Won | Answered | Pending | Unknown | Spent | Revoked | Older | Gone | OtherFamily | NewerVersion
 
 _UNKNOWN, _REVOKED, _GONE = Unknown(), Revoked(), Gone()
 
@@ -116,17 +136,18 @@ class Attempt:
     nonce: str
 
     @property
-    def keys(self) -> tuple[str, str]:
-        """The handle's record, and the claim on this offer."""
-        return keys.handle(self.handle_id), keys.claim(self.handle_id, self.offer_sha256)
+    def keys(self) -> tuple[str, str, str]:
+        """The handle's record, the claim on this offer, and what the record must not fall behind."""
+        handle_id = self.handle_id
+        return keys.handle(handle_id), keys.claim(handle_id, self.offer_sha256), keys.uses(handle_id)
 
 
 def read_claim(reply: list[Any]) -> Claim:
     """Read the reply of ``claim.lua``."""
     match reply:
-        case ["won", sealed_key, deployment, model, client, subject, expires_at, calls, seconds]:
-            uses, leash = int(calls), int(seconds or 0)
-            return Won(sealed_key, deployment, model, client, subject, expires_at, uses, leash)
+        case ["won", sealed_key, deployment, model, client, subject, expires_at, calls, seconds, *more]:
+            uses, leash = int(calls), number_of(seconds)
+            return Won(sealed_key, deployment, model, client, subject, expires_at, uses, leash, *more)
         case ["answered", value]:
             call_id, _, sealed = value.partition(":")
             return Answered(call_id=call_id, sealed_answer=sealed)
@@ -136,6 +157,8 @@ def read_claim(reply: list[Any]) -> Claim:
             return _UNKNOWN
         case ["spent", max_calls]:
             return Spent(int(max_calls))
+        case ["older", client, subject, model]:
+            return Older(client, subject, model)
         case ["revoked"]:
             return _REVOKED
         case ["family", family]:

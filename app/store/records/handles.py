@@ -32,7 +32,7 @@ from app.store.records.registering import registering
 from app.store.replication import Replication
 from app.store.scripts import CLAIM, LIVE, RECORD, SETTLE, ScriptCall
 
-# In the order of ``record.lua``, between the version and the number of calls.
+# In the order of ``record.lua``, between the proof and the number of calls.
 _NAMES: Final = "model deployment provider family client subject origin minted_at expires_at minted_by"
 _FIELDS: Final = attrgetter(*_NAMES.split())
 _HELD: Final = ("deployment", "model", "client", "subject")
@@ -95,14 +95,17 @@ class HandleStore:
         """The handle does not count among the client's live ones."""
         await self._connection.run_together(("ZREM", keys.live_handles(client), handle_id))
 
-    async def save(self, record: HandleRecord, *, life: float, counted: bool = False) -> None:
-        """Store a new handle. It expires after ``life`` seconds on the store's clock.
+    async def save(
+        self, record: HandleRecord, *, life: float, counted: bool = False, proof: str = ""
+    ) -> None:
+        """Store a new handle with its proof. It expires after ``life`` seconds on the store's clock.
 
         ``counted``: the number of its client's live handles is limited.
         """
         life_ms, key = int(life * 1000), keys.handle(record.id)
         fields = (
             RECORD_VERSION,
+            proof,
             *_FIELDS(record),
             record.max_calls or "",
             record.region,

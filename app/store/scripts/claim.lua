@@ -4,6 +4,7 @@
 -- KEYS[1]  the handle's hash
 -- KEYS[2]  the claim on this offer, a string: "pending:<nonce>", "answered:<call id>:<sealed answer>", "unknown",
 --          or "unknown:<nonce>" where the process that relayed it seems to have died
+-- KEYS[3]  what the record must not fall behind: a hash with the calls of a handle with a limit, and its revocation
 -- ARGV[1]  the claim's nonce
 -- ARGV[2]  how long the claim may stay pending, milliseconds
 -- ARGV[3]  now, epoch seconds, for last_call_at and last_refusal
@@ -13,6 +14,7 @@
 -- ARGV[7]  "ask": win no use of a handle with a limit, since replicas must have that; absent otherwise
 -- Returns  {"version", <the record's>}   the caller does not read records of this version; nothing is written
 --          {"gone"}                      no such record: expired, or never stored
+--          {"older", <client>, <subject>, <model>}   an earlier state of the record was put back
 --          {"revoked"}
 --          {"family", <the handle's family>}
 --          {"pending", <its nonce>}      another relay of the same offer is under way
@@ -21,10 +23,10 @@
 --          {"spent", <max_calls>}
 --          {"limited"}                   with "ask": this one would win; nothing is written
 --          {"won", <sealed key>, <deployment>, <model>, <client>, <subject>, <expires_at>, <calls>,
---           <seconds that a call may last, "" for no limit>}
+--           <seconds that a call may last, "" for no limit>, <family>, <max_calls or "">, <proof or "">}
 local record = redis.call('HMGET', KEYS[1], 'sealed_key', 'deployment', 'model', 'client', 'subject',
   'expires_at', 'calls', 'max_calls', 'family', 'revoked_at', 'sealed_key_2', 'sealed_key_3', 'sealed_key_4',
-  'v', 'max_call_seconds')
+  'v', 'max_call_seconds', 'proof')
 -- First, since a newer version may have other fields. A record without a version is of version 1.
 local version = tonumber(record[14] or 1)
 if not (version and version >= 1 and version <= tonumber(ARGV[6])) then
@@ -40,13 +42,18 @@ local function refuse(code)
   redis.call('HINCRBY', KEYS[1], 'refusals', 1)
   redis.call('HSET', KEYS[1], 'last_refusal', ARGV[3] .. ' ' .. code)
 end
+local known = redis.call('HMGET', KEYS[3], 'calls', 'revoked_at')
+if (known[1] and (tonumber(record[7]) or 0) < tonumber(known[1])) or (known[2] and not record[10]) then
+  refuse('record_refused')
+  return {'older', record[4] or '', record[5] or '', record[3] or ''}
+end
 if record[10] then
   refuse('handle_revoked')
   return {'revoked'}
 end
-if not string.find(',' .. ARGV[5] .. ',', ',' .. record[9] .. ',', 1, true) then
+if not string.find(',' .. ARGV[5] .. ',', ',' .. (record[9] or '') .. ',', 1, true) then
   refuse('wrong_session_family')
-  return {'family', record[9]}
+  return {'family', record[9] or ''}
 end
 local calls = tonumber(record[7]) or 0
 local mine = 'pending:' .. ARGV[1]
@@ -75,6 +82,12 @@ else
   calls = calls + 1
   redis.call('SET', KEYS[2], mine, 'PX', ARGV[2])
   redis.call('HSET', KEYS[1], 'calls', calls, 'last_call_at', ARGV[3], 'last_call_by', ARGV[4])
+  if max_calls > 0 then
+    redis.call('HSET', KEYS[3], 'calls', calls)
+    redis.call('PEXPIRE', KEYS[3], redis.call('PTTL', KEYS[1]))
+  end
 end
 local sealed = record[1] .. (record[11] or '') .. (record[12] or '') .. (record[13] or '')
-return {'won', sealed, record[2], record[3], record[4], record[5] or '', record[6], calls, record[15] or ''}
+-- A field that is missing must not end the reply here: its reader sees that the proof does not fit.
+return {'won', sealed, record[2] or '', record[3] or '', record[4] or '', record[5] or '', record[6] or '', calls,
+  record[15] or '', record[9] or '', record[8] or '', record[16] or ''}

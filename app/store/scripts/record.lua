@@ -15,7 +15,7 @@
 if redis.call('EXISTS', KEYS[1]) == 1 then
   return 0
 end
-local names = {'v', 'model', 'deployment', 'provider', 'family', 'client', 'subject', 'origin',
+local names = {'v', 'proof', 'model', 'deployment', 'provider', 'family', 'client', 'subject', 'origin',
   'minted_at', 'expires_at', 'minted_by', 'max_calls', 'region', 'max_call_seconds'}
 local flat = {'calls', 0}
 for number, name in ipairs(names) do
