@@ -37,10 +37,7 @@ class ReloadState:
 
 @dataclass(slots=True, kw_only=True)
 class KeysInForce:
-    """The keys of this replica, and the way to those of all.
-
-    ``longest_handle_seconds`` is how long a handle may live at most.
-    """
+    """The keys of this replica, and the way to those of all. ``rings`` are by name: signing, sealing."""
 
     replica: str
     process: str
@@ -48,7 +45,6 @@ class KeysInForce:
     clients: ClientRegistry
     admins: ClientRegistry | None
     reload: ReloadState
-    longest_handle_seconds: int
     replicas: Replicas
     _telling: asyncio.Task[None] | None = field(default=None, repr=False)
     _news: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
@@ -93,7 +89,7 @@ class KeysInForce:
         return {
             "object": "keys",
             "replica": self.replica,
-            "longest_handle_seconds": self.longest_handle_seconds,
+            "needed_seconds": {name: round(ring.longest) for name, ring in self.rings.items()},
             "replicas": sorted([self.document(), *others], key=lambda each: str(each.get("process"))),
             "memory": [_memory_document(name, memory) for name, memory in sorted(found.memory.items())],
         }

@@ -63,7 +63,7 @@ class RingUse:
         verbs: what the first key does, and what the others do: ``("signs", "verifies")``.
         keys: the ring at the start. Which key another process used before that is not known, so each of
             them may have been in use until now.
-        longest: for how many seconds what was made with a key needs it at most.
+        longest: for how many seconds what was made with a key may need it.
         clock: returns epoch seconds.
     """
 
@@ -72,7 +72,7 @@ class RingUse:
     ) -> None:
         self.keys: tuple[RingKey, ...] = tuple(keys)
         self._verbs = verbs
-        self._longest = longest
+        self.longest: Final = longest
         self._clock = clock
         # Epoch seconds; the first key's is always now.
         self._last_use: dict[str, float] = {key.kid: clock() for key in keys}
@@ -92,13 +92,13 @@ class RingUse:
         if self.keys[0].kid not in staying:
             return (
                 f"it has no key {self.keys[0].kid!r}, which {self._verbs[0]} now; put another key first, and "
-                f"take this one out {self._longest:.0f} s later; {_AFTER_A_LEAK}"
+                f"take this one out {self.longest:.0f} s later; {_AFTER_A_LEAK}"
             )
         for key in self.keys:
-            until = self._last_use[key.kid] + self._longest
+            until = self._last_use[key.kid] + self.longest
             if key.kid not in staying and now < until:
                 return (
-                    f"it has no key {key.kid!r}, and handles that need it may live until {_shown(until)}; "
+                    f"it has no key {key.kid!r}, and what it made may be needed until {_shown(until)}; "
                     f"keep it until then; {_AFTER_A_LEAK}"
                 )
         return None

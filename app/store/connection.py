@@ -25,7 +25,7 @@ from app.store.execution import (
     acknowledged_for,
     executor_for,
 )
-from app.store.execution.driver import Client, close, subscription
+from app.store.execution.driver import Client, close, credentials_of, subscription
 from app.store.faults import DRIVER_ERRORS
 from app.store.scripts import Script, ScriptCall, by_sha1, in_full
 from app.store.watcher import Watcher
@@ -235,6 +235,17 @@ class StoreConnection:
             ValueError: the store has no replicas.
         """
         return acknowledged_for(self._client, wanted)
+
+    def sign_on_as(self, username: str | None, password: str) -> None:
+        """New connections sign on with these; those that are open stay.
+
+        Raises:
+            ValueError: the store was connected without a password.
+        """
+        credentials = credentials_of(self._client)
+        if credentials is None:
+            raise ValueError("the store was connected without a password")
+        credentials.use(username, password)
 
     # --- its life ---------------------------------------------------------------------------------------
 

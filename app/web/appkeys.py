@@ -26,6 +26,7 @@ from app.telemetry.timings import Timings
 from app.web.calls.sideband import OpenSidebands
 from app.web.listener.admission import Admission
 from app.web.listener.refusal import Refusal
+from app.wiring import Reloader
 
 
 @dataclass(slots=True)
@@ -58,6 +59,7 @@ REPORTS: Final = web.AppKey("reports", Reports)
 SIDEBANDS: Final = web.AppKey("sidebands", Sidebands)
 OPEN_SIDEBANDS: Final = web.AppKey("open_sidebands", OpenSidebands)
 METER: Final = web.AppKey("meter", Meter)
+RELOADER: Final = web.AppKey("reloader", Reloader)
 STORE: Final = web.AppKey("store", StoreConnection)
 METRICS: Final = web.AppKey("metrics", Metrics)
 DESK: Final = web.AppKey("desk", Desk)

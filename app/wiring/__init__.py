@@ -22,12 +22,16 @@ from app.wiring.parts import (
     reveal,
     token_keepers,
 )
+from app.wiring.reload import Reloader
+from app.wiring.secrets import SecretHolders, build_rings
 from app.wiring.security import Beside, build_security, build_webhook
 from app.wiring.spans import tell_span
 
 __all__ = [
     "Beside",
     "Broker",
+    "Reloader",
+    "SecretHolders",
     "Shared",
     "WiringError",
     "build_admins",
@@ -38,6 +42,7 @@ __all__ = [
     "build_egress",
     "build_issuer",
     "build_issuer_keys",
+    "build_rings",
     "build_model",
     "build_security",
     "build_store",

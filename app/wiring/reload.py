@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from typing import Final
 
 import structlog
 
-from app.broker.keys_in_force import KeysInForce
+from app.broker.keys_in_force import KeysInForce, ReloadState
 from app.settings import Settings, SettingsError, SettingsSource
 from app.settings.checks import problems_of
+from app.store.records.replicas import Replicas
 from app.wiring.parts import WiringError
 from app.wiring.renewal import Renewal, renewed
 from app.wiring.secrets import SecretHolders
@@ -38,7 +38,10 @@ class Reloader:
     Args:
         source: what the settings were read from; None where they cannot be read again.
         settings: those in force.
-        clock: returns epoch seconds.
+
+    Attributes:
+        state: what became of it, for metrics.
+        keys: what is in force, for operators and the other replicas.
     """
 
     def __init__(
@@ -46,16 +49,20 @@ class Reloader:
         source: SettingsSource | None,
         settings: Settings,
         holders: SecretHolders,
-        in_force: KeysInForce,
-        *,
-        clock: Callable[[], float],
     ) -> None:
         self._source = source
         self._settings = settings
         self._holders = holders
-        self._in_force = in_force
-        self._state = in_force.reload
-        self._clock = clock
+        self.state: Final = ReloadState(good_at=holders.shared.clocks.now())
+        self.keys: Final = KeysInForce(
+            replica=settings.replica,
+            process=holders.shared.store.process,
+            rings=holders.rings,
+            clients=holders.clients,
+            admins=holders.admins,
+            reload=self.state,
+            replicas=Replicas(holders.shared.store),
+        )
         self._asked = asyncio.Event()
         self._known = source.digests() if source is not None else {}
         self._told_restart: tuple[str, ...] = ()
@@ -66,7 +73,8 @@ class Reloader:
         self._asked.set()
 
     def start(self) -> None:
-        """Begin to look at the files, in the background."""
+        """Begin to look at the files, and to tell the others what is in force, in the background."""
+        self.keys.start()
         if self._source is not None:
             self._watching = asyncio.create_task(self._watch(self._source), name="secrets-reload")
 
@@ -75,6 +83,7 @@ class Reloader:
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
+        await self.keys.close()
 
     async def _watch(self, source: SettingsSource) -> None:
         loop, seen, again_at = asyncio.get_running_loop(), self._known, 0.0
@@ -86,7 +95,7 @@ class Reloader:
             self._asked.clear()
             found = await asyncio.to_thread(source.digests)
             if trigger is None and found == self._known:
-                if self._state.problem is not None and loop.time() >= again_at:
+                if self.state.problem is not None and loop.time() >= again_at:
                     trigger = "again"
             elif trigger is None and found == seen:
                 trigger = "file"
@@ -116,19 +125,19 @@ class Reloader:
         # A file that changed meanwhile is looked at once more.
         moved = [path for path, digest in after.items() if before.get(path, digest) != digest]
         self._known = {path: b"" if path in moved else digest for path, digest in after.items()}
-        self._in_force.changed()
+        self.keys.changed()
 
     def _refused(self, problem: str, trigger: str) -> None:
-        repeated = problem == self._state.problem and trigger != "SIGHUP"
-        self._state.problem = problem
-        self._state.refused += 1
+        repeated = problem == self.state.problem and trigger != "SIGHUP"
+        self.state.problem = problem
+        self.state.refused += 1
         if not repeated:
             log.error("secrets_refused", trigger=trigger, reason=problem, kept="those in force")
 
     def _taken(self, renewal: Renewal, trigger: str) -> None:
         self._settings = renewal.settings
-        self._state.good_at, self._state.problem = self._clock(), None
-        self._state.taken += 1
+        self.state.good_at, self.state.problem = self._holders.shared.clocks.now(), None
+        self.state.taken += 1
         changed, restart = list(renewal.changed), list(renewal.restart)
         if changed or trigger == "SIGHUP":
             log.info("secrets_reloaded", trigger=trigger, changed=changed)

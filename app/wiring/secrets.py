@@ -14,11 +14,12 @@ from app.errors import UpstreamError
 from app.handles.client_tokens import ClientTokens
 from app.handles.keyring import parse_sealing_ring, parse_signing_ring
 from app.handles.rotation import SEALING, SIGNING, RingUse, sealing_keys, signing_keys
-from app.handles.sealing import Sealer
-from app.handles.tokens import HandleIssuer
 from app.models import Deployment
 from app.outbound.egress import Egress
+from app.outbound.webhook import parse_webhook_secrets
 from app.settings import DeploymentSettings, Settings
+from app.store.address import StoreAddress, parse_address
+from app.wiring.broker import Shared
 from app.wiring.ice import build_ice
 from app.wiring.identity import admin_pairs, client_pairs
 from app.wiring.parts import WiringError, build_deployments, reveal, token_keepers
@@ -27,18 +28,17 @@ from app.wiring.parts import WiringError, build_deployments, reveal, token_keepe
 _TRY_SECONDS: Final = 10.0
 
 
-def build_rings(settings: Settings, *, longest: float, clock: Callable[[], float]) -> dict[str, RingUse]:
-    """The use of both rings, by name.
-
-    Args:
-        longest: how long a handle may live, in seconds.
-        clock: returns epoch seconds.
-    """
+def build_rings(settings: Settings, catalog: Catalog, *, clock: Callable[[], float]) -> dict[str, RingUse]:
+    """The use of both rings, by name. ``clock`` returns epoch seconds."""
     signing = signing_keys(parse_signing_ring(reveal(settings.signing_keys)))
     sealing = sealing_keys(parse_sealing_ring(reveal(settings.sealing_keys)))
+    longest = catalog.longest_handle_seconds
     return {
         "signing": RingUse(SIGNING, signing, longest=longest, clock=clock),
-        "sealing": RingUse(SEALING, sealing, longest=longest, clock=clock),
+        # The record of a call has a proof by a sealing key.
+        "sealing": RingUse(
+            SEALING, sealing, longest=max(longest, settings.call_retention_seconds), clock=clock
+        ),
     }
 
 
@@ -47,16 +47,13 @@ class SecretHolders:
     """Every part that holds a secret. ``rings`` are from ``build_rings``."""
 
     rings: dict[str, RingUse]
-    handles: HandleIssuer
+    shared: Shared
     client_tokens: ClientTokens | None
-    sealer: Sealer
     clients: ClientRegistry
     admins: ClientRegistry | None
-    catalog: Catalog
     minter: Minter
     ice: IceServers
     egress: Egress
-    clock: Callable[[], float]
 
     def problems(self, settings: Settings) -> list[str]:
         """Why the rings of these settings may not take the place of those in force, a line for each."""
@@ -77,29 +74,41 @@ class SecretHolders:
         signing = parse_signing_ring(reveal(settings.signing_keys))
         sealing = parse_sealing_ring(reveal(settings.sealing_keys))
         clients, admins = client_pairs(settings), admin_pairs(settings)
-        ice = build_ice(settings.ice)
+        address = self._new_store_user(running, settings)
+        ice, signs = build_ice(settings.ice), settings.security_webhook_secret
+        webhook_secrets = parse_webhook_secrets(reveal(signs)) if signs is not None else ()
         deployments = await self._deployments(running, settings)
         retired = [
             tokens
-            for name, deployment in self.catalog.deployments.items()
+            for name, deployment in self.shared.catalog.deployments.items()
             if (tokens := deployment.tokens) is not None and deployments[name].tokens is not tokens
         ]
         # From here on nothing waits and nothing fails, so no request sees one half.
         self.rings["signing"].change(signing_keys(signing))
         self.rings["sealing"].change(sealing_keys(sealing))
-        self.handles.use(signing)
+        self.shared.handles.use(signing)
         if self.client_tokens is not None:
             self.client_tokens.use(signing)
-        self.sealer.use(sealing)
+        self.shared.sealer.use(sealing)
         self.clients.use(clients)
         if self.admins is not None:
             self.admins.use(admins)
-        self.catalog.use(deployments)
+        self.shared.catalog.use(deployments)
         if settings.subject_key is not None:
             self.minter.policy.subject_key = reveal(settings.subject_key).encode()
         self.ice.own = ice
+        if address is not None:
+            self.shared.store.sign_on_as(address.username, address.password or "")
+        if webhook_secrets:
+            self.shared.security.sign_with(webhook_secrets)
         for tokens in retired:
             await tokens.close()
+
+    def _new_store_user(self, running: Settings, settings: Settings) -> StoreAddress | None:
+        """The store's address where its user or password is another one than before."""
+        if settings.redis_url is None or settings.redis_url == running.redis_url:
+            return None
+        return parse_address(settings.redis_url.get_secret_value())
 
     async def _deployments(self, running: Settings, settings: Settings) -> dict[str, Deployment]:
         """All deployments; those with a new key or client secret are made anew."""
@@ -108,7 +117,7 @@ class SecretHolders:
             for name, configured in settings.deployments.items()
             if configured != running.deployments[name]
         }
-        known = self.catalog.deployments
+        known = self.shared.catalog.deployments
         made = dict[str, Deployment]()
         for name, built in self._built(settings, changed).items():
             tokens = built.tokens
@@ -127,4 +136,4 @@ class SecretHolders:
 
     def _built(self, settings: Settings, changed: dict[str, DeploymentSettings]) -> dict[str, Deployment]:
         only = settings.model_copy(update={"deployments": changed})
-        return build_deployments(only, clock=self.clock, egress=self.egress) if changed else {}
+        return build_deployments(only, clock=self.shared.clocks.now, egress=self.egress) if changed else {}
