@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,26 +73,21 @@ class KeysInForce:
             "version": __version__,
             "reloaded_at": int(self.reload.good_at),
             "problem": self.reload.problem,
+            "needed_seconds": {name: round(ring.longest) for name, ring in self.rings.items()},
             **{name: ring.document() for name, ring in self.rings.items()},
             "clients": self.clients.fingerprints(),
             "admins": self.admins.fingerprints() if self.admins is not None else {},
         }
 
     async def listing(self) -> Document:
-        """What all replicas have in force, and what is remembered of their keys.
+        """``keys_document``, with what this replica has in force just now.
 
         Raises:
             StoreUnavailable
         """
         found = await self.replicas.all()
         others = [each for each in found.documents if each.get("process") != self.process]
-        return {
-            "object": "keys",
-            "replica": self.replica,
-            "needed_seconds": {name: round(ring.longest) for name, ring in self.rings.items()},
-            "replicas": sorted([self.document(), *others], key=lambda each: str(each.get("process"))),
-            "memory": [_memory_document(name, memory) for name, memory in sorted(found.memory.items())],
-        }
+        return keys_document([self.document(), *others], found.memory)
 
     async def _tell_again_and_again(self) -> None:
         while True:
@@ -107,6 +102,15 @@ class KeysInForce:
         for name, ring in self.rings.items():
             for number, key in enumerate(ring.keys):
                 yield f"{name} {key.kid} {key.fingerprint}", number == 0
+
+
+def keys_document(replicas: Iterable[Document], memory: Mapping[str, KeyMemory]) -> Document:
+    """What the replicas have in force, and what is remembered of their keys."""
+    return {
+        "object": "keys",
+        "replicas": sorted(replicas, key=lambda each: str(each.get("process"))),
+        "memory": [_memory_document(name, found) for name, found in sorted(memory.items())],
+    }
 
 
 def _memory_document(name: str, memory: KeyMemory) -> Document:

@@ -34,7 +34,7 @@ class KeyMemory:
 class InForce:
     """The documents of all replicas that told theirs lately, and what is remembered of keys, by name."""
 
-    documents: Sequence[Mapping[str, Any]]
+    documents: Sequence[dict[str, Any]]
     memory: Mapping[str, KeyMemory]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from app.cli.keys_new import new
+from app.cli.keys.new import new
 from app.settings import Settings, known_environment_names, load_settings
 from app.telemetry.scrape import IN_FLIGHT
 from tests.unit.deploy.compose import in_bytes, read_env_file, seconds, services
