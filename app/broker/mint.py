@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import structlog
@@ -212,10 +212,8 @@ class Minter:
             nested = self._nested_name(client, request, deployment)
             ready = with_models(request.family, session, nested=nested) if nested is not None else session
             seconds = asked if asked is not None or deployment.ephemeral_keys else usual_within(route.policy)
-            candidate = replace(
-                request, model=route.model, session=ready, seconds=seconds, safety_identifier=identifier
-            )
-            candidates.append(Candidate(deployment, candidate))
+            asked_of = request.ready(route.model, ready, seconds=seconds, identifier=identifier)
+            candidates.append(Candidate(deployment, asked_of))
         return candidates
 
     def _nested_name(self, client: Client, request: MintRequest, deployment: Deployment) -> str | None:
@@ -244,7 +242,7 @@ class Minter:
             model=request.model,
             deployment=deployment.name,
             provider=deployment.provider,
-            family=request.family.value,
+            family=str(request.family),
             client=client.name,
             subject=request.subject or "",
             origin=request.origin or "",

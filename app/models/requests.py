@@ -29,6 +29,22 @@ class MintRequest:
     safety_identifier: str | None = None
     max_call_seconds: int | None = None
 
+    def ready(
+        self, model: str, session: Mapping[str, Any], *, seconds: int | None, identifier: str | None
+    ) -> MintRequest:
+        """The request as one deployment is to get it. (``dataclasses.replace`` costs 3 us of a mint.)"""
+        return MintRequest(
+            model=model,
+            family=self.family,
+            session=session,
+            seconds=seconds,
+            subject=self.subject,
+            origin=self.origin,
+            nested_model=self.nested_model,
+            safety_identifier=identifier,
+            max_call_seconds=self.max_call_seconds,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class EphemeralKey:

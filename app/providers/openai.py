@@ -181,7 +181,7 @@ def mint_session(deployment: Deployment, mint: MintRequest) -> dict[str, Any]:
     session = with_models(mint.family, mint.session, main=deployment.upstream_model or mint.model)
     # Translations have separate paths, and no type.
     if mint.family is not Family.TRANSLATION:
-        session["type"] = mint.family.value
+        session["type"] = str(mint.family)
     return session
 
 

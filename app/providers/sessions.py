@@ -66,7 +66,7 @@ def misplaced(session: Mapping[str, Any]) -> str | None:
         place = f"{place}.{name}"
         if value is None:
             return None
-        if not isinstance(value, Mapping):
+        if not isinstance(value, dict):
             return place
     return None
 
@@ -86,7 +86,7 @@ def with_models(
 def _get(session: Mapping[str, Any], path: Sequence[str]) -> Any:
     value: Any = session
     for name in path:
-        if not isinstance(value, Mapping):
+        if not isinstance(value, dict):
             return None
         value = value.get(name)
     return value
@@ -96,5 +96,5 @@ def _put(session: Mapping[str, Any], path: Sequence[str], value: str) -> dict[st
     """A copy along the path; whatever is on it and is no object becomes one."""
     name, *rest = path
     under = session.get(name)
-    inner: Any = _put(under if isinstance(under, Mapping) else {}, rest, value) if rest else value
+    inner: Any = _put(under if isinstance(under, dict) else {}, rest, value) if rest else value
     return {**session, name: inner}

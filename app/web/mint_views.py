@@ -62,16 +62,15 @@ async def _minted(request: web.Request, parse: Parse) -> tuple[dict[str, Any], M
         origin=headers.get(hdrs.ORIGIN),
         safety_identifier=caller.safety_identifier,
     )
-    line.fields |= {"model": mint_request.model, "family": mint_request.family.value}
+    fields = line.fields
+    fields["model"], fields["family"] = mint_request.model, str(mint_request.family)
     line.timings.model = mint_request.model
     minted = await app[MINTER].mint(caller.client, mint_request, line.timings)
-    line.fields |= {
-        "family": minted.family.value,
-        "deployment": minted.deployment.name,
-        "handle": minted.handle_id,
-    }
-    if minted.deployment.region is not None:
-        line.fields["region"] = minted.deployment.region
+    deployment = minted.deployment
+    fields["family"], fields["deployment"] = str(minted.family), deployment.name
+    fields["handle"] = minted.handle_id
+    if deployment.region is not None:
+        fields["region"] = deployment.region
     return body, minted
 
 

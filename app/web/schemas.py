@@ -33,7 +33,9 @@ _SUBJECT = re.compile(r"[\x21-\x7e]{1,128}\Z")
 _ORIGIN = re.compile(r"[\x21-\x7e]{1,300}\Z")
 _ANCHOR: Final = "created_at"
 # A translation has a path of its own.
-_TYPES: Final = (Family.REALTIME.value, Family.TRANSCRIPTION.value, Family.LIVE.value)
+_TYPES: Final = {str(family): family for family in (Family.REALTIME, Family.TRANSCRIPTION, Family.LIVE)}
+# Where a session of each family names its model.
+_MODEL_PLACES: Final = {family: ".".join(("session", *main_path(family))) for family in Family}
 
 
 def parse_mint(
@@ -89,9 +91,9 @@ def parse_mint(
 
 
 def _family(session: dict[str, Any]) -> Family:
-    kind = session.get("type", Family.REALTIME.value)
-    if kind in _TYPES:
-        return Family(kind)
+    kind = session.get("type", "realtime")
+    if isinstance(kind, str) and kind in _TYPES:
+        return _TYPES[kind]
     raise InvalidRequest(
         "'session.type' must be 'realtime', 'transcription' or 'live'.", param="session.type"
     )
@@ -103,18 +105,16 @@ def _check_header(value: str | None, pattern: re.Pattern[str], message: str, par
 
 
 def _model(body: dict[str, Any], session: dict[str, Any], family: Family, default_model: str | None) -> str:
-    place = ".".join(("session", *main_path(family)))
-    named = [
-        (value, param)
-        for value, param in ((main_model(family, session), place), (body.get("model"), "model"))
-        if value is not None
-    ]
-    for value, param in named:
-        _check_name(value, param)
-    if len(named) == 2 and named[0][0] != named[1][0]:
-        raise InvalidRequest(f"'model' and '{place}' name different models.", param="model")
-    if named:
-        return str(named[0][0])
+    inside, beside, place = main_model(family, session), body.get("model"), _MODEL_PLACES[family]
+    if inside is not None:
+        _check_name(inside, place)
+    if beside is not None:
+        _check_name(beside, "model")
+        if inside is not None and inside != beside:
+            raise InvalidRequest(f"'model' and '{place}' name different models.", param="model")
+    named = beside if inside is None else inside
+    if named is not None:
+        return str(named)
     # The default is a model to talk to; it cannot transcribe or translate.
     if default_model is None or family is not Family.REALTIME:
         raise InvalidRequest(f"Name a model in '{place}'.", param=place)

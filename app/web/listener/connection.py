@@ -227,13 +227,12 @@ def request_size(data: bytes, end: int) -> int:
     if end < 0:
         return 0
     head = data[: end + 2].lower()
-    at = head.find(b"\ncontent-length:")
-    if at < 0:
-        return 0 if b"\ntransfer-encoding" in head else end + 4
-    stop = head.find(b"\r\n", at)
-    length = head[at + 16 : stop].strip()
-    if not length.isdigit() or len(length) > _LONGEST_NUMBER:
+    before, name, after = head.partition(b"\ncontent-length:")
+    if b"\ntransfer-encoding" in head:
         return 0
-    if head.count(b"content-length") > 1 or b"\ntransfer-encoding" in head:
+    if not name:
+        return end + 4
+    length = after[: after.find(b"\r\n")].strip()
+    if not length.isdigit() or len(length) > _LONGEST_NUMBER or name[1:-1] in before or name[1:-1] in after:
         return 0
     return end + 4 + int(length)
