@@ -35,8 +35,8 @@ from app.store.listing.views import HandleFilter
 _WRITABLE: Final = ("add", "first", "drop")
 _KINDS: Final = {"api": "clients", "admin": "admins"}
 _NOBODY: Final = (
-    "no replica tells which keys it has in force. They do so every 10 s while they reach the store; replicas of "
-    "older releases do not."
+    "no replica tells which keys it has in force. They do so every 10 s while they reach the store; those of "
+    "an older release do not."
 )
 
 
