@@ -29,7 +29,7 @@ log = structlog.get_logger("cloakroom.secrets")
 
 LOOK_SECONDS: Final = 2.0
 # What was refused is tried again so often, without a second line in the log for the same reason.
-AGAIN_SECONDS: Final = 30.0
+AGAIN_SECONDS: Final = 10.0
 
 
 class Reloader:

@@ -115,8 +115,7 @@ def _step(found: Mapping[str, Any], kind: Kind, ring: Ring | None, name: str | N
     if ring is not None:
         return next_ring_step(found, ring, variable=variable)
     try:
-        whose = "clients" if kind == "api" else "admins"
-        return next_caller_step(found, whose, str(name), variable=variable)
+        return next_caller_step(found, "clients" if kind == "api" else "admins", str(name), variable=variable)
     except LookupError as error:
         if isinstance(error, KeyError):
             raise

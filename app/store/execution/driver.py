@@ -102,7 +102,7 @@ def connect(address: StoreAddress, *, replica: str, timeout: float, max_connecti
 
 def credentials_of(client: Client) -> StoreCredentials | None:
     """What a client of ``connect`` signs on with; None where it needs no password."""
-    options = client.connection_kwargs if isinstance(client, RedisCluster) else client.get_connection_kwargs()
+    options = (client if isinstance(client, RedisCluster) else client.connection_pool).connection_kwargs
     found = options.get("credential_provider")
     return found if isinstance(found, StoreCredentials) else None
 

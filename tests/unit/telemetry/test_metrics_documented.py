@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from app.broker.deadlines.overdue import OUTCOMES
+from app.broker.keys_in_force import ReloadState
 from app.broker.metering.watch import HOWS
 from app.errors import StoreUnavailable
 from app.identity.tokens import REASONS as TOKEN_REASONS
@@ -54,6 +55,7 @@ async def test_every_family_is_exposed_and_nothing_else_of_ours() -> None:
         settlements_pending=lambda: 0,
         settlements_given_up=lambda: 0,
         census=Census(nobody, monotonic=lambda: 0.0),
+        reload=ReloadState(good_at=0.0),
     )
     metrics = Metrics(models=(), deployments=())
     registry = metrics.registry

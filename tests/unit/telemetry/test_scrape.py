@@ -9,6 +9,7 @@ import pytest
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 
+from app.broker.keys_in_force import ReloadState
 from app.errors import StoreUnavailable
 from app.telemetry import scrape as scraping
 from app.telemetry.census import Alive, Census
@@ -51,6 +52,7 @@ class Frozen:
                 settlements_pending=lambda: 0,
                 settlements_given_up=lambda: 0,
                 census=Census(nobody, monotonic=lambda: 0.0),
+                reload=ReloadState(good_at=0.0),
             ),
         )
         self.families = list(metrics.registry.collect())

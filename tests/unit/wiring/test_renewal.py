@@ -31,9 +31,8 @@ def settings(places: dict[str, Any] = PLACES, **more: str) -> Settings:
         CLOAKROOM_REPLICA="a",
         CLOAKROOM_DEPLOYMENTS=orjson.dumps(places).decode(),
         CLOAKROOM_MODELS='{"gpt-realtime-2.1": "openai", "voice": "azure"}',
-        **more,
     )
-    return load_settings(environment)
+    return load_settings(environment | more)
 
 
 def place(name: str, **changes: Any) -> dict[str, Any]:
@@ -60,7 +59,7 @@ ICE: Final = '{"servers": ["turn:turn.example:3478"], "turn_secret": "%s"}'
     ],
 )
 def test_a_secret_counts_at_once(changes: dict[str, Any], name: str) -> None:
-    usual = SUBJECT | {"CLOAKROOM_ICE": ICE % "the-first-secret"}
+    usual: dict[str, Any] = SUBJECT | {"CLOAKROOM_ICE": ICE % "the-first-secret"}
     before, fresh = settings(**usual), settings(**{**usual, **changes})
     found = renewed(before, fresh)
     assert (found.changed, found.restart) == ((name,), ())
