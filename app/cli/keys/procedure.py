@@ -22,8 +22,6 @@ RING_STEPS: Final = 3
 CALLER_STEPS: Final = 2
 # ``k``, the date and a letter, as ``cloakroom keys new`` makes them: they sort by their age.
 _DATED: Final = re.compile(r"k[0-9]{8}[a-z]\Z")
-# Keys that are first seen together are as old as each other.
-_TOGETHER_SECONDS: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +188,8 @@ def _is_newer(key: KnownKey, first: KnownKey) -> bool | None:
     """Whether a key is to become the first, or was it; None where that cannot be told."""
     if key.unused_for is not None:
         return False
-    if key.age is not None and first.age is not None and abs(key.age - first.age) > _TOGETHER_SECONDS:
+    # Keys of one ring that were first told together, as after the store was emptied, have the same age.
+    if key.age is not None and first.age is not None and key.age != first.age:
         return key.age < first.age
     if _DATED.match(key.kid) and _DATED.match(first.kid):
         return key.kid > first.kid

@@ -82,7 +82,7 @@ def test_it_goes_by_the_date_in_the_id_where_nothing_is_remembered() -> None:
 
 
 def test_keys_that_were_first_seen_together_are_told_apart_by_their_dates() -> None:
-    memory = remembered("k20270101a", 4, 0), remembered("k20270301a", 3, None)
+    memory = remembered("k20270101a", 4, 0), remembered("k20270301a", 4, None)
     assert step(both("k20270101a", "k20270301a"), *memory).action == "first"
 
 
