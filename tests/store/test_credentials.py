@@ -1,0 +1,72 @@
+"""Another user or password for the store: new connections sign on with it, and open ones stay."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from app.store.address import parse_address
+from app.store.connection import StoreConnection
+from app.store.embedded.engine import LocalEngine
+from app.store.execution.driver import connect
+from tests.support.clocks import PATIENCE, eventually
+
+OLD, NEW = ("pw" + secrets.token_hex(12) for _ in range(2))
+
+
+def url_of(kind: str, request: pytest.FixtureRequest, engine: LocalEngine) -> str:
+    return engine.url if kind == "server" else str(request.getfixturevalue("cluster"))
+
+
+@pytest.fixture(params=["server", "cluster"])
+async def admin(request: pytest.FixtureRequest, engine: LocalEngine) -> AsyncIterator[tuple[Any, str]]:
+    """A client of the default user, which changes the other user's password, and the store's URL."""
+    url = url_of(request.param, request, engine)
+    client = connect(parse_address(url), replica="admin", timeout=PATIENCE, max_connections=2)
+    yield client, url
+    await client.execute_command("ACL", "DELUSER", "app")  # type: ignore[no-untyped-call]
+    await client.aclose()
+
+
+async def set_passwords(client: Any, *passwords: str) -> None:
+    given = [f">{password}" for password in passwords]
+    await client.execute_command("ACL", "SETUSER", "app", "reset", "on", "~*", "&*", "+@all", *given)
+
+
+async def test_a_new_password_counts_for_the_next_connection(admin: tuple[Any, str]) -> None:
+    client, url = admin
+    await set_passwords(client, OLD)
+    address = parse_address(url.replace("://", f"://app:{OLD}@"))
+    store = StoreConnection(
+        connect(address, replica="test", timeout=PATIENCE, max_connections=4),
+        replica="test",
+        timeout=PATIENCE,
+    )
+    try:
+        assert await store.probe()
+        # Both count while replicas change over; then the old one is taken away.
+        await set_passwords(client, OLD, NEW)
+        store.sign_on_as("app", NEW)
+        assert await store.probe(), "a connection that is open stays"
+        await set_passwords(client, NEW)
+        await client.execute_command("CLIENT", "KILL", "USER", "app")
+        await eventually(store.probe)
+        await client.execute_command("CLIENT", "KILL", "USER", "app")
+        store.sign_on_as("app", OLD)
+        assert not await store.probe()
+    finally:
+        await store.close()
+
+
+async def test_a_store_without_a_password_takes_none_later(engine: LocalEngine) -> None:
+    store = StoreConnection(
+        connect(parse_address("redis://127.0.0.1:1/0"), replica="test", timeout=1, max_connections=2),
+        replica="test",
+        timeout=1,
+    )
+    with pytest.raises(ValueError, match="without a password"):
+        store.sign_on_as("app", NEW)
+    await store.close()
