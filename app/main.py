@@ -56,6 +56,7 @@ from app.web.appkeys import (
     ICE_SERVERS,
     IDENTITIES,
     LIFECYCLE,
+    LOOKUP,
     METER,
     METRICS,
     MINTER,
@@ -214,6 +215,7 @@ def create_app(
         )
         app[ORPHANS], app[HANGUP] = broker.orphans, broker.hangup
         app[REPORTS], app[ICE_SERVERS] = broker.reports(), broker.ice_servers()
+        app[LOOKUP] = broker.lookup()
         app[SIDEBANDS] = broker.sidebands(sockets)
         usage, spans = UsageMetrics(metrics), tracing or PassingOn()
         app[METER] = meter = broker.meter(

@@ -31,7 +31,9 @@ from app.handles.grants import seal_grant
 from app.handles.sealing import Sealer
 from app.handles.tokens import HandleIssuer, new_handle_id
 from app.models import (
+    NOT_BOUND,
     SHORTEST_CALL_SECONDS,
+    Binding,
     Client,
     Clocks,
     Deployment,
@@ -55,7 +57,7 @@ class Minted:
     """What the caller gets. ``expires_at`` is epoch seconds; ``session`` is the provider's echo, cleaned.
 
     Where the provider was not asked, ``session`` is the one that the call will be created with. A call is
-    hung up after ``max_call_seconds``; None: never by us.
+    hung up after ``max_call_seconds``; None: never by us. Only offers that fit ``binding`` are relayed.
     """
 
     handle_id: str
@@ -65,6 +67,7 @@ class Minted:
     deployment: Deployment
     family: Family
     max_call_seconds: int | None = None
+    binding: Binding = NOT_BOUND
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,7 @@ class Minter:
             deployment=granted.candidate.deployment,
             family=request.family,
             max_call_seconds=leash,
+            binding=request.binding,
         )
 
     async def _made(
@@ -252,5 +256,7 @@ class Minter:
             max_calls=max_calls,
             region=deployment.region or "",
             max_call_seconds=order.max_call_seconds or 0,
+            bind_origin=request.binding.origin,
+            bind_fingerprint=request.binding.fingerprint,
             sealed_key=seal_grant(self.sealer, granted.grant, handle_id, client.name, str(expires_at)),
         )

@@ -28,7 +28,7 @@ from app.errors import CloakroomError, InvalidHandle, OutcomeUnknown, UpstreamTi
 from app.handles.grants import Grant, open_grant
 from app.handles.sealing import Sealer, UnsealError
 from app.handles.tokens import has_proof
-from app.models import Answer, Deployment, Family, HandleClaims, Offer, Secret
+from app.models import Answer, Deployment, Family, HandleClaims, Offer, Secret, Sender
 from app.outbound.upstream import LEAST_SHARE_OF_A_TRY, NoAnswer, NotConnected, Upstream
 from app.providers.answers import call_id_of
 from app.providers.base import Provider, UpstreamRequest, UpstreamResponse
@@ -80,11 +80,12 @@ class Relay:
     timeout: float
     monotonic: Callable[[], float]
 
-    async def relay(self, handle: HandleClaims, offer: Offer, timings: Timings) -> Relayed:
+    async def relay(self, handle: HandleClaims, offer: Offer, sender: Sender, timings: Timings) -> Relayed:
         """Relay the offer, or give the first answer again for an offer that was relayed a moment ago.
 
         Raises:
-            HandleExpired, HandleRevoked, HandleSpent, InvalidHandle, WrongSessionFamily: no claim was won.
+            HandleExpired, HandleRevoked, HandleSpent, InvalidHandle, WrongSessionFamily, WrongCertificate,
+                WrongOrigin: no claim was won.
             UpstreamUnreachable, Overloaded: the provider saw nothing, and the use was given back.
             InvalidRequest: so it did, because the deployment's dialect was changed since the mint, or because
                 the offer came with another session than the one that was fixed then.
@@ -92,7 +93,7 @@ class Relay:
             UpstreamTimeout, OutcomeUnknown: a call may exist.
             StoreUnavailable, Draining: the claim could not be made here.
         """
-        claim = await self.claims.win(handle, offer, timings)
+        claim = await self.claims.win(handle, offer, sender, timings)
         if isinstance(claim, Answer):
             return Relayed(claim, "", "", "", replayed=True)
         won = claim.won

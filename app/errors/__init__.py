@@ -32,6 +32,8 @@ from app.errors.callers import (
     UnknownCall,
     UnsupportedMediaType,
     UserNotAllowed,
+    WrongCertificate,
+    WrongOrigin,
     WrongSessionFamily,
 )
 from app.errors.ours import Draining, Overloaded, SignInUnavailable, StoreNotReplicated, StoreUnavailable
@@ -83,5 +85,7 @@ __all__ = [
     "UpstreamUnavailable",
     "UpstreamUnreachable",
     "UserNotAllowed",
+    "WrongCertificate",
+    "WrongOrigin",
     "WrongSessionFamily",
 ]

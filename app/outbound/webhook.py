@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
-from app import __version__
 from app.models import Secret
 from app.outbound.client import UpstreamClient
 from app.outbound.egress import Egress
@@ -124,7 +123,6 @@ class Webhook:
         timestamp = int(self._clock())
         headers = {
             "Content-Type": "application/json",
-            "User-Agent": f"cloakroom/{__version__}",
             "webhook-id": message_id,
             "webhook-timestamp": str(timestamp),
             "webhook-signature": signature(self._secrets, message_id, timestamp, body),

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from app.broker.calls.hangup import Hangup
 from app.broker.calls.ice import IceServers
+from app.broker.calls.lookup import Lookup
 from app.broker.calls.reports import Reports
 from app.broker.calls.sideband import Sidebands
 from app.broker.clients import ClientRegistry
@@ -55,6 +56,7 @@ RELAY: Final = web.AppKey("relay", Relay)
 ORPHANS: Final = web.AppKey("orphans", Orphans)
 HANGUP: Final = web.AppKey("hangup", Hangup)
 ICE_SERVERS: Final = web.AppKey("ice_servers", IceServers)
+LOOKUP: Final = web.AppKey("lookup", Lookup)
 REPORTS: Final = web.AppKey("reports", Reports)
 SIDEBANDS: Final = web.AppKey("sidebands", Sidebands)
 OPEN_SIDEBANDS: Final = web.AppKey("open_sidebands", OpenSidebands)

@@ -12,6 +12,7 @@ from app.broker.allowance import Allowance
 from app.broker.calls.hangup import CallProofs, Hangup
 from app.broker.calls.held import HeldCalls, HeldSockets
 from app.broker.calls.ice import IceServers
+from app.broker.calls.lookup import Lookup
 from app.broker.calls.reports import Reports
 from app.broker.calls.sideband import Attacher, Sidebands
 from app.broker.claims import Claims
@@ -183,6 +184,9 @@ class Broker:
             timeout=settings.mint_timeout_seconds,
             clocks=shared.clocks,
         )
+
+    def lookup(self) -> Lookup:
+        return Lookup(store=self._handles, clocks=self._shared.clocks)
 
     def reports(self) -> Reports:
         shared = self.shared

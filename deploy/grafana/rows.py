@@ -313,6 +313,26 @@ ISSUERS = [
         (rate("cloakroom_issuer_key_fetches_total", "issuer, result"), "{{issuer}}: {{result}}"),
     ),
 ]
+SECURITY = [
+    stack(
+        "Security events",
+        "none",
+        "Handles that came from elsewhere, and records that were refused, in five minutes.",
+        (f"sum by (kind) (increase(cloakroom_security_events_total{{{HERE}}}[5m]))", "{{kind}}"),
+    ),
+    stack(
+        "Security webhook",
+        "ops",
+        "Messages by what the receiver made of them; a retry is one more.",
+        (rate("cloakroom_security_webhook_deliveries_total", "result"), "{{result}}"),
+    ),
+    stack(
+        "Security events dropped",
+        "none",
+        "That will not reach the webhook, in five minutes, by why.",
+        (f"sum by (reason) (increase(cloakroom_security_events_dropped_total{{{HERE}}}[5m]))", "{{reason}}"),
+    ),
+]
 USAGE = [
     lines(
         "Calls watched for metering",
@@ -434,6 +454,7 @@ ROWS = (
     ("Providers", PROVIDER, 6, 8),
     ("Sidebands", SIDEBANDS, 8, 8),
     ("Identity providers", ISSUERS, 8, 8),
+    ("Security", SECURITY, 8, 8),
     ("Usage", USAGE, 8, 8),
     ("Store", STORE, 6, 8),
     ("Replicas", REPLICAS, 6, 8),

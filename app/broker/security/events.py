@@ -7,6 +7,7 @@ handle's record, and a message for the webhook. Both are bounded, and what has n
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,13 +35,16 @@ FACTS: Final = ("origin", "fingerprint", "address", "user_agent", "record")
 
 # The same event of the same handle is logged and told once in so many seconds.
 FOLD_SECONDS: Final = 60.0
-# Events of one process that wait for the store, or are remembered to fold the next one.
+# Events of one process that are logged and told in a second.
+MOST_A_SECOND: Final = 100
+# Those that wait for the store, or are remembered to fold the next one.
 MOST_WAITING: Final = 1000
 _AT_ONCE: Final = 100
 # After each write, so that a flood of events costs the store little.
 _PAUSE_SECONDS: Final = 0.2
 _RETRY_SECONDS: Final = 1.0
 _LONGEST_FACT: Final = 200
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,7 @@ class SecurityLog:
         self._to_note: dict[tuple[str, str], tuple[int, int]] = {}
         self._to_send: deque[str] = deque()
         self._overrun = 0
+        self._second, self._told_in_second = 0, 0
         self._wake = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
 
@@ -128,7 +133,8 @@ class SecurityLog:
             return
         facts = {
             "kind": event.kind,
-            "handle": _safe(event.handle),
+            # An id is never masked by chance. A record that was changed may hold any text.
+            "handle": event.handle if _ID.match(event.handle) else _safe(event.handle),
             "client": _safe(event.client),
             "subject": _safe(event.subject),
             "model": _safe(event.model),
@@ -172,7 +178,7 @@ class SecurityLog:
         now = self._clocks.monotonic()
         if now - self._told.get(key, -FOLD_SECONDS) < FOLD_SECONDS:
             return True
-        if len(self._to_send) >= MOST_WAITING:
+        if self._is_too_much(int(now)):
             self._overrun += 1
             return True
         self._told.pop(key, None)
@@ -180,6 +186,14 @@ class SecurityLog:
             # The first one is the oldest.
             self._told.pop(next(iter(self._told)))
         self._told[key] = now
+        return False
+
+    def _is_too_much(self, second: int) -> bool:
+        if second != self._second:
+            self._second, self._told_in_second = second, 0
+        if self._told_in_second >= MOST_A_SECOND or len(self._to_send) >= MOST_WAITING:
+            return True
+        self._told_in_second += 1
         return False
 
     async def _write(self) -> None:
@@ -229,8 +243,12 @@ class SecurityLog:
 
 
 def _safe_facts(facts: Mapping[str, str]) -> dict[str, str]:
-    return {name: one_safe_line(facts[name], limit=_LONGEST_FACT) for name in FACTS if facts.get(name)}
+    return {name: text for name in FACTS if (text := _safe(facts.get(name)))}
 
 
 def _safe(text: str | None) -> str | None:
-    return one_safe_line(text, limit=_LONGEST_FACT) if text else None
+    if not text:
+        return None
+    # Headers may hold bytes that are no text, which no JSON can have.
+    readable = text[: 4 * _LONGEST_FACT].encode("utf-8", "replace").decode("utf-8")
+    return one_safe_line(readable, limit=_LONGEST_FACT)

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, Field
 
 
 class LimitsSettings(BaseModel):
     """How much may be asked at once, and how large and slow a request may be."""
 
+    trusted_proxies: int = Field(
+        0,
+        ge=0,
+        le=16,
+        description="proxies in front, each of which appends its caller to forwarded_header: the caller is "
+        "that many entries from the right; 0: the peer (docs/denial-of-service.md)",
+    )
+    forwarded_header: Literal["x-forwarded-for", "forwarded"] = Field(
+        "x-forwarded-for", description="the header that they append to; forwarded: RFC 7239"
+    )
     max_body_bytes: int = Field(65_536, ge=1024, le=4_194_304, description="largest request body")
     body_timeout_seconds: float = Field(10, gt=0, le=120, description="a body must have arrived by then")
     shed_overload: bool = Field(

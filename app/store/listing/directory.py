@@ -17,6 +17,7 @@ from app.store.connection import StoreConnection
 from app.store.keys import RECORD_VERSION, knows_version, number_of, version_of
 from app.store.listing.index import EXAMINED_AT_MOST, Walk
 from app.store.listing.views import Alive, HandleFilter, HandleView, Page, RelayNote, Revoked
+from app.store.records.bearers import unpacked
 from app.store.records.calls import CallStore
 from app.store.scripts import REVOKE
 
@@ -40,6 +41,10 @@ _FIELDS: Final = (
     "region",
     "max_calls",
     "max_call_seconds",
+    "bind_origin",
+    "bind_fingerprint",
+    "used_origin",
+    "used_fingerprint",
     "calls",
     "last_call_at",
     "last_call_by",
@@ -48,6 +53,9 @@ _FIELDS: Final = (
     "calls_revoked_by",
     "refusals",
     "last_refusal",
+    "suspicions",
+    "suspected_at",
+    "suspicion",
     "relays",
 )
 _STORY: Final = tuple(f"relay_{number}" for number in range(1, RELAYS_KEPT + 1))
@@ -238,6 +246,10 @@ def _uses(found: Mapping[str, Any]) -> dict[str, Any]:
         "region": text["region"],
         "max_calls": int(text["max_calls"] or 0),
         "max_call_seconds": number_of(text["max_call_seconds"] or None),
+        "bind_origin": text["bind_origin"],
+        "bind_fingerprint": unpacked(text["bind_fingerprint"]),
+        "used_origin": text["used_origin"],
+        "used_fingerprint": unpacked(text["used_fingerprint"]),
         "calls": int(text["calls"] or 0),
         "last_call_at": int(text["last_call_at"]) if text["last_call_at"] else None,
         "last_call_by": text["last_call_by"],
@@ -246,6 +258,9 @@ def _uses(found: Mapping[str, Any]) -> dict[str, Any]:
         "calls_revoked_by": text["calls_revoked_by"],
         "refusals": int(text["refusals"] or 0),
         "last_refusal": _note(text["last_refusal"]) if text["last_refusal"] else None,
+        "suspicions": number_of(text["suspicions"] or None),
+        "suspected_at": number_of(text["suspected_at"]) if text["suspected_at"] else None,
+        "suspicion": text["suspicion"],
         "relays_count": relays,
         "relays": tuple(_note(note) for note in notes if note),
     }

@@ -31,7 +31,7 @@ class Notices:
 
     async def put(self, messages: Sequence[str]) -> int:
         """Add messages, and return how many had no room. Safe to repeat."""
-        args = (self._most, 2 * KEPT_SECONDS * 1000, *messages)
+        args: tuple[str | int, ...] = (self._most, 2 * KEPT_SECONDS * 1000, *messages)
         return int(await self._connection.run_script(QUEUE, (keys.notices(),), *args))
 
     async def take(self, *, hold: float, at_most: int) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from app.reports import CallReport
+from app.store.records.bearers import packed
 
 # What is counted of a call's usage, in the order in which it is shown. ``input_tokens`` are all that its
 # responses read, and ``cached_tokens`` those of them that were cached; not every provider tells the parts by
@@ -30,6 +31,7 @@ class HandleRecord:
 
     ``sealed_key`` is ciphertext; everything else is plain for an SRE to read. ``region`` is the
     deployment's, empty where none is known. ``max_call_seconds`` is the leash of its calls, 0 for none.
+    ``bind_origin`` and ``bind_fingerprint`` are whose offers it takes, empty for everybody's.
     """
 
     id: str
@@ -47,6 +49,8 @@ class HandleRecord:
     sealed_key: str = field(repr=False)
     region: str = ""
     max_call_seconds: int = 0
+    bind_origin: str = ""
+    bind_fingerprint: str = ""
 
     @property
     def stated(self) -> tuple[str, ...]:
@@ -57,17 +61,23 @@ class HandleRecord:
             str(self.expires_at),
             str(self.max_calls or ""),
             str(self.max_call_seconds or ""),
+            (self.bind_origin, packed(self.bind_fingerprint)),
         )
 
 
 def handle_statement(
-    handle_id: str, names: tuple[str, ...], expires_at: str, max_calls: str, max_call_seconds: str
+    handle_id: str,
+    names: tuple[str, ...],
+    expires_at: str,
+    max_calls: str,
+    max_call_seconds: str,
+    bound: tuple[str, str],
 ) -> tuple[str, ...]:
     """The texts that the proof of a handle's record is about.
 
-    ``names`` are model, deployment, family, client and subject.
+    ``names`` are model, deployment, family, client and subject; ``bound`` are the origin and the certificate.
     """
-    return ("handle", handle_id, *names, expires_at, max_calls, max_call_seconds)
+    return ("handle", handle_id, *names, expires_at, max_calls, max_call_seconds, *bound)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import base64
 import json
+import secrets
 
 import jwt
 import pytest
 
 from app.errors import HandleExpired, InvalidHandle
 from app.handles.keyring import parse_signing_ring
-from app.handles.tokens import AUDIENCE, CLOCK_SKEW_SECONDS, HANDLE_TYPE, ISSUER, HandleIssuer, new_handle_id
+from app.handles.tokens import (
+    AUDIENCE,
+    CLOCK_SKEW_SECONDS,
+    HANDLE_TYPE,
+    ISSUER,
+    HandleIssuer,
+    has_proof,
+    new_handle_id,
+)
 from app.models import HandleClaims
 from tests.unit.values import NOW, ed25519_ring, ring
 
@@ -59,6 +68,12 @@ def test_handle_ids_are_128_random_bits() -> None:
     ids = {new_handle_id() for _ in range(1000)}
     assert len(ids) == 1000
     assert {len(base64.urlsafe_b64decode(one + "==")) for one in ids} == {16}
+
+
+def test_an_id_says_that_its_record_has_a_proof_and_those_of_older_releases_do_not() -> None:
+    assert all(has_proof(new_handle_id()) for _ in range(100))
+    assert not any(has_proof(secrets.token_urlsafe(16)) for _ in range(100))
+    assert not has_proof("")
 
 
 @algorithms

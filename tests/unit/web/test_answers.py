@@ -31,6 +31,8 @@ TABLE = {
     "model_not_found": 404,
     "origin_not_allowed": 403,
     "wrong_session_family": 403,
+    "wrong_certificate": 403,
+    "wrong_origin": 403,
     "handle_spent": 409,
     "rate_limited": 429,
     "upstream_error": 502,

@@ -14,6 +14,7 @@ from app.cli.reach.admin_answers import read_call, read_handle, read_story
 from app.cli.reach.base import HandleStory
 from app.reports import CallReport, Candidates
 from app.store.listing.views import RelayNote
+from tests.support.offers import certificate
 from tests.unit.cli.values import HANDLE_ID, NOW, call, view
 
 RELAYS = (
@@ -130,3 +131,16 @@ def test_a_handle_that_is_gone_is_told_with_what_its_token_said() -> None:
     assert "expired or never existed" in gone(UnverifiedHandle(HANDLE_ID), NOW)
     assert "5 min ago" in gone(UnverifiedHandle(HANDLE_ID, int(NOW) - 300), NOW)
     assert "whether this is the store" in gone(UnverifiedHandle(HANDLE_ID, int(NOW) + 300), NOW)
+
+
+def test_it_tells_what_the_handle_is_bound_to_and_who_used_it_first() -> None:
+    own, page = certificate(1), "https://app.example"
+    bound = view(bind_origin=page, bind_fingerprint=own, used_origin="none", used_fingerprint=own)
+    text = text_of(HandleStory(bound, {}))
+    assert f"bound to   page {page}\n           certificate {own}" in text
+    assert f"first use  page none\n           certificate {own}" in text
+    half = text_of(HandleStory(view(bind_fingerprint=own), {}))
+    assert f"bound to   certificate {own}" in half
+    for words in ("bound to", "first use"):
+        assert words not in text_of(HandleStory(view(), {}))
+    assert read_handle(handle_document(bound)) == bound
