@@ -186,7 +186,7 @@ class Broker:
         )
 
     def lookup(self) -> Lookup:
-        return Lookup(store=self._handles, clocks=self._shared.clocks)
+        return Lookup(store=self._handles, clocks=self.shared.clocks)
 
     def reports(self) -> Reports:
         shared = self.shared

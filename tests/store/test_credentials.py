@@ -27,7 +27,7 @@ async def admin(request: pytest.FixtureRequest, engine: LocalEngine) -> AsyncIte
     url = url_of(request.param, request, engine)
     client = connect(parse_address(url), replica="admin", timeout=PATIENCE, max_connections=2)
     yield client, url
-    await client.execute_command("ACL", "DELUSER", "app")  # type: ignore[no-untyped-call]
+    await client.execute_command("ACL", "DELUSER", "app")
     await client.aclose()
 
 
