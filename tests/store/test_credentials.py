@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
+import redis as sync_redis
 
 from app.store.address import parse_address
 from app.store.connection import StoreConnection
@@ -22,23 +22,27 @@ def url_of(kind: str, request: pytest.FixtureRequest, engine: LocalEngine) -> st
 
 
 @pytest.fixture(params=["server", "cluster"])
-async def admin(request: pytest.FixtureRequest, engine: LocalEngine) -> AsyncIterator[tuple[Any, str]]:
+def admin(request: pytest.FixtureRequest, engine: LocalEngine) -> Iterator[tuple[sync_redis.Redis, str]]:
     """A client of the default user, which changes the other user's password, and the store's URL."""
     url = url_of(request.param, request, engine)
-    client = connect(parse_address(url), replica="admin", timeout=PATIENCE, max_connections=2)
-    yield client, url
-    await client.execute_command("ACL", "DELUSER", "app")
-    await client.aclose()
+    # The Cluster has one node.
+    with sync_redis.Redis.from_url(url.replace("redis+cluster", "redis")) as client:
+        yield client, url
+        client.acl_deluser("app")
 
 
-async def set_passwords(client: Any, *passwords: str) -> None:
+def set_passwords(client: sync_redis.Redis, *passwords: str) -> None:
     given = [f">{password}" for password in passwords]
-    await client.execute_command("ACL", "SETUSER", "app", "reset", "on", "~*", "&*", "+@all", *given)
+    client.execute_command("ACL", "SETUSER", "app", "reset", "on", "~*", "&*", "+@all", *given)  # type: ignore[no-untyped-call]
 
 
-async def test_a_new_password_counts_for_the_next_connection(admin: tuple[Any, str]) -> None:
+def end_connections(client: sync_redis.Redis) -> None:
+    client.execute_command("CLIENT", "KILL", "USER", "app")  # type: ignore[no-untyped-call]
+
+
+async def test_a_new_password_counts_for_the_next_connection(admin: tuple[sync_redis.Redis, str]) -> None:
     client, url = admin
-    await set_passwords(client, OLD)
+    set_passwords(client, OLD)
     address = parse_address(url.replace("://", f"://app:{OLD}@"))
     store = StoreConnection(
         connect(address, replica="test", timeout=PATIENCE, max_connections=4),
@@ -48,20 +52,20 @@ async def test_a_new_password_counts_for_the_next_connection(admin: tuple[Any, s
     try:
         assert await store.probe()
         # Both count while replicas change over; then the old one is taken away.
-        await set_passwords(client, OLD, NEW)
+        set_passwords(client, OLD, NEW)
         store.sign_on_as("app", NEW)
         assert await store.probe(), "a connection that is open stays"
-        await set_passwords(client, NEW)
-        await client.execute_command("CLIENT", "KILL", "USER", "app")
+        set_passwords(client, NEW)
+        end_connections(client)
         await eventually(store.probe)
-        await client.execute_command("CLIENT", "KILL", "USER", "app")
+        end_connections(client)
         store.sign_on_as("app", OLD)
         assert not await store.probe()
     finally:
         await store.close()
 
 
-async def test_a_store_without_a_password_takes_none_later(engine: LocalEngine) -> None:
+async def test_a_store_without_a_password_takes_none_later() -> None:
     store = StoreConnection(
         connect(parse_address("redis://127.0.0.1:1/0"), replica="test", timeout=1, max_connections=2),
         replica="test",

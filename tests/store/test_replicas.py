@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from app.store import keys
 from app.store.connection import StoreConnection
 from app.store.execution.driver import Client
 from app.store.records.replicas import Replicas
+from tests.support.clocks import PATIENCE
 
 
 def raw(connection: StoreConnection) -> Any:
@@ -23,10 +25,13 @@ async def replicas(connection: StoreConnection) -> Replicas:
     return Replicas(connection)
 
 
-def another(connection: StoreConnection) -> Replicas:
+@pytest.fixture
+async def other(connection: StoreConnection) -> AsyncIterator[Replicas]:
     """The replicas as another process sees them, over the same client."""
     client: Client = raw(connection)
-    return Replicas(StoreConnection(client, replica="other", timeout=60))
+    made = StoreConnection(client, replica="other", timeout=PATIENCE)
+    yield Replicas(made)
+    await made.release()
 
 
 async def told_before(connection: StoreConnection, key: str, name: str, change: str) -> None:
@@ -36,8 +41,7 @@ async def told_before(connection: StoreConnection, key: str, name: str, change: 
     await client.hset(key, name, change)
 
 
-async def test_each_process_tells_and_all_hear(replicas: Replicas, connection: StoreConnection) -> None:
-    other = another(connection)
+async def test_each_process_tells_and_all_hear(replicas: Replicas, other: Replicas) -> None:
     await replicas.tell({"replica": "a", "text": "ä|b"}, {"signing k1 f1": True, "signing k2 f2": False})
     await other.tell({"replica": "b"}, {"signing k1 f1": True})
     for each in (replicas, other):
@@ -64,10 +68,10 @@ async def test_one_that_ends_is_gone_and_its_keys_are_remembered(replicas: Repli
 
 
 async def test_one_that_says_nothing_more_does_not_count(
-    replicas: Replicas, connection: StoreConnection
+    replicas: Replicas, other: Replicas, connection: StoreConnection
 ) -> None:
     await replicas.tell({"replica": "a"}, {})
-    await another(connection).tell({"replica": "b"}, {})
+    await other.tell({"replica": "b"}, {})
     await told_before(connection, keys.replicas(), connection.process, '1000|{"replica":"a"}')
     assert (await replicas.all()).documents == [{"replica": "b"}]
 

@@ -51,7 +51,7 @@ ICE: Final = '{"servers": ["turn:turn.example:3478"], "turn_secret": "%s"}'
         ({"CLOAKROOM_API_KEYS": f"till:{OTHER.client_key}"}, "api_keys"),
         ({"CLOAKROOM_ADMIN_KEYS": f"ann:{OTHER.admin_key}"}, "admin_keys"),
         ({"CLOAKROOM_SUBJECT_KEY": "sk_Qz4YtWmP1nXcVbKjHgFdSaRe77"}, "subject_key"),
-        ({"CLOAKROOM_CLIENTS": '{"till": {"api_key": "ck_Qz4YtWmP1nXcVbKjHgFd"}}'}, "clients.till"),
+        ({"CLOAKROOM_CLIENTS": '{"till": {"api_key": "ck_Qz4YtWmP1nXcVbKjHgFdSaRe"}}'}, "clients.till"),
         ({"CLOAKROOM_REDIS_URL": "redis://user:new-password@store:6379/0"}, "redis_url"),
         ({"CLOAKROOM_ICE": ICE % "the-second-secret"}, "ice"),
         ({"places": place("openai", api_key=OTHER.openai_key)}, "deployments.openai"),
