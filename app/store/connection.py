@@ -57,6 +57,8 @@ class StoreConnection:
         max_connections: int = 64,
     ) -> None:
         self._client = client
+        # What new connections sign on with; None where the store was connected without a password.
+        self.credentials: Final = credentials_of(client)
         self.health: Final = Health()
         self._executor = executor_for(
             client, max_connections=max_connections, health=self.health, silence=timeout
@@ -235,17 +237,6 @@ class StoreConnection:
             ValueError: the store has no replicas.
         """
         return acknowledged_for(self._client, wanted)
-
-    def sign_on_as(self, username: str | None, password: str) -> None:
-        """New connections sign on with these; those that are open stay.
-
-        Raises:
-            ValueError: the store was connected without a password.
-        """
-        credentials = credentials_of(self._client)
-        if credentials is None:
-            raise ValueError("the store was connected without a password")
-        credentials.use(username, password)
 
     # --- its life ---------------------------------------------------------------------------------------
 

@@ -97,8 +97,8 @@ class SecretHolders:
         if settings.subject_key is not None:
             self.minter.policy.subject_key = reveal(settings.subject_key).encode()
         self.ice.own = ice
-        if address is not None:
-            self.shared.store.sign_on_as(address.username, address.password or "")
+        if address is not None and self.shared.store.credentials is not None:
+            self.shared.store.credentials.use(address.username, address.password or "")
         if webhook_secrets:
             self.shared.security.sign_with(webhook_secrets)
         for tokens in retired:

@@ -6,13 +6,15 @@ import secrets
 from collections.abc import Iterator
 
 import pytest
-import redis as sync_redis
+import redis
 
 from app.store.address import parse_address
 from app.store.connection import StoreConnection
 from app.store.embedded.engine import LocalEngine
+from app.store.execution.credentials import StoreCredentials
 from app.store.execution.driver import connect
 from tests.support.clocks import PATIENCE, eventually
+from tests.support.onlooker import onlooker
 
 OLD, NEW = ("pw" + secrets.token_hex(12) for _ in range(2))
 
@@ -22,25 +24,25 @@ def url_of(kind: str, request: pytest.FixtureRequest, engine: LocalEngine) -> st
 
 
 @pytest.fixture(params=["server", "cluster"])
-def admin(request: pytest.FixtureRequest, engine: LocalEngine) -> Iterator[tuple[sync_redis.Redis, str]]:
+def admin(request: pytest.FixtureRequest, engine: LocalEngine) -> Iterator[tuple[redis.Redis, str]]:
     """A client of the default user, which changes the other user's password, and the store's URL."""
     url = url_of(request.param, request, engine)
     # The Cluster has one node.
-    with sync_redis.Redis.from_url(url.replace("redis+cluster", "redis")) as client:
+    with onlooker(url.replace("redis+cluster", "redis")) as client:
         yield client, url
         client.acl_deluser("app")
 
 
-def set_passwords(client: sync_redis.Redis, *passwords: str) -> None:
+def set_passwords(client: redis.Redis, *passwords: str) -> None:
     given = [f">{password}" for password in passwords]
     client.execute_command("ACL", "SETUSER", "app", "reset", "on", "~*", "&*", "+@all", *given)  # type: ignore[no-untyped-call]
 
 
-def end_connections(client: sync_redis.Redis) -> None:
+def end_connections(client: redis.Redis) -> None:
     client.execute_command("CLIENT", "KILL", "USER", "app")  # type: ignore[no-untyped-call]
 
 
-async def test_a_new_password_counts_for_the_next_connection(admin: tuple[sync_redis.Redis, str]) -> None:
+async def test_a_new_password_counts_for_the_next_connection(admin: tuple[redis.Redis, str]) -> None:
     client, url = admin
     set_passwords(client, OLD)
     address = parse_address(url.replace("://", f"://app:{OLD}@"))
@@ -49,28 +51,31 @@ async def test_a_new_password_counts_for_the_next_connection(admin: tuple[sync_r
         replica="test",
         timeout=PATIENCE,
     )
+    credentials = store.credentials
+    assert credentials is not None
     try:
         assert await store.probe()
         # Both count while replicas change over; then the old one is taken away.
         set_passwords(client, OLD, NEW)
-        store.sign_on_as("app", NEW)
+        credentials.use("app", NEW)
         assert await store.probe(), "a connection that is open stays"
         set_passwords(client, NEW)
         end_connections(client)
         await eventually(store.probe)
         end_connections(client)
-        store.sign_on_as("app", OLD)
+        credentials.use("app", OLD)
         assert not await store.probe()
     finally:
         await store.close()
 
 
-async def test_a_store_without_a_password_takes_none_later() -> None:
-    store = StoreConnection(
-        connect(parse_address("redis://127.0.0.1:1/0"), replica="test", timeout=1, max_connections=2),
-        replica="test",
-        timeout=1,
-    )
-    with pytest.raises(ValueError, match="without a password"):
-        store.sign_on_as("app", NEW)
+async def test_a_store_without_a_password_has_no_credentials() -> None:
+    driver = connect(parse_address("redis://127.0.0.1:1/0"), replica="test", timeout=1, max_connections=2)
+    store = StoreConnection(driver, replica="test", timeout=1)
+    assert store.credentials is None
     await store.close()
+
+
+def test_credentials_are_not_shown() -> None:
+    assert NEW not in repr(StoreCredentials("app", NEW))
+    assert NEW not in f"{vars(StoreCredentials('app', NEW))}"
