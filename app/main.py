@@ -38,11 +38,10 @@ from app.store.listing.directory import HandleDirectory
 from app.store.listing.stops import CallStops
 from app.store.records.calls import CallStore
 from app.telemetry.call_metrics import CallMetrics
-from app.telemetry.census import Census
 from app.telemetry.identity_metrics import IdentityMetrics
 from app.telemetry.logs import RequestLog
 from app.telemetry.metrics import Metrics
-from app.telemetry.scrape import State, expose
+from app.telemetry.scrape import Census, State, expose
 from app.telemetry.sideband_metrics import SidebandMetrics
 from app.telemetry.tracing import PassingOn, Tracing
 from app.telemetry.usage import UsageMetrics

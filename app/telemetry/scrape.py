@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -14,7 +15,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from app import __version__
-from app.telemetry.census import Census
+from app.errors import StoreUnavailable
 from app.telemetry.metrics import Family
 
 STORE_UP: Final = Family(
@@ -110,6 +111,8 @@ SECRETS_RELOADS: Final = Family(
 )
 BUILD: Final = Family("cloakroom_build_info", "gauge", ("version", "python"), "Always 1; what runs here.")
 
+# At most one count of the store in this time, in seconds. Scrapers come every 15 to 60 seconds.
+COUNT_EVERY_SECONDS: Final = 10.0
 _END: Final = b"# EOF\n"
 # About half a millisecond's worth.
 _SAMPLES_AT_ONCE: Final = 60
@@ -122,6 +125,60 @@ class Reload(Protocol):
     problem: str | None
     taken: int
     refused: int
+
+
+class Alive(Protocol):
+    """The number of handles and of calls, of all replicas together."""
+
+    @property
+    def handles(self) -> int: ...
+
+    @property
+    def calls(self) -> int: ...
+
+
+class Census:
+    """How many handles and calls are alive: counted in the background, and only while a scraper asks.
+
+    It keeps the last count.
+
+    Args:
+        count: counts in the store; raises ``StoreUnavailable``.
+        monotonic: returns seconds.
+    """
+
+    def __init__(self, count: Callable[[], Awaitable[Alive]], *, monotonic: Callable[[], float]) -> None:
+        self._count = count
+        self._monotonic = monotonic
+        self._counted: float | None = None
+        self._last: Alive | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def latest(self) -> Alive | None:
+        """Return the last count, and begin the next one if it is due.
+
+        The first call, and one after a failed count, gets None.
+        """
+        now = self._monotonic()
+        due = self._counted is None or now - self._counted >= COUNT_EVERY_SECONDS
+        if due and (self._task is None or self._task.done()):
+            self._counted = now
+            self._task = asyncio.create_task(self._take(), name="census")
+        return self._last
+
+    async def close(self) -> None:
+        """Cancel a running count."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _take(self) -> None:
+        try:
+            self._last = await self._count()
+        except StoreUnavailable:
+            # While the store is down, an old number would look like a new one.
+            self._last = None
 
 
 # By identity: a registry keeps it in a dictionary, and a sequence has no hash.

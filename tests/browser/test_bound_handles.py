@@ -109,7 +109,7 @@ async def test_the_demo_page_binds_and_says_so_and_another_browser_gets_plain_wo
     await demo.call()
     assert (await demo.fact("Bound to")).startswith("this page, certificate ")
     await tab.picture("bound-handle")
-    await demo.page.get_by_role("button", name="Copy").click()
+    await demo.page.get_by_role("button", name="Copy", exact=True).click()
     handle = await demo.page.evaluate("navigator.clipboard.readText()")
     await demo.end()
 

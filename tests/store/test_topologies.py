@@ -66,9 +66,9 @@ async def test_a_record_is_stored_whole_with_its_expiry(
 async def test_a_claim_wins_once_and_the_same_nonce_wins_again(store: HandleStore, handle_id: str) -> None:
     await store.save(record(handle_id, max_calls=1), life=60)
     won = await claim(store, handle_id)
-    assert won == Won(
-        "seal1.AAAA", "openai", "gpt-realtime-2.1", "shop", "user-7", "2000", 1
-    )  # what the relay needs, and the use counted
+    # What the relay needs, and the use counted.
+    names = ("openai", "gpt-realtime-2.1", "shop", "user-7")
+    assert won == Won("seal1.AAAA", *names, "2000", 1, family="realtime", max_calls="1")
     assert await claim(store, handle_id) == won
     assert isinstance(await claim(store, handle_id, nonce="n2"), Pending)
     assert await claim(store, handle_id, OTHER_OFFER, "n3") == Spent(1, OWNER)

@@ -29,6 +29,7 @@ KIOSK_KEY: Final = "ck_" + "k10sk-Key0fTheTests-4711"
 SETTINGS: Final = {
     "CLOAKROOM_HANDLE_MAX_CALLS": str(MAX_CALLS),
     "CLOAKROOM_MAX_CALL_SECONDS": "600",
+    "CLOAKROOM_CORS_ORIGINS": "*",
     "CLOAKROOM_CLIENTS": json.dumps({"kiosk": {"api_key": KIOSK_KEY}}),
 }
 

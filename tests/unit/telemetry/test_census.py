@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from app.errors import StoreUnavailable
-from app.telemetry.census import COUNT_EVERY_SECONDS, Alive, Census
+from app.telemetry.scrape import COUNT_EVERY_SECONDS, Alive, Census
 
 
 @dataclass(frozen=True)

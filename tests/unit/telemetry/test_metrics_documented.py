@@ -8,15 +8,16 @@ from pathlib import Path
 from app.broker.deadlines.overdue import OUTCOMES
 from app.broker.keys_in_force import ReloadState
 from app.broker.metering.watch import HOWS
+from app.broker.security.events import KINDS as SECURITY_KINDS
 from app.errors import StoreUnavailable
 from app.identity.tokens import REASONS as TOKEN_REASONS
 from app.providers.usage import KINDS
 from app.store.records.deadlines import REASONS
 from app.telemetry.call_metrics import OVERDUE_REASONS, CallMetrics
-from app.telemetry.census import Alive, Census
 from app.telemetry.identity_metrics import FETCH_RESULTS, VERDICTS, IdentityMetrics
 from app.telemetry.metrics import CLAIM_REFUSALS, CODES, HANDLERS, Metrics
-from app.telemetry.scrape import State, expose
+from app.telemetry.scrape import Alive, Census, State, expose
+from app.telemetry.security_metrics import DELIVERY_RESULTS, DROP_REASONS, SecurityMetrics
 from app.telemetry.sideband_metrics import CLOSINGS, SOURCES, SidebandMetrics
 from app.telemetry.usage import UsageMetrics
 from tests.support.families import FAMILIES
@@ -62,6 +63,7 @@ async def test_every_family_is_exposed_and_nothing_else_of_ours() -> None:
     CallMetrics(metrics)
     SidebandMetrics(metrics)
     IdentityMetrics(metrics, (), clock=lambda: 0.0)
+    SecurityMetrics(metrics, SECURITY_KINDS)
     UsageMetrics(metrics)
     expose(registry, state)
     exposed = {
@@ -84,5 +86,6 @@ def test_every_word_that_a_label_can_be_is_explained() -> None:
     assert {*HANDLERS, *CLAIM_REFUSALS.values(), *OVERDUE_REASONS, *OUTCOMES, *CLOSINGS, *SOURCES} <= words
     assert {*KINDS, *HOWS} <= words
     assert {*VERDICTS, *TOKEN_REASONS, *FETCH_RESULTS} <= words
+    assert {*SECURITY_KINDS, *DELIVERY_RESULTS, *DROP_REASONS} <= words
     assert CODES.keys() <= words | errors
     assert set(CODES.values()) <= words

@@ -12,9 +12,8 @@ from prometheus_client.metrics_core import Metric
 from app.broker.keys_in_force import ReloadState
 from app.errors import StoreUnavailable
 from app.telemetry import scrape as scraping
-from app.telemetry.census import Alive, Census
 from app.telemetry.metrics import Metrics
-from app.telemetry.scrape import State, expose, scrape
+from app.telemetry.scrape import Alive, Census, State, expose, scrape
 from app.telemetry.timings import Timings, Try
 
 NAMES = [f"name-{number}" for number in range(40)]

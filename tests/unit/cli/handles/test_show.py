@@ -51,6 +51,24 @@ def test_the_verdict_says_why(changes: dict[str, Any], words: list[str]) -> None
         assert word in said
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"suspicions": 3, "suspected_at": int(NOW) - 5, "suspicion": "wrong_certificate"},
+            "3 times; the last 5 s ago: wrong_certificate (an offer of another browser came with it)",
+        ),
+        ({"suspicions": 1, "suspicion": "of-a-newer-release"}, "1 time: of-a-newer-release"),
+    ],
+)
+def test_a_suspicious_handle_says_so_and_survives_the_admin_api(changes: dict[str, Any], said: str) -> None:
+    suspicious = view(**changes)
+    (line,) = [line for line in text_of(HandleStory(suspicious, {})).splitlines() if "suspicious" in line]
+    assert said in line
+    assert read_handle(handle_document(suspicious)) == suspicious
+    assert "suspicious" not in text_of(HandleStory(view(), {}))
+
+
 def test_the_story_tells_who_minted_it_where_its_refusals_and_each_relay_with_its_call() -> None:
     story = HandleStory(
         view(
