@@ -17,10 +17,10 @@ from typing import Final
 
 import structlog
 
-from app.broker.keys_in_force import KeysInForce, ReloadState
 from app.settings import Settings, SettingsError, SettingsSource
 from app.settings.checks import problems_of
 from app.store.records.replicas import Replicas
+from app.wiring.keys_in_force import KeysInForce, ReloadState
 from app.wiring.parts import WiringError
 from app.wiring.renewal import Renewal, renewed
 from app.wiring.secrets import SecretHolders

@@ -121,11 +121,7 @@ class DirectStore:
         return step
 
     async def keys(self) -> Mapping[str, Any]:
-        # It loads the libraries of the rings, which no other command needs.
-        from app.broker.keys_in_force import keys_document
-
-        found = await self._ask(Replicas(self._connection).all())
-        return keys_document(found.documents, found.memory)
+        return (await self._ask(Replicas(self._connection).all())).document()
 
     async def events(self) -> AsyncIterator[Sequence[Event]]:
         try:

@@ -37,6 +37,14 @@ class InForce:
     documents: Sequence[dict[str, Any]]
     memory: Mapping[str, KeyMemory]
 
+    def document(self) -> dict[str, Any]:
+        """The answer of ``GET /admin/v1/keys``."""
+        return {
+            "object": "keys",
+            "replicas": sorted(self.documents, key=lambda each: str(each.get("process"))),
+            "memory": [_shown(name, found) for name, found in sorted(self.memory.items())],
+        }
+
 
 class Replicas:
     """The replicas in Redis. Every method raises ``StoreUnavailable`` when the store does not answer."""
@@ -80,3 +88,14 @@ class Replicas:
 def _memory(value: str, now: int) -> KeyMemory:
     seen, first, _ = map(int, value.split(" "))
     return KeyMemory((now - seen) / 1000, (now - first) / 1000 if first else None)
+
+
+def _shown(name: str, memory: KeyMemory) -> dict[str, Any]:
+    ring, kid, fingerprint = name.split(" ")
+    return {
+        "ring": ring,
+        "kid": kid,
+        "fingerprint": fingerprint,
+        "seen_seconds_ago": round(memory.seen_ago),
+        "first_seconds_ago": round(memory.first_ago) if memory.first_ago is not None else None,
+    }

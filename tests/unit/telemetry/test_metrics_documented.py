@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 from app.broker.deadlines.overdue import OUTCOMES
-from app.broker.keys_in_force import ReloadState
 from app.broker.metering.watch import HOWS
 from app.broker.security.events import KINDS as SECURITY_KINDS
 from app.errors import StoreUnavailable
@@ -20,6 +19,7 @@ from app.telemetry.scrape import Alive, Census, State, expose
 from app.telemetry.security_metrics import DELIVERY_RESULTS, DROP_REASONS, SecurityMetrics
 from app.telemetry.sideband_metrics import CLOSINGS, SOURCES, SidebandMetrics
 from app.telemetry.usage import UsageMetrics
+from app.wiring.keys_in_force import ReloadState
 from tests.support.families import FAMILIES
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text(encoding="utf-8")

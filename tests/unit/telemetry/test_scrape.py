@@ -9,12 +9,12 @@ import pytest
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 
-from app.broker.keys_in_force import ReloadState
 from app.errors import StoreUnavailable
 from app.telemetry import scrape as scraping
 from app.telemetry.metrics import Metrics
 from app.telemetry.scrape import Alive, Census, State, expose, scrape
 from app.telemetry.timings import Timings, Try
+from app.wiring.keys_in_force import ReloadState
 
 NAMES = [f"name-{number}" for number in range(40)]
 ACCEPTED = ["*/*", "application/openmetrics-text;version=1.0.0"]

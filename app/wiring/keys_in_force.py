@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from app import __version__
 from app.broker.clients import ClientRegistry
 from app.errors import StoreUnavailable
 from app.handles.rotation import RingUse
-from app.store.records.replicas import TELL_SECONDS, KeyMemory, Replicas
+from app.store.records.replicas import TELL_SECONDS, InForce, Replicas
 
 Document = dict[str, Any]
 
@@ -80,14 +80,14 @@ class KeysInForce:
         }
 
     async def listing(self) -> Document:
-        """``keys_document``, with what this replica has in force just now.
+        """The document of all replicas, with what this one has in force just now.
 
         Raises:
             StoreUnavailable
         """
         found = await self.replicas.all()
         others = [each for each in found.documents if each.get("process") != self.process]
-        return keys_document([self.document(), *others], found.memory)
+        return InForce([self.document(), *others], found.memory).document()
 
     async def _tell_again_and_again(self) -> None:
         while True:
@@ -102,23 +102,3 @@ class KeysInForce:
         for name, ring in self.rings.items():
             for number, key in enumerate(ring.keys):
                 yield f"{name} {key.kid} {key.fingerprint}", number == 0
-
-
-def keys_document(replicas: Iterable[Document], memory: Mapping[str, KeyMemory]) -> Document:
-    """What the replicas have in force, and what is remembered of their keys."""
-    return {
-        "object": "keys",
-        "replicas": sorted(replicas, key=lambda each: str(each.get("process"))),
-        "memory": [_memory_document(name, found) for name, found in sorted(memory.items())],
-    }
-
-
-def _memory_document(name: str, memory: KeyMemory) -> Document:
-    ring, kid, fingerprint = name.split(" ")
-    return {
-        "ring": ring,
-        "kid": kid,
-        "fingerprint": fingerprint,
-        "seen_seconds_ago": round(memory.seen_ago),
-        "first_seconds_ago": round(memory.first_ago) if memory.first_ago is not None else None,
-    }
