@@ -14,7 +14,7 @@ from app.errors import UpstreamError
 from app.handles.client_tokens import ClientTokens
 from app.handles.keyring import parse_sealing_ring, parse_signing_ring
 from app.handles.rotation import SEALING, SIGNING, RingUse, sealing_keys, signing_keys
-from app.models import Deployment
+from app.models import BearerTokens, Deployment
 from app.outbound.egress import Egress
 from app.outbound.webhook import parse_webhook_secrets
 from app.settings import DeploymentSettings, Settings
@@ -119,21 +119,33 @@ class SecretHolders:
         }
         known = self.shared.catalog.deployments
         made = dict[str, Deployment]()
-        for name, built in self._built(settings, changed).items():
-            tokens = built.tokens
-            if tokens is None:
-                made[name] = replace(known[name], api_key=built.api_key)
-                continue
-            try:
-                await tokens.start(wait=_TRY_SECONDS)
-                tokens.current()
-            except UpstreamError as error:
-                for keeper in [tokens, *token_keepers(made)]:
-                    await keeper.close()
-                raise WiringError(f"deployments.{name}.entra.client_secret: {error}") from None
-            made[name] = replace(known[name], tokens=tokens)
+        built = self._built(settings, changed)
+        try:
+            for name, deployment in built.items():
+                if deployment.tokens is None:
+                    made[name] = replace(known[name], api_key=deployment.api_key)
+                else:
+                    await _try(name, deployment.tokens)
+                    made[name] = replace(known[name], tokens=deployment.tokens)
+        except BaseException:
+            for tokens in token_keepers(built):
+                await tokens.close()
+            raise
         return {**known, **made}
 
     def _built(self, settings: Settings, changed: dict[str, DeploymentSettings]) -> dict[str, Deployment]:
         only = settings.model_copy(update={"deployments": changed})
         return build_deployments(only, clock=self.shared.clocks.now, egress=self.egress) if changed else {}
+
+
+async def _try(name: str, tokens: BearerTokens) -> None:
+    """Get the first token.
+
+    Raises:
+        WiringError: there is none.
+    """
+    await tokens.start(wait=_TRY_SECONDS)
+    try:
+        tokens.current()
+    except UpstreamError as error:
+        raise WiringError(f"deployments.{name}.entra.client_secret: {error}") from None
