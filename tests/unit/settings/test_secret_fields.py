@@ -15,6 +15,7 @@ from app.settings import Settings, SettingsError, SettingsSource, load_settings
 from app.settings.environment import is_secret
 from app.settings.reference import config_schema
 from app.settings.secret_fields import has_secret, is_secret_field, secret_paths
+from tests.support.secret_files import SecretVolume
 from tests.unit.settings.environments import GOOD
 from tests.unit.values import ring
 
@@ -215,3 +216,14 @@ def test_the_digests_follow_the_contents_and_a_file_that_is_gone_has_one_too(tmp
     with pytest.raises(SettingsError):
         source.read()
     assert set(source.digests()) == {str(file)}, "a file that is away is looked for again"
+
+
+def test_a_swap_of_the_kubelet_s_link_is_a_change_of_the_file_behind_it(tmp_path: Path) -> None:
+    text = "api_keys: shop:{key}\n"
+    volume = SecretVolume(tmp_path, {"cloakroom.yaml": text.format(key="ck_Vb6nMk2jHg5fDs8aPo1iUy4tRe")})
+    environ = environment_without("api_keys") | {"CLOAKROOM_CONFIG": str(volume.path("cloakroom.yaml"))}
+    source = SettingsSource(environ)
+    before, first = source.read()[0], source.digests()
+    volume.put("cloakroom.yaml", text.format(key="ck_Qz4YtWmP1nXcVbKjHgFdSaRe77"))
+    assert source.digests() != first
+    assert source.read()[0].api_keys != before.api_keys
