@@ -63,8 +63,13 @@ class SettingsSource:
         """``load_with_notes``.
 
         Raises:
-            SettingsError
+            SettingsError: also where a file that was read before is a pipe, which may never end.
         """
+        for path in sorted(self._files):
+            if Path(path).exists() and not Path(path).is_file():
+                raise SettingsError(
+                    f"{path} is no regular file, so it can be read once only; restart instead"
+                )
         variables = Variables(self._environ)
         try:
             found = load_with_notes(variables)
@@ -81,8 +86,9 @@ class SettingsSource:
 
 
 def _digest(path: str) -> bytes:
+    file = Path(path)
     try:
-        return hashlib.sha256(Path(path).read_bytes()).digest()
+        return hashlib.sha256(file.read_bytes()).digest() if file.is_file() or not file.exists() else b""
     except OSError as error:
         return str(error.errno).encode()
 

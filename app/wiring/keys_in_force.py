@@ -16,7 +16,7 @@ from app import __version__
 from app.broker.clients import ClientRegistry
 from app.errors import StoreUnavailable
 from app.handles.rotation import RingUse
-from app.store.records.replicas import TELL_SECONDS, InForce, Replicas
+from app.store.records.replicas import TELL_SECONDS, ReplicaKeys, Replicas
 
 Document = dict[str, Any]
 
@@ -87,7 +87,7 @@ class KeysInForce:
         """
         found = await self.replicas.all()
         others = [each for each in found.documents if each.get("process") != self.process]
-        return InForce([self.document(), *others], found.memory).document()
+        return ReplicaKeys([self.document(), *others], found.memory).document()
 
     async def _tell_again_and_again(self) -> None:
         while True:

@@ -31,7 +31,7 @@ class KeyMemory:
 
 
 @dataclass(frozen=True, slots=True)
-class InForce:
+class ReplicaKeys:
     """The documents of all replicas that told theirs lately, and what is remembered of keys, by name."""
 
     documents: Sequence[dict[str, Any]]
@@ -65,11 +65,11 @@ class Replicas:
         """Say that this process ends."""
         await self._run(self._connection.process, "")
 
-    async def all(self) -> InForce:
+    async def all(self) -> ReplicaKeys:
         """What all replicas have in force."""
         text, told, remembered = await self._run("", "")
         now = int(text)
-        return InForce(
+        return ReplicaKeys(
             [orjson.loads(value.partition("|")[2]) for value in told[1::2]],
             {
                 name: _memory(value, now)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -227,3 +229,17 @@ def test_a_swap_of_the_kubelet_s_link_is_a_change_of_the_file_behind_it(tmp_path
     volume.put("cloakroom.yaml", text.format(key="ck_Qz4YtWmP1nXcVbKjHgFdSaRe77"))
     assert source.digests() != first
     assert source.read()[0].api_keys != before.api_keys
+
+
+def test_a_pipe_is_read_once(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    source = SettingsSource(environment_without("api_keys") | {"CLOAKROOM_API_KEYS_FILE": str(pipe)})
+    writer = threading.Thread(target=pipe.write_text, args=(GOOD["CLOAKROOM_API_KEYS"],))
+    writer.start()
+    settings, _ = source.read()
+    writer.join()
+    assert settings.api_keys is not None
+    assert source.digests() == {str(pipe): b""}
+    with pytest.raises(SettingsError, match="can be read once only"):
+        source.read()
