@@ -73,6 +73,7 @@ from app.web.appkeys import (
 from app.web.calls.sideband import OpenSidebands
 from app.web.cors import CorsPolicy
 from app.web.gate import Reporting, gate
+from app.web.hosts import HostPolicy
 from app.web.listener.admission import Admission
 from app.web.listener.refusal import Refusal
 from app.web.routes import routes
@@ -140,6 +141,7 @@ def create_app(
         lifecycle,
         admission,
         max_in_flight=settings.max_in_flight,
+        hosts=_hosts(settings),
     )
     app = web.Application(middlewares=[outer])
     app[SETTINGS] = settings
@@ -295,3 +297,10 @@ def create_app(
     app.on_shutdown.append(end_streams)
     app.add_routes(routes(settings))
     return app
+
+
+def _hosts(settings: Settings) -> HostPolicy | None:
+    """The names of the service; None where any will do."""
+    if not settings.allowed_hosts:
+        return None
+    return HostPolicy(settings.allowed_hosts, public_url=settings.public_url)

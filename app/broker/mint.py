@@ -8,7 +8,7 @@ stands for the session alone, and no one is asked.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -29,7 +29,7 @@ from app.broker.session_policy import (
 from app.errors import CloakroomError, InvalidRequest, StoreUnavailable
 from app.handles.grants import seal_grant
 from app.handles.sealing import Sealer
-from app.handles.tokens import HandleIssuer, new_handle_id
+from app.handles.tokens import HandleIssuer, new_bound_handle_id, new_handle_id
 from app.models import (
     NOT_BOUND,
     SHORTEST_CALL_SECONDS,
@@ -125,7 +125,7 @@ class Minter:
         leash = self._leash(client, request, route.policy)
         candidates = self._candidates(client, request, route)
         self.store.require_savable()
-        order = _Order(client, request, route.policy, self.limits.live(client), leash)
+        order = _Order(client, request, route.policy, self.limits.live(client, _maker(request)), leash)
         await self.limits.admit(client, request.subject, order.live, timings)
         try:
             granted, record = await self._made(order, candidates, timings)
@@ -171,7 +171,8 @@ class Minter:
         """Store a record under a fresh id; where a node of a Cluster fails, under an id of another node."""
         live, life = order.live, granted.life.seconds
         # The first id is the one that was counted, if any was.
-        handle_id = live.handle_id if live is not None else self.store.place(new_handle_id)
+        make = _maker(order.request)
+        handle_id = live.handle_id if live is not None else self.store.place(make)
         for tries_left in reversed(range(_PLACES)):
             record = self._record(order, granted, handle_id)
             try:
@@ -181,7 +182,7 @@ class Minter:
             except StoreUnavailable:
                 if not tries_left or not self.store.elsewhere:
                     raise
-                handle_id = self.store.place(new_handle_id)
+                handle_id = self.store.place(make)
             else:
                 return record
         raise AssertionError("the loop returns or raises")
@@ -260,3 +261,8 @@ class Minter:
             bind_fingerprint=request.binding.fingerprint,
             sealed_key=seal_grant(self.sealer, granted.grant, handle_id, client.name, str(expires_at)),
         )
+
+
+def _maker(request: MintRequest) -> Callable[[], str]:
+    """What makes the ids of its handle."""
+    return new_bound_handle_id if request.binding.fingerprint else new_handle_id

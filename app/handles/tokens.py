@@ -41,7 +41,9 @@ _TOKEN = re.compile(rf"{_SEGMENT}\.{_SEGMENT}\.{_SIGNATURE}\Z")
 _ID = re.compile(r"[A-Za-z0-9_-]{22}\Z")
 # The last character of 16 bytes carries two bits, so it has four letters, and room for a mark.
 _MARKED: Final = {"A": "B", "Q": "R", "g": "h", "w": "x"}
-_MARKS: Final = frozenset(_MARKED.values())
+_MARKED_BOUND: Final = {"A": "C", "Q": "S", "g": "i", "w": "y"}
+_BOUND_MARKS: Final = frozenset(_MARKED_BOUND.values())
+_MARKS: Final = _BOUND_MARKS | frozenset(_MARKED.values())
 
 _MESSAGE = "This handle is not valid here. Mint a new one and send it as 'Authorization: Bearer <handle>'."
 _EXPIRED = "This handle has expired. Mint a new one."
@@ -54,6 +56,17 @@ def new_handle_id() -> str:
     """Return 128 random bits as 22 characters of base64url, with the mark that ``has_proof`` looks for."""
     text = secrets.token_urlsafe(ID_BYTES)
     return text[:-1] + _MARKED[text[-1]]
+
+
+def new_bound_handle_id() -> str:
+    """The same for a handle that is bound to a certificate, with the mark that ``is_bound`` looks for."""
+    text = secrets.token_urlsafe(ID_BYTES)
+    return text[:-1] + _MARKED_BOUND[text[-1]]
+
+
+def is_bound(handle_id: str) -> bool:
+    """Whether the handle's record is bound to a certificate, so that its offers are read with more care."""
+    return handle_id[-1:] in _BOUND_MARKS
 
 
 def has_proof(handle_id: str) -> bool:

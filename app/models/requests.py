@@ -111,14 +111,12 @@ class Offer:
 
     ``path`` is the family whose own path it was sent to; None for the path that serves the others too.
     ``session`` is what its sender says of a Live session, which must be what the mint fixed.
-    ``fingerprint`` has the certificates that it carries (``app.handles.bindings.fingerprints_of``).
     """
 
     sdp: bytes = field(repr=False)
     sha256: str = ""
     path: Family | None = None
     session: Mapping[str, Any] | None = field(default=None, repr=False)
-    fingerprint: str = ""
 
     @property
     def families(self) -> tuple[Family, ...]:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from app.models import Secret
 from app.outbound.client import UpstreamClient
 from app.outbound.egress import Egress
-from app.outbound.upstream import NoAnswer, NotConnected
+from app.outbound.upstream import NoAnswer, NotAllowed, NotConnected
 from app.providers.base import UpstreamRequest
 from app.telemetry.timings import Timings
 
@@ -131,6 +131,8 @@ class Webhook:
             response = await self._client.post(
                 UpstreamRequest(self._url, headers, body), timeout=SEND_SECONDS, timings=Timings()
             )
+        except NotAllowed as refused:
+            raise WebhookFault(f"{self.shown} is not asked: {refused}") from None
         except NotConnected:
             raise WebhookFault(f"{self.shown} cannot be reached") from None
         except NoAnswer as failure:

@@ -4,12 +4,13 @@ It is one function and not a stack of five, because each of aiohttp's layers cos
 The order, from outside in:
 
 1. request id, so that all of the rest can be found in the logs;
-2. CORS: a refused origin costs nothing further, and every answer, errors included, gets the headers;
-3. load: beyond ``max_in_flight`` a 503 now is better than a timeout later. Where the process has no time,
+2. the name in ``Host``, where the service's names are listed: a page under any other name gets nothing;
+3. CORS: a refused origin costs nothing further, and every answer, errors included, gets the headers;
+4. load: beyond ``max_in_flight`` a 503 now is better than a timeout later. Where the process has no time,
    ``app.web.listener.connection`` has refused most requests before they came here;
-4. the view;
-5. errors become answers, unless a response has begun;
-6. headers, metrics, trace and log line, which need the final status.
+5. the view;
+6. errors become answers, unless a response has begun;
+7. headers, metrics, trace and log line, which need the final status.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from app.web.answers import (
     AnswerHeaders,
     error_response,
     from_http_exception,
+    host_refused,
     internal_error,
     origin_refused,
     overloaded,
@@ -43,6 +45,7 @@ from app.web.answers import (
 )
 from app.web.appkeys import LOG_LINE, REQUEST_ID, TIMINGS, Lifecycle, LogLine
 from app.web.cors import ALLOW_METHODS, MAX_AGE_SECONDS, allow_headers
+from app.web.hosts import HostPolicy
 from app.web.listener.admission import Admission
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -123,8 +126,9 @@ def gate(
     admission: Admission,
     *,
     max_in_flight: int,
+    hosts: HostPolicy | None = None,
 ) -> Middleware:
-    """Build the middleware. ``max_in_flight`` is per process."""
+    """Build the middleware. ``max_in_flight`` is per process; without ``hosts`` any name will do."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -139,6 +143,8 @@ def gate(
         error: CloakroomError | None = None
         lifecycle.in_flight += 1
         try:
+            if hosts is not None and not hosts.allows(request.host, request.path):
+                raise host_refused()
             if origin is not None and allowed is None:
                 raise origin_refused(request.path)
             if origin is not None and _is_preflight(request):

@@ -18,10 +18,12 @@ from typing import Any, Final
 import aiohttp
 import pytest
 
+from app.models import USUAL_MODEL
 from app.store import keys
 from tests.support.api import minted, relay
 from tests.support.clocks import eventually
 from tests.support.handles import claims_of
+from tests.support.offers import certificate, offer_with
 from tests.support.onlooker import onlooker
 from tests.support.processes import Replica
 from tests.support.receiver import Receiver, free_port
@@ -186,6 +188,34 @@ async def test_a_message_whose_sender_is_killed_while_it_sends_is_sent_by_anothe
         # After the hold of the one that died.
         await arrived(receiver, expected)
         heir.stop()
+
+
+async def test_a_stolen_handle_is_told_with_both_sides(
+    stack: Stack, http: aiohttp.ClientSession, port: int, output: Path
+) -> None:
+    replica = with_webhook(stack, "watching", port)
+    body = {"model": USUAL_MODEL, "bind": {"fingerprint": certificate(1)}}
+    handle = await minted(http, stack.a.url, stack.planted.client_key, body)
+    # What he knows is no reason to show it to more people.
+    headers = {"User-Agent": f"Thief/1.0 {stack.planted.client_key} {handle}"}
+    reply = await relay(http, replica.url, handle, offer_with(certificate(2)), **headers)
+    assert (reply.status, reply.code) == (403, "wrong_certificate")
+    with Receiver(port, OLD, output) as receiver:
+        (event,) = await arrived(receiver, {str(claims_of(handle)["jti"]): replica.name})
+    assert event["type"] == "security.wrong_certificate"
+    assert event["client"] == "shop"
+    assert event["expected"] == {"fingerprint": certificate(1)}
+    seen = {
+        "fingerprint": certificate(2),
+        "address": "127.0.0.1",
+        "user_agent": "Thief/1.0 [redacted] [redacted]",
+    }
+    assert event["seen"].items() >= seen.items()
+    for secret in (stack.planted.client_key, handle, NEW, OLD):
+        assert secret not in f"{replica.output} {event}"
+    # And the page itself gets its call.
+    assert (await relay(http, stack.a.url, handle, offer_with(certificate(1)))).status == 201
+    replica.stop()
 
 
 async def test_a_replica_that_ends_sends_what_it_saw_last(

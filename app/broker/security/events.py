@@ -247,8 +247,4 @@ def _safe_facts(facts: Mapping[str, str]) -> dict[str, str]:
 
 
 def _safe(text: str | None) -> str | None:
-    if not text:
-        return None
-    # Headers may hold bytes that are no text, which no JSON can have.
-    readable = text[: 4 * _LONGEST_FACT].encode("utf-8", "replace").decode("utf-8")
-    return one_safe_line(readable, limit=_LONGEST_FACT)
+    return one_safe_line(text, limit=_LONGEST_FACT) if text else None

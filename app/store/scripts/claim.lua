@@ -106,7 +106,8 @@ else
     redis.call('HSET', KEYS[1], 'calls', calls, 'last_call_at', ARGV[3], 'last_call_by', ARGV[4])
   end
   if max_calls > 0 then
-    redis.call('HSET', KEYS[3], 'calls', calls)
+    -- Not set to the record's number: an older release counts, and gives back, on the record alone.
+    redis.call('HINCRBY', KEYS[3], 'calls', 1)
     redis.call('PEXPIRE', KEYS[3], redis.call('PTTL', KEYS[1]))
   end
 end

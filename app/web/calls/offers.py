@@ -8,7 +8,6 @@ from email.message import Message
 from typing import Any, Final
 
 from app.errors import InvalidOffer, InvalidRequest, UnsupportedMediaType
-from app.handles.bindings import fingerprints_of
 from app.models import Family, Offer
 from app.web.incoming import JSON_TYPE, json_object
 
@@ -82,18 +81,12 @@ def parse_live_offer(content_type: str, body: bytes) -> Offer:
 
 def _offer(sdp: bytes, sent: bytes, path: Family | None, session: Any = None) -> Offer:
     """The offer; what was ``sent`` tells whether it is the same again."""
-    text = check_offer(sdp)
-    return Offer(
-        sdp=sdp,
-        sha256=hashlib.sha256(sent).hexdigest(),
-        path=path,
-        session=session,
-        fingerprint=fingerprints_of(text),
-    )
+    check_offer(sdp)
+    return Offer(sdp=sdp, sha256=hashlib.sha256(sent).hexdigest(), path=path, session=session)
 
 
-def check_offer(sdp: bytes) -> str:
-    """Return the text of an offer; refuse what no WebRTC peer would send as one (RFC 8866, RFC 8829).
+def check_offer(sdp: bytes) -> None:
+    """Refuse what no WebRTC peer would send as an audio offer (RFC 8866, RFC 8829).
 
     Raises:
         InvalidOffer: says what is missing.
@@ -111,7 +104,6 @@ def check_offer(sdp: bytes) -> str:
             raise InvalidOffer(
                 f"The offer has no {what} ('{wanted.strip()}'). Send pc.localDescription.sdp.", param="sdp"
             )
-    return text
 
 
 def _sdp_of_json(body: bytes) -> bytes:

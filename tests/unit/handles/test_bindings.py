@@ -15,6 +15,7 @@ from app.handles.bindings import (
     canonical_fingerprint,
     canonical_origin,
     fingerprints_of,
+    first_fingerprint,
     parse_binding,
     shown_binding,
 )
@@ -211,6 +212,15 @@ def test_another_hash_function_beside_it_is_another_fingerprint(name: str) -> No
     both = OFFER.replace(LINE, f"{LINE}a=fingerprint:{LONGER[name]}\r\n")
     assert fingerprints_of(both) == f"{OWN}, {LONGER[name]}"
     assert fingerprints_of(both) == parse_binding({"fingerprint": [LONGER[name], OWN]}).fingerprint
+
+
+def test_the_first_one_is_what_an_unbound_handles_sender_is_known_by() -> None:
+    assert first_fingerprint(OFFER) == OWN
+    assert first_fingerprint(OFFER.replace("\r\n", "\n").replace(OWN, OWN.lower())) == OWN
+    assert first_fingerprint(OFFER.replace("t=0 0\r\n", f"t=0 0\r\na=fingerprint:{OTHER}\r\n")) == OTHER
+    assert first_fingerprint(f"v=0\r\na=fingerprint:{OWN}") == OWN
+    for unclear in ("v=0\r\n", "", f"v=0\r\na=fingerprint:{OWN}x", "v=0\r\na=fingerprint:sha-1 AB:CD\r\n"):
+        assert first_fingerprint(unclear) == ""
 
 
 def test_too_many_are_no_clear_certificate() -> None:

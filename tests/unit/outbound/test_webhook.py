@@ -21,6 +21,7 @@ from app.outbound.webhook import (
     shown_webhook_url,
     signature,
 )
+from tests.support.egress import HERE
 
 # The example of Standard Webhooks' own test suites.
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -121,7 +122,7 @@ async def listen() -> AsyncIterator[Callable[[Handler], Awaitable[str]]]:
 
 
 def webhook(url: str) -> Webhook:
-    return Webhook(url, (Secret(SECRET),), egress=Egress(), connect_timeout=5, clock=lambda: NOW)
+    return Webhook(url, (Secret(SECRET),), egress=HERE, connect_timeout=5, clock=lambda: NOW)
 
 
 async def test_a_message_arrives_whole_with_its_headers(
@@ -175,3 +176,21 @@ async def test_a_receiver_that_is_away_or_breaks_off_is_no_refusal(
             await sender.send(MESSAGE_ID, BODY)
         await sender.close()
         assert not fault.value.refused
+
+
+async def test_a_receiver_inside_is_asked_only_where_its_network_is_open(
+    listen: Callable[[Handler], Awaitable[str]],
+) -> None:
+    seen: list[bytes] = []
+
+    async def take(request: web.Request) -> web.Response:
+        seen.append(await request.read())
+        return web.Response()
+
+    sender = Webhook(
+        await listen(take), (Secret(SECRET),), egress=Egress(), connect_timeout=5, clock=lambda: NOW
+    )
+    with pytest.raises(WebhookFault, match="CLOAKROOM_PRIVATE_NETWORKS"):
+        await sender.send(MESSAGE_ID, BODY)
+    await sender.close()
+    assert seen == []
