@@ -89,7 +89,6 @@ from app.wiring import (
     build_clients,
     build_egress,
     build_issuer_keys,
-    build_rings,
     build_security,
     build_store,
     reveal,
@@ -228,17 +227,9 @@ def create_app(
         usage.watch(lambda: meter.watched)
         usage.expose(catalog.names, hows=HOWS, kinds=KINDS)
         app[MINTER], app[RELAY], overdue = broker.minter(), broker.relay(), broker.overdue()
-        holders = SecretHolders(
-            rings=build_rings(settings, catalog, clock=clock),
-            shared=broker.shared,
-            client_tokens=client_tokens,
-            clients=app[CLIENTS],
-            admins=app[DESK].admins,
-            minter=app[MINTER],
-            ice=app[ICE_SERVERS],
-            egress=egress,
-        )
-        app[RELOADER] = reloader = Reloader(source, settings, holders)
+        served = (app[CLIENTS], app[DESK].admins, client_tokens, app[MINTER], app[ICE_SERVERS])
+        reloader = Reloader(source, settings, SecretHolders(broker.shared, *served))
+        app[RELOADER] = reloader
         held = broker.held_calls()
         upstream.on_end = held.ended
         census = Census(app[DESK].alive, monotonic=monotonic)

@@ -23,7 +23,7 @@ from app.wiring.parts import (
     token_keepers,
 )
 from app.wiring.reload import Reloader
-from app.wiring.secrets import SecretHolders, build_rings
+from app.wiring.secrets import SecretHolders
 from app.wiring.security import Beside, build_security, build_webhook
 from app.wiring.spans import tell_span
 
@@ -42,7 +42,6 @@ __all__ = [
     "build_egress",
     "build_issuer",
     "build_issuer_keys",
-    "build_rings",
     "build_model",
     "build_security",
     "build_store",

@@ -23,7 +23,7 @@ from app.store.records.replicas import Replicas
 from app.wiring.keys_in_force import KeysInForce, ReloadState
 from app.wiring.parts import WiringError
 from app.wiring.renewal import Renewal, renewed
-from app.wiring.secrets import SecretHolders
+from app.wiring.secrets import Rings, SecretHolders
 
 log = structlog.get_logger("cloakroom.secrets")
 
@@ -53,11 +53,13 @@ class Reloader:
         self._source = source
         self._settings = settings
         self._holders = holders
-        self.state: Final = ReloadState(good_at=holders.shared.clocks.now())
+        clock = holders.shared.clocks.now
+        self._rings = Rings(settings, holders.shared.catalog, clock=clock)
+        self.state: Final = ReloadState(good_at=clock())
         self.keys: Final = KeysInForce(
             replica=settings.replica,
             process=holders.shared.store.process,
-            rings=holders.rings,
+            rings={"signing": self._rings.signing, "sealing": self._rings.sealing},
             clients=holders.clients,
             admins=holders.admins,
             reload=self.state,
@@ -109,11 +111,12 @@ class Reloader:
         try:
             fresh, _ = await asyncio.to_thread(source.read)
             renewal = renewed(self._settings, fresh)
-            problems = problems_of(renewal.settings) or self._holders.problems(renewal.settings)
+            problems = problems_of(renewal.settings) or self._rings.problems(renewal.settings)
             if problems:
                 raise SettingsError("\n".join(problems))
             if renewal.changed:
                 await self._holders.take(self._settings, renewal.settings)
+                self._rings.change(renewal.settings)
         except (SettingsError, WiringError) as error:
             self._refused("; ".join(str(error).splitlines()), trigger)
         except Exception as error:

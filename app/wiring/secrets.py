@@ -13,9 +13,8 @@ from app.broker.routing.catalog import Catalog
 from app.errors import UpstreamError
 from app.handles.client_tokens import ClientTokens
 from app.handles.keyring import parse_sealing_ring, parse_signing_ring
-from app.handles.rotation import SEALING, SIGNING, RingUse, sealing_keys, signing_keys
+from app.handles.rotation import SEALING, SIGNING, RingKey, RingUse, sealing_keys, signing_keys
 from app.models import BearerTokens, Deployment
-from app.outbound.egress import Egress
 from app.outbound.webhook import parse_webhook_secrets
 from app.settings import DeploymentSettings, Settings
 from app.store.address import StoreAddress, parse_address
@@ -28,42 +27,50 @@ from app.wiring.parts import WiringError, build_deployments, reveal, token_keepe
 _TRY_SECONDS: Final = 10.0
 
 
-def build_rings(settings: Settings, catalog: Catalog, *, clock: Callable[[], float]) -> dict[str, RingUse]:
-    """The use of both rings, by name. ``clock`` returns epoch seconds."""
-    signing = signing_keys(parse_signing_ring(reveal(settings.signing_keys)))
-    sealing = sealing_keys(parse_sealing_ring(reveal(settings.sealing_keys)))
-    longest = catalog.longest_handle_seconds
-    return {
-        "signing": RingUse(SIGNING, signing, longest=longest, clock=clock),
+class Rings:
+    """The use of both rings. ``clock`` returns epoch seconds."""
+
+    def __init__(self, settings: Settings, catalog: Catalog, *, clock: Callable[[], float]) -> None:
+        signing, sealing = _keys_of(settings)
+        longest = catalog.longest_handle_seconds
         # The record of a call has a proof by a sealing key.
-        "sealing": RingUse(
-            SEALING, sealing, longest=max(longest, settings.call_retention_seconds), clock=clock
-        ),
-    }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SecretHolders:
-    """Every part that holds a secret. ``rings`` are from ``build_rings``."""
-
-    rings: dict[str, RingUse]
-    shared: Shared
-    client_tokens: ClientTokens | None
-    clients: ClientRegistry
-    admins: ClientRegistry | None
-    minter: Minter
-    ice: IceServers
-    egress: Egress
+        on_record = max(longest, settings.call_retention_seconds)
+        self.signing: Final = RingUse(SIGNING, signing, longest=longest, clock=clock)
+        self.sealing: Final = RingUse(SEALING, sealing, longest=on_record, clock=clock)
 
     def problems(self, settings: Settings) -> list[str]:
         """Why the rings of these settings may not take the place of those in force, a line for each."""
-        signing = signing_keys(parse_signing_ring(reveal(settings.signing_keys)))
-        sealing = sealing_keys(parse_sealing_ring(reveal(settings.sealing_keys)))
+        signing, sealing = _keys_of(settings)
         found = {
-            "CLOAKROOM_SIGNING_KEYS": self.rings["signing"].problem(signing),
-            "CLOAKROOM_SEALING_KEYS": self.rings["sealing"].problem(sealing),
+            "CLOAKROOM_SIGNING_KEYS": self.signing.problem(signing),
+            "CLOAKROOM_SEALING_KEYS": self.sealing.problem(sealing),
         }
         return [f"{name}: {problem}" for name, problem in found.items() if problem is not None]
+
+    def change(self, settings: Settings) -> None:
+        """The rings of these settings are in force from now on."""
+        signing, sealing = _keys_of(settings)
+        self.signing.change(signing)
+        self.sealing.change(sealing)
+
+
+def _keys_of(settings: Settings) -> tuple[tuple[RingKey, ...], tuple[RingKey, ...]]:
+    return (
+        signing_keys(parse_signing_ring(reveal(settings.signing_keys))),
+        sealing_keys(parse_sealing_ring(reveal(settings.sealing_keys))),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SecretHolders:
+    """Every part that holds a secret."""
+
+    shared: Shared
+    clients: ClientRegistry
+    admins: ClientRegistry | None
+    client_tokens: ClientTokens | None
+    minter: Minter
+    ice: IceServers
 
     async def take(self, running: Settings, settings: Settings) -> None:
         """Give each part its secret of ``settings``, all at one moment, or none where one cannot be used.
@@ -84,8 +91,6 @@ class SecretHolders:
             if (tokens := deployment.tokens) is not None and deployments[name].tokens is not tokens
         ]
         # From here on nothing waits and nothing fails, so no request sees one half.
-        self.rings["signing"].change(signing_keys(signing))
-        self.rings["sealing"].change(sealing_keys(sealing))
         self.shared.handles.use(signing)
         if self.client_tokens is not None:
             self.client_tokens.use(signing)
@@ -135,7 +140,7 @@ class SecretHolders:
 
     def _built(self, settings: Settings, changed: dict[str, DeploymentSettings]) -> dict[str, Deployment]:
         only = settings.model_copy(update={"deployments": changed})
-        return build_deployments(only, clock=self.shared.clocks.now, egress=self.egress) if changed else {}
+        return build_deployments(only, clock=self.shared.clocks.now) if changed else {}
 
 
 async def _try(name: str, tokens: BearerTokens) -> None:

@@ -24,13 +24,14 @@ from app.cli.keys.procedure import (
     next_caller_step,
     next_ring_step,
 )
-from app.cli.output import document, printable, write
+from app.cli.output import document, write
 from app.cli.reach.base import Operator
 from app.cli.reach.target import NOWHERE_ELSE, Target, operate
 from app.cli.times import ago, span
 from app.handles.keyring import parse_sealing_ring, parse_signing_ring
 from app.handles.rotation import RingKey, sealing_keys, signing_keys
 from app.store.listing.views import HandleFilter
+from app.telemetry.redaction import legible
 
 _WRITABLE: Final = ("add", "first", "drop")
 _KINDS: Final = {"api": "clients", "admin": "admins"}
@@ -87,7 +88,7 @@ def rotate(
     steps = RING_STEPS if ring is not None else CALLER_STEPS
     head = f"{step.number} of {steps}: " if step.number is not None else ""
     lines = [*facts, f"{head}{step.text[0]}", *step.text[1:], *advice]
-    write("".join(f"{printable(line)}\n" for line in lines))
+    write("".join(f"{legible(line)}\n" for line in lines))
 
 
 def _check_usage(ring: Ring | None, name: str | None, write_to: Path | None) -> None:
