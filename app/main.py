@@ -33,7 +33,7 @@ from app.outbound.pool import CONNECTIONS
 from app.outbound.sideband import SidebandClient
 from app.outbound.upstream import Upstream
 from app.providers.usage import KINDS
-from app.settings import Settings
+from app.settings import Settings, SettingsSource
 from app.store.events import EventFeed
 from app.store.listing.directory import HandleDirectory
 from app.store.listing.stops import CallStops
@@ -64,6 +64,7 @@ from app.web.appkeys import (
     OPEN_SIDEBANDS,
     ORPHANS,
     RELAY,
+    RELOADER,
     REPORTS,
     SCRAPES,
     SETTINGS,
@@ -80,6 +81,8 @@ from app.web.routes import routes
 from app.wiring import (
     Beside,
     Broker,
+    Reloader,
+    SecretHolders,
     Shared,
     build_admins,
     build_catalog,
@@ -105,6 +108,7 @@ def create_app(
     clock: Callable[[], float] = time.time,
     monotonic: Callable[[], float] = time.perf_counter,
     tracing: Tracing | None = None,
+    source: SettingsSource | None = None,
 ) -> web.Application:
     """Build the service.
 
@@ -113,6 +117,7 @@ def create_app(
         clock: returns epoch seconds; tests pass their own.
         monotonic: returns seconds.
         tracing: where traces begin; without it one that comes in is passed on.
+        source: what the settings were read from, where secrets are to be read again.
 
     Raises:
         WiringError: a deployment's URL or the store's is unusable.
@@ -155,10 +160,10 @@ def create_app(
         store.later = lambda writes: settlement.write_later("beside", writes)
         verdicts = IdentityMetrics(metrics, settings.issuers, clock=clock)
         issuers = build_issuer_keys(settings, verdicts, clock=clock, egress=egress)
-        keepers: list[BearerTokens | IssuerKeys] = [
-            *token_keepers(catalog.deployments),
-            *(keys for _, keys in issuers.values()),
-        ]
+
+        def keepers() -> list[BearerTokens | IssuerKeys]:
+            return [*token_keepers(catalog.deployments), *(keys for _, keys in issuers.values())]
+
         if issuers:
             app[IDENTITIES] = Identities(
                 issuers,
@@ -214,6 +219,9 @@ def create_app(
         usage.watch(lambda: meter.watched)
         usage.expose(catalog.names, hows=HOWS, kinds=KINDS)
         app[MINTER], app[RELAY], overdue = broker.minter(), broker.relay(), broker.overdue()
+        served = (app[CLIENTS], app[DESK].admins, client_tokens, app[MINTER], app[ICE_SERVERS])
+        reloader = Reloader(source, settings, SecretHolders(broker.shared, *served))
+        app[RELOADER] = reloader
         held = broker.held_calls()
         upstream.on_end = held.ended
         census = Census(app[DESK].alive, monotonic=monotonic)
@@ -236,6 +244,7 @@ def create_app(
                 settlements_pending=lambda: settlement.pending,
                 settlements_given_up=lambda: settlement.given_up,
                 census=census,
+                reload=reloader.state,
             ),
         )
         await store.probe()
@@ -246,9 +255,11 @@ def create_app(
         if settings.metering or catalog.meters:
             meter.start()
         # The first caller should find a token, and a service whose other deployments work should start.
-        await asyncio.gather(*(kept.start(wait=FIRST_TOKEN_SECONDS) for kept in keepers))
+        await asyncio.gather(*(kept.start(wait=FIRST_TOKEN_SECONDS) for kept in keepers()))
         radar.start()
+        reloader.start()
         yield
+        await reloader.close()
         await radar.close()
         await census.close()
         await meter.close()
@@ -257,7 +268,7 @@ def create_app(
         await held.close()
         await security.close(grace=min(settings.shutdown_seconds, SECURITY_GRACE_SECONDS))
         await settlement.close(grace=settings.store_timeout_seconds * 3)
-        await asyncio.gather(*(kept.close() for kept in keepers))
+        await asyncio.gather(*(kept.close() for kept in keepers()))
         await upstream.close()
         await sockets.close()
         await feed.close()

@@ -84,9 +84,9 @@ class _Order:
     max_call_seconds: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MintPolicy:
-    """What holds where neither the model nor the client says otherwise.
+    """What holds where neither the model nor the client says otherwise. Only ``subject_key`` ever changes.
 
     ``max_calls`` of each handle, 0 for no limit; ``max_call_seconds`` of each call, None for no limit;
     ``subject_key`` hashes subjects, None leaves them out.

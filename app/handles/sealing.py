@@ -38,10 +38,14 @@ class Sealer:
     """Seals and proves with the ring's active key; opens and checks with any of its keys."""
 
     def __init__(self, ring: SealingRing) -> None:
-        self._active_kid = ring.active.kid
-        self._ciphers = {kid: AESGCM(key.key) for kid, key in ring.by_kid.items()}
-        self._active = self._ciphers[self._active_kid]
-        self._proof_keys = {kid: _proof_key(key.key) for kid, key in ring.by_kid.items()}
+        self.use(ring)
+
+    def use(self, ring: SealingRing) -> None:
+        """Use this ring from now on."""
+        ciphers = {kid: AESGCM(key.key) for kid, key in ring.by_kid.items()}
+        proof_keys = {kid: _proof_key(key.key) for kid, key in ring.by_kid.items()}
+        self._active_kid, self._active = ring.active.kid, ciphers[ring.active.kid]
+        self._ciphers, self._proof_keys = ciphers, proof_keys
 
     def seal(self, plain: bytes, *context: str) -> str:
         """Encrypt ``plain`` so that it opens only with the same ``context``, in the same order.

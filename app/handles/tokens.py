@@ -87,12 +87,17 @@ class HandleIssuer:
     """
 
     def __init__(self, ring: SigningRing, *, prefix: str, clock: Callable[[], float]) -> None:
-        self._ring = ring
         self._prefix = prefix
         self._clock = clock
         self._algorithms = {name: jwt.PyJWS().get_algorithm_by_name(name) for name in ("HS256", "EdDSA")}
-        self._by_header = {self._header_of(key): key for key in ring.by_kid.values()}
-        self._active_header = self._header_of(ring.active)
+        self.use(ring)
+
+    def use(self, ring: SigningRing) -> None:
+        """Sign and verify with this ring from now on."""
+        by_header = {self._header_of(key): key for key in ring.by_kid.values()}
+        active_header = self._header_of(ring.active)
+        # Nothing above has changed this object, should it fail.
+        self._ring, self._by_header, self._active_header = ring, by_header, active_header
 
     def issue(self, handle_id: str, *, expires_at: int, owner: str = "") -> str:
         """Return the handle's text; ``expires_at`` is epoch seconds on our own clock, ``owner`` is sealed."""

@@ -110,6 +110,10 @@ class Webhook:
             connect_timeout=connect_timeout, egress=egress, connections=SENDING_AT_ONCE
         )
 
+    def use(self, secrets: Sequence[Secret]) -> None:
+        """Sign with these from now on."""
+        self._secrets = secrets
+
     async def send(self, message_id: str, body: bytes) -> None:
         """Send a message once. It was taken where this returns.
 

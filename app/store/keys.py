@@ -108,6 +108,16 @@ def lease(process: str) -> str:
     return f"{PREFIX}:lease:{process}"
 
 
+def replicas() -> str:
+    """Hash: what each replica has in force; see ``scripts/replicas.lua``."""
+    return f"{PREFIX}:replicas:{{replicas}}"
+
+
+def ring_keys() -> str:
+    """Hash: since when there is each key of the rings, and when it was used last."""
+    return f"{PREFIX}:keys:{{replicas}}"
+
+
 def probe(number: int) -> str:
     """String: written to see whether a node of a Cluster takes writes; its number leads to that node."""
     return f"{PREFIX}:probe:{{{number}}}"

@@ -27,6 +27,7 @@ from app.telemetry.scrape import Scrapes
 from app.telemetry.timings import Timings
 from app.web.calls.sideband import OpenSidebands
 from app.web.listener.early import EarlyRefusals
+from app.wiring import Reloader
 
 
 @dataclass(slots=True)
@@ -60,6 +61,7 @@ REPORTS: Final = web.AppKey("reports", Reports)
 SIDEBANDS: Final = web.AppKey("sidebands", Sidebands)
 OPEN_SIDEBANDS: Final = web.AppKey("open_sidebands", OpenSidebands)
 METER: Final = web.AppKey("meter", Meter)
+RELOADER: Final = web.AppKey("reloader", Reloader)
 STORE: Final = web.AppKey("store", StoreConnection)
 METRICS: Final = web.AppKey("metrics", Metrics)
 SCRAPES: Final = web.AppKey("scrapes", Scrapes)

@@ -72,6 +72,7 @@ class Broker:
     """The use cases. What they have in common is made once.
 
     Attributes:
+        shared: the parts that it was made with.
         replication: what the handles' writes wait for, None where they wait for nothing; to be closed.
         late: the answers that come too late; to be closed.
         orphans: notes calls that no browser holds.
@@ -80,7 +81,7 @@ class Broker:
 
     def __init__(self, settings: Settings, shared: Shared) -> None:
         self._settings = settings
-        self._shared = shared
+        self.shared = shared
         self._sealer = shared.sealer
         self.replication: Final = build_replication(settings, shared.store)
         self._handles = HandleStore(
@@ -108,7 +109,7 @@ class Broker:
         )
 
     def minter(self) -> Minter:
-        settings, shared = self._settings, self._shared
+        settings, shared = self._settings, self.shared
         return Minter(
             catalog=shared.catalog,
             attempts=MintAttempts(
@@ -133,7 +134,7 @@ class Broker:
         )
 
     def relay(self) -> Relay:
-        settings, shared = self._settings, self._shared
+        settings, shared = self._settings, self.shared
         policy = RelayPolicy(
             replica=settings.replica,
             timeout=settings.relay_timeout_seconds,
@@ -173,7 +174,7 @@ class Broker:
         )
 
     def ice_servers(self) -> IceServers:
-        settings, shared = self._settings, self._shared
+        settings, shared = self._settings, self.shared
         return IceServers(
             catalog=shared.catalog,
             providers=PROVIDERS,
@@ -185,30 +186,30 @@ class Broker:
         )
 
     def lookup(self) -> Lookup:
-        return Lookup(store=self._handles, clocks=self._shared.clocks)
+        return Lookup(store=self._handles, clocks=self.shared.clocks)
 
     def reports(self) -> Reports:
-        shared = self._shared
+        shared = self.shared
         return Reports(calls=shared.calls, count=shared.counts.reported, clocks=shared.clocks)
 
     def overdue(self) -> OverdueCalls:
         return OverdueCalls(
             deadlines=self._deadlines,
-            calls=self._shared.calls,
+            calls=self.shared.calls,
             hangup=self.hangup,
-            count=self._shared.counts.overdue,
-            clocks=self._shared.clocks,
+            count=self.shared.counts.overdue,
+            clocks=self.shared.clocks,
         )
 
     def held_calls(self) -> HeldCalls:
-        return HeldCalls(sockets=self._shared.held, hangup=self.hangup)
+        return HeldCalls(sockets=self.shared.held, hangup=self.hangup)
 
     def sidebands(self, sockets: Attacher) -> Sidebands:
         return Sidebands(
             hangup=self.hangup,
             providers=PROVIDERS,
             sockets=sockets,
-            calls=self._shared.calls,
+            calls=self.shared.calls,
             deadline=self._settings.mint_timeout_seconds,
         )
 
@@ -221,7 +222,7 @@ class Broker:
         tell: Callable[[UsageRecord], None],
     ) -> Meter:
         """The meter; ``tried`` counts a handshake, ``tell`` takes each record."""
-        settings, shared = self._settings, self._shared
+        settings, shared = self._settings, self.shared
         return Meter(
             watches=Watches(shared.store, hold=HOLD_SECONDS, records=settings.metering_records),
             calls=shared.calls,
@@ -244,11 +245,11 @@ class Broker:
         grace, window = self._settings.undelivered_grace_seconds, self._settings.replay_window_seconds
         return Orphans(
             deadlines=self._deadlines,
-            calls=self._shared.calls,
-            settlement=self._shared.settlement,
+            calls=self.shared.calls,
+            settlement=self.shared.settlement,
             # While the answer is kept, a browser may still get it.
             grace=max(grace, window) if grace else 0.0,
             hang_up_lost=self._settings.hangup_lost_calls,
-            count=self._shared.counts.orphaned,
-            clocks=self._shared.clocks,
+            count=self.shared.counts.orphaned,
+            clocks=self.shared.clocks,
         )

@@ -415,6 +415,25 @@ REPLICAS = [
         "Seconds since the process began.",
         (f"time() - process_start_time_seconds{{{HERE}}}", "{{instance}}"),
     ),
+    lines(
+        "Secrets refused",
+        "none",
+        "1 while the secrets in a replica's files cannot be used, so that the old ones serve on.",
+        (f"cloakroom_secrets_reload_failed{{{HERE}}}", "{{instance}}"),
+        defaults={"max": 1},
+    ),
+    lines(
+        "Secrets taken",
+        "s",
+        "Seconds since they were last read and taken; the start counts.",
+        (f"time() - cloakroom_secrets_reload_timestamp_seconds{{{HERE}}}", "{{instance}}"),
+    ),
+    lines(
+        "Secrets read anew",
+        "none",
+        "On SIGHUP and when a file changed, by result.",
+        (f"sum by (result) (cloakroom_secrets_reloads_total{{{HERE}}})", "{{result}}"),
+    ),
     panel(
         "table",
         "What runs",

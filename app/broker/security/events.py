@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +18,7 @@ import structlog
 from app.broker.security.delivery import Deliveries
 from app.broker.security.messages import Messages
 from app.errors import StoreUnavailable
-from app.models import Clocks
+from app.models import Clocks, Secret
 from app.store.records.notices import Notices
 from app.store.records.suspicions import Suspicion, Suspicions
 from app.telemetry.parts.security import SecurityMetrics
@@ -113,6 +113,11 @@ class SecurityLog:
         self._second, self._told_in_second = 0, 0
         self._wake = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
+
+    def sign_with(self, secrets: Sequence[Secret]) -> None:
+        """Sign the webhook's messages with these from now on, where there is a webhook."""
+        if self._deliveries is not None:
+            self._deliveries.webhook.use(secrets)
 
     def start(self) -> None:
         """Begin to write and to send in the background."""

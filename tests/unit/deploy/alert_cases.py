@@ -332,6 +332,13 @@ CASES: Final = (
         "90%",
     ),
     Case(
+        "CloakroomSecretsRefused",
+        5,
+        {f"cloakroom_secrets_reload_failed{{{_B}}}": "0x8 1x40"},
+        _B_LABELS,
+        "1",
+    ),
+    Case(
         "CloakroomVersionsDiffer",
         65,
         {

@@ -22,6 +22,7 @@ from app.telemetry.parts.security import DELIVERY_RESULTS, DROP_REASONS, Securit
 from app.telemetry.scrape import State, expose
 from app.telemetry.sideband_metrics import CLOSINGS, SOURCES, SidebandMetrics
 from app.telemetry.usage import UsageMetrics
+from app.wiring.keys_in_force import ReloadState
 from tests.support.families import FAMILIES
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text(encoding="utf-8")
@@ -58,6 +59,7 @@ async def test_every_family_is_exposed_and_nothing_else_of_ours() -> None:
         settlements_pending=lambda: 0,
         settlements_given_up=lambda: 0,
         census=Census(nobody, monotonic=lambda: 0.0),
+        reload=ReloadState(good_at=0.0),
     )
     metrics = Metrics(models=(), deployments=())
     registry = metrics.registry
