@@ -3,17 +3,19 @@
 Pure: keys come from outside.
 
 A sealed value is text: ``<kid>.<base64 of nonce + ciphertext + tag>``, so an SRE sees at a glance
-which key sealed it, and nothing else. A proof is ``<kid>.<base64 of an HMAC>``: it shows that what stands
+which key sealed it, and nothing else. A proof is ``<kid>.<base64 of a MAC>``: it shows that what stands
 beside it was written by a replica, and was not changed.
 """
 
 from __future__ import annotations
 
 import binascii
+import hashlib
 import hmac
 import secrets
 from typing import Final
 
+import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -83,9 +85,13 @@ class Sealer:
         """Whether ``prove`` made this proof of the same texts."""
         kid, _, shown = proof.partition(".")
         key = self._proof_keys.get(kid)
-        return key is not None and hmac.compare_digest(
-            _proof(key, kid, stated).encode(), shown.encode(errors="replace")
-        )
+        if key is None:
+            return False
+        try:
+            expected = _proof(key, kid, stated)
+        except orjson.JSONEncodeError:  # no text that we wrote
+            return False
+        return hmac.compare_digest(expected.encode(), shown.encode(errors="replace"))
 
 
 def _proof_key(key: bytes) -> bytes:
@@ -93,9 +99,9 @@ def _proof_key(key: bytes) -> bytes:
 
 
 def _proof(key: bytes, kid: str, stated: tuple[str, ...]) -> str:
-    # With their lengths, as below, but encoded once: a mint and a relay wait for it.
-    text = "|".join([kid, *[f"{len(one)}:{one}" for one in stated]])
-    mac = hmac.digest(key, text.encode(), "sha256")[:_PROOF_BYTES]
+    # Keyed BLAKE2b (RFC 7693) takes half the time of OpenSSL's HMAC, and a mint and a relay wait for it. Written
+    # as JSON, no two lists of texts are the same bytes.
+    mac = hashlib.blake2b(orjson.dumps((kid, *stated)), key=key, digest_size=_PROOF_BYTES).digest()
     return binascii.b2a_base64(mac, newline=False)[:_PROOF_CHARS].decode("ascii")
 
 
