@@ -22,6 +22,7 @@ from urllib.request import (  # type: ignore[attr-defined]  # the annotations le
 
 from app.models import Secret
 from app.outbound.http1 import Origin
+from app.providers.base import is_one_host
 
 _FORM: Final = "must look like http://user:password@proxy.example:3128, user and password percent-encoded"
 _PORTS: Final = {"http": 80, "https": 443}
@@ -65,7 +66,9 @@ def parse_proxy(text: str) -> Proxy:
         host, port = parts.hostname, parts.port
     except ValueError:
         raise ValueError(_FORM) from None
-    if parts.scheme not in _PORTS or not host or not _HOST.match(host):
+    if parts.scheme not in _PORTS or not host or not _HOST.match(host) or port == 0:
+        raise ValueError(_FORM)
+    if not is_one_host(parts.netloc):
         raise ValueError(_FORM)
     if parts.path not in ("", "/") or parts.query or parts.fragment or re.search(r"[\s\x00-\x1f\x7f]", url):
         raise ValueError(_FORM)
