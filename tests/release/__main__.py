@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from subprocess import SubprocessError
 from tempfile import TemporaryDirectory
 from typing import Final
 
@@ -101,7 +102,7 @@ class _Report:
         begun = time.monotonic()
         try:
             check()
-        except (AssertionError, ToolFailed, OSError) as error:
+        except (AssertionError, ToolFailed, OSError, SubprocessError) as error:
             self._broken.append(what)
             print(f"  BROKEN {what}\n{error}", flush=True)
         else:

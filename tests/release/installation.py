@@ -14,6 +14,8 @@ from typing import Final
 from tests.support.clocks import PATIENCE
 
 LOCK: Final = Path(__file__).with_name("base.lock")
+# Of one step, in seconds: an installation over a slow line.
+LONGEST: Final = 900
 
 
 @dataclass(frozen=True)
@@ -94,5 +96,5 @@ def beside_the_suite(folder: Path, wheel: Path) -> Installation:
 
 
 def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LONGEST)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"

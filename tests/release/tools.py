@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from tests.release.installation import LONGEST
 from tests.support.page import ROOT
 
 LOCK: Final = Path(__file__).with_name("tools.lock")
@@ -24,7 +25,12 @@ def run_tool(name: str, *arguments: str, cwd: Path = ROOT) -> str:
         ToolFailed
     """
     done = subprocess.run(
-        [str(FOLDER / "bin" / name), *arguments], cwd=cwd, capture_output=True, text=True, check=False
+        [str(FOLDER / "bin" / name), *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LONGEST,
     )
     if done.returncode != 0:
         raise ToolFailed(f"{name} {arguments[0] if arguments else ''}:\n{done.stdout}{done.stderr}".strip())
@@ -42,5 +48,7 @@ def install_tools() -> None:
     if not python.exists():
         subprocess.run([str(ROOT / ".venv" / "bin" / "python"), "-m", "venv", str(FOLDER)], check=True)
     options = ("--quiet", "--disable-pip-version-check", "--require-hashes", "--only-binary=:all:")
-    subprocess.run([str(python), "-m", "pip", "install", *options, "-r", str(LOCK)], check=True)
+    subprocess.run(
+        [str(python), "-m", "pip", "install", *options, "-r", str(LOCK)], check=True, timeout=LONGEST
+    )
     stamp.write_text(wanted, encoding="ascii")
