@@ -70,7 +70,7 @@ def parse_proxy(text: str) -> Proxy:
         raise ValueError(_FORM)
     if not is_one_host(parts.netloc):
         raise ValueError(_FORM)
-    if parts.path not in ("", "/") or parts.query or parts.fragment or re.search(r"[\s\x00-\x1f\x7f]", url):
+    if parts.path not in ("", "/") or parts.query or parts.fragment or re.search(r"[\s\x00-\x1f\x7f\\]", url):
         raise ValueError(_FORM)
     origin = Origin(parts.scheme == "https", host, port or _PORTS[parts.scheme])
     return Proxy(origin, _basic(parts.username, parts.password), Secret(url))
