@@ -70,6 +70,7 @@ def test_the_request_for_a_tunnel_names_the_target_and_the_credentials() -> None
         "http://cloak:[secret]@proxy:3128",
         "http://proxy:99999",
         "http://proxy:0",
+        "http://%\u037a@proxy:3128",
         "http://cloak:s\\ecret@proxy:3128",
         "http://proxy:3128/path",
         "http://proxy:3128?secret",
