@@ -25,9 +25,9 @@ from app.operations import create_operations_app
 from app.settings import Settings
 from app.store.address import parse_address
 from app.telemetry.tracing_setup import tracing_from_environment
-from app.web.appkeys import ADMISSION, LIFECYCLE, OPEN_SIDEBANDS, REFUSAL
-from app.web.listener.connection import KEEPALIVE_SECONDS, Connection
-from app.web.listener.front import Front
+from app.web.appkeys import EARLY, LIFECYCLE, OPEN_SIDEBANDS
+from app.web.listener.connection import Connection
+from app.web.listener.front import ConnectionLimits, Front
 from app.web.listener.protocol import HttpProtocol
 
 log = structlog.get_logger("cloakroom.server")
@@ -93,7 +93,7 @@ class _Port:
     def __init__(self, app: web.Application, settings: Settings, host: str, port: int) -> None:
         self._options: dict[str, Any] = {
             "access_log": None,
-            "keepalive_timeout": KEEPALIVE_SECONDS,
+            "keepalive_timeout": settings.idle_timeout_seconds,
             "lingering_time": LINGER_SECONDS,
         }
         self._runner = web.AppRunner(
@@ -105,6 +105,14 @@ class _Port:
         )
         self._app = app
         self._at = host, port
+        self._limits = ConnectionLimits(
+            most=_most_connections(),
+            # The peers are proxies then, and each has the connections of many callers.
+            per_address=0 if settings.trusted_proxies else settings.connections_per_address,
+            head=settings.head_timeout_seconds,
+            idle=settings.idle_timeout_seconds,
+            unread=settings.read_timeout_seconds,
+        )
         self._listener: asyncio.Server | None = None
         self._front: Front | None = None
 
@@ -133,8 +141,13 @@ class _Port:
             protocol.answered = answered
             return protocol
 
+        cut = app[EARLY].metrics.cut
         self._front = front = Front(
-            app[ADMISSION], app[REFUSAL], app[LIFECYCLE], serve, most=_most_connections()
+            app[EARLY],
+            app[LIFECYCLE],
+            serve,
+            self._limits,
+            lambda reason: cut[reason].inc(),
         )
         self._listener = await loop.create_server(lambda: Connection(front), *self._at, backlog=BACKLOG)
 

@@ -9,9 +9,8 @@ from aiohttp import hdrs, web
 
 from app.errors import Draining, StoreUnavailable
 from app.store.connection import RETRY_AFTER_SECONDS
-from app.telemetry.scrape import scrape
 from app.web.answers import json_answer
-from app.web.appkeys import LIFECYCLE, METRICS, STORE
+from app.web.appkeys import LIFECYCLE, SCRAPES, STORE
 
 
 async def livez(request: web.Request) -> web.Response:
@@ -39,7 +38,7 @@ async def metrics(request: web.Request) -> web.Response:
 
     Pages cannot read it.
     """
-    text, content_type = await scrape(request.app[METRICS].registry, request.headers.get(hdrs.ACCEPT, ""))
+    text, content_type = await request.app[SCRAPES].text(request.headers.get(hdrs.ACCEPT, ""))
     return web.Response(body=text, headers={hdrs.CONTENT_TYPE: content_type})
 
 
