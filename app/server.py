@@ -2,7 +2,7 @@
 
 On SIGTERM or SIGINT readiness turns first, while requests are still served for ``drain_seconds``, so that a
 load balancer has time to look elsewhere. Then the listener closes and requests in flight get
-``shutdown_seconds`` to end. A second signal ends the process at once.
+``shutdown_seconds`` to end. A second signal ends the process at once. SIGHUP has secrets read anew.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from aiohttp import web
 from app import __version__
 from app.main import create_app
 from app.operations import create_operations_app
-from app.settings import Settings
+from app.settings import Settings, SettingsSource
 from app.store.address import parse_address
 from app.telemetry.tracing_setup import tracing_from_environment
-from app.web.appkeys import EARLY, LIFECYCLE, OPEN_SIDEBANDS
+from app.web.appkeys import EARLY, LIFECYCLE, OPEN_SIDEBANDS, RELOADER
 from app.web.listener.connection import Connection
 from app.web.listener.front import ConnectionLimits, Front
 from app.web.listener.protocol import HttpProtocol
@@ -47,8 +47,8 @@ COLLECT_AFTER: Final = (10_000, 50, 10)
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
-async def serve(settings: Settings) -> None:
-    """Serve until a signal comes.
+async def serve(settings: Settings, source: SettingsSource | None = None) -> None:
+    """Serve until SIGTERM or SIGINT comes. SIGHUP has secrets read anew from ``source``.
 
     Raises:
         OSError: the address is taken or not ours.
@@ -56,7 +56,7 @@ async def serve(settings: Settings) -> None:
     """
     # The SDK reads its variables from the process's environment, and so do we for this.
     tracing = tracing_from_environment(os.environ, replica=settings.replica)
-    app = create_app(settings, tracing=tracing)
+    app = create_app(settings, tracing=tracing, source=source)
     ports = [_Port(app, settings, settings.host, settings.port)]
     if settings.ops_port is not None:
         ops_host = settings.host if settings.ops_host is None else settings.ops_host
@@ -66,7 +66,7 @@ async def serve(settings: Settings) -> None:
             await port.setup()
         _collect_seldom()
         # Before we say that we listen: a signal may come the moment after.
-        stop = _on_signal()
+        stop = _on_signal(reload=app[RELOADER].ask)
         for port in ports:
             await port.listen()
         _announce(settings, *(port.addresses for port in ports))
@@ -199,7 +199,7 @@ def _announce(settings: Settings, addresses: list[str], operations: list[str] | 
     )
 
 
-def _on_signal() -> asyncio.Event:
+def _on_signal(*, reload: Callable[[], None]) -> asyncio.Event:
     """The event that the first signal sets; a second one meets the system's default: the end, at once."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
 
@@ -211,4 +211,5 @@ def _on_signal() -> asyncio.Event:
 
     for number in _SIGNALS:
         loop.add_signal_handler(number, received)
+    loop.add_signal_handler(signal.SIGHUP, reload)
     return stop

@@ -18,7 +18,7 @@ import structlog
 from app.cli.failure import CliFailure, unusable_settings
 from app.cli.output import tell
 from app.server import serve as serve_replica
-from app.settings import LiteLlmNote, Settings, SettingsError, load_with_notes
+from app.settings import LiteLlmNote, Settings, SettingsError, SettingsSource
 from app.store.embedded.engine import EngineError, LocalEngine, find_engine
 from app.telemetry.logs import configure_logs
 from app.wiring import WiringError
@@ -37,6 +37,8 @@ def run_alone() -> int:
 def serve(*, config: Path | None = None) -> None:
     """Run one replica until SIGTERM. Settings come from CLOAKROOM_... variables and the YAML file.
 
+    On SIGHUP, and when one of their files changes, it takes new secrets without a restart.
+
     In production it needs CLOAKROOM_REDIS_URL, CLOAKROOM_SIGNING_KEYS, CLOAKROOM_SEALING_KEYS,
     CLOAKROOM_API_KEYS and a provider; ``cloakroom keys new`` makes the secrets.
 
@@ -48,13 +50,15 @@ def serve(*, config: Path | None = None) -> None:
         environ["CLOAKROOM_CONFIG"] = str(config)
     with ExitStack() as stack:
         try:
-            settings, notes = load_with_notes(environ)
+            source = SettingsSource(environ)
+            settings, notes = source.read()
             if settings.redis_url is None:
                 environ["CLOAKROOM_REDIS_URL"] = _own_store(stack)
-                settings, notes = load_with_notes(environ)
+                source = SettingsSource(environ)
+                settings, notes = source.read()
             configure_logs(level=settings.log_level, replica=settings.replica)
             _log_notes(notes)
-            _run(settings)
+            _run(settings, source)
         except (SettingsError, WiringError) as error:
             raise unusable_settings(error) from None
         except OSError as error:
@@ -87,11 +91,11 @@ def _log_notes(notes: Sequence[LiteLlmNote]) -> None:
         tell("litellm_config", entry=note.entry, note=note.text)
 
 
-def _run(settings: Settings) -> None:
+def _run(settings: Settings, source: SettingsSource) -> None:
     if sys.platform == "win32":
-        asyncio.run(serve_replica(settings))
+        asyncio.run(serve_replica(settings, source))
         return
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve_replica(settings))
+        runner.run(serve_replica(settings, source))

@@ -13,7 +13,7 @@ from app.telemetry import (
     usage,
 )
 from app.telemetry.metrics import Family
-from app.telemetry.parts import protection
+from app.telemetry.parts import protection, security
 
 FAMILIES: Final = tuple(
     value
@@ -23,6 +23,7 @@ FAMILIES: Final = tuple(
         sideband_metrics,
         protection,
         identity_metrics,
+        security,
         usage,
         scrape,
     )

@@ -30,7 +30,7 @@ from app.web.admin.query import (
     read_with_calls,
 )
 from app.web.answers import operators_answer
-from app.web.appkeys import DESK, HANGUP, LIFECYCLE, STORE, TIMINGS
+from app.web.appkeys import DESK, HANGUP, LIFECYCLE, RELOADER, STORE, TIMINGS
 from app.web.incoming import parse_json_object, read_timed_body
 
 Item = TypeVar("Item")
@@ -57,6 +57,12 @@ async def stats(request: web.Request, act: Act) -> web.Response:
             "in_flight": app[LIFECYCLE].in_flight,
         }
     )
+
+
+async def list_keys(request: web.Request, act: Act) -> web.Response:
+    """``GET /admin/v1/keys``: the keys that each replica has in force, by ids and names; no secret."""
+    read_query(request.query.items(), ())
+    return operators_answer(await request.app[RELOADER].keys.listing())
 
 
 async def list_handles(request: web.Request, act: Act) -> web.Response:
