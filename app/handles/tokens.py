@@ -36,8 +36,8 @@ AFTERLIFE_SECONDS: Final = LONGEST_CALL_SECONDS + CLOCK_SKEW_SECONDS
 # Three unpadded base64url segments. The last character of a 32- or 64-byte signature carries 2 or 4
 # bits; only the canonical letters are taken, so that one handle has exactly one spelling.
 _SEGMENT = "[A-Za-z0-9_-]{16,512}"
-_SIGNATURE = "(?:[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]|[A-Za-z0-9_-]{85}[AQgw])"
-_TOKEN = re.compile(rf"{_SEGMENT}\.{_SEGMENT}\.{_SIGNATURE}\Z")
+SIGNATURE: Final = "(?:[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]|[A-Za-z0-9_-]{85}[AQgw])"
+_TOKEN = re.compile(rf"{_SEGMENT}\.{_SEGMENT}\.{SIGNATURE}\Z")
 _ID = re.compile(r"[A-Za-z0-9_-]{22}\Z")
 # The last character of 16 bytes carries two bits, so it has four letters, and room for a mark.
 _MARKED: Final = {"A": "B", "Q": "R", "g": "h", "w": "x"}

@@ -20,6 +20,8 @@ from urllib.request import (  # type: ignore[attr-defined]  # the annotations le
     proxy_bypass_environment,
 )
 
+from yarl import URL
+
 from app.models import Secret
 from app.outbound.addresses import Guard
 from app.outbound.http1 import Origin
@@ -64,9 +66,11 @@ def parse_proxy(text: str) -> Proxy:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
-    except ValueError:
+        # The libraries that are handed the whole URL read it so, and take less.
+        URL(url)
+    except (ValueError, IndexError):
         raise ValueError(_FORM) from None
-    if parts.scheme not in _PORTS or not host or not _HOST.match(host):
+    if parts.scheme not in _PORTS or not host or not _HOST.match(host) or port == 0:
         raise ValueError(_FORM)
     if parts.path not in ("", "/") or parts.query or parts.fragment or re.search(r"[\s\x00-\x1f\x7f]", url):
         raise ValueError(_FORM)

@@ -27,7 +27,8 @@ class Process:
         arguments: what comes after ``python -m``.
         environment: its variables, besides the few that every program needs.
         prefix: a command, by its path, that becomes the program in other surroundings: a namespace.
-        code: the folder that has ``app``.
+        code: the folder that has ``app``; it becomes the working directory.
+        python: the interpreter, of another environment than the suite's.
     """
 
     def __init__(
@@ -37,13 +38,14 @@ class Process:
         *,
         prefix: Sequence[str] = (),
         code: Path = ROOT,
+        python: str = sys.executable,
     ) -> None:
         self.lines: list[str] = []
         self._news = threading.Condition()
         self._ended = False
         inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         self._process = lifeline.popen(
-            [*prefix, sys.executable, "-m", *arguments],
+            [*prefix, python, "-m", *arguments],
             cwd=code,
             env={**inherited, **environment},
             stdin=subprocess.DEVNULL,
@@ -141,7 +143,10 @@ class Process:
 
 
 class Replica(Process):
-    """``python -m app serve`` on a free port, with further arguments if any; returns when it is ready."""
+    """``python -m app serve`` on a free port, with further arguments if any; returns when it is ready.
+
+    ``package`` is the import name: a wheel's is another one.
+    """
 
     def __init__(
         self,
@@ -150,6 +155,8 @@ class Replica(Process):
         *arguments: str,
         prefix: Sequence[str] = (),
         code: Path = ROOT,
+        python: str = sys.executable,
+        package: str = "app",
     ) -> None:
         settings = {
             "CLOAKROOM_HOST": "127.0.0.1",
@@ -157,7 +164,7 @@ class Replica(Process):
             "CLOAKROOM_REPLICA": name,
             **environment,
         }
-        super().__init__(["app", "serve", *arguments], settings, prefix=prefix, code=code)
+        super().__init__([package, "serve", *arguments], settings, prefix=prefix, code=code, python=python)
         self.name = name
         try:
             listening = self.wait_for_event("listening")
