@@ -121,7 +121,7 @@ def create_app(
     outer = gate(
         headers,
         Reporting(
-            RequestLog(replica=settings.replica, level=settings.log_level),
+            RequestLog(replica=settings.replica, level=settings.log_level, shared=settings.workers != 1),
             metrics,
             tracing or PassingOn(),
             feed,

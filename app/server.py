@@ -1,8 +1,10 @@
-"""Runs one replica: listens, waits for a signal, drains and ends.
+"""Runs one replica, or one worker of it: listens, waits for a signal, drains and ends.
 
 On SIGTERM or SIGINT readiness turns first, while requests are still served for ``drain_seconds``, so that a
 load balancer has time to look elsewhere. Then the listener closes and requests in flight get
 ``shutdown_seconds`` to end. A second signal ends the process at once.
+
+A worker hears of the end from its supervisor, and gets the sockets to accept from.
 """
 
 from __future__ import annotations
@@ -12,10 +14,13 @@ import contextlib
 import gc
 import os
 import signal
+import socket
 import sys
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, Final, Protocol
 
+import orjson
 import structlog
 from aiohttp import web
 
@@ -24,11 +29,13 @@ from app.main import create_app
 from app.operations import create_operations_app
 from app.settings import Settings
 from app.store.address import parse_address
+from app.telemetry.merging import snapshot
 from app.telemetry.tracing_setup import tracing_from_environment
-from app.web.appkeys import ADMISSION, LIFECYCLE, OPEN_SIDEBANDS, REFUSAL
+from app.web.appkeys import ADMISSION, LIFECYCLE, METRICS, OPEN_SIDEBANDS, REFUSAL
 from app.web.listener.connection import KEEPALIVE_SECONDS, Connection
 from app.web.listener.front import Front
 from app.web.listener.protocol import HttpProtocol
+from app.web.workers import WORKERS, Workers
 
 log = structlog.get_logger("cloakroom.server")
 
@@ -46,9 +53,45 @@ LAST_SPANS_SECONDS: Final = 3.0
 COLLECT_AFTER: Final = (50_000, 20, 10)
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
+# Returns, as JSON, what a worker says of itself.
+Tell = Callable[[], Awaitable[bytes]]
 
-async def serve(settings: Settings) -> None:
-    """Serve until a signal comes.
+
+class Worker(Workers, Protocol):
+    """One of several processes that serve together. ``app.supervisor`` makes it."""
+
+    @property
+    def number(self) -> int:
+        """From 0."""
+        ...
+
+    @property
+    def ports(self) -> Sequence[Sequence[socket.socket]]:
+        """The sockets of each port, listening: that of the service, then that of operations."""
+        ...
+
+    @property
+    def ending(self) -> asyncio.Event:
+        """Set when it shall end."""
+        ...
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether it shall end because its supervisor is gone."""
+        ...
+
+    async def join(self, *, metrics: Tell, state: Tell) -> None:
+        """Begin to listen to the supervisor, and to tell it of this worker."""
+
+    def listening(self) -> None:
+        """Tell the supervisor that this worker serves."""
+
+    async def leave(self) -> None:
+        """Stop listening to it."""
+
+
+async def serve(settings: Settings, *, worker: Worker | None = None) -> None:
+    """Serve until a signal comes, or until the supervisor of this worker wants the end.
 
     Raises:
         OSError: the address is taken or not ours.
@@ -61,30 +104,51 @@ async def serve(settings: Settings) -> None:
     if settings.ops_port is not None:
         ops_host = settings.host if settings.ops_host is None else settings.ops_host
         ports.append(_Port(create_operations_app(app), settings, ops_host, settings.ops_port))
+    if worker is not None:
+        await _join(app, worker)
     try:
         for port in ports:
             await port.setup()
         _collect_seldom()
         # Before we say that we listen: a signal may come the moment after.
-        stop = _on_signal()
-        for port in ports:
-            await port.listen()
-        _announce(settings, *(port.addresses for port in ports))
-        await stop.wait()
-        app[LIFECYCLE].draining = True
-        # At once: their backends have the time of draining to attach through another replica.
-        app[OPEN_SIDEBANDS].end_all()
-        log.info("draining", seconds=settings.drain_seconds)
-        await asyncio.sleep(settings.drain_seconds)
+        stop = _on_signal() if worker is None else worker.ending
+        if not stop.is_set():
+            for port, listeners in zip(ports, worker.ports if worker else (None, None), strict=False):
+                await port.listen(listeners)
+            _announce(settings, *(port.addresses for port in ports))
+            if worker is not None:
+                worker.listening()
+            await stop.wait()
+            # Without its supervisor a worker is in the way of those that come after it.
+            await _drain(app, 0.0 if worker and worker.orphaned else settings.drain_seconds)
         for port in ports:
             port.close()
     finally:
         # The last one first: it is made of the parts of the first.
         for port in reversed(ports):
             await port.cleanup()
+        if worker is not None:
+            await worker.leave()
         if tracing is not None:
             await asyncio.to_thread(tracing.close, wait=LAST_SPANS_SECONDS)
     log.info("stopped")
+
+
+async def _drain(app: web.Application, seconds: float) -> None:
+    """Serve on, and say that others should be asked."""
+    app[LIFECYCLE].draining = True
+    # At once: their backends have the time of draining to attach through another replica.
+    app[OPEN_SIDEBANDS].end_all()
+    log.info("draining", seconds=seconds)
+    await asyncio.sleep(seconds)
+
+
+async def _join(app: web.Application, worker: Worker) -> None:
+    async def state() -> bytes:
+        return orjson.dumps({"in_flight": app[LIFECYCLE].in_flight})
+
+    app[WORKERS] = worker
+    await worker.join(metrics=partial(snapshot, app[METRICS].registry), state=state)
 
 
 class _Port:
@@ -105,21 +169,24 @@ class _Port:
         )
         self._app = app
         self._at = host, port
-        self._listener: asyncio.Server | None = None
+        self._listeners: list[asyncio.Server] = []
         self._front: Front | None = None
 
     @property
     def addresses(self) -> list[str]:
         """``host:port`` of each socket."""
-        sockets = self._listener.sockets if self._listener is not None else ()
-        return [":".join(map(str, socket.getsockname()[:2])) for socket in sockets]
+        sockets = [one for listener in self._listeners for one in listener.sockets]
+        return [":".join(map(str, one.getsockname()[:2])) for one in sockets]
 
     async def setup(self) -> None:
         """Open what the application needs."""
         await self._runner.setup()
 
-    async def listen(self) -> None:
+    async def listen(self, listeners: Sequence[socket.socket] | None = None) -> None:
         """Begin to accept: what ``web.TCPSite`` does, with connections of our own.
+
+        Args:
+            listeners: sockets that are listening already, if any.
 
         Raises:
             OSError: the address is taken or not ours.
@@ -136,12 +203,16 @@ class _Port:
         self._front = front = Front(
             app[ADMISSION], app[REFUSAL], app[LIFECYCLE], serve, most=_most_connections()
         )
-        self._listener = await loop.create_server(lambda: Connection(front), *self._at, backlog=BACKLOG)
+        make = partial(loop.create_server, lambda: Connection(front), backlog=BACKLOG)
+        if listeners is None:
+            self._listeners = [await make(*self._at)]
+        else:
+            self._listeners = [await make(sock=listener) for listener in listeners]
 
     def close(self) -> None:
         """Accept no more."""
-        if self._listener is not None:
-            self._listener.close()
+        for listener in self._listeners:
+            listener.close()
 
     async def cleanup(self) -> None:
         """Finish the requests in flight and close the application's resources."""

@@ -25,6 +25,7 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     ("app.operations",),
     ("app.main",),
     ("app.server", "app.doctor"),
+    ("app.supervisor",),
     ("app.cli",),
     ("app.__main__",),
 )
