@@ -29,8 +29,8 @@ from app.main import create_app
 from app.operations import create_operations_app
 from app.settings import Settings
 from app.store.address import parse_address
-from app.telemetry.merging import snapshot
 from app.telemetry.tracing_setup import tracing_from_environment
+from app.telemetry.workers.snapshots import snapshot
 from app.web.appkeys import ADMISSION, LIFECYCLE, METRICS, OPEN_SIDEBANDS, REFUSAL
 from app.web.listener.connection import KEEPALIVE_SECONDS, Connection
 from app.web.listener.front import Front

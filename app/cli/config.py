@@ -17,6 +17,7 @@ from app.settings.environment import PREFIX
 from app.settings.load import CONFIG_NAME, read_config
 from app.settings.reference import config_schema
 from app.settings.secrets import masked_settings
+from app.settings.workers import FOR_EACH_WORKER, worker_count
 
 DEFAULT: Final = "default"
 _PROVIDERS: Final = ("OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT")
@@ -67,6 +68,8 @@ def show_config(
     for note in notes:
         if note.reason is None:
             tell(f"{note.level}: {note}")
+    if (number := worker_count(settings)) > 1:
+        tell(f"{number} workers; for each of them count {', '.join(FOR_EACH_WORKER)}")
     if not all_fields:
         tell(f"{len(values) - len(shown)} settings have their defaults; --all shows them")
 

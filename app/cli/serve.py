@@ -20,7 +20,7 @@ from app.cli.output import tell
 from app.server import Worker
 from app.server import serve as serve_replica
 from app.settings import LiteLlmNote, Settings, SettingsError, load_with_notes
-from app.settings.cpus import worker_count
+from app.settings.workers import worker_count
 from app.store.embedded.engine import EngineError, LocalEngine, find_engine
 from app.telemetry.logs import configure_logs
 from app.wiring import WiringError

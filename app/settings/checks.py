@@ -9,11 +9,11 @@ from app.broker.clients import key_digest
 from app.broker.routing.catalog import ANY_MODEL
 from app.providers.registry import PROVIDERS, region_of
 from app.settings.aliases import ModelSettings, choices, successor_problems
-from app.settings.cpus import worker_count
 from app.settings.deployment import DeploymentSettings, known_regions
 from app.settings.identity import issuer_problems
 from app.settings.model import Settings
 from app.settings.secrets import MAKE_KEYS, parse_key_pairs
+from app.settings.workers import worker_count
 
 
 def problems_of(settings: Settings) -> list[str]:

@@ -25,7 +25,7 @@ ANSWERED: Final = "answered"
 CREW: Final = "crew"
 DRAIN: Final = "drain"
 
-# What can be asked: the snapshot of ``app.telemetry.merging``, and what an operator sees of a worker.
+# What can be asked: the snapshot of ``app.telemetry.workers.merged``, and what an operator sees of a worker.
 METRICS: Final = "metrics"
 STATE: Final = "state"
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from app.supervisor.messages import ANSWERED, METRICS, PART, TELL, encode
 from app.supervisor.process import WorkerProcess
-from app.telemetry.merging import departed
+from app.telemetry.workers.snapshots import departed
 
 # A worker that takes longer has its last answer given.
 PATIENCE_SECONDS: Final = 1.0

@@ -27,7 +27,7 @@ from app.supervisor.messages import (
     encode,
 )
 from app.supervisor.supervisor import BEAT_SECONDS
-from app.telemetry.merging import Merged, WorkerStatus
+from app.telemetry.workers.merged import Merged, WorkerStatus
 
 # Longer than the supervisor waits for a worker.
 _PATIENCE_SECONDS: Final = 5.0

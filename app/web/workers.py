@@ -6,7 +6,7 @@ from typing import Any, Final, Protocol
 
 from aiohttp import web
 
-from app.telemetry.merging import Merged
+from app.telemetry.workers.merged import Merged
 
 
 class Workers(Protocol):

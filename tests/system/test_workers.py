@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 import aiohttp
 import pytest
 
-from app.settings.cpus import usable_cpus
+from app.settings.workers import usable_cpus
 from tests.faults.drill import Progress
 from tests.faults.workers import kill
 from tests.support.api import called, mint, minted, relay

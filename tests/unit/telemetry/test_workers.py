@@ -14,10 +14,11 @@ from prometheus_client.parser import text_string_to_metric_families as plain_tex
 
 from app.telemetry import scrape as scraping
 from app.telemetry import sideband_metrics
-from app.telemetry.merging import GAUGES, Merged, WorkerStatus, departed, snapshot
 from app.telemetry.metrics import Metrics
 from app.telemetry.scrape import scrape
 from app.telemetry.timings import Timings, Try
+from app.telemetry.workers.merged import GAUGES, Merged, WorkerStatus
+from app.telemetry.workers.snapshots import departed, snapshot
 from tests.support.families import FAMILIES
 
 OPEN_METRICS = "application/openmetrics-text;version=1.0.0"

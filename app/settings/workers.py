@@ -1,4 +1,4 @@
-"""How many CPUs this process may use, which is what ``CLOAKROOM_WORKERS=auto`` means."""
+"""How many workers a replica has: what ``CLOAKROOM_WORKERS=auto`` means, and what counts for each of them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,23 @@ from typing import Final
 from app.settings.groups.listening import MOST_WORKERS
 from app.settings.model import Settings
 
+# Settings that limit one process. A worker is one, so all workers together may have as often as much.
+FOR_EACH_WORKER: Final = (
+    "max_in_flight",
+    "sideband_max",
+    "held_calls_max",
+    "metering_max",
+    "redis_max_connections",
+)
 _GROUPS: Final = Path("proc/self/cgroup")
 _MOUNT: Final = Path("sys/fs/cgroup")
 
 
-def worker_count(settings: Settings) -> int:
-    """The number of workers that the settings ask for."""
-    return min(usable_cpus(), MOST_WORKERS) if settings.workers == "auto" else settings.workers
+def worker_count(settings: Settings, *, cpus: int | None = None) -> int:
+    """The number of workers that the settings ask for; ``cpus`` may be used, by default ``usable_cpus``."""
+    if settings.workers != "auto":
+        return settings.workers
+    return min(usable_cpus() if cpus is None else cpus, MOST_WORKERS)
 
 
 def usable_cpus(root: Path = Path("/")) -> int:

@@ -1,23 +1,13 @@
-"""The metrics of several processes as one target: what they are worth together.
-
-A worker tells its metrics as a snapshot, in JSON. The worker that was asked for ``/metrics`` merges its own
-with those of the others.
-
-prometheus-client has files in shared memory for this. They hold no exemplars and nothing that is read at a
-scrape, and each count would cost a write to such a file.
-"""
+"""What the metrics of several workers come to, and what the supervisor knows of each."""
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-import orjson
 from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 
 from app.telemetry import identity_metrics, metrics, scrape, sideband_metrics, usage
@@ -56,8 +46,8 @@ GAUGES: Final[Mapping[str, How]] = {
 # Memory, CPU time, open files and the collector are of a process.
 _OF_PROCESSES: Final = ("process_", "python_")
 # A sample as it is told: name, labels, value, exemplar. A family: name, type, help text, samples.
-_Sample = tuple[str, dict[str, str], float | None, list[Any] | None]
-_Told = tuple[str, str, str, list[_Sample]]
+Sample = tuple[str, dict[str, str], float | None, list[Any] | None]
+Told = tuple[str, str, str, list[Sample]]
 _Key = tuple[str, tuple[tuple[str, str], ...]]
 
 
@@ -66,42 +56,6 @@ def how(name: str, kind: str) -> How:
     if name.startswith(_OF_PROCESSES):
         return "each"
     return GAUGES.get(name, "max") if kind == "gauge" else "sum"
-
-
-async def snapshot(collector: Collector) -> bytes:
-    """All metrics of this process. A family is read at once; the event loop turns after each."""
-    parts = []
-    for family in collector.collect():
-        parts.append(orjson.dumps(_tell(family)))
-        await asyncio.sleep(0)
-    return b"[" + b",".join(parts) + b"]"
-
-
-def departed(before: bytes, last: bytes) -> bytes:
-    """Add the last snapshot of a process that has ended to those before; either may be empty.
-
-    Only what is summed over processes stays, since a rate over a sum that falls would be wrong.
-    """
-    kept = [
-        [
-            family
-            for family in orjson.loads(told)
-            if family[1] != "gauge" and how(family[0], family[1]) == "sum"
-        ]
-        for told in (before, last)
-        if told
-    ]
-    merged = Merged({str(number): families for number, families in enumerate(kept)})
-    return orjson.dumps([_tell(family) for family in merged.collect()])
-
-
-def _tell(family: Metric) -> _Told:
-    samples: list[_Sample] = [
-        # orjson takes no named tuples.
-        (one.name, one.labels, one.value, list(one.exemplar) if one.exemplar is not None else None)
-        for one in family.samples
-    ]
-    return family.name, family.type, family.documentation, samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +80,7 @@ class Merged:
         workers: what the supervisor knows of each.
     """
 
-    def __init__(self, told: Mapping[str, Iterable[_Told]], workers: Sequence[WorkerStatus] = ()) -> None:
+    def __init__(self, told: Mapping[str, Iterable[Told]], workers: Sequence[WorkerStatus] = ()) -> None:
         self._workers = workers
         self._told = {worker: {family[0]: family for family in families} for worker, families in told.items()}
 
@@ -147,7 +101,7 @@ class _Value:
     exemplar: list[Any] | None = field(default=None)
 
 
-def _merge(found: Mapping[str, _Told]) -> Metric:
+def _merge(found: Mapping[str, Told]) -> Metric:
     name, kind, meaning, _ = next(iter(found.values()))
     way = how(name, kind)
     values: dict[_Key, _Value] = {}
