@@ -35,6 +35,9 @@ class WorkerProcess:
     Args:
         run: what the new process does.
         tidy: is called in the new process first, to close what belongs to the supervisor.
+
+    Raises:
+        OSError: the system has no room for one more process.
     """
 
     def __init__(self, run: Run, tidy: Callable[[], None]) -> None:
@@ -48,9 +51,12 @@ class WorkerProcess:
             if self.pid == 0:
                 ours.close()
                 _live(run, theirs, tidy, before)
+        except OSError:
+            ours.close()
+            raise
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        theirs.close()
+            theirs.close()
         ours.setblocking(False)
         self.line: Final = ours
         self.listening = False

@@ -130,7 +130,11 @@ class Supervisor:
 
     def _start(self, place: _Place) -> None:
         place.start_at, place.owed_hangup = None, False
-        place.process = WorkerProcess(partial(self._work, place.number), self._lines.close_in_child)
+        try:
+            place.process = WorkerProcess(partial(self._work, place.number), self._lines.close_in_child)
+        except OSError as error:
+            self._try_again(place, f"could not be started ({error.strerror or error})")
+            return
         self._lines.add(place.number, place.process)
         log.info("worker_started", worker=place.number, worker_pid=place.process.pid)
 
@@ -203,12 +207,16 @@ class Supervisor:
         place.process = None
         self._questions.died(place.number, process)
         how = how_it_ended(status)
-        told = {"worker": place.number, "worker_pid": process.pid, "how": how}
         if self._ending:
-            log.info("worker_ended", **told)
-            return
+            log.info("worker_ended", worker=place.number, worker_pid=process.pid, how=how)
+        else:
+            self._try_again(place, how, worker_pid=process.pid)
+
+    def _try_again(self, place: _Place, how: str, **told: int) -> None:
+        """Start the worker again after a while, unless that would be in vain."""
         pause = place.deaths.add(time.monotonic())
-        log.error("worker_died", **told, deaths=place.deaths.number, again_in_seconds=pause)
+        deaths = place.deaths.number
+        log.error("worker_died", worker=place.number, **told, how=how, deaths=deaths, again_in_seconds=pause)
         if not self._served:
             self._fail(f"worker {place.number} {how} before it served; what it said is above")
         elif pause is None:

@@ -27,16 +27,13 @@ def run_workers(count: int, settings: Settings, work: Callable[[CrewMember], int
     ports = open_ports(settings)
 
     def be_worker(number: int, line: socket.socket) -> int:
-        gc.enable()
         return work(CrewMember(number, line, ports))
 
-    # What is there before the first fork stays shared, as long as no process's collector writes to it.
+    # The memory of what is there before the first fork stays shared while no collector writes to it.
     gc.collect()
     gc.freeze()
-    gc.disable()
     try:
         ending = settings.drain_seconds + settings.shutdown_seconds
         Supervisor(count, be_worker, ports, ending_seconds=ending).run()
     finally:
-        gc.enable()
         close_ports(ports)
