@@ -161,6 +161,8 @@ def gate(
             if lifecycle.draining or not request.content.is_eof():
                 response.force_close()
         reporting.end(request, trace, response.status, error, seconds=time.perf_counter() - started)
+        # Its traceback holds this frame: a cycle, which would keep the whole request until it is collected.
+        error = None
         return response
 
     return middleware
@@ -178,7 +180,8 @@ def _error_of(caught: Exception, request: web.Request) -> CloakroomError:
     if isinstance(caught, CloakroomError):
         return caught
     if isinstance(caught, web.HTTPException):
-        return from_http_exception(caught)
+        # The request holds this one, and its traceback the request.
+        return from_http_exception(caught.with_traceback(None))
     # The traceback goes to the log, redacted; the answer shows none of it.
     log.error("request_failed", request_id=request[REQUEST_ID], exc_info=caught)
     return internal_error()

@@ -24,7 +24,7 @@ from tests.bench.contenders import MINT_PATH, RELAY_PATH, mint_load, relay_load
 from tests.bench.open_loop import OpenLoop
 from tests.bench.wrk import SERIAL, TOKEN, Load, request_template
 from tests.faults.drill import Drill, Figures, Progress
-from tests.support.api import called, hang_up, minted, relay
+from tests.support.api import called, hang_up, mint, minted, relay
 from tests.support.clocks import PATIENCE, eventually
 from tests.support.offers import fresh_offer
 from tests.support.processes import Replica
@@ -94,6 +94,8 @@ class Part:
     async def run(self, requests: int) -> Counter[str]:
         """Send so many requests, and return how many answers had which status."""
         key, url = self._stack.planted.client_key, self._replica.url
+        # A breaker that the part before opened gives the provider a rest first.
+        await eventually(self._mints, "the provider is never asked again")
         handles = [await minted(self._http, url, key) for _ in range(HANDLES)]
         disturbers = [
             asyncio.create_task(coroutine)
@@ -121,6 +123,10 @@ class Part:
             await asyncio.to_thread(self._stack.sandbox.control, "DELETE", "faults")
         self.lost = told.lost
         return Counter({name: one.count for name, one in told.by_status.items() if name.isdigit()})
+
+    async def _mints(self) -> bool:
+        reply = await mint(self._http, self._replica.url, self._stack.planted.client_key)
+        return reply.status == 200
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

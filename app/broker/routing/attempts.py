@@ -114,6 +114,7 @@ class MintAttempts:
         deadline = self._clocks.monotonic() + self._deadline
         fresh, most_tries, tries = len(line), max(MAX_TRIES, len(line)), 0
         error: CloakroomError | None = None
+        result: Granted | _Failure | None = None
         while line:
             candidate, fresh = line.popleft(), fresh - 1
             era = self._breakers.enter(candidate.deployment.name)
@@ -138,7 +139,11 @@ class MintAttempts:
                 line.append(candidate)
             if fresh <= 0 and line and not await self._paused(error, tries, deadline):
                 break
-        raise error or self._unavailable(candidates)
+        try:
+            raise error or self._unavailable(candidates)
+        finally:
+            # The error's traceback holds this frame: a cycle.
+            error = result = None
 
     async def _paused(self, error: CloakroomError, tries: int, deadline: float) -> bool:
         """Pause before a candidate's next try. Returns False at once where too little time would be left."""

@@ -1,0 +1,103 @@
+"""A request is gone with its answer: no cycle of references keeps it until the collector comes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+
+import aiohttp
+import pytest
+
+from app.errors import CloakroomError
+from app.telemetry.timings import Timings
+from tests.conftest import ServiceFactory
+from tests.support.offers import fresh_offer
+from tests.support.service import Service
+
+Requests = Callable[[Service], Awaitable[None]]
+
+FAST = {"CLOAKROOM_MINT_TIMEOUT_SECONDS": "1", "CLOAKROOM_RELAY_TIMEOUT_SECONDS": "1"}
+
+
+@contextlib.contextmanager
+def kept() -> Iterator[Counter[str]]:
+    """Afterwards: what of our requests was reachable from cycles alone, by the name of its class."""
+    found: Counter[str] = Counter()
+    gc.collect()
+    gc.disable()
+    try:
+        yield found
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        found.update(type(one).__name__ for one in gc.garbage if isinstance(one, Timings | CloakroomError))
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+
+
+async def _settled() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def _good(service: Service) -> None:
+    handle, offer = await service.minted(), fresh_offer()
+    first, again = await service.relay(handle, offer), await service.relay(handle, offer)
+    assert (first.status, again.status) == (201, 201)
+    call_id = first.headers["location"].rpartition("/")[2]
+    assert (await service.hang_up(handle, call_id)).status == 200
+
+
+async def _refused(service: Service) -> None:
+    base, key, http = service.base, service.planted.client_key, service.http
+    assert (await service.mint({"model": "unknown"})).status == 404
+    assert (await service.mint({"session": 7})).status == 400
+    assert (await service.mint(Origin="https://elsewhere.example")).status == 403
+    unknown = {"Authorization": "Bearer no"}
+    assert (await service.post("/v1/realtime/client_secrets", headers=unknown)).status == 401
+    authorized = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    assert (await service.post("/v1/realtime/client_secrets", data=b"{", headers=authorized)).status == 400
+    assert (await service.post("/v1/realtime/nothing")).status == 404
+    assert (await service.relay("ek_a.b.c")).status == 401
+    assert (await service.relay(await service.minted(), b"v=0")).status == 400
+    assert (await service.hang_up(key, "rtc_unknown")).status == 404
+    async with http.get(f"{base}/v1/realtime/client_secrets") as answer:
+        assert answer.status == 405
+
+
+async def _left(service: Service) -> None:
+    handle = await service.minted()
+    service.fault("delay", "calls", seconds=0.3)
+    with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+        await asyncio.wait_for(service.relay(handle), 0.1)
+    await asyncio.sleep(0.5)
+
+
+@pytest.mark.parametrize("requests", [_good, _refused, _left])
+async def test_no_cycle_keeps_a_request(service_factory: ServiceFactory, requests: Requests) -> None:
+    service = await service_factory()
+    await requests(service)
+    await _settled()
+    with kept() as found:
+        await requests(service)
+        await _settled()
+    assert not found
+
+
+@pytest.mark.parametrize("path", ["client_secrets", "calls"])
+@pytest.mark.parametrize("kind", ["drop_after", "html", "bad_json", "truncate", "stall", "huge_body"])
+async def test_no_cycle_keeps_a_request_that_fails_at_the_provider(
+    service_factory: ServiceFactory, path: str, kind: str
+) -> None:
+    service = await service_factory(**(FAST if kind == "stall" else {}))
+    handle = await service.minted()
+    service.fault(kind, path, times=0)
+    with kept() as found:
+        reply = await (service.mint() if path == "client_secrets" else service.relay(handle))
+        await _settled()
+    assert reply.status in (502, 504)
+    assert not found
