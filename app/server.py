@@ -50,7 +50,7 @@ LAST_SPANS_SECONDS: Final = 3.0
 # Objects made and not yet gone, after which the collector of cycles looks at them. A request leaves no cycle
 # behind, with few exceptions, so by Python's own (700, 10, 10) it walks requests and connections in progress
 # again and again: 4 % of the CPU, and stalls of 0.1 s with 2,000 connections. 10,000 objects take it 10 ms.
-COLLECT_AFTER: Final = (10_000, 200, 10)
+COLLECT_AFTER: Final = (10_000, 50, 10)
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 # Returns, as JSON, what a worker says of itself.

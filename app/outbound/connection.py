@@ -106,6 +106,8 @@ class Connection(asyncio.Protocol):
                 self._waiter = None
                 self._deadlines.discard(self)
                 self.abort()
+            # It holds the failure, whose traceback holds this frame: a cycle.
+            del waiter
 
     def abort(self) -> None:
         """End it at once; bytes that are not sent yet are dropped."""

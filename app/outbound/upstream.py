@@ -142,7 +142,8 @@ async def send_until_answered(
             except UpstreamError as refused:
                 if not may_pass(result.status, refused):
                     raise
-                failure: CloakroomError = refused
+                # Frames that its traceback holds may hold the error itself: a cycle.
+                failure: CloakroomError = refused.with_traceback(None)
         else:
             failure = result
         pause = pause_after(failure, tries)

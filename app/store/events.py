@@ -114,9 +114,11 @@ class Watch:
     async def __aexit__(self, *_: object) -> None:
         self.end()
         self._among.discard(self)
-        for task in self._tasks:
+        # A task holds what it ended with, whose traceback holds this watch.
+        tasks, self._tasks = self._tasks, ()
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._unsubscribe()
 
     async def next(self, *, seconds: float) -> list[Event]:

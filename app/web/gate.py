@@ -161,8 +161,9 @@ def gate(
             if lifecycle.draining or not request.content.is_eof():
                 response.force_close()
         reporting.end(request, trace, response.status, error, seconds=time.perf_counter() - started)
-        # Its traceback holds this frame: a cycle, which would keep the whole request until it is collected.
-        error = None
+        if error is not None:
+            # It holds this frame, and frames that hold the error: cycles, which would keep the whole request.
+            error.with_traceback(None)
         return response
 
     return middleware

@@ -71,7 +71,9 @@ async def read_body(request: web.Request, *, max_bytes: int, timeout: float) -> 
             return await _read_capped(content, max_bytes)
     except TimeoutError:
         raise InvalidRequest(f"The body did not arrive within {timeout:g} seconds.") from None
-    except (web.RequestPayloadError, OSError, ValueError):
+    except (web.RequestPayloadError, OSError, ValueError) as broken:
+        # The request's stream keeps this error, and its traceback the request: a cycle.
+        broken.with_traceback(None)
         raise InvalidRequest("The body broke off or could not be decoded.") from None
 
 

@@ -7,19 +7,26 @@ import contextlib
 import gc
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 
 import aiohttp
 import pytest
 
 from app.errors import CloakroomError
+from app.outbound.connection import Lost
+from app.outbound.http1 import AnswerReader
+from app.outbound.upstream import NoAnswer
 from app.telemetry.timings import Timings
 from tests.conftest import ServiceFactory
+from tests.support.api import Reply
 from tests.support.offers import fresh_offer
 from tests.support.service import Service
 
 Requests = Callable[[Service], Awaitable[None]]
 
 FAST = {"CLOAKROOM_MINT_TIMEOUT_SECONDS": "1", "CLOAKROOM_RELAY_TIMEOUT_SECONDS": "1"}
+# What a request of ours leaves if nothing frees it: its times, its error, and what waits for a provider.
+OURS = (Timings, CloakroomError, NoAnswer, Lost, AnswerReader)
 
 
 @contextlib.contextmanager
@@ -32,7 +39,7 @@ def kept() -> Iterator[Counter[str]]:
         yield found
         gc.set_debug(gc.DEBUG_SAVEALL)
         gc.collect()
-        found.update(type(one).__name__ for one in gc.garbage if isinstance(one, Timings | CloakroomError))
+        found.update(type(one).__name__ for one in gc.garbage if isinstance(one, OURS))
     finally:
         gc.set_debug(0)
         gc.garbage.clear()
@@ -77,7 +84,20 @@ async def _left(service: Service) -> None:
     await asyncio.sleep(0.5)
 
 
-@pytest.mark.parametrize("requests", [_good, _refused, _left])
+async def _broke_off(service: Service) -> None:
+    host, port = service.base.removeprefix("http://").split(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    key = service.planted.client_key
+    writer.write(
+        f"POST /v1/realtime/client_secrets HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
+        "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{".encode()
+    )
+    await asyncio.sleep(0.05)
+    writer.close()
+    await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("requests", [_good, _refused, _left, _broke_off])
 async def test_no_cycle_keeps_a_request(service_factory: ServiceFactory, requests: Requests) -> None:
     service = await service_factory()
     await requests(service)
@@ -88,16 +108,23 @@ async def test_no_cycle_keeps_a_request(service_factory: ServiceFactory, request
     assert not found
 
 
-@pytest.mark.parametrize("path", ["client_secrets", "calls"])
+@pytest.mark.parametrize("path", ["client_secrets", "calls", "hangup"])
 @pytest.mark.parametrize("kind", ["drop_after", "html", "bad_json", "truncate", "stall", "huge_body"])
 async def test_no_cycle_keeps_a_request_that_fails_at_the_provider(
     service_factory: ServiceFactory, path: str, kind: str
 ) -> None:
     service = await service_factory(**(FAST if kind == "stall" else {}))
     handle = await service.minted()
+    call_id = await service.called(handle)
+    requests: dict[str, Callable[[], Awaitable[Reply]]] = {
+        "client_secrets": service.mint,
+        "calls": partial(service.relay, handle),
+        "hangup": partial(service.hang_up, handle, call_id),
+    }
     service.fault(kind, path, times=0)
     with kept() as found:
-        reply = await (service.mint() if path == "client_secrets" else service.relay(handle))
+        reply = await requests[path]()
         await _settled()
-    assert reply.status in (502, 504)
+    # A hang-up needs no body.
+    assert reply.status in (502, 504) or (path == "hangup" and kind in ("bad_json", "truncate"))
     assert not found

@@ -114,7 +114,6 @@ class MintAttempts:
         deadline = self._clocks.monotonic() + self._deadline
         fresh, most_tries, tries = len(line), max(MAX_TRIES, len(line)), 0
         error: CloakroomError | None = None
-        result: Granted | _Failure | None = None
         while line:
             candidate, fresh = line.popleft(), fresh - 1
             era = self._breakers.enter(candidate.deployment.name)
@@ -139,11 +138,7 @@ class MintAttempts:
                 line.append(candidate)
             if fresh <= 0 and line and not await self._paused(error, tries, deadline):
                 break
-        try:
-            raise error or self._unavailable(candidates)
-        finally:
-            # The error's traceback holds this frame: a cycle.
-            error = result = None
+        raise error or self._unavailable(candidates)
 
     async def _paused(self, error: CloakroomError, tries: int, deadline: float) -> bool:
         """Pause before a candidate's next try. Returns False at once where too little time would be left."""
@@ -191,6 +186,8 @@ class MintAttempts:
         except InvalidRequest as unfit:
             return _Failure(unfit, again=False, shown=SHOWS_NOTHING, unfit=True)
         except UpstreamError as refused:
+            # Frames that its traceback holds may hold the error itself: a cycle.
+            refused.with_traceback(None)
             return _Failure(refused, again=may_pass(status, refused), shown=_shown_by(status, refused))
 
 
