@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Final
 
 import structlog
 
@@ -24,6 +25,9 @@ from app.settings.workers import worker_count
 from app.store.embedded.engine import EngineError, LocalEngine, find_engine
 from app.telemetry.logs import configure_logs
 from app.wiring import WiringError
+
+# What a supervisor has settled for all of its workers.
+_KEPT: Final = ("host", "port", "ops_host", "ops_port", "workers")
 
 
 def run_alone() -> int:
@@ -96,15 +100,16 @@ def _supervise(count: int, settings: Settings, environ: dict[str, str]) -> None:
 def _work(worker: Worker, settings: Settings, environ: dict[str, str]) -> int:
     """Be one worker, in its own process, and return the exit status.
 
-    It reads the settings again: files may have new secrets since the supervisor read them.
+    It reads the settings again: files may have new secrets since the supervisor read them. Where the replica
+    listens and what it is called stays, with the worker's number behind the name.
     """
-    unusable: SettingsError | None = None
+    found, unusable = settings, None
     try:
-        settings, _ = load_with_notes(environ)
+        found, _ = load_with_notes(environ)
     except SettingsError as error:
         unusable = error
-    # Its lines and what it notes on records are its own.
-    named = settings.model_copy(update={"replica": f"{settings.replica}.{worker.number}"})
+    kept = {name: getattr(settings, name) for name in _KEPT}
+    named = found.model_copy(update={**kept, "replica": f"{settings.replica}.{worker.number}"})
     configure_logs(level=named.log_level, replica=named.replica)
     if unusable is not None:
         log = structlog.get_logger("cloakroom.worker")

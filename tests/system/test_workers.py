@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -18,6 +19,7 @@ from tests.faults.workers import kill
 from tests.support.api import called, mint, minted, relay
 from tests.support.clocks import eventually, until
 from tests.support.crew import Crew, alive, fresh_connections, stats
+from tests.support.handles import claims_of
 from tests.support.processes import Process
 from tests.support.scrape import OPEN_METRICS, scrape
 from tests.support.stack import Stack
@@ -235,6 +237,36 @@ async def test_auto_is_a_worker_for_each_cpu_that_may_be_used(static_stack: Stac
         return
     crew = await start(crews, static_stack, "auto")
     assert crew.count == len(crew.pids()) == usable_cpus()
+
+
+async def test_a_worker_that_is_started_again_reads_the_settings_anew(
+    static_stack: Stack, crews: list[Crew], each: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    file = tmp_path / "cloakroom.yaml"
+    file.write_text("handle_max_calls: 1\n", encoding="utf-8")
+    crew = await start(crews, static_stack, CLOAKROOM_CONFIG=str(file))
+
+    admin = {"Authorization": f"Bearer {static_stack.planted.admin_key}"}
+
+    async def uses_of_worker_1() -> int:
+        handles, _ = await minted_by_each(each, crew, static_stack.planted.client_key)
+        url = f"{crew.url}/admin/v1/handles/{claims_of(handles['crew.1'])['jti']}"
+        async with each.get(url, headers=admin) as answer:
+            return int((await answer.json())["max_calls"])
+
+    assert await uses_of_worker_1() == 1
+    # Where it listens is settled.
+    file.write_text("handle_max_calls: 2\nops_port: 0\n", encoding="utf-8")
+    died = crew.kill(1)
+    await asyncio.to_thread(crew.wait_for_next, 1, died)
+    assert await uses_of_worker_1() == 2
+    file.write_text("handle_max_calls: many\n", encoding="utf-8")
+    died = crew.kill(1)
+    await asyncio.to_thread(crew.wait_for_next, 1, died)
+    assert await uses_of_worker_1() == 1
+    (told,) = crew.events("settings_not_usable")
+    assert "CLOAKROOM_HANDLE_MAX_CALLS" in told["reason"]
+    assert (await scrape(each, crew.url)).value("cloakroom_worker_up") == 2
 
 
 def failing(stack: Stack, **settings: str) -> Process:
