@@ -97,7 +97,7 @@ class RequestLog:
 
     def __init__(self, *, replica: str, level: str, shared: bool = False) -> None:
         self._replica = replica
-        self._most = _PIPE_BYTES if shared else sys.maxsize
+        self._shared = shared
         self._minimum = _LEVELS[level]
         self._lines: list[bytes] = []
 
@@ -121,16 +121,16 @@ class RequestLog:
         lines, self._lines = self._lines, []
         # Requests go on when the reader of the log is gone.
         with contextlib.suppress(OSError, ValueError):
-            for part in _parts(lines, self._most):
+            for part in _parts(lines) if self._shared else (b"".join(lines),):
                 sys.stdout.buffer.write(part)
                 sys.stdout.buffer.flush()
 
 
-def _parts(lines: list[bytes], most: int) -> Iterator[bytes]:
-    """The lines, joined to parts of so many bytes at most; a longer line is a part by itself."""
+def _parts(lines: list[bytes]) -> Iterator[bytes]:
+    """The lines, joined to parts that a pipe takes at once; a longer line is a part by itself."""
     start, size = 0, 0
     for end, line in enumerate(lines):
-        if size and size + len(line) > most:
+        if size and size + len(line) > _PIPE_BYTES:
             yield b"".join(lines[start:end])
             start, size = end, 0
         size += len(line)
