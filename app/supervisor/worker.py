@@ -99,7 +99,13 @@ class CrewMember:
         return [one.document() | orjson.loads(told.get(one.worker, b"{}")) for one in self._crew]
 
     async def _ask(self, what: str) -> dict[int | None, bytes]:
-        """Ask all workers, and return what each of them said."""
+        """Ask all workers, and return what each of them said.
+
+        Raises:
+            Draining: the supervisor is gone, or does not answer.
+        """
+        if self.orphaned:
+            raise Draining("This replica is shutting down. Ask another one.", retry_after=1)
         self._number_of_asks += 1
         number = self._number_of_asks
         answer = self._asked[number] = _Answer()
