@@ -55,6 +55,8 @@ _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 # Returns, as JSON, what a worker says of itself.
 Tell = Callable[[], Awaitable[bytes]]
+# Accepts from the sockets of each port, and returns what can be closed.
+Accept = Callable[[list[list[socket.socket]]], Awaitable[list[asyncio.Server]]]
 
 
 class Worker(Workers, Protocol):
@@ -63,11 +65,6 @@ class Worker(Workers, Protocol):
     @property
     def number(self) -> int:
         """From 0."""
-        ...
-
-    @property
-    def ports(self) -> Sequence[Sequence[socket.socket]]:
-        """The sockets of each port, listening: that of the service, then that of operations."""
         ...
 
     @property
@@ -83,8 +80,11 @@ class Worker(Workers, Protocol):
     async def join(self, *, metrics: Tell, state: Tell) -> None:
         """Begin to listen to the supervisor, and to tell it of this worker."""
 
-    def listening(self) -> None:
-        """Tell the supervisor that this worker serves."""
+    async def listen(self, accept: Accept) -> None:
+        """Accept connections, and tell the supervisor so."""
+
+    def close(self) -> None:
+        """Accept no more."""
 
     async def leave(self) -> None:
         """Stop listening to it."""
@@ -113,16 +113,19 @@ async def serve(settings: Settings, *, worker: Worker | None = None) -> None:
         # Before we say that we listen: a signal may come the moment after.
         stop = _on_signal() if worker is None else worker.ending
         if not stop.is_set():
-            for port, listeners in zip(ports, worker.ports if worker else (None, None), strict=False):
-                await port.listen(listeners)
+            if worker is None:
+                for port in ports:
+                    await port.listen()
+            else:
+                await worker.listen(partial(_accept, ports))
             _announce(settings, *(port.addresses for port in ports))
-            if worker is not None:
-                worker.listening()
             await stop.wait()
             # Without its supervisor a worker is in the way of those that come after it.
             await _drain(app, 0.0 if worker and worker.orphaned else settings.drain_seconds)
         for port in ports:
             port.close()
+        if worker is not None:
+            worker.close()
     finally:
         # The last one first: it is made of the parts of the first.
         for port in reversed(ports):
@@ -132,6 +135,15 @@ async def serve(settings: Settings, *, worker: Worker | None = None) -> None:
         if tracing is not None:
             await asyncio.to_thread(tracing.close, wait=LAST_SPANS_SECONDS)
     log.info("stopped")
+
+
+async def _accept(ports: Sequence[_Port], sockets: Sequence[Sequence[socket.socket]]) -> list[asyncio.Server]:
+    """Accept from the sockets of each port; returns what can be closed."""
+    return [
+        await port.listen(listener)
+        for port, listeners in zip(ports, sockets, strict=True)
+        for listener in listeners
+    ]
 
 
 async def _drain(app: web.Application, seconds: float) -> None:
@@ -182,11 +194,11 @@ class _Port:
         """Open what the application needs."""
         await self._runner.setup()
 
-    async def listen(self, listeners: Sequence[socket.socket] | None = None) -> None:
+    async def listen(self, listener: socket.socket | None = None) -> asyncio.Server:
         """Begin to accept: what ``web.TCPSite`` does, with connections of our own.
 
         Args:
-            listeners: sockets that are listening already, if any.
+            listener: a socket that listens already, in place of the address.
 
         Raises:
             OSError: the address is taken or not ours.
@@ -200,14 +212,13 @@ class _Port:
             protocol.answered = answered
             return protocol
 
-        self._front = front = Front(
+        self._front = front = self._front or Front(
             app[ADMISSION], app[REFUSAL], app[LIFECYCLE], serve, most=_most_connections()
         )
         make = partial(loop.create_server, lambda: Connection(front), backlog=BACKLOG)
-        if listeners is None:
-            self._listeners = [await make(*self._at)]
-        else:
-            self._listeners = [await make(sock=listener) for listener in listeners]
+        server = await (make(*self._at) if listener is None else make(sock=listener))
+        self._listeners = [*(one for one in self._listeners if one.is_serving()), server]
+        return server
 
     def close(self) -> None:
         """Accept no more."""

@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -29,6 +29,8 @@ log = structlog.get_logger("cloakroom.supervisor")
 # A worker says so often that it is alive; after so many times of silence it hangs, and is killed.
 BEAT_SECONDS: Final = 1.0
 MOST_SILENCE: Final = 30
+# After so many, the others accept from its socket.
+SOME_SILENCE: Final = 3
 # What workers may take longer than their time to drain and to shut down, before they are killed.
 _GRACE_SECONDS: Final = 30.0
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
@@ -55,7 +57,8 @@ class _Place:
 
     @property
     def up(self) -> bool:
-        return self.process is not None and self.process.listening
+        process = self.process
+        return process is not None and process.listening and process.silent <= SOME_SILENCE
 
 
 class Supervisor:
@@ -64,14 +67,14 @@ class Supervisor:
     Args:
         count: how many.
         work: what each of them does.
-        ports: the sockets that the workers accept from; closed when they drain.
+        sets: the sockets that the workers accept from; closed when they drain.
         ending_seconds: how long the workers may drain and shut down.
     """
 
-    def __init__(self, count: int, work: Work, ports: Ports, *, ending_seconds: float) -> None:
+    def __init__(self, count: int, work: Work, sets: Sequence[Ports], *, ending_seconds: float) -> None:
         self._places = [_Place(number) for number in range(count)]
         self._work = work
-        self._ports = ports
+        self._sets = sets
         self._ending_seconds = ending_seconds
         self._lines = Lines(self._take)
         self._questions = Questions()
@@ -88,7 +91,7 @@ class Supervisor:
         Raises:
             WorkersFailed: the first worker did not come to serve, or one died again and again.
         """
-        found = [address for port in self._ports for address in addresses(port)]
+        found = addresses(self._sets[0]) if self._sets else []
         log.info("supervising", workers=len(self._places), addresses=found, pid=os.getpid())
         with heard(_SIGNALS) as ear:
             self._lines.add_ear(ear, partial(self._hear, ear))
@@ -97,7 +100,7 @@ class Supervisor:
             while self._left():
                 self._lines.wait(self._pause())
                 self._look(time.monotonic())
-        close_ports(self._ports)
+        close_ports(self._sets)
         if self._failure is not None:
             raise WorkersFailed(self._failure)
         log.info("stopped")
@@ -139,7 +142,9 @@ class Supervisor:
         log.info("worker_started", worker=place.number, worker_pid=place.process.pid)
 
     def _take(self, number: int, process: WorkerProcess, message: Message) -> None:
-        process.silent = 0
+        was_silent, process.silent = process.silent > SOME_SILENCE, 0
+        if was_silent:
+            self._tell_crew()
         fields = message.fields
         if message.kind == LISTENING:
             self._serves(self._places[number], process)
@@ -167,7 +172,9 @@ class Supervisor:
             log.info("workers_listening", workers=len(self._places))
 
     def _tell_crew(self) -> None:
-        """Let each worker know of the others."""
+        """Let each worker know of the others, for which it may have to stand in."""
+        if self._ending:
+            return
         crew = [
             {
                 "worker": place.number,
@@ -191,6 +198,8 @@ class Supervisor:
             if process is None:
                 continue
             process.silent += 1
+            if process.silent == SOME_SILENCE + 1:
+                self._tell_crew()
             if process.silent > MOST_SILENCE:
                 log.error("worker_hangs", worker=place.number, worker_pid=process.pid, seconds=process.silent)
                 process.signal(signal.SIGKILL)
@@ -248,7 +257,7 @@ class Supervisor:
         self._kill_at = time.monotonic() + self._ending_seconds + _GRACE_SECONDS
         self._send_all(encode(DRAIN))
         # The workers accept until they have drained. Then nobody does, and callers shall see that.
-        close_ports(self._ports)
+        close_ports(self._sets)
 
     def _kill(self) -> None:
         for place in self._places:

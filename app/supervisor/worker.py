@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 import orjson
 
 from app.errors import Draining
+from app.supervisor.listening import Ports, close_ports
 from app.supervisor.messages import (
     ANSWERED,
     ASK,
@@ -33,6 +34,8 @@ from app.telemetry.workers.merged import Merged, WorkerStatus
 _PATIENCE_SECONDS: Final = 5.0
 
 Tell = Callable[[], Awaitable[bytes]]
+# Accepts from the sockets of each port, and returns what can be closed.
+Accept = Callable[[Ports], Awaitable[list[asyncio.Server]]]
 
 
 class CrewMember:
@@ -41,12 +44,15 @@ class CrewMember:
     Args:
         number: of this worker, from 0.
         line: to the supervisor; closed by ``leave``.
-        ports: the sockets of each port to accept from.
+        sets: the sockets of each worker, or one set for all.
     """
 
-    def __init__(self, number: int, line: socket.socket, ports: Sequence[Sequence[socket.socket]]) -> None:
+    def __init__(self, number: int, line: socket.socket, sets: Sequence[Ports]) -> None:
         self.number: Final = number
-        self.ports: Final = ports
+        self._sets = sets
+        # What this worker accepts for others, by their numbers.
+        self._standing_in: dict[int, list[asyncio.Server]] = {}
+        self._crew_changed = asyncio.Event()
         # Set when the supervisor wants the end, or is gone.
         self.ending: Final = asyncio.Event()
         self.orphaned = False
@@ -68,9 +74,19 @@ class CrewMember:
         )
         self._spawn(self._beat())
 
-    def listening(self) -> None:
-        """Tell the supervisor that this worker serves."""
+    async def listen(self, accept: Accept) -> None:
+        """Accept, and tell the supervisor so. From now on this worker stands in for those that are away."""
+        await accept(_copies(self._sets[self.number % len(self._sets)]))
         self._send(encode(LISTENING))
+        if len(self._sets) > 1:
+            self._spawn(self._stand_in(accept))
+
+    def close(self) -> None:
+        """Accept for nobody any more."""
+        for servers in self._standing_in.values():
+            _close(servers)
+        self._standing_in.clear()
+        close_ports(self._sets)
 
     async def leave(self) -> None:
         """Close the line."""
@@ -130,6 +146,7 @@ class CrewMember:
             self._spawn(self._answer(fields["question"], fields["what"]))
         elif message.kind == CREW:
             self._crew = [WorkerStatus(**one) for one in fields["workers"]]
+            self._crew_changed.set()
         elif message.kind == DRAIN:
             self.ending.set()
         elif message.kind in (PART, ANSWERED) and (answer := self._asked.get(fields["ask"])) is not None:
@@ -146,6 +163,17 @@ class CrewMember:
         body = await self._tell[what]()
         self._send(encode(TOLD, body, question=question, what=what))
 
+    async def _stand_in(self, accept: Accept) -> None:
+        """Accept from the sockets of those workers that do not serve just now."""
+        while not self.ending.is_set():
+            away = {one.worker for one in self._crew if not one.up and one.worker != self.number}
+            for number in self._standing_in.keys() - away:
+                _close(self._standing_in.pop(number))
+            for number in away - self._standing_in.keys():
+                self._standing_in[number] = await accept(_copies(self._sets[number]))
+            await self._crew_changed.wait()
+            self._crew_changed.clear()
+
     async def _beat(self) -> None:
         while True:
             self._send(encode(BEAT))
@@ -155,6 +183,16 @@ class CrewMember:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _copies(ports: Ports) -> Ports:
+    """The same sockets, to be closed without closing these."""
+    return [[listener.dup() for listener in listeners] for listeners in ports]
+
+
+def _close(servers: list[asyncio.Server]) -> None:
+    for server in servers:
+        server.close()
 
 
 class _Answer:

@@ -24,16 +24,16 @@ def run_workers(count: int, settings: Settings, work: Callable[[CrewMember], int
         WorkersFailed: they cannot be kept alive.
         OSError: an address is taken or not ours.
     """
-    ports = open_ports(settings)
+    sets = open_ports(settings, count)
 
     def be_worker(number: int, line: socket.socket) -> int:
-        return work(CrewMember(number, line, ports))
+        return work(CrewMember(number, line, sets))
 
     # The memory of what is there before the first fork stays shared while no collector writes to it.
     gc.collect()
     gc.freeze()
     try:
         ending = settings.drain_seconds + settings.shutdown_seconds
-        Supervisor(count, be_worker, ports, ending_seconds=ending).run()
+        Supervisor(count, be_worker, sets, ending_seconds=ending).run()
     finally:
-        close_ports(ports)
+        close_ports(sets)
