@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
 import orjson
+import structlog
 
 from app.errors import Draining
 from app.supervisor.listening import Ports, close_ports
@@ -29,6 +30,8 @@ from app.supervisor.messages import (
 )
 from app.supervisor.supervisor import BEAT_SECONDS
 from app.telemetry.workers.merged import Merged, WorkerStatus
+
+log = structlog.get_logger("cloakroom.worker")
 
 # Longer than the supervisor waits for a worker.
 _PATIENCE_SECONDS: Final = 5.0
@@ -170,7 +173,11 @@ class CrewMember:
             for number in self._standing_in.keys() - away:
                 _close(self._standing_in.pop(number))
             for number in away - self._standing_in.keys():
-                self._standing_in[number] = await accept(_copies(self._sets[number]))
+                try:
+                    self._standing_in[number] = await accept(_copies(self._sets[number]))
+                except OSError as error:
+                    # Too many open files. Another worker may have room.
+                    log.error("cannot_stand_in", worker=number, reason=error.strerror)
             await self._crew_changed.wait()
             self._crew_changed.clear()
 
