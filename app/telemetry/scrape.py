@@ -125,27 +125,26 @@ class State:
     def collect(self) -> Iterator[Metric]:
         """Yield each family with its values of now."""
         alive, cooling, closed = self.census.latest(), frozenset(self.cooling()), frozenset(self.closed())
-        yield read(STORE_UP, {(): self.store_up()})
-        yield read(STORE_NODE_UP, {(node,): up for node, up in self.store_nodes().items()})
-        yield read(DEPLOYMENT_COOLING, {(name,): name in cooling for name in self.deployments})
-        yield read(DEPLOYMENT_CLOSED, {(name,): name in closed for name in self.deployments})
-        yield read(MODEL_END, self.model_ends())
-        yield read(IN_FLIGHT, {(): self.in_flight()})
-        yield read(IN_FLIGHT_LIMIT, {(): self.in_flight_limit})
-        yield read(SHEDDING, {(): self.shedding()})
-        yield read(LOOP_TURN, {(): self.loop_turn()})
-        yield read(TASKS, {(): self.tasks()})
-        yield read(DRAINING, {(): self.draining()})
-        yield read(HANDLES_ALIVE, {} if alive is None else {(): alive.handles})
-        yield read(CALLS_ALIVE, {} if alive is None else {(): alive.calls})
-        yield read(HELD_CALLS, {(): self.held_calls()})
-        yield read(SETTLEMENTS_PENDING, {(): self.settlements_pending()})
-        yield read(SETTLEMENTS_GIVEN_UP, {(): self.settlements_given_up()})
-        yield read(BUILD, {(__version__, platform.python_version()): 1})
+        yield _read(STORE_UP, {(): self.store_up()})
+        yield _read(STORE_NODE_UP, {(node,): up for node, up in self.store_nodes().items()})
+        yield _read(DEPLOYMENT_COOLING, {(name,): name in cooling for name in self.deployments})
+        yield _read(DEPLOYMENT_CLOSED, {(name,): name in closed for name in self.deployments})
+        yield _read(MODEL_END, self.model_ends())
+        yield _read(IN_FLIGHT, {(): self.in_flight()})
+        yield _read(IN_FLIGHT_LIMIT, {(): self.in_flight_limit})
+        yield _read(SHEDDING, {(): self.shedding()})
+        yield _read(LOOP_TURN, {(): self.loop_turn()})
+        yield _read(TASKS, {(): self.tasks()})
+        yield _read(DRAINING, {(): self.draining()})
+        yield _read(HANDLES_ALIVE, {} if alive is None else {(): alive.handles})
+        yield _read(CALLS_ALIVE, {} if alive is None else {(): alive.calls})
+        yield _read(HELD_CALLS, {(): self.held_calls()})
+        yield _read(SETTLEMENTS_PENDING, {(): self.settlements_pending()})
+        yield _read(SETTLEMENTS_GIVEN_UP, {(): self.settlements_given_up()})
+        yield _read(BUILD, {(__version__, platform.python_version()): 1})
 
 
-def read(family: Family, values: Mapping[tuple[str, ...], float]) -> Metric:
-    """The family with these values, by their labels."""
+def _read(family: Family, values: Mapping[tuple[str, ...], float]) -> Metric:
     make = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
     metric = make(family.name, family.meaning, labels=family.labels)
     for labels, value in values.items():

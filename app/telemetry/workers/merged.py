@@ -7,12 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from prometheus_client.metrics_core import Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.samples import Exemplar
 
 from app.telemetry import identity_metrics, metrics, scrape, sideband_metrics, usage
 from app.telemetry.metrics import Family
-from app.telemetry.scrape import read
 
 WORKER_UP: Final = Family("cloakroom_worker_up", "gauge", ("worker",), "1 while this worker serves.")
 WORKER_RESTARTS: Final = Family(
@@ -91,8 +90,14 @@ class Merged:
             found = {worker: families[name] for worker, families in self._told.items() if name in families}
             yield _merge(found)
         if self._workers:
-            yield read(WORKER_UP, {(str(one.worker),): one.up for one in self._workers})
-            yield read(WORKER_RESTARTS, {(str(one.worker),): one.restarts for one in self._workers})
+            up = GaugeMetricFamily(WORKER_UP.name, WORKER_UP.meaning, labels=WORKER_UP.labels)
+            restarts = CounterMetricFamily(
+                WORKER_RESTARTS.name, WORKER_RESTARTS.meaning, labels=WORKER_RESTARTS.labels
+            )
+            for one in self._workers:
+                up.add_metric([str(one.worker)], one.up)
+                restarts.add_metric([str(one.worker)], one.restarts)
+            yield from (up, restarts)
 
 
 @dataclass(slots=True)
