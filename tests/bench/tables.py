@@ -10,6 +10,8 @@ from tests.bench.goals import MEGABYTE, goals
 # The servers by their names in the figures, in the order of tables and pictures.
 NAMES: Final = {"floor": "bare aiohttp", "cloakroom": "Cloakroom", "litellm": "LiteLLM"}
 KINDS: Final = ("mint, limited", "mint", "relay")
+# One worker under full load has about so much of a CPU where nothing else wants it.
+_A_WHOLE_CPU: Final = 0.8
 _BESIDE: Final = ("cloakroom", "floor")
 
 
@@ -178,4 +180,10 @@ def workers(found: Mapping[str, Any]) -> str:
         f"average {found['machine']['load']} at the start, {found['connections']} connections, medians of "
         f"{found['rounds']} rounds of {found['seconds']} s."
     )
+    alone = one["mint"]["cpus"]
+    if alone < _A_WHOLE_CPU:
+        told += (
+            f" **Other work kept the machine busy**: one worker had {alone:.2f} CPUs, so the requests a second "
+            "tell nothing of what several gain."
+        )
     return f"{told}\n\n{markdown(head, rows)}"

@@ -39,6 +39,13 @@ def test_workers_are_compared_with_one() -> None:
     assert rows[1].endswith(" | 180 / 180 | 1.20 / 1.20 | 60 / 60 | 150 / 90 | 0 |")
 
 
+def test_a_busy_machine_is_told() -> None:
+    busy = figures.crews()
+    assert "busy" not in tables.workers(busy)
+    busy["workers"]["1"]["runs"]["mint"]["cpus"] = 0.22
+    assert "**Other work kept the machine busy**: one worker had 0.22 CPUs" in tables.workers(busy)
+
+
 def test_a_server_without_limits_has_no_row_for_them() -> None:
     table = tables.servers(figures.bench())
 
