@@ -183,7 +183,7 @@ def workers(found: Mapping[str, Any]) -> str:
     alone = one["mint"]["cpus"]
     if alone < _A_WHOLE_CPU:
         told += (
-            f" **Other work kept the machine busy**: one worker had {alone:.2f} CPUs, so the requests a second "
-            "tell nothing of what several gain."
+            f" **Other work kept the machine busy**: one worker had {alone:.2f} CPUs, so the requests a "
+            "second tell nothing of what several gain."
         )
     return f"{told}\n\n{markdown(head, rows)}"
