@@ -14,10 +14,12 @@ UV_MATRIX := $(BIN)/uv pip compile tests/matrix/requirements.in --universal --py
 KUBERNETES := tests/unit/deploy/kubernetes
 UV_KUBERNETES := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --quiet --custom-compile-command "make lock"
+UV_WEBSITE := $(BIN)/uv pip compile website/requirements.in --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --quiet --custom-compile-command "make lock"
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system run test test-matrix test-busy test-faults bench bench-growth bench-workers bench-profile bench-report lint format types all clean lock
+.PHONY: help setup system run test test-matrix test-busy test-faults bench bench-growth bench-workers bench-profile bench-report lint format types docs all clean lock
 
 help: ## print this help
 	@echo "Cloakroom: ephemeral-key broker and SDP relay for realtime voice"
@@ -99,7 +101,22 @@ format: $(STAMP) ## let ruff format and mend what it can
 types: $(STAMP) ## mypy, strict
 	$(BIN)/mypy
 
-all: lint types test ## what CI runs
+docs: .docs-venv/.installed website/node_modules/.installed ## build the documents as a site in build/site, links checked
+	@$(PYTHON) website/stage.py build
+	@rm -rf build/site
+	@cp website/node_modules/@mermaid-js/tiny/dist/mermaid.tiny.js build/site-source/assets/mermaid.js
+	@.docs-venv/bin/zensical build --strict --clean --config-file build/mkdocs.yml
+
+.docs-venv/.installed: website/requirements.lock
+	@test -x .docs-venv/bin/python || $(PYTHON) -m venv .docs-venv
+	@.docs-venv/bin/python -m pip install --quiet --require-hashes -r website/requirements.lock
+	@touch $@
+
+website/node_modules/.installed: website/package-lock.json
+	@cd website && npm ci --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+all: lint types docs test ## what CI runs
 
 lock: $(STAMP) ## resolve the dependencies anew and write the lock files
 	@$(BIN)/python -m pip install --quiet uv
@@ -108,10 +125,11 @@ lock: $(STAMP) ## resolve the dependencies anew and write the lock files
 	$(UV_COMPILE) --constraint requirements.lock --extra sandbox -o requirements-sandbox.lock
 	$(UV_BUILD) --upgrade -o deploy/requirements-build.lock
 	$(UV_MATRIX) --upgrade -o tests/matrix/requirements.lock
+	$(UV_WEBSITE) --upgrade -o website/requirements.lock
 	$(UV_KUBERNETES) $(KUBERNETES)/tools.in --no-deps --upgrade -o $(KUBERNETES)/tools.lock
 	$(UV_KUBERNETES) $(KUBERNETES)/policy.in --upgrade -o $(KUBERNETES)/policy.lock
 
 clean: ## remove the virtual environment and every cache
-	rm -rf $(VENV) .bench-venv node_modules tests/browser/node_modules $(KUBERNETES)/node_modules artifacts build dist *.egg-info
+	rm -rf $(VENV) .bench-venv .docs-venv website/node_modules node_modules tests/browser/node_modules $(KUBERNETES)/node_modules artifacts build dist *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -16,6 +16,7 @@ EXIT_DONE: Final = 0
 EXIT_FAILED: Final = 1
 EXIT_REFUSED: Final = 2
 EXIT_UNREACHED: Final = 3
+EXIT_OPEN: Final = 4
 
 # Names of commands and options, numbers, and words that are too short to be a key.
 _HARMLESS: Final = re.compile(r"-{0,2}[A-Za-z][A-Za-z-]{0,23}\Z|[A-Za-z0-9._:-]{1,15}\Z")

@@ -36,15 +36,16 @@ _COMMANDS: Final = (
         "app.cli.calls.hangup:hang_up_calls",
         "End one call, or all of a client, a model, a user.",
     ),
-    ("config show", "app.cli.config:show_config", "The settings in force, secrets masked."),
-    ("config schema", "app.cli.config:print_schema", "The JSON schema of the YAML file."),
+    ("config show", "app.cli.config.show:show_config", "The settings in force, secrets masked."),
+    ("config check", "app.cli.config.check:check_config", "What changes for a file of LiteLLM's."),
+    ("config schema", "app.cli.config.show:print_schema", "The JSON schema of the YAML file."),
     ("keys new", "app.cli.keys_new:new", "Make the secrets that a replica needs."),
     ("keys check", "app.cli.keys_check:check", "Check secrets before you use them."),
 )
 _GROUPS: Final = {
     "handles": "List, show, revoke and watch handles, for operators.",
     "calls": "List, show and hang up calls, for operators.",
-    "config": "Show the settings in force, masked, and the schema of the file.",
+    "config": "Show the settings in force, masked; check a file of LiteLLM's; the schema of the file.",
     "keys": "Make and check the service's own secrets.",
 }
 _LEADING_HYPHEN_ID: Final = re.compile(r"-[A-Za-z0-9_-]{21}\Z")

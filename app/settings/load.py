@@ -110,7 +110,7 @@ def read_config(environ: Mapping[str, str]) -> ConfigFile:
     """
     environ = Variables(environ)
     name = environ.get(CONFIG_NAME)
-    loaded = _load(name) if name else None
+    loaded = read_document(name) if name else None
     if loaded is None:
         return ConfigFile()
     if not isinstance(loaded, dict):
@@ -123,7 +123,12 @@ def read_config(environ: Mapping[str, str]) -> ConfigFile:
     return ConfigFile(_expand(loaded, environ))
 
 
-def _load(name: str) -> Any:
+def read_document(name: str) -> Any:
+    """Parse a YAML file.
+
+    Raises:
+        SettingsError: it cannot be read; the message quotes nothing of it.
+    """
     try:
         return yaml.safe_load(Path(name).read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:

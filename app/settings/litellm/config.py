@@ -39,8 +39,8 @@ _MARKS: Final = (MODEL_LIST, "litellm_settings", "general_settings", "router_set
 
 
 @dataclass
-class _Reading:
-    """The result of the entries so far."""
+class Reading:
+    """What became of the entries so far: served, left out with a note, or a problem that stops the start."""
 
     environment: LiteLlmEnvironment
     credentials: Mapping[str, Mapping[str, Any]]
@@ -63,12 +63,7 @@ def read_litellm(
     Raises:
         SettingsError: a value is missing, or no entry is a realtime model; one line per problem.
     """
-    environment = LiteLlmEnvironment(environ, loaded.get("environment_variables"))
-    reading = _Reading(
-        environment, shared_credentials(loaded.get("credential_list")), wants_ambient_entra(loaded)
-    )
-    for number, raw in enumerate(_entries(loaded.get(MODEL_LIST)), start=1):
-        _read_one(reading, number, raw)
+    reading = read_entries(loaded, environ)
     if reading.problems:
         raise SettingsError("\n".join(reading.problems))
     if not reading.served:
@@ -78,7 +73,7 @@ def read_litellm(
     groups = model_groups(reading.served)
     forms, form_notes = upstream_aliases(reading.served, groups)
     aliases, alias_notes = group_aliases(loaded.get("router_settings"), groups)
-    clients, client_notes = master_client(loaded.get("general_settings"), environment)
+    clients, client_notes = master_client(loaded.get("general_settings"), reading.environment)
     values: dict[str, Any] = {
         "deployments": {served.name: served.deployment for served in reading.served},
         "models": {**{name: as_model(group) for name, group in groups.items()}, **forms, **aliases},
@@ -88,6 +83,21 @@ def read_litellm(
     if default is not None:
         values["default_model"] = default
     return values, [*reading.notes, *form_notes, *alias_notes, *client_notes, *section_notes(loaded)]
+
+
+def read_entries(loaded: Mapping[str, Any], environ: Mapping[str, str]) -> Reading:
+    """Read every entry of the ``model_list``, each by itself.
+
+    Raises:
+        SettingsError: the ``model_list`` is no list.
+    """
+    environment = LiteLlmEnvironment(environ, loaded.get("environment_variables"))
+    reading = Reading(
+        environment, shared_credentials(loaded.get("credential_list")), wants_ambient_entra(loaded)
+    )
+    for number, raw in enumerate(_entries(loaded.get(MODEL_LIST)), start=1):
+        _read_one(reading, number, raw)
+    return reading
 
 
 def _only_talking(served: Iterable[Served]) -> str | None:
@@ -108,7 +118,7 @@ def _entries(model_list: Any) -> Iterable[Any]:
     return model_list
 
 
-def _read_one(reading: _Reading, number: int, raw: Any) -> None:
+def _read_one(reading: Reading, number: int, raw: Any) -> None:
     place = entry_place(number, raw)
     mode = other_mode(raw)
     if mode is not None:
@@ -139,7 +149,7 @@ def _read_one(reading: _Reading, number: int, raw: Any) -> None:
         reading.notes.append(LiteLlmNote.leaving_out("warning", place, str(reason)))
 
 
-def _serve(reading: _Reading, entry: LiteLlmEntry, deployment: dict[str, Any]) -> None:
+def _serve(reading: Reading, entry: LiteLlmEntry, deployment: dict[str, Any]) -> None:
     taken = {served.name for served in reading.served}
     name = deployment_name(entry, deployment)
     if name in taken and name == entry.info.get("id"):

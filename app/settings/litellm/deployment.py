@@ -134,10 +134,15 @@ def entry_notes(entry: LiteLlmEntry) -> Iterator[LiteLlmNote]:
         )
     if entry.params.get("api_key") is not None and any(entry.params.get(key) for key in _ENTRA):
         yield LiteLlmNote("info", entry.place, "the Entra fields are not used, since api_key is set")
-    unused = [*entry.others, *(f"litellm_params.{key}" for key in entry.params if key not in _READ_PARAMS)]
-    unused += [f"model_info.{key}" for key in entry.info if key not in _READ_INFO]
+    unused = unused_keys(entry)
     if unused:
-        yield LiteLlmNote("info", entry.place, f"not used: {one_safe_line(', '.join(sorted(unused)))}")
+        yield LiteLlmNote("info", entry.place, f"not used: {one_safe_line(', '.join(unused))}")
+
+
+def unused_keys(entry: LiteLlmEntry) -> list[str]:
+    """The keys of an entry that have no effect here, each with its section."""
+    unused = [*entry.others, *(f"litellm_params.{key}" for key in entry.params if key not in _READ_PARAMS)]
+    return sorted([*unused, *(f"model_info.{key}" for key in entry.info if key not in _READ_INFO)])
 
 
 def _base_url(entry: LiteLlmEntry, environment: LiteLlmEnvironment) -> str | None:

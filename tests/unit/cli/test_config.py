@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.config import show_config, sources
+from app.cli.config.show import show_config, sources
 from app.settings import SettingsError, load_settings
 from app.settings.secrets import MASK, masked_settings
 from tests.support.planted import Planted

@@ -14,7 +14,7 @@ PAGE = (Path(__file__).parents[3] / "docs/command-line.md").read_text(encoding="
 COMMANDS = [
     "serve",
     *("handles list", "handles show", "handles revoke", "handles watch"),
-    *("calls list", "calls show", "calls hangup", "config show", "config schema"),
+    *("calls list", "calls show", "calls hangup", "config show", "config check", "config schema"),
 ]
 
 
@@ -25,7 +25,9 @@ def test_the_page_has_every_command(command: str) -> None:
 
 
 def test_the_page_has_every_exit_status() -> None:
-    for status in (failure.EXIT_DONE, failure.EXIT_FAILED, failure.EXIT_REFUSED, failure.EXIT_UNREACHED):
+    statuses = [value for name, value in vars(failure).items() if name.startswith("EXIT_")]
+    assert len(statuses) == 5
+    for status in statuses:
         assert f"\n| {status} |" in PAGE
 
 
