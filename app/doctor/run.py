@@ -24,7 +24,6 @@ from app.outbound.client import UpstreamClient
 from app.outbound.egress import Egress
 from app.settings import Settings
 from app.settings.aliases import AnyModelSettings, ModelSettings, choices
-from app.settings.workers import usable_cpus
 from app.store.embedded.engine import find_engine
 from app.wiring import WiringError, build_deployments, build_egress, build_issuer, build_model
 
@@ -79,10 +78,7 @@ async def examine(
         return Report([*source.findings, rest], time.monotonic() - started)
     settings = source.settings
     has_engine = settings.redis_url is None and find_engine(environ) is not None
-    written = [
-        *settings_findings(settings, has_engine=has_engine, cpus=usable_cpus()),
-        *shared_secret_findings(settings),
-    ]
+    written = [*settings_findings(settings, has_engine=has_engine), *shared_secret_findings(settings)]
     unknown = unknown_model_findings(settings, options.model)
     egress, way_out = _egress(settings)
     upstream = UpstreamClient(connect_timeout=settings.connect_timeout_seconds, egress=egress)

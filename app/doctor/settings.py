@@ -1,4 +1,4 @@
-"""Judges settings that load: what is in force, and what to change although the service starts. Pure."""
+"""Judges settings that load: what is in force, and what to change although the service starts."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from app.outbound.egress import Egress
 from app.settings import Settings
 from app.settings.aliases import ModelSettings, choices
 from app.settings.secrets import MAKE_KEYS, parse_key_pairs
-from app.settings.workers import worker_count
+from app.settings.workers import usable_cpus, worker_count
 
 # 32 random bytes in base64 have 44.
 _SOUND_SECRET_CHARS: Final = 24
 
 
-def settings_findings(settings: Settings, *, has_engine: bool, cpus: int) -> Iterator[Finding]:
+def settings_findings(settings: Settings, *, has_engine: bool, cpus: int | None = None) -> Iterator[Finding]:
     """Every row of the area ``settings``.
 
     Args:
         settings: as loaded.
         has_engine: whether ``serve`` would find a server program for an embedded store.
-        cpus: those that may be used here.
+        cpus: how many may be used; by default those of this machine.
     """
     yield Finding("settings", "environment", "ok", settings.environment)
-    yield _workers(settings, cpus)
+    yield _workers(settings, usable_cpus() if cpus is None else cpus)
     yield from _rings(settings)
     yield from _clients(settings)
     yield _admins(settings)
