@@ -28,6 +28,7 @@ from app.operations import end_streams
 from app.outbound.client import UpstreamClient
 from app.outbound.exchange import Exchanges
 from app.outbound.keeping.issuer_keys import IssuerKeys
+from app.outbound.pool import CONNECTIONS
 from app.outbound.sideband import SidebandClient
 from app.outbound.upstream import Upstream
 from app.providers.usage import KINDS
@@ -41,15 +42,15 @@ from app.telemetry.census import Census
 from app.telemetry.identity_metrics import IdentityMetrics
 from app.telemetry.logs import RequestLog
 from app.telemetry.metrics import Metrics
-from app.telemetry.scrape import State, expose
+from app.telemetry.scrape import Scrapes, State, expose
 from app.telemetry.sideband_metrics import SidebandMetrics
 from app.telemetry.tracing import PassingOn, Tracing
 from app.telemetry.usage import UsageMetrics
-from app.web.answers import answer_headers, overloaded
+from app.web.answers import answer_headers
 from app.web.appkeys import (
-    ADMISSION,
     CLIENTS,
     DESK,
+    EARLY,
     HANDLES,
     HANGUP,
     ICE_SERVERS,
@@ -60,19 +61,19 @@ from app.web.appkeys import (
     MINTER,
     OPEN_SIDEBANDS,
     ORPHANS,
-    REFUSAL,
     RELAY,
     REPORTS,
+    SCRAPES,
     SETTINGS,
     SIDEBANDS,
     STORE,
     Lifecycle,
 )
+from app.web.callers import UnparsedCallers
 from app.web.calls.sideband import OpenSidebands
 from app.web.cors import CorsPolicy
 from app.web.gate import Reporting, gate
-from app.web.listener.admission import Admission
-from app.web.listener.refusal import Refusal
+from app.web.listener.early import early_refusals
 from app.web.routes import routes
 from app.wiring import (
     Broker,
@@ -117,30 +118,23 @@ def create_app(
     store = build_store(settings)
     feed = EventFeed(store, replica=settings.replica, clock=clock)
     headers = answer_headers(cors, replica=settings.replica if settings.demo_enabled else None)
-    lifecycle, admission = Lifecycle(), Admission(sheds=settings.shed_overload)
-    outer = gate(
-        headers,
-        Reporting(
-            RequestLog(replica=settings.replica, level=settings.log_level, shared=settings.workers != 1),
-            metrics,
-            tracing or PassingOn(),
-            feed,
-        ),
-        lifecycle,
-        admission,
-        max_in_flight=settings.max_in_flight,
+    app = web.Application()
+    app[SETTINGS], app[LIFECYCLE] = settings, Lifecycle()
+    app[EARLY] = early = early_refusals(settings, app[LIFECYCLE], headers, metrics, UnparsedCallers(app))
+    reporting = Reporting(
+        RequestLog(replica=settings.replica, level=settings.log_level, shared=settings.workers != 1),
+        metrics,
+        tracing or PassingOn(),
+        feed,
     )
-    app = web.Application(middlewares=[outer])
-    app[SETTINGS] = settings
-    app[LIFECYCLE], app[ADMISSION] = lifecycle, admission
-    app[REFUSAL] = Refusal(overloaded(), headers, metrics.refused_at_once(overloaded()))
+    app.middlewares.append(gate(headers, reporting, app[LIFECYCLE], early))
     client_tokens = build_client_tokens(settings, clock=clock)
     app[CLIENTS] = build_clients(settings, tokens=client_tokens)
     app[HANDLES] = HandleIssuer(
         parse_signing_ring(reveal(settings.signing_keys)), prefix=settings.handle_prefix, clock=clock
     )
     app[STORE] = store
-    app[METRICS] = metrics
+    app[METRICS], app[SCRAPES] = metrics, Scrapes(metrics.registry)
     calls, directory = CallStore(store, retention=settings.call_retention_seconds), HandleDirectory(store)
     app[OPEN_SIDEBANDS] = OpenSidebands(SidebandMetrics(metrics), most=settings.sideband_max)
     app[DESK] = Desk(
@@ -175,7 +169,9 @@ def create_app(
         sockets = SidebandClient(
             connect_timeout=connecting, largest=settings.sideband_max_event_bytes, egress=egress
         )
-        client: Upstream = UpstreamClient(connect_timeout=connecting, egress=egress)
+        client: Upstream = UpstreamClient(
+            connect_timeout=connecting, egress=egress, connections=_connections(settings)
+        )
         upstream = Exchanges(client, sockets, handshake_seconds=2 * connecting, most=settings.held_calls_max)
         breakers = Breakers(monotonic)
         radar = Radar(catalog, partial(upstream.get, timeout=settings.mint_timeout_seconds), clock=clock)
@@ -222,8 +218,8 @@ def create_app(
                 model_ends=radar.end_times,
                 in_flight=lambda: app[LIFECYCLE].in_flight,
                 in_flight_limit=settings.max_in_flight,
-                shedding=lambda: admission.shedding,
-                loop_turn=lambda: admission.turn,
+                shedding=lambda: early.admission.shedding,
+                loop_turn=lambda: early.admission.turn,
                 tasks=lambda: len(asyncio.all_tasks()),
                 draining=lambda: app[LIFECYCLE].draining,
                 held_calls=lambda: upstream.holding,
@@ -261,3 +257,9 @@ def create_app(
     app.on_shutdown.append(end_streams)
     app.add_routes(routes(settings))
     return app
+
+
+def _connections(settings: Settings) -> int:
+    """Connections to providers: as many as requests may be in flight, so that none waits for another's."""
+    # Fair shares may double the limit for a moment.
+    return max(CONNECTIONS, 2 * settings.max_in_flight)

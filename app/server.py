@@ -16,9 +16,9 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import orjson
 import structlog
@@ -31,11 +31,11 @@ from app.settings import Settings
 from app.store.address import parse_address
 from app.telemetry.tracing_setup import tracing_from_environment
 from app.telemetry.workers.snapshots import snapshot
-from app.web.appkeys import ADMISSION, LIFECYCLE, METRICS, OPEN_SIDEBANDS, REFUSAL
-from app.web.listener.connection import KEEPALIVE_SECONDS, Connection
-from app.web.listener.front import Front
+from app.web.appkeys import EARLY, LIFECYCLE, METRICS, OPEN_SIDEBANDS, SCRAPES
+from app.web.listener.connection import Connection
+from app.web.listener.front import ConnectionLimits, Front
 from app.web.listener.protocol import HttpProtocol
-from app.web.workers import WORKERS, Workers
+from app.web.workers import WORKERS, Worker
 
 log = structlog.get_logger("cloakroom.server")
 
@@ -52,42 +52,6 @@ LAST_SPANS_SECONDS: Final = 3.0
 # again and again: 4 % of the CPU, and stalls of 0.1 s with 2,000 connections. 10,000 objects take it 10 ms.
 COLLECT_AFTER: Final = (10_000, 50, 10)
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
-
-# Returns, as JSON, what a worker says of itself.
-Tell = Callable[[], Awaitable[bytes]]
-# Accepts from the sockets of each port, and returns what can be closed.
-Accept = Callable[[list[list[socket.socket]]], Awaitable[list[asyncio.Server]]]
-
-
-class Worker(Workers, Protocol):
-    """One of several processes that serve together. ``app.supervisor`` makes it."""
-
-    @property
-    def number(self) -> int:
-        """From 0."""
-        ...
-
-    @property
-    def ending(self) -> asyncio.Event:
-        """Set when it shall end."""
-        ...
-
-    @property
-    def orphaned(self) -> bool:
-        """Whether it shall end because its supervisor is gone."""
-        ...
-
-    async def join(self, *, metrics: Tell, state: Tell) -> None:
-        """Begin to listen to the supervisor, and to tell it of this worker."""
-
-    async def listen(self, accept: Accept) -> None:
-        """Accept connections, and tell the supervisor so."""
-
-    def close(self) -> None:
-        """Accept no more."""
-
-    async def leave(self) -> None:
-        """Stop listening to it."""
 
 
 async def serve(settings: Settings, *, worker: Worker | None = None) -> None:
@@ -160,6 +124,7 @@ async def _join(app: web.Application, worker: Worker) -> None:
         return orjson.dumps({"in_flight": app[LIFECYCLE].in_flight})
 
     app[WORKERS] = worker
+    app[SCRAPES].collect = worker.metrics
     await worker.join(metrics=partial(snapshot, app[METRICS].registry), state=state)
 
 
@@ -169,7 +134,7 @@ class _Port:
     def __init__(self, app: web.Application, settings: Settings, host: str, port: int) -> None:
         self._options: dict[str, Any] = {
             "access_log": None,
-            "keepalive_timeout": KEEPALIVE_SECONDS,
+            "keepalive_timeout": settings.idle_timeout_seconds,
             "lingering_time": LINGER_SECONDS,
         }
         self._runner = web.AppRunner(
@@ -181,6 +146,14 @@ class _Port:
         )
         self._app = app
         self._at = host, port
+        self._limits = ConnectionLimits(
+            most=_most_connections(),
+            # The peers are proxies then, and each has the connections of many callers.
+            per_address=0 if settings.trusted_proxies else settings.connections_per_address,
+            head=settings.head_timeout_seconds,
+            idle=settings.idle_timeout_seconds,
+            unread=settings.read_timeout_seconds,
+        )
         self._listeners: list[asyncio.Server] = []
         self._front: Front | None = None
 
@@ -212,8 +185,13 @@ class _Port:
             protocol.answered = answered
             return protocol
 
+        cut = app[EARLY].metrics.cut
         self._front = front = self._front or Front(
-            app[ADMISSION], app[REFUSAL], app[LIFECYCLE], serve, most=_most_connections()
+            app[EARLY],
+            app[LIFECYCLE],
+            serve,
+            self._limits,
+            lambda reason: cut[reason].inc(),
         )
         make = partial(loop.create_server, lambda: Connection(front), backlog=BACKLOG)
         server = await (make(*self._at) if listener is None else make(sock=listener))

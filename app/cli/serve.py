@@ -18,12 +18,12 @@ import structlog
 
 from app.cli.failure import EXIT_DONE, EXIT_FAILED, CliFailure, unusable_settings
 from app.cli.output import tell
-from app.server import Worker
 from app.server import serve as serve_replica
 from app.settings import LiteLlmNote, Settings, SettingsError, load_with_notes
 from app.settings.workers import worker_count
 from app.store.embedded.engine import EngineError, LocalEngine, find_engine
 from app.telemetry.logs import configure_logs
+from app.web.workers import Worker
 from app.wiring import WiringError
 
 # What a supervisor has settled for all of its workers.

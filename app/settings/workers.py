@@ -17,6 +17,8 @@ FOR_EACH_WORKER: Final = (
     "held_calls_max",
     "metering_max",
     "redis_max_connections",
+    "connections_per_address",
+    "refused_credentials_per_minute",
 )
 _GROUPS: Final = Path("proc/self/cgroup")
 _MOUNT: Final = Path("sys/fs/cgroup")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -98,6 +98,8 @@ BUILD: Final = Family("cloakroom_build_info", "gauge", ("version", "python"), "A
 _END: Final = b"# EOF\n"
 # About half a millisecond's worth.
 _SAMPLES_AT_ONCE: Final = 60
+# A scrape takes 5 ms, so that scrapers have a tenth of the CPU at most.
+PAUSE_SECONDS: Final = 0.05
 
 
 # By identity: a registry keeps it in a dictionary, and a sequence has no hash.
@@ -185,6 +187,43 @@ async def scrape(collector: Collector, accept: str) -> tuple[bytes, str]:
             parts.append(text if start == 0 else _without_head(text))
             await asyncio.sleep(0)
     return b"".join([*parts, end]), content_type
+
+
+class Scrapes:
+    """The scrapes of one registry, which anyone may ask for and which cost a hundred times a small request.
+
+    One of several workers has ``collect`` return the metrics of all of them.
+
+    They begin ``PAUSE_SECONDS`` apart. Scrapers that ask meanwhile share the next one. It begins after they
+    asked, so that each of them is told what was true then, or later.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        async def alone() -> Collector:
+            return registry
+
+        self.collect: Callable[[], Awaitable[Collector]] = alone
+        # Those that have not begun, by content type.
+        self._next: dict[str, asyncio.Task[tuple[bytes, str]]] = {}
+        self._begins_at = 0.0
+
+    async def text(self, accept: str) -> tuple[bytes, str]:
+        """As ``scrape``."""
+        _, content_type = choose_encoder(accept)
+        shared = self._next.get(content_type)
+        if shared is None:
+            now = asyncio.get_running_loop().time()
+            at = max(now, self._begins_at)
+            self._begins_at = at + PAUSE_SECONDS
+            shared = asyncio.create_task(self._scraped(content_type, accept, wait=at - now))
+            self._next[content_type] = shared
+        return await asyncio.shield(shared)
+
+    async def _scraped(self, content_type: str, accept: str, *, wait: float) -> tuple[bytes, str]:
+        if wait > 0:
+            await asyncio.sleep(wait)
+        del self._next[content_type]
+        return await scrape(await self.collect(), accept)
 
 
 def _without_head(text: bytes) -> bytes:

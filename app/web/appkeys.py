@@ -22,10 +22,10 @@ from app.handles.tokens import HandleIssuer
 from app.settings import Settings
 from app.store.connection import StoreConnection
 from app.telemetry.metrics import Metrics
+from app.telemetry.scrape import Scrapes
 from app.telemetry.timings import Timings
 from app.web.calls.sideband import OpenSidebands
-from app.web.listener.admission import Admission
-from app.web.listener.refusal import Refusal
+from app.web.listener.early import EarlyRefusals
 
 
 @dataclass(slots=True)
@@ -60,10 +60,10 @@ OPEN_SIDEBANDS: Final = web.AppKey("open_sidebands", OpenSidebands)
 METER: Final = web.AppKey("meter", Meter)
 STORE: Final = web.AppKey("store", StoreConnection)
 METRICS: Final = web.AppKey("metrics", Metrics)
+SCRAPES: Final = web.AppKey("scrapes", Scrapes)
 DESK: Final = web.AppKey("desk", Desk)
 LIFECYCLE: Final = web.AppKey("lifecycle", Lifecycle)
-ADMISSION: Final = web.AppKey("admission", Admission)
-REFUSAL: Final = web.AppKey("refusal", Refusal)
+EARLY: Final = web.AppKey("early", EarlyRefusals)
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 TIMINGS: Final = web.RequestKey("timings", Timings)

@@ -9,9 +9,8 @@ from aiohttp import hdrs, web
 
 from app.errors import Draining, StoreUnavailable
 from app.store.connection import RETRY_AFTER_SECONDS
-from app.telemetry.scrape import scrape
 from app.web.answers import json_answer
-from app.web.appkeys import LIFECYCLE, METRICS, STORE
+from app.web.appkeys import LIFECYCLE, SCRAPES, STORE
 from app.web.workers import WORKERS
 
 
@@ -44,9 +43,7 @@ async def metrics(request: web.Request) -> web.Response:
 
     Pages cannot read it. Where the replica has several workers, any of them answers for all.
     """
-    workers = request.app.get(WORKERS)
-    collector = request.app[METRICS].registry if workers is None else await workers.metrics()
-    text, content_type = await scrape(collector, request.headers.get(hdrs.ACCEPT, ""))
+    text, content_type = await request.app[SCRAPES].text(request.headers.get(hdrs.ACCEPT, ""))
     return web.Response(body=text, headers={hdrs.CONTENT_TYPE: content_type})
 
 

@@ -422,12 +422,33 @@ REPLICAS = [
         ],
     ),
 ]
+PROTECTION = [
+    stack(
+        "Credentials refused",
+        "reqps",
+        "Keys, tokens and handles of no value; 429: their address had sent too many.",
+        (rate("cloakroom_credentials_refused_total", "answer"), "{{answer}}"),
+    ),
+    stack(
+        "Connections cut",
+        "cps",
+        "head, unread: too slow. address: its peer has too many. room: the port is full.",
+        (rate("cloakroom_connections_cut_total", "reason"), "{{reason}}"),
+    ),
+    stack(
+        "Fair shares",
+        "reqps",
+        "While a replica was full or shed load: served within their client's share, or refused.",
+        (rate("cloakroom_fair_share_total", "verdict"), "{{verdict}}"),
+    ),
+]
 ROWS = (
     ("Now", NOW, 3, 4),
     ("Traffic", TRAFFIC, 8, 8),
     ("Where the time goes", LATENCY, 8, 8),
     ("Errors, by code", ERRORS, 6, 8),
     ("Providers", PROVIDER, 6, 8),
+    ("Protection", PROTECTION, 8, 8),
     ("Sidebands", SIDEBANDS, 8, 8),
     ("Identity providers", ISSUERS, 8, 8),
     ("Usage", USAGE, 8, 8),

@@ -242,6 +242,12 @@ CASES: Final = (
         value="2",
     ),
     Case(
+        "CloakroomCredentialsLimited",
+        17,
+        {f'cloakroom_credentials_refused_total{{{_A},answer="429"}}': "0+30" + _LONG},
+        value="2",
+    ),
+    Case(
         "CloakroomClientLimited",
         22,
         _operations("cloakroom_mints_total", **{'outcome="refused",code="rate_limited"': 1}),

@@ -22,6 +22,8 @@ from app.telemetry.metrics import (
     OPERATIONS,
     STATUSES,
 )
+from app.telemetry.parts.protection import ANSWERS, CUTS
+from app.telemetry.parts.protection import VERDICTS as SHARE_VERDICTS
 from app.telemetry.scrape import MODEL_END
 from app.telemetry.sideband_metrics import CLOSINGS
 from app.telemetry.workers.merged import WORKER_LABEL, WORKER_RESTARTS, WORKER_UP, how
@@ -39,12 +41,13 @@ _RESULTS: Final = {"ok", "refused", "rate_limited", "failed", "unreachable", "ti
 VALUES: Final[Mapping[str, set[str]]] = {
     "outcome": _OUTCOMES,
     "code": {NONE, *CODES},
-    "reason": {*CLAIM_REFUSALS.values(), *OVERDUE_REASONS, *CLOSINGS},
+    "reason": {*CLAIM_REFUSALS.values(), *OVERDUE_REASONS, *CLOSINGS, *CUTS},
+    "answer": set(ANSWERS),
     "result": _RESULTS,
     "operation": {*OPERATIONS, "sideband"},
     "handler": set(HANDLERS),
     "kind": set(KINDS),
-    "verdict": {*VERDICTS, *TOKEN_REASONS},
+    "verdict": {*VERDICTS, *TOKEN_REASONS, *SHARE_VERDICTS},
     "metered": set(HOWS),
     "status": set(STATUSES),
     "job": {"cloakroom"},

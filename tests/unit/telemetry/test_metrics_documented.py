@@ -15,6 +15,8 @@ from app.telemetry.call_metrics import OVERDUE_REASONS, CallMetrics
 from app.telemetry.census import Alive, Census
 from app.telemetry.identity_metrics import FETCH_RESULTS, VERDICTS, IdentityMetrics
 from app.telemetry.metrics import CLAIM_REFUSALS, CODES, HANDLERS, Metrics
+from app.telemetry.parts.protection import ANSWERS, CUTS, ProtectionMetrics
+from app.telemetry.parts.protection import VERDICTS as SHARE_VERDICTS
 from app.telemetry.scrape import State, expose
 from app.telemetry.sideband_metrics import CLOSINGS, SOURCES, SidebandMetrics
 from app.telemetry.usage import UsageMetrics
@@ -62,6 +64,7 @@ async def test_every_family_is_exposed_and_nothing_else_of_ours() -> None:
     SidebandMetrics(metrics)
     IdentityMetrics(metrics, (), clock=lambda: 0.0)
     UsageMetrics(metrics)
+    ProtectionMetrics(metrics)
     expose(registry, state)
     exposed = {
         (family.name + ("_total" if family.type == "counter" else ""), family.type, family.documentation)
@@ -86,6 +89,7 @@ def test_every_word_that_a_label_can_be_is_explained() -> None:
     )
     assert {*HANDLERS, *CLAIM_REFUSALS.values(), *OVERDUE_REASONS, *OUTCOMES, *CLOSINGS, *SOURCES} <= words
     assert {*KINDS, *HOWS} <= words
+    assert {*ANSWERS, *CUTS, *SHARE_VERDICTS} <= words
     assert {*VERDICTS, *TOKEN_REASONS, *FETCH_RESULTS} <= words
     assert CODES.keys() <= words | errors
     assert set(CODES.values()) <= words

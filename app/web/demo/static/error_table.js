@@ -83,7 +83,7 @@ export const OURS = {
     AGAIN,
   ],
   rate_limited: [
-    "Too many requests from this client",
+    "Too many requests from this client or this address",
     "Wait for the time shown below, then try again.",
     AGAIN,
   ],
