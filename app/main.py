@@ -71,7 +71,7 @@ from app.web.appkeys import (
 )
 from app.web.callers import UnparsedCallers
 from app.web.calls.sideband import OpenSidebands
-from app.web.cors import CorsPolicy
+from app.web.cors import CorsPolicy, HostPolicy
 from app.web.gate import Reporting, gate
 from app.web.listener.early import early_refusals
 from app.web.routes import routes
@@ -127,7 +127,7 @@ def create_app(
         tracing or PassingOn(),
         feed,
     )
-    app.middlewares.append(gate(headers, reporting, app[LIFECYCLE], early))
+    app.middlewares.append(gate(headers, reporting, app[LIFECYCLE], early, hosts=_hosts(settings)))
     client_tokens = build_client_tokens(settings, clock=clock)
     app[CLIENTS] = build_clients(settings, tokens=client_tokens)
     app[HANDLES] = HandleIssuer(
@@ -257,6 +257,13 @@ def create_app(
     app.on_shutdown.append(end_streams)
     app.add_routes(routes(settings))
     return app
+
+
+def _hosts(settings: Settings) -> HostPolicy | None:
+    """The names of the service; None where any will do."""
+    if not settings.allowed_hosts:
+        return None
+    return HostPolicy(settings.allowed_hosts, public_url=settings.public_url)
 
 
 def _connections(settings: Settings) -> int:

@@ -35,7 +35,7 @@ from app.web.appkeys import EARLY, LIFECYCLE, METRICS, OPEN_SIDEBANDS, SCRAPES
 from app.web.listener.connection import Connection
 from app.web.listener.front import ConnectionLimits, Front
 from app.web.listener.protocol import HttpProtocol
-from app.web.workers import WORKERS, Worker
+from app.web.listener.workers import WORKERS, Worker
 
 log = structlog.get_logger("cloakroom.server")
 

@@ -27,7 +27,14 @@ from app.errors import CloakroomError, InvalidHandle, OutcomeUnknown, UpstreamTi
 from app.handles.grants import Grant, open_grant
 from app.handles.sealing import Sealer, UnsealError
 from app.models import Answer, Deployment, Family, HandleClaims, Offer, Secret
-from app.outbound.upstream import LEAST_SHARE_OF_A_TRY, NoAnswer, NotConnected, Upstream
+from app.outbound.upstream import (
+    LEAST_SHARE_OF_A_TRY,
+    NoAnswer,
+    NotAllowed,
+    NotConnected,
+    Upstream,
+    failure_of,
+)
 from app.providers.answers import call_id_of
 from app.providers.base import Provider, UpstreamRequest, UpstreamResponse
 from app.telemetry.timings import Timings
@@ -196,6 +203,8 @@ class Relay:
                 if self.late is None:
                     return await self.upstream.post(request, timeout=left, timings=timings)
                 return await self.late.post(request, timeout=left, timings=timings, late=came_late)
+            except NotAllowed as refused:
+                raise failure_of(refused) from None
             except NotConnected:
                 continue
             except NoAnswer as failure:

@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any, Final, ParamSpec, TypeVar
@@ -27,6 +27,7 @@ from app.doctor.finding import Finding, Report, Status
 from app.doctor.run import Options, examine
 from app.settings.load import CONFIG_NAME
 from app.telemetry.logs import without_logs
+from app.telemetry.redaction import legible
 
 # The words alone tell the status, also without colour and without these signs.
 _WORDS: Final[Mapping[Status, str]] = {"ok": "ok", "warn": "warn", "fail": "FAIL", "skipped": "skip"}
@@ -143,7 +144,7 @@ def as_json(report: Report, *, only_failures: bool) -> str:
 def print_table(console: Console, report: Report, *, only_failures: bool) -> None:
     """Print one block for each area, wrapped to the terminal; the fix stands below its finding."""
     signs = console.encoding.lower().startswith("utf")
-    findings = _shown(report, only_failures=only_failures)
+    findings = _legible(report, only_failures=only_failures)
     widest = max((len(finding.name) for finding in findings), default=0)
     width = min(widest, int(console.width * _SHARE_OF_NAMES))
     for place, group in groupby(findings, key=lambda finding: finding.place):
@@ -156,7 +157,7 @@ def print_table(console: Console, report: Report, *, only_failures: bool) -> Non
 
 def print_lines(console: Console, report: Report, *, only_failures: bool) -> None:
     """Print one line for each finding: status, place, name, detail and fix, two spaces between them."""
-    for finding in _shown(report, only_failures=only_failures):
+    for finding in _legible(report, only_failures=only_failures):
         parts = [f"{_WORDS[finding.status]:<4}", finding.place, finding.name, finding.detail]
         parts += [f"fix: {finding.fix}"] if finding.fix else []
         console.print("  ".join(parts), soft_wrap=True, markup=False)
@@ -166,6 +167,20 @@ def print_lines(console: Console, report: Report, *, only_failures: bool) -> Non
 
 def _shown(report: Report, *, only_failures: bool) -> Sequence[Finding]:
     return [finding for finding in report.findings if not only_failures or finding.status == "fail"]
+
+
+def _legible(report: Report, *, only_failures: bool) -> Sequence[Finding]:
+    """The findings to show. Settings, providers and stores wrote parts of their text."""
+    return [
+        replace(
+            finding,
+            name=legible(finding.name),
+            detail=legible(finding.detail),
+            fix=legible(finding.fix),
+            subject=legible(finding.subject),
+        )
+        for finding in _shown(report, only_failures=only_failures)
+    ]
 
 
 def _title(finding: Finding, place: str) -> str:

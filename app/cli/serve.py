@@ -23,7 +23,7 @@ from app.settings import LiteLlmNote, Settings, SettingsError, load_with_notes
 from app.settings.workers import worker_count
 from app.store.embedded.engine import EngineError, LocalEngine, find_engine
 from app.telemetry.logs import configure_logs
-from app.web.workers import Worker
+from app.web.listener.workers import Worker
 from app.wiring import WiringError
 
 # What a supervisor has settled for all of its workers.

@@ -89,7 +89,6 @@ async def examine(
             upstream=upstream,
             seconds=options.seconds,
             mint=options.mint,
-            production=settings.production,
             proxied=way_out.status == "ok" and not egress.proxies and _names_proxy(environ),
             clock=clock,
             egress=egress,

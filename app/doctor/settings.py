@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Final
 
 from app.broker.routing.catalog import ANY_MODEL
 from app.doctor.finding import Finding, Status
 from app.handles.keyring import parse_sealing_ring, parse_signing_ring
+from app.outbound.addresses import SETTING, Network
 from app.outbound.egress import Egress
 from app.settings import Settings
 from app.settings.aliases import ModelSettings, choices
@@ -37,6 +38,7 @@ def settings_findings(settings: Settings, *, has_engine: bool, cpus: int | None 
     yield _uses(settings)
     yield _cors(settings)
     yield _public_url(settings)
+    yield _hosts(settings)
     yield from _ice(settings)
     if settings.production and settings.demo_enabled:
         text = "the page /demo is served in production, and anyone can open it"
@@ -64,7 +66,7 @@ def _workers(settings: Settings, cpus: int) -> Finding:
 
 
 def egress_finding(egress: Egress) -> Finding:
-    """How requests leave, and whom they trust; a proxy without its credentials."""
+    """How requests leave, where to, and whom they trust; a proxy without its credentials."""
     shown = {f"{proxy}": None for proxy in egress.proxies.values()}
     way = f"through the proxy {' or '.join(shown)} ({egress.source})" if shown else "directly"
     parts = [f"{way}, except to NO_PROXY's hosts" if shown and egress.no_proxy else way]
@@ -73,7 +75,20 @@ def egress_finding(egress: Egress) -> Finding:
         parts.append(f"trusts {files.ca_file} besides the system's CAs")
     if files.client_cert_file is not None:
         parts.append(f"shows the certificate in {files.client_cert_file}")
+    networks, metadata = egress.guard.networks, egress.guard.metadata
+    if networks:
+        parts.append(f"to public addresses, and to {', '.join(map(str, networks))}")
+    if metadata or _opens_all(networks):
+        shown_open = ", ".join(str(network.network_address) for network in metadata)
+        risk = f"a metadata service ({shown_open})" if metadata else "every address but a metadata service"
+        text = f"{'; '.join(parts)}: {risk} can be asked through a provider's name"
+        fix = f"leave in {SETTING} only networks that a provider or an issuer is in"
+        return Finding("settings", "egress", "warn", text, fix)
     return Finding("settings", "egress", "ok", "; ".join(parts))
+
+
+def _opens_all(networks: Sequence[Network]) -> bool:
+    return any(network.prefixlen == 0 for network in networks)
 
 
 def _rings(settings: Settings) -> Iterator[Finding]:
@@ -162,6 +177,15 @@ def _public_url(settings: Settings) -> Finding:
     if settings.production and url.startswith("http://"):
         return _row("public URL", "warn", f"{url}: handles would travel without TLS", fix)
     return Finding("settings", "public URL", "ok", url)
+
+
+def _hosts(settings: Settings) -> Finding:
+    if settings.allowed_hosts:
+        return Finding("settings", "allowed hosts", "ok", ", ".join(settings.allowed_hosts))
+    status: Status = "warn" if settings.production else "ok"
+    text = "not set: a page whose name is made to lead here can call as if it were ours (DNS rebinding)"
+    fix = "set CLOAKROOM_ALLOWED_HOSTS to every name under which the service is called, internal ones too"
+    return _row("allowed hosts", status, text, fix)
 
 
 def _ice(settings: Settings) -> Iterator[Finding]:

@@ -101,6 +101,12 @@ class OriginNotAllowed(CloakroomError):
     code, status, type = "origin_not_allowed", 403, "permission_error"
 
 
+class HostNotAllowed(CloakroomError):
+    """The request's ``Host`` is no name of this service (RFC 9110, section 15.5.20)."""
+
+    code, status, type = "host_not_allowed", 421, "invalid_request_error"
+
+
 class AdminDisabled(CloakroomError):
     """No admin key is configured, so the admin API is closed."""
 

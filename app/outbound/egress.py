@@ -1,4 +1,4 @@
-"""The way out to providers: directly or through a proxy, whom we trust, and which certificate we show.
+"""The way out to providers: directly or through a proxy, to which addresses, whom we trust, what we show.
 
 ``app.outbound.dialer`` connects. A proxy's credentials are secrets: the text of a ``Proxy`` is its host and
 port.
@@ -21,6 +21,7 @@ from urllib.request import (  # type: ignore[attr-defined]  # the annotations le
 )
 
 from app.models import Secret
+from app.outbound.addresses import Guard
 from app.outbound.http1 import Origin
 
 _FORM: Final = "must look like http://user:password@proxy.example:3128, user and password percent-encoded"
@@ -184,13 +185,15 @@ class Egress:
     """How requests leave.
 
     ``proxies`` by the scheme of the provider's URL; ``no_proxy`` lists hosts that need none, in the form of
-    NO_PROXY; ``source`` is the setting that the proxies come from, for messages.
+    NO_PROXY; ``source`` is the setting that the proxies come from, for messages. ``guard`` says which
+    addresses may be dialled.
     """
 
     proxies: Mapping[str, Proxy] = field(default_factory=lambda: _NO_PROXIES)
     no_proxy: str = ""
     source: str = ""
     certificates: Certificates = field(default_factory=Certificates)
+    guard: Guard = field(default_factory=Guard)
 
     def proxy_for(self, origin: Origin) -> Proxy | None:
         """The proxy that requests to this server go through; None: they go directly."""

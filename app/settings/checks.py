@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from app.broker.clients import key_digest
 from app.broker.routing.catalog import ANY_MODEL
+from app.providers.base import http_url, on_this_machine
 from app.providers.registry import PROVIDERS, region_of
 from app.settings.aliases import ModelSettings, choices, successor_problems
 from app.settings.deployment import DeploymentSettings, known_regions
@@ -14,11 +15,13 @@ from app.settings.identity import issuer_problems
 from app.settings.model import Settings
 from app.settings.secrets import MAKE_KEYS, parse_key_pairs
 from app.settings.workers import worker_count
+from app.telemetry.redaction import legible
 
 
 def problems_of(settings: Settings) -> list[str]:
     """Every breach of a rule over several fields."""
     return [
+        *_hidden_names(settings),
         *_missing_secrets(settings),
         *_shared_keys(settings),
         *_issuer_problems(settings),
@@ -27,6 +30,15 @@ def problems_of(settings: Settings) -> list[str]:
         *_egress_problems(settings),
         *_catalog_problems(settings),
     ]
+
+
+def _hidden_names(settings: Settings) -> Iterator[str]:
+    """A line for each name that shows as another one, in lists, in logs and as a label of metrics."""
+    for section in ("deployments", "models", "clients", "issuers"):
+        for name in getattr(settings, section):
+            shown = legible(name)
+            if shown != name:
+                yield f"{section}: the name '{shown}' has characters that do not show; write it without them"
 
 
 def _missing_secrets(settings: Settings) -> list[str]:
@@ -108,13 +120,28 @@ def _store_problems(settings: Settings) -> list[str]:
     return []
 
 
-def _egress_problems(settings: Settings) -> list[str]:
+def _egress_problems(settings: Settings) -> Iterator[str]:
+    yield from _plain_http(settings)
     if settings.provider_client_key_file is not None and settings.provider_client_cert_file is None:
-        return [
+        yield (
             "CLOAKROOM_PROVIDER_CLIENT_KEY_FILE is set without CLOAKROOM_PROVIDER_CLIENT_CERT_FILE, so it "
             "has no effect; set that too"
-        ]
-    return []
+        )
+
+
+def _plain_http(settings: Settings) -> Iterator[str]:
+    """A line for each deployment whose key and offers anyone on the way could read."""
+    may = {host.lower() for host in settings.plain_http_hosts}
+    for name, deployment in settings.deployments.items():
+        for field in ("base_url", "webrtc_url"):
+            parts = http_url((getattr(deployment, field) or "").strip())
+            if parts is None or parts.scheme != "http" or on_this_machine(parts.hostname):
+                continue
+            if parts.hostname not in may:
+                yield (
+                    f"deployments.{name}.{field}: http sends credentials and offers in clear; write https, "
+                    f"or, if that is meant, put {parts.hostname} into CLOAKROOM_PLAIN_HTTP_HOSTS"
+                )
 
 
 def _catalog_problems(settings: Settings) -> list[str]:

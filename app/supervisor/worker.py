@@ -105,7 +105,7 @@ class CrewMember:
         return sum(not one.up for one in self._crew)
 
     async def metrics(self) -> Merged:
-        """The metrics of all workers, also of those that have ended; see ``app.web.workers``."""
+        """The metrics of all workers, also of those that have ended; see ``app.web.listener.workers``."""
         told: dict[str, Any] = {}
         for worker, body in (await self._ask(METRICS)).items():
             told["" if worker is None else str(worker)] = orjson.loads(body)
@@ -113,7 +113,7 @@ class CrewMember:
         return Merged(told, self._crew)
 
     async def states(self) -> list[dict[str, Any]]:
-        """What an operator sees of each worker; see ``app.web.workers``."""
+        """What an operator sees of each worker; see ``app.web.listener.workers``."""
         told = await self._ask(STATE)
         return [one.document() | orjson.loads(told.get(one.worker, b"{}")) for one in self._crew]
 

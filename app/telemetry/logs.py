@@ -18,7 +18,7 @@ from typing import Any, Final
 import orjson
 import structlog
 
-from app.telemetry.redaction import redact
+from app.telemetry.redaction import legible_json, redact
 
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _FOREIGN_TEXT: Final = ("exception", "event")
@@ -114,7 +114,7 @@ class RequestLog:
         }
         if not self._lines:
             asyncio.get_running_loop().call_soon(self.flush)
-        self._lines.append(orjson.dumps(line, default=str, option=_LINE_OPTIONS))
+        self._lines.append(legible_json(orjson.dumps(line, default=str, option=_LINE_OPTIONS)))
 
     def flush(self) -> None:
         """Write the lines that wait."""
@@ -159,8 +159,8 @@ def _redact_foreign(logger: Any, method: str, event: MutableMapping[str, Any]) -
 
 
 def _dumps(event: Any, **_: Any) -> bytes:
-    return orjson.dumps(event, default=str)
+    return legible_json(orjson.dumps(event, default=str))
 
 
 def _dumps_text(event: Any, **_: Any) -> str:
-    return orjson.dumps(event, default=str).decode()
+    return _dumps(event).decode()

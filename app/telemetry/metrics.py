@@ -102,7 +102,14 @@ CLAIM_REFUSALS: Final[Mapping[str, str]] = {
     "wrong_session_family": "wrong_family",
 }
 # The gate's own errors, which are exposed from the start. Any other code is possible, but rare.
-_GATE_CODES: Final = ("overloaded", "origin_not_allowed", "not_found", "method_not_allowed", "internal_error")
+_GATE_CODES: Final = (
+    "overloaded",
+    "origin_not_allowed",
+    "host_not_allowed",
+    "not_found",
+    "method_not_allowed",
+    "internal_error",
+)
 _STORE_STEPS: Final = ("save", "claim", "settle")
 _UNAVAILABLE: Final = frozenset({"store_unavailable", "store_not_replicated", "overloaded", "draining"})
 # A provider's error code is free text, so its status is counted; these ask for different actions.

@@ -17,6 +17,7 @@ from aiohttp import hdrs, web
 
 from app.errors import (
     CloakroomError,
+    HostNotAllowed,
     InternalError,
     InvalidRequest,
     MethodNotAllowed,
@@ -24,6 +25,7 @@ from app.errors import (
     OriginNotAllowed,
     Overloaded,
 )
+from app.telemetry.redaction import legible_json
 from app.web.cors import EXPOSE_HEADERS, CorsPolicy, for_no_page
 
 REQUEST_ID_HEADER: Final = "x-request-id"
@@ -72,10 +74,15 @@ def json_answer(document: Mapping[str, Any]) -> web.Response:
     return web.Response(body=orjson.dumps(document), content_type=_JSON)
 
 
+def operators_answer(document: Mapping[str, Any]) -> web.Response:
+    """The same for operators, who read it on a terminal: what does not show is escaped."""
+    return web.Response(body=legible_json(orjson.dumps(document)), content_type=_JSON)
+
+
 def error_response(error: CloakroomError) -> web.Response:
     """Render any error of ``app.errors``."""
     fields = {"message": error.message, "type": error.type, "param": error.param, "code": error.answer_code}
-    body = orjson.dumps({"error": fields})
+    body = legible_json(orjson.dumps({"error": fields}))
     response = web.Response(body=body, status=error.answer_status, content_type=_JSON, headers=error.headers)
     if error.retry_after is not None:
         response.headers[hdrs.RETRY_AFTER] = str(error.retry_after)
@@ -105,6 +112,13 @@ def origin_refused(path: str) -> OriginNotAllowed:
     return OriginNotAllowed(
         "Pages of this origin may not call this service. Its operator can add the origin to "
         "CLOAKROOM_CORS_ORIGINS."
+    )
+
+
+def host_refused() -> HostNotAllowed:
+    """The error for a request to a name that is not the service's."""
+    return HostNotAllowed(
+        "This service is not called by this name. Its operator can add the name to CLOAKROOM_ALLOWED_HOSTS."
     )
 
 

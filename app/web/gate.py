@@ -4,13 +4,14 @@ It is one function and not a stack of five, because each of aiohttp's layers cos
 The order, from outside in:
 
 1. request id, so that all of the rest can be found in the logs;
-2. CORS: a refused origin costs nothing further, and every answer, errors included, gets the headers;
-3. load: beyond ``max_in_flight`` a 503 now is better than a timeout later, unless it is within a fair share.
+2. the name in ``Host``, where the service's names are listed: a page under any other name gets nothing;
+3. CORS: a refused origin costs nothing further, and every answer, errors included, gets the headers;
+4. load: beyond ``max_in_flight`` a 503 now is better than a timeout later, unless it is within a fair share.
    Of a mint its view decides, which knows the client. Where the process has no time,
    ``app.web.listener.early`` has refused most requests before they came here;
-4. the view;
-5. errors become answers, unless a response has begun; refused credentials are counted by address;
-6. headers, metrics, trace and log line, which need the final status.
+5. the view;
+6. errors become answers, unless a response has begun; refused credentials are counted by address;
+7. headers, metrics, trace and log line, which need the final status.
 """
 
 from __future__ import annotations
@@ -38,13 +39,14 @@ from app.web.answers import (
     AnswerHeaders,
     error_response,
     from_http_exception,
+    host_refused,
     internal_error,
     origin_refused,
     overloaded,
     request_id_of,
 )
 from app.web.appkeys import LOG_LINE, REQUEST_ID, TIMINGS, Lifecycle, LogLine
-from app.web.cors import ALLOW_METHODS, MAX_AGE_SECONDS, allow_headers
+from app.web.cors import ALLOW_METHODS, MAX_AGE_SECONDS, HostPolicy, allow_headers
 from app.web.listener.admission import Admission
 from app.web.listener.credentials import RefusedCredentials
 from app.web.listener.early import EarlyRefusals
@@ -127,8 +129,10 @@ def gate(
     reporting: Reporting,
     lifecycle: Lifecycle,
     early: EarlyRefusals,
+    *,
+    hosts: HostPolicy | None = None,
 ) -> Middleware:
-    """Build the middleware."""
+    """Build the middleware; without ``hosts`` any name will do."""
     admission, shares, credentials = early.admission, early.shares, early.credentials
     most = shares.most
 
@@ -145,6 +149,8 @@ def gate(
         error: CloakroomError | None = None
         lifecycle.in_flight += 1
         try:
+            if hosts is not None and not hosts.allows(request.host, request.path):
+                raise host_refused()
             if origin is not None and allowed is None:
                 raise origin_refused(request.path)
             if origin is not None and _is_preflight(request):

@@ -11,7 +11,7 @@ from app.errors import Draining, StoreUnavailable
 from app.store.connection import RETRY_AFTER_SECONDS
 from app.web.answers import json_answer
 from app.web.appkeys import LIFECYCLE, SCRAPES, STORE
-from app.web.workers import WORKERS
+from app.web.listener.workers import WORKERS
 
 
 async def livez(request: web.Request) -> web.Response:

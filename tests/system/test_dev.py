@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import signal
@@ -196,6 +197,33 @@ def assert_the_operator_stops_it(run: Dev, recipe: str) -> None:
     assert "revoked 1 handle" in told
 
 
+def assert_only_this_machine_is_served(run: Dev) -> None:
+    """A page whose name was made to lead here gets nothing of the replicas, nor of the provider."""
+    (found,) = set(re.findall(r"^replica-a  http://127\.0\.0\.1:(\d+)", run.output, re.MULTILINE))
+    (box,) = set(re.findall(r"^provider   http://127\.0\.0\.1:(\d+)", run.output, re.MULTILINE))
+    for port, path in ((found, "/demo"), (found, "/metrics"), (found, "/docs"), (box, "/_sandbox/state")):
+        for name, status in (("evil.example", 421), ("localhost", 200), ("127.0.0.1", 200)):
+            connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=PATIENCE)
+            connection.request("GET", path, headers={"Host": f"{name}:{port}"})
+            assert connection.getresponse().status == status, (path, name)
+            connection.close()
+    # Nothing listens but on loopback.
+    for listening in sorted(run.ports):
+        with socket.socket() as elsewhere:
+            assert elsewhere.connect_ex((_own_address(), listening)) != 0, listening
+
+
+def _own_address() -> str:
+    """An address of this machine that is not loopback; one that nobody has, where there is none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            # Nothing is sent: this only asks which address would be used.
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return "127.255.255.255"
+        return str(probe.getsockname()[0])
+
+
 def test_the_printed_commands_work_as_printed_and_ctrl_c_leaves_nothing(
     runs: list[Dev], port: int, tmp_path: Path
 ) -> None:
@@ -212,6 +240,8 @@ def test_the_printed_commands_work_as_printed_and_ctrl_c_leaves_nothing(
     assert_a_relay(bash(recipe))
     assert_a_relay(bash(recipe))  # and the same again
     assert_the_operator_stops_it(run, recipe)
+
+    assert_only_this_machine_is_served(run)
 
     for pid in pids:
         command_line = Path(f"/proc/{pid}/cmdline").read_text()

@@ -15,12 +15,13 @@ from app.cli.calls.records import answer_and_end
 from app.cli.display import fact_lines, print_lines
 from app.cli.failure import CliFailure
 from app.cli.handles.list import STATE_STYLES
-from app.cli.output import document, printable, write
+from app.cli.output import document, write
 from app.cli.reach.base import HandleStory
 from app.cli.reach.target import NOWHERE_ELSE, Target, operate
 from app.cli.times import ago, exact_span, utc
 from app.store.listing.views import HandleView, RelayNote
 from app.store.records.record import CallRecord
+from app.telemetry.redaction import legible
 
 # What to do about the outcomes that are not the caller's own; docs/errors.md has all codes.
 _ADVICE: Final[Mapping[str, str]] = {
@@ -82,7 +83,7 @@ def gone(unverified: UnverifiedHandle, now: float) -> str:
 def story_lines(story: HandleStory, *, now: float) -> list[Text]:
     """The lines to print. ``now`` is epoch seconds."""
     view = story.handle
-    head = Text(f"Handle {printable(view.id)} is ").append(view.state, style=STATE_STYLES[view.state])
+    head = Text(f"Handle {legible(view.id)} is ").append(view.state, style=STATE_STYLES[view.state])
     lines = [head.append(f": {verdict(view, now)}"), Text(), *fact_lines(_facts(view, now))]
     return [*lines, Text(), *_relays(story, now)] if view.known_version else lines
 
@@ -93,7 +94,7 @@ def verdict(view: HandleView, now: float) -> str:
     if not view.known_version:
         return f"a newer release wrote its record (version {view.version}); ask a replica of it; {life}"
     if view.revoked_at is not None:
-        by = printable(view.revoked_by) or "an unknown operator"
+        by = legible(view.revoked_by) or "an unknown operator"
         return f"by {by} {ago(view.revoked_at, now)}; every relay is refused (handle_revoked)"
     if view.max_calls and view.calls >= view.max_calls:
         return f"{_used(view)}; every relay is refused (handle_spent); {life}"
@@ -146,7 +147,7 @@ def _relays(story: HandleStory, now: float) -> Iterator[Text]:
     for note in view.relays:
         style = "" if note.outcome == "answered" else "red"
         line = Text(f"  {utc(note.at)}  {ago(note.at, now):<12}  ")
-        yield line.append(printable(note.outcome), style=style).append(_call(note, story.calls, now))
+        yield line.append(legible(note.outcome), style=style).append(_call(note, story.calls, now))
 
 
 def _call(note: RelayNote, calls: Mapping[str, CallRecord], now: float) -> str:
@@ -163,7 +164,7 @@ def _call(note: RelayNote, calls: Mapping[str, CallRecord], now: float) -> str:
     told = "".join(f"; {words}" for words in answer_and_end(call)) if call is not None else ""
     if call is not None and call.report is not None and call.report.failed:
         told += f"; its page reported {call.report.outcome}"
-    return printable(f"  call {note.call_id} ({state}{by}{told})")
+    return legible(f"  call {note.call_id} ({state}{by}{told})")
 
 
 def _used(view: HandleView) -> str:

@@ -13,13 +13,12 @@ from typing import Any, Final, TypeVar
 import orjson
 
 from app.cli.failure import EXIT_REFUSED, EXIT_UNREACHED, CliFailure
-from app.cli.output import printable
 from app.cli.reach.base import HandleStory
 from app.reports import OUTCOMES, CallReport, Candidates
 from app.store.events import Event
 from app.store.listing.views import CallFilter, HandleFilter, HandleView, Page, RelayNote, Revoked, Stopped
 from app.store.records.record import CallRecord
-from app.telemetry.redaction import one_safe_line
+from app.telemetry.redaction import legible, one_safe_line
 
 # No such handle, no such call. A 404 with another code comes from a service without an admin API.
 _ABSENT_CODES: Final = frozenset({"handle_not_found", "call_not_found"})
@@ -192,7 +191,7 @@ def refusal_of(status: int, content: bytes) -> Refusal:
         code, message = str(error["code"]), str(error["message"])
     except (ValueError, KeyError, TypeError):
         return Refusal(status)
-    return Refusal(status, printable(code)[:64], printable(one_safe_line(message, limit=_LONGEST_MESSAGE)))
+    return Refusal(status, legible(code)[:64], legible(one_safe_line(message, limit=_LONGEST_MESSAGE)))
 
 
 def failure_of(refusal: Refusal, *, base: str) -> CliFailure:

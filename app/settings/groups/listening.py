@@ -40,6 +40,11 @@ class ListeningSettings(BaseModel):
         "that may be used; what is limited for one replica is limited for each of them",
     )
     public_url: str | None = Field(None, description="origin under which browsers reach the service")
+    allowed_hosts: CommaSeparated = Field(
+        (),
+        description="names under which the service answers, comma separated, *.example.com for all below; "
+        "public_url's and any address always do; default: any name (docs/egress.md)",
+    )
     cors_origins: CommaSeparated = Field((), description="browser origins, comma separated; * for any")
     demo: bool | None = Field(None, description="serve the page /demo; default: in development only")
     demo_replicas: CommaSeparated = Field(
@@ -51,11 +56,21 @@ class ListeningSettings(BaseModel):
         "info", description="the least that is written; one JSON line an event on standard output"
     )
 
-    @field_validator("cors_origins", "demo_replicas", mode="before")
+    @field_validator("allowed_hosts", "cors_origins", "demo_replicas", mode="before")
     @classmethod
     def _split_origins(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _bare_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not re.fullmatch(r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", name):
+                raise ValueError(
+                    f"{name!r} is no name of a host: write voice.example.com or *.example.com, without a port"
+                )
         return value
 
     @field_validator("cors_origins")

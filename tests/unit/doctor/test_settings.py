@@ -14,6 +14,7 @@ WELL = {
     "CLOAKROOM_ADMIN_KEYS": f"ops:{ADMIN_KEY}",
     "CLOAKROOM_CORS_ORIGINS": "https://app.example.com",
     "CLOAKROOM_PUBLIC_URL": "https://voice.example.com",
+    "CLOAKROOM_ALLOWED_HOSTS": "voice.example.com,cloakroom",
     "CLOAKROOM_DEFAULT_MODEL": "gpt-realtime-2.1",
 }
 
@@ -40,6 +41,7 @@ def test_what_is_risky_in_production_warns_and_names_the_setting() -> None:
         ({"CLOAKROOM_CORS_ORIGINS": "*"}, "CORS", "CLOAKROOM_CORS_ORIGINS"),
         ({"CLOAKROOM_PUBLIC_URL": ""}, "public URL", "CLOAKROOM_PUBLIC_URL"),
         ({"CLOAKROOM_PUBLIC_URL": "http://voice.example.com"}, "public URL", "CLOAKROOM_PUBLIC_URL"),
+        ({"CLOAKROOM_ALLOWED_HOSTS": ""}, "allowed hosts", "CLOAKROOM_ALLOWED_HOSTS"),
         ({"CLOAKROOM_ADMIN_KEYS": ""}, "admin keys", "CLOAKROOM_ADMIN_KEYS"),
         ({"CLOAKROOM_DEMO": "true"}, "demo page", "CLOAKROOM_DEMO"),
     ]:

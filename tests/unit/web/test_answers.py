@@ -30,6 +30,7 @@ TABLE = {
     "model_not_allowed": 403,
     "model_not_found": 404,
     "origin_not_allowed": 403,
+    "host_not_allowed": 421,
     "wrong_session_family": 403,
     "handle_spent": 409,
     "rate_limited": 429,

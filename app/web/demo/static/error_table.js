@@ -67,6 +67,11 @@ export const OURS = {
     "Its operator can add this page's origin to CLOAKROOM_CORS_ORIGINS. You can also choose another replica.",
     ["relay", "again"],
   ],
+  host_not_allowed: [
+    "This replica is not called by this name",
+    "Its operator can add the name to CLOAKROOM_ALLOWED_HOSTS. You can also choose another replica.",
+    ["relay", "again"],
+  ],
   timeout: [
     "The service took too long",
     "Try again. The page mints a new handle.",
