@@ -21,7 +21,8 @@ from app.broker.metering.watch import HOWS
 from app.broker.routing.breaker import Breakers
 from app.broker.routing.retirement import Radar
 from app.broker.settlement import Settlement
-from app.handles.keyring import parse_signing_ring
+from app.handles.keyring import parse_sealing_ring, parse_signing_ring
+from app.handles.sealing import Sealer
 from app.handles.tokens import HandleIssuer
 from app.models import BearerTokens, Clocks
 from app.operations import end_streams
@@ -32,7 +33,7 @@ from app.outbound.pool import CONNECTIONS
 from app.outbound.sideband import SidebandClient
 from app.outbound.upstream import Upstream
 from app.providers.usage import KINDS
-from app.settings import Settings
+from app.settings import Settings, SettingsSource
 from app.store.events import EventFeed
 from app.store.listing.directory import HandleDirectory
 from app.store.listing.stops import CallStops
@@ -56,12 +57,14 @@ from app.web.appkeys import (
     ICE_SERVERS,
     IDENTITIES,
     LIFECYCLE,
+    LOOKUP,
     METER,
     METRICS,
     MINTER,
     OPEN_SIDEBANDS,
     ORPHANS,
     RELAY,
+    RELOADER,
     REPORTS,
     SCRAPES,
     SETTINGS,
@@ -76,7 +79,10 @@ from app.web.gate import Reporting, gate
 from app.web.listener.early import early_refusals
 from app.web.routes import routes
 from app.wiring import (
+    Beside,
     Broker,
+    Reloader,
+    SecretHolders,
     Shared,
     build_admins,
     build_catalog,
@@ -84,6 +90,7 @@ from app.wiring import (
     build_clients,
     build_egress,
     build_issuer_keys,
+    build_security,
     build_store,
     reveal,
     tell_span,
@@ -91,6 +98,8 @@ from app.wiring import (
 )
 
 FIRST_TOKEN_SECONDS: Final = 5.0
+# At the end: to write what security events wait, and to send what is due.
+SECURITY_GRACE_SECONDS: Final = 5.0
 
 
 def create_app(
@@ -99,6 +108,7 @@ def create_app(
     clock: Callable[[], float] = time.time,
     monotonic: Callable[[], float] = time.perf_counter,
     tracing: Tracing | None = None,
+    source: SettingsSource | None = None,
 ) -> web.Application:
     """Build the service.
 
@@ -107,6 +117,7 @@ def create_app(
         clock: returns epoch seconds; tests pass their own.
         monotonic: returns seconds.
         tracing: where traces begin; without it one that comes in is passed on.
+        source: what the settings were read from, where secrets are to be read again.
 
     Raises:
         WiringError: a deployment's URL or the store's is unusable.
@@ -152,10 +163,10 @@ def create_app(
         store.later = lambda writes: settlement.write_later("beside", writes)
         verdicts = IdentityMetrics(metrics, settings.issuers, clock=clock)
         issuers = build_issuer_keys(settings, verdicts, clock=clock, egress=egress)
-        keepers: list[BearerTokens | IssuerKeys] = [
-            *token_keepers(catalog.deployments),
-            *(keys for _, keys in issuers.values()),
-        ]
+
+        def keepers() -> list[BearerTokens | IssuerKeys]:
+            return [*token_keepers(catalog.deployments), *(keys for _, keys in issuers.values())]
+
         if issuers:
             app[IDENTITIES] = Identities(
                 issuers,
@@ -173,12 +184,17 @@ def create_app(
             connect_timeout=connecting, egress=egress, connections=_connections(settings)
         )
         upstream = Exchanges(client, sockets, handshake_seconds=2 * connecting, most=settings.held_calls_max)
-        breakers = Breakers(monotonic)
+        breakers, clocks = Breakers(monotonic), Clocks(clock, monotonic)
+        sealer = Sealer(parse_sealing_ring(reveal(settings.sealing_keys)))
+        security = build_security(
+            settings, Beside(metrics=metrics, sealer=sealer, store=store, egress=egress, clocks=clocks)
+        )
         radar = Radar(catalog, partial(upstream.get, timeout=settings.mint_timeout_seconds), clock=clock)
         broker = Broker(
             settings,
             Shared(
                 catalog=catalog,
+                sealer=sealer,
                 upstream=upstream,
                 held=upstream,
                 store=store,
@@ -188,11 +204,13 @@ def create_app(
                 settlement=settlement,
                 counts=CallMetrics(metrics),
                 breakers=breakers,
-                clocks=Clocks(clock, monotonic),
+                security=security,
+                clocks=clocks,
             ),
         )
         app[ORPHANS], app[HANGUP] = broker.orphans, broker.hangup
         app[REPORTS], app[ICE_SERVERS] = broker.reports(), broker.ice_servers()
+        app[LOOKUP] = broker.lookup()
         app[SIDEBANDS] = broker.sidebands(sockets)
         usage, spans = UsageMetrics(metrics), tracing or PassingOn()
         app[METER] = meter = broker.meter(
@@ -204,6 +222,9 @@ def create_app(
         usage.watch(lambda: meter.watched)
         usage.expose(catalog.names, hows=HOWS, kinds=KINDS)
         app[MINTER], app[RELAY], overdue = broker.minter(), broker.relay(), broker.overdue()
+        served = (app[CLIENTS], app[DESK].admins, client_tokens, app[MINTER], app[ICE_SERVERS])
+        reloader = Reloader(source, settings, SecretHolders(broker.shared, *served))
+        app[RELOADER] = reloader
         held = broker.held_calls()
         upstream.on_end = held.ended
         census = Census(app[DESK].alive, monotonic=monotonic)
@@ -226,26 +247,31 @@ def create_app(
                 settlements_pending=lambda: settlement.pending,
                 settlements_given_up=lambda: settlement.given_up,
                 census=census,
+                reload=reloader.state,
             ),
         )
         await store.probe()
         store.start()
         overdue.start()
+        security.start()
         held.start()
         if settings.metering or catalog.meters:
             meter.start()
         # The first caller should find a token, and a service whose other deployments work should start.
-        await asyncio.gather(*(kept.start(wait=FIRST_TOKEN_SECONDS) for kept in keepers))
+        await asyncio.gather(*(kept.start(wait=FIRST_TOKEN_SECONDS) for kept in keepers()))
         radar.start()
+        reloader.start()
         yield
+        await reloader.close()
         await radar.close()
         await census.close()
         await meter.close()
         await overdue.close(grace=settings.store_timeout_seconds)
         await broker.late.close(grace=settings.store_timeout_seconds)
         await held.close()
+        await security.close(grace=min(settings.shutdown_seconds, SECURITY_GRACE_SECONDS))
         await settlement.close(grace=settings.store_timeout_seconds * 3)
-        await asyncio.gather(*(kept.close() for kept in keepers))
+        await asyncio.gather(*(kept.close() for kept in keepers()))
         await upstream.close()
         await sockets.close()
         await feed.close()

@@ -2,7 +2,7 @@
 
 On SIGTERM or SIGINT readiness turns first, while requests are still served for ``drain_seconds``, so that a
 load balancer has time to look elsewhere. Then the listener closes and requests in flight get
-``shutdown_seconds`` to end. A second signal ends the process at once.
+``shutdown_seconds`` to end. A second signal ends the process at once. SIGHUP has secrets read anew.
 
 A worker hears of the end from its supervisor, and gets the sockets to accept from.
 """
@@ -27,11 +27,11 @@ from aiohttp import web
 from app import __version__
 from app.main import create_app
 from app.operations import create_operations_app
-from app.settings import Settings
+from app.settings import Settings, SettingsSource
 from app.store.address import parse_address
 from app.telemetry.tracing_setup import tracing_from_environment
 from app.telemetry.workers.snapshots import snapshot
-from app.web.appkeys import EARLY, LIFECYCLE, METRICS, OPEN_SIDEBANDS, SCRAPES
+from app.web.appkeys import EARLY, LIFECYCLE, METRICS, OPEN_SIDEBANDS, RELOADER, SCRAPES
 from app.web.listener.connection import Connection
 from app.web.listener.front import ConnectionLimits, Front
 from app.web.listener.protocol import HttpProtocol
@@ -54,8 +54,12 @@ COLLECT_AFTER: Final = (10_000, 50, 10)
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
-async def serve(settings: Settings, *, worker: Worker | None = None) -> None:
-    """Serve until a signal comes, or until the supervisor of this worker wants the end.
+async def serve(
+    settings: Settings, source: SettingsSource | None = None, *, worker: Worker | None = None
+) -> None:
+    """Serve until SIGTERM or SIGINT comes, or until the supervisor of this worker wants the end.
+
+    SIGHUP has secrets read anew from ``source``.
 
     Raises:
         OSError: the address is taken or not ours.
@@ -63,7 +67,7 @@ async def serve(settings: Settings, *, worker: Worker | None = None) -> None:
     """
     # The SDK reads its variables from the process's environment, and so do we for this.
     tracing = tracing_from_environment(os.environ, replica=settings.replica)
-    app = create_app(settings, tracing=tracing)
+    app = create_app(settings, tracing=tracing, source=source)
     ports = [_Port(app, settings, settings.host, settings.port)]
     if settings.ops_port is not None:
         ops_host = settings.host if settings.ops_host is None else settings.ops_host
@@ -76,6 +80,7 @@ async def serve(settings: Settings, *, worker: Worker | None = None) -> None:
         _collect_seldom()
         # Before we say that we listen: a signal may come the moment after.
         stop = _on_signal() if worker is None else worker.ending
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, app[RELOADER].ask)
         if not stop.is_set():
             if worker is None:
                 for port in ports:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
 
 from app.errors import RateLimited, StoreUnavailable, TooManyHandles
-from app.handles.tokens import new_handle_id
 from app.models import Client, Clocks
 from app.store.records.handles import HandleStore
 from app.store.records.minting import Admitted, Live, Minting
@@ -54,11 +54,11 @@ class MintLimits:
     clocks: Clocks
     used_up: UsedUp = field(default_factory=UsedUp)
 
-    def live(self, client: Client) -> Live | None:
-        """A handle of the client that is to be counted; None where their number is not limited."""
+    def live(self, client: Client, make: Callable[[], str]) -> Live | None:
+        """A handle of the client that is to be counted, with an id of ``make``; None without a limit."""
         if client.max_live_handles is None:
             return None
-        handle_id = self.store.place(new_handle_id)
+        handle_id = self.store.place(make)
         return Live(handle_id, self.deadline + _SAVE_SECONDS, client.max_live_handles)
 
     async def admit(self, client: Client, subject: str | None, live: Live | None, timings: Timings) -> None:

@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any, Final, ParamSpec, TypeVar
@@ -37,6 +37,7 @@ _TITLES: Final[Mapping[str, str]] = {
     "settings": "Settings",
     "litellm": "LiteLLM's configuration",
     "store": "Store",
+    "webhook": "Webhook of security events",
 }
 # A long name wraps, so that the detail keeps its room.
 _SHARE_OF_NAMES: Final = 0.25
@@ -46,10 +47,28 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """What is tried for real."""
+
+    mint: Annotated[
+        bool,
+        Parameter(negative=(), help="Mint a real key of 10 seconds at each deployment and throw it away."),
+    ] = False
+    webhook: Annotated[
+        bool,
+        Parameter(negative=(), help="Send a signed test message to CLOAKROOM_SECURITY_WEBHOOK_URL."),
+    ] = False
+
+
+_NONE: Final = Tries()
+
+
 def doctor(
     *,
     config: Path | None = None,
-    mint: Annotated[bool, Parameter(negative=())] = False,
+    tries: Tries = _NONE,
     model: str | None = None,
     timeout: Annotated[float, Parameter(validator=Number(gte=0.1, lte=120))] = 10.0,
     as_document: Annotated[bool, Parameter(name="--json", negative=())] = False,
@@ -62,7 +81,6 @@ def doctor(
 
     Args:
         config: Our own YAML file, or LiteLLM's config.yaml; default: what CLOAKROOM_CONFIG names.
-        mint: Mint a real key of 10 seconds at each deployment and throw it away.
         model: Look only at the deployments of this model.
         timeout: Seconds for each check; all together take at most three times as long.
         as_document: Print one JSON document.
@@ -71,7 +89,7 @@ def doctor(
     environ = dict(os.environ)
     if config is not None:
         environ[CONFIG_NAME] = str(config)
-    options = Options(mint=mint, model=model, seconds=timeout)
+    options = Options(mint=tries.mint, webhook=tries.webhook, model=model, seconds=timeout)
     with without_logs(), progress(shown=not quiet) as said, asyncio.Runner() as runner:
         runner.get_loop().set_default_executor(AbandonableThreads())
         report = runner.run(examine(environ, options, tell=looking_at(said)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -19,7 +19,7 @@ import structlog
 from app.cli.failure import EXIT_DONE, EXIT_FAILED, CliFailure, unusable_settings
 from app.cli.output import tell
 from app.server import serve as serve_replica
-from app.settings import LiteLlmNote, Settings, SettingsError, load_with_notes
+from app.settings import LiteLlmNote, Settings, SettingsError, SettingsSource
 from app.settings.workers import worker_count
 from app.store.embedded.engine import EngineError, LocalEngine, find_engine
 from app.telemetry.logs import configure_logs
@@ -28,6 +28,30 @@ from app.wiring import WiringError
 
 # What a supervisor has settled for all of its workers.
 _KEPT: Final = ("host", "port", "ops_host", "ops_port", "workers")
+
+
+class _WorkerSource(SettingsSource):
+    """What a worker reads its settings from.
+
+    Args:
+        environ: of the replica.
+        settings: as the supervisor read them.
+        number: of the worker.
+    """
+
+    def __init__(self, environ: Mapping[str, str], settings: Settings, number: int) -> None:
+        super().__init__(environ)
+        self._kept = {name: getattr(settings, name) for name in _KEPT}
+        self._kept["replica"] = f"{settings.replica}.{number}"
+
+    def read(self) -> tuple[Settings, tuple[LiteLlmNote, ...]]:
+        """The settings of this worker."""
+        settings, notes = super().read()
+        return self.of_this_worker(settings), notes
+
+    def of_this_worker(self, settings: Settings) -> Settings:
+        """These settings with what is this worker's, and where the replica listens."""
+        return settings.model_copy(update=self._kept)
 
 
 def run_alone() -> int:
@@ -42,6 +66,8 @@ def run_alone() -> int:
 
 def serve(*, config: Path | None = None, workers: str | None = None) -> None:
     """Run one replica until SIGTERM. Settings come from CLOAKROOM_... variables and the YAML file.
+
+    On SIGHUP, and when one of their files changes, it takes new secrets without a restart.
 
     In production it needs CLOAKROOM_REDIS_URL, CLOAKROOM_SIGNING_KEYS, CLOAKROOM_SEALING_KEYS,
     CLOAKROOM_API_KEYS and a provider; ``cloakroom keys new`` makes the secrets.
@@ -58,15 +84,17 @@ def serve(*, config: Path | None = None, workers: str | None = None) -> None:
         environ["CLOAKROOM_WORKERS"] = workers
     with ExitStack() as stack:
         try:
-            settings, notes = load_with_notes(environ)
+            source = SettingsSource(environ)
+            settings, notes = source.read()
             if settings.redis_url is None:
                 environ["CLOAKROOM_REDIS_URL"] = _own_store(stack)
-                settings, notes = load_with_notes(environ)
+                source = SettingsSource(environ)
+                settings, notes = source.read()
             configure_logs(level=settings.log_level, replica=settings.replica)
             _log_notes(notes)
             count = worker_count(settings)
             if count == 1:
-                _run(settings)
+                _run(settings, source)
             else:
                 _supervise(count, settings, environ)
         except (SettingsError, WiringError) as error:
@@ -103,19 +131,17 @@ def _work(worker: Worker, settings: Settings, environ: dict[str, str]) -> int:
     It reads the settings again: files may have new secrets since the supervisor read them. Where the replica
     listens and what it is called stays, with the worker's number behind the name.
     """
-    found, unusable = settings, None
+    source, unusable = _WorkerSource(environ, settings, worker.number), None
     try:
-        found, _ = load_with_notes(environ)
+        named, _ = source.read()
     except SettingsError as error:
-        unusable = error
-    kept = {name: getattr(settings, name) for name in _KEPT}
-    named = found.model_copy(update={**kept, "replica": f"{settings.replica}.{worker.number}"})
+        named, unusable = source.of_this_worker(settings), error
     configure_logs(level=named.log_level, replica=named.replica)
     if unusable is not None:
         log = structlog.get_logger("cloakroom.worker")
         log.error("settings_not_usable", reason=str(unusable), consequence="those of the start are used")
     try:
-        _run(named, worker)
+        _run(named, source, worker)
     except WiringError as error:
         tell(f"cloakroom: {unusable_settings(error)}")
         return EXIT_FAILED
@@ -152,11 +178,11 @@ def _log_notes(notes: Sequence[LiteLlmNote]) -> None:
         tell("litellm_config", entry=note.entry, note=note.text)
 
 
-def _run(settings: Settings, worker: Worker | None = None) -> None:
+def _run(settings: Settings, source: SettingsSource, worker: Worker | None = None) -> None:
     if sys.platform == "win32":
-        asyncio.run(serve_replica(settings))
+        asyncio.run(serve_replica(settings, source))
         return
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve_replica(settings, worker=worker))
+        runner.run(serve_replica(settings, source, worker=worker))

@@ -12,6 +12,7 @@ from app.doctor.finding import Finding, Status
 from app.handles.keyring import parse_sealing_ring, parse_signing_ring
 from app.outbound.addresses import SETTING, Network
 from app.outbound.egress import Egress
+from app.outbound.webhook import shown_webhook_url
 from app.settings import Settings
 from app.settings.aliases import ModelSettings, choices
 from app.settings.secrets import MAKE_KEYS, parse_key_pairs
@@ -40,6 +41,7 @@ def settings_findings(settings: Settings, *, has_engine: bool, cpus: int | None 
     yield _public_url(settings)
     yield _hosts(settings)
     yield from _ice(settings)
+    yield _security_events(settings)
     if settings.production and settings.demo_enabled:
         text = "the page /demo is served in production, and anyone can open it"
         yield Finding("settings", "demo page", "warn", text, "leave CLOAKROOM_DEMO out")
@@ -179,6 +181,13 @@ def _public_url(settings: Settings) -> Finding:
     return Finding("settings", "public URL", "ok", url)
 
 
+def _security_events(settings: Settings) -> Finding:
+    url = settings.security_webhook_url
+    where = "no webhook" if url is None else f"a webhook at {shown_webhook_url(url.get_secret_value())}"
+    strict = "" if settings.require_call_proofs else "; calls without a proof, of an older release, count"
+    return Finding("settings", "security events", "ok", f"told in log, metrics and records; {where}{strict}")
+
+
 def _hosts(settings: Settings) -> Finding:
     if settings.allowed_hosts:
         return Finding("settings", "allowed hosts", "ok", ", ".join(settings.allowed_hosts))
@@ -245,6 +254,9 @@ def _secrets(settings: Settings) -> Iterator[tuple[str, str]]:
     for holder, client in settings.clients.items():
         if client.api_key is not None:
             yield f"clients.{holder}.api_key", client.api_key.get_secret_value()
+    webhook = settings.security_webhook_secret
+    for entry in webhook.get_secret_value().split(",") if webhook is not None else ():
+        yield "CLOAKROOM_SECURITY_WEBHOOK_SECRET", entry.strip()
     if settings.ice.turn_secret is not None:
         yield "ice.turn_secret", settings.ice.turn_secret.get_secret_value()
     # Deployments may share a key: a provider's account can have many deployments.

@@ -33,6 +33,8 @@ from app.errors.callers import (
     UnknownCall,
     UnsupportedMediaType,
     UserNotAllowed,
+    WrongCertificate,
+    WrongOrigin,
     WrongSessionFamily,
 )
 from app.errors.ours import Draining, Overloaded, SignInUnavailable, StoreNotReplicated, StoreUnavailable
@@ -85,5 +87,7 @@ __all__ = [
     "UpstreamUnavailable",
     "UpstreamUnreachable",
     "UserNotAllowed",
+    "WrongCertificate",
+    "WrongOrigin",
     "WrongSessionFamily",
 ]

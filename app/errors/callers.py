@@ -117,6 +117,18 @@ class WrongSessionFamily(CloakroomError):
     code, status, type = "wrong_session_family", 403, "permission_error"
 
 
+class WrongCertificate(CloakroomError):
+    """The handle is bound to a certificate, and the offer carries another one, or another one beside it."""
+
+    code, status, type = "wrong_certificate", 403, "permission_error"
+
+
+class WrongOrigin(CloakroomError):
+    """The handle is bound to a page's origin, and the offer comes from another one, or from no page."""
+
+    code, status, type = "wrong_origin", 403, "permission_error"
+
+
 class RateLimited(CloakroomError):
     """Our own limit. A provider's 429 stays an ``UpstreamError`` with the provider's code."""
 

@@ -60,9 +60,13 @@ class ClientTokens:
     """
 
     def __init__(self, ring: SigningRing, *, clock: Callable[[], float]) -> None:
-        self._active = ring.active
         self._clock = clock
-        self._by_header = {_header_of(key): key for key in ring.by_kid.values()}
+        self.use(ring)
+
+    def use(self, ring: SigningRing) -> None:
+        """Sign and verify with this ring from now on."""
+        by_header = {_header_of(key): key for key in ring.by_kid.values()}
+        self._active, self._by_header = ring.active, by_header
 
     def issue(self, client: str, *, seconds: int) -> ClientToken:
         """A token that stands for this client."""

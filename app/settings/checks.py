@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from app.broker.clients import key_digest
 from app.broker.routing.catalog import ANY_MODEL
+from app.outbound.webhook import MAKE_SECRET
 from app.providers.base import http_url, on_this_machine
 from app.providers.registry import PROVIDERS, region_of
 from app.settings.aliases import ModelSettings, choices, successor_problems
@@ -28,6 +29,7 @@ def problems_of(settings: Settings) -> list[str]:
         *_port_problems(settings),
         *_store_problems(settings),
         *_egress_problems(settings),
+        *_webhook_problems(settings),
         *_catalog_problems(settings),
     ]
 
@@ -142,6 +144,22 @@ def _plain_http(settings: Settings) -> Iterator[str]:
                     f"deployments.{name}.{field}: http sends credentials and offers in clear; write https, "
                     f"or, if that is meant, put {parts.hostname} into CLOAKROOM_PLAIN_HTTP_HOSTS"
                 )
+
+
+def _webhook_problems(settings: Settings) -> list[str]:
+    url, secret = settings.security_webhook_url, settings.security_webhook_secret
+    if url is None and secret is None:
+        return []
+    if secret is None:
+        return [f"CLOAKROOM_SECURITY_WEBHOOK_SECRET is missing; {MAKE_SECRET}"]
+    if url is None:
+        return ["CLOAKROOM_SECURITY_WEBHOOK_SECRET is set without CLOAKROOM_SECURITY_WEBHOOK_URL; set both"]
+    if settings.production and not url.get_secret_value().startswith("https://"):
+        return [
+            "CLOAKROOM_SECURITY_WEBHOOK_URL must be https, since its messages hold addresses of callers; "
+            "http is for CLOAKROOM_ENVIRONMENT=development only"
+        ]
+    return []
 
 
 def _catalog_problems(settings: Settings) -> list[str]:

@@ -6,7 +6,7 @@ import asyncio
 import platform
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 from prometheus_client.exposition import choose_encoder
@@ -93,6 +93,21 @@ SETTLEMENTS_GIVEN_UP: Final = Family(
     (),
     "Such writes that the store did not take for a minute.",
 )
+SECRETS_TIME: Final = Family(
+    "cloakroom_secrets_reload_timestamp_seconds",
+    "gauge",
+    (),
+    "Epoch seconds at which the secrets were last read and taken; the start counts.",
+)
+SECRETS_FAILED: Final = Family(
+    "cloakroom_secrets_reload_failed",
+    "gauge",
+    (),
+    "1 while the secrets that were read last are not in force, since they cannot be used.",
+)
+SECRETS_RELOADS: Final = Family(
+    "cloakroom_secrets_reloads_total", "counter", ("result",), "Secrets that were read anew, by result."
+)
 BUILD: Final = Family("cloakroom_build_info", "gauge", ("version", "python"), "Always 1; what runs here.")
 
 _END: Final = b"# EOF\n"
@@ -100,6 +115,15 @@ _END: Final = b"# EOF\n"
 _SAMPLES_AT_ONCE: Final = 60
 # A scrape takes 5 ms, so that scrapers have a tenth of the CPU at most.
 PAUSE_SECONDS: Final = 0.05
+
+
+class Reload(Protocol):
+    """What became of reading the secrets anew: ``good_at`` is epoch seconds, the others are counts."""
+
+    good_at: float
+    problem: str | None
+    taken: int
+    refused: int
 
 
 # By identity: a registry keeps it in a dictionary, and a sequence has no hash.
@@ -123,6 +147,7 @@ class State:
     settlements_pending: Callable[[], int]
     settlements_given_up: Callable[[], int]
     census: Census
+    reload: Reload
 
     def collect(self) -> Iterator[Metric]:
         """Yield each family with its values of now."""
@@ -143,6 +168,9 @@ class State:
         yield _read(HELD_CALLS, {(): self.held_calls()})
         yield _read(SETTLEMENTS_PENDING, {(): self.settlements_pending()})
         yield _read(SETTLEMENTS_GIVEN_UP, {(): self.settlements_given_up()})
+        yield _read(SECRETS_TIME, {(): self.reload.good_at})
+        yield _read(SECRETS_FAILED, {(): self.reload.problem is not None})
+        yield _read(SECRETS_RELOADS, {("taken",): self.reload.taken, ("refused",): self.reload.refused})
         yield _read(BUILD, {(__version__, platform.python_version()): 1})
 
 

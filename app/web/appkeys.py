@@ -9,6 +9,7 @@ from aiohttp import web
 
 from app.broker.calls.hangup import Hangup
 from app.broker.calls.ice import IceServers
+from app.broker.calls.lookup import Lookup
 from app.broker.calls.reports import Reports
 from app.broker.calls.sideband import Sidebands
 from app.broker.clients import ClientRegistry
@@ -26,6 +27,7 @@ from app.telemetry.scrape import Scrapes
 from app.telemetry.timings import Timings
 from app.web.calls.sideband import OpenSidebands
 from app.web.listener.early import EarlyRefusals
+from app.wiring import Reloader
 
 
 @dataclass(slots=True)
@@ -54,10 +56,12 @@ RELAY: Final = web.AppKey("relay", Relay)
 ORPHANS: Final = web.AppKey("orphans", Orphans)
 HANGUP: Final = web.AppKey("hangup", Hangup)
 ICE_SERVERS: Final = web.AppKey("ice_servers", IceServers)
+LOOKUP: Final = web.AppKey("lookup", Lookup)
 REPORTS: Final = web.AppKey("reports", Reports)
 SIDEBANDS: Final = web.AppKey("sidebands", Sidebands)
 OPEN_SIDEBANDS: Final = web.AppKey("open_sidebands", OpenSidebands)
 METER: Final = web.AppKey("meter", Meter)
+RELOADER: Final = web.AppKey("reloader", Reloader)
 STORE: Final = web.AppKey("store", StoreConnection)
 METRICS: Final = web.AppKey("metrics", Metrics)
 SCRAPES: Final = web.AppKey("scrapes", Scrapes)

@@ -25,12 +25,14 @@ SAFETY_HEADER: Final = "OpenAI-Safety-Identifier"
 class Caller:
     """The client whose policy counts, for whom it mints, and what the provider may tell abusers apart by.
 
-    A client says the last two itself. A user says neither: his subject is the ``sub`` of his token.
+    A client says both itself. A user, who is ``signed_in``, says neither: his subject is the ``sub`` of his
+    token.
     """
 
     client: Client
     subject: str | None
     safety_identifier: str | None = field(repr=False)
+    signed_in: bool = False
 
 
 async def minting_caller(request: web.Request, line: LogLine) -> Caller:
@@ -56,7 +58,7 @@ async def minting_caller(request: web.Request, line: LogLine) -> Caller:
             raise InvalidRequest(
                 "A signed-in user mints for himself: leave this header out.", param=name.lower()
             )
-    return Caller(user.client, user.subject, None)
+    return Caller(user.client, user.subject, None, signed_in=True)
 
 
 class UnparsedCallers:

@@ -14,7 +14,7 @@ from app.models import BearerTokens, Deployment, Secret
 from app.outbound.addresses import LOOPBACK, Guard, parse_network
 from app.outbound.egress import BadFile, Certificates, Egress, environment_proxies, parse_proxy
 from app.outbound.entra import FETCH_SECONDS, EntraIdentity, MissingExtra, entra_fetch
-from app.outbound.federation import EXCHANGE_SECONDS, federation_fetch
+from app.outbound.keeping.federation import EXCHANGE_SECONDS, federation_fetch
 from app.outbound.keeping.tokens import TokenKeeper
 from app.providers.base import SplitsHosts
 from app.providers.federation import Federation

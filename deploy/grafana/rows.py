@@ -313,6 +313,26 @@ ISSUERS = [
         (rate("cloakroom_issuer_key_fetches_total", "issuer, result"), "{{issuer}}: {{result}}"),
     ),
 ]
+SECURITY = [
+    stack(
+        "Security events",
+        "none",
+        "Handles that came from elsewhere, and records that were refused, in five minutes.",
+        (f"sum by (kind) (increase(cloakroom_security_events_total{{{HERE}}}[5m]))", "{{kind}}"),
+    ),
+    stack(
+        "Security webhook",
+        "ops",
+        "Messages by what the receiver made of them; a retry is one more.",
+        (rate("cloakroom_security_webhook_deliveries_total", "result"), "{{result}}"),
+    ),
+    stack(
+        "Security events dropped",
+        "none",
+        "That will not reach the webhook, in five minutes, by why.",
+        (f"sum by (reason) (increase(cloakroom_security_events_dropped_total{{{HERE}}}[5m]))", "{{reason}}"),
+    ),
+]
 USAGE = [
     lines(
         "Calls watched for metering",
@@ -410,6 +430,25 @@ REPLICAS = [
             "{{instance}} {{worker}} ended",
         ),
     ),
+    lines(
+        "Secrets refused",
+        "none",
+        "1 while the secrets in a replica's files cannot be used, so that the old ones serve on.",
+        (f"cloakroom_secrets_reload_failed{{{HERE}}}", "{{instance}}"),
+        defaults={"max": 1},
+    ),
+    lines(
+        "Secrets taken",
+        "s",
+        "Seconds since they were last read and taken; the start counts.",
+        (f"time() - cloakroom_secrets_reload_timestamp_seconds{{{HERE}}}", "{{instance}}"),
+    ),
+    lines(
+        "Secrets read anew",
+        "none",
+        "On SIGHUP and when a file changed, by result.",
+        (f"sum by (result) (cloakroom_secrets_reloads_total{{{HERE}}})", "{{result}}"),
+    ),
     panel(
         "table",
         "What runs",
@@ -451,6 +490,7 @@ ROWS = (
     ("Protection", PROTECTION, 8, 8),
     ("Sidebands", SIDEBANDS, 8, 8),
     ("Identity providers", ISSUERS, 8, 8),
+    ("Security", SECURITY, 8, 8),
     ("Usage", USAGE, 8, 8),
     ("Store", STORE, 6, 8),
     ("Replicas", REPLICAS, 6, 8),

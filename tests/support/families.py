@@ -13,7 +13,7 @@ from app.telemetry import (
     usage,
 )
 from app.telemetry.metrics import Family
-from app.telemetry.parts import protection
+from app.telemetry.parts import protection, security
 from app.telemetry.workers import merged
 
 FAMILIES: Final = tuple(
@@ -24,6 +24,7 @@ FAMILIES: Final = tuple(
         sideband_metrics,
         protection,
         identity_metrics,
+        security,
         usage,
         scrape,
         merged,

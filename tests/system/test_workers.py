@@ -20,6 +20,7 @@ from tests.support.api import called, mint, minted, relay
 from tests.support.clocks import eventually, until
 from tests.support.crew import Crew, alive, fresh_connections, stats
 from tests.support.handles import claims_of
+from tests.support.planted import Planted
 from tests.support.processes import Process
 from tests.support.scrape import OPEN_METRICS, scrape
 from tests.support.stack import Stack
@@ -218,15 +219,23 @@ async def test_workers_end_with_their_supervisor_and_finish_what_is_in_flight(
         await ready(each, crew.url)
 
 
-async def test_sighup_reaches_every_worker_and_ends_none(
-    static_stack: Stack, crews: list[Crew], each: aiohttp.ClientSession
+async def test_sighup_has_every_worker_read_the_secrets_anew_and_ends_none(
+    static_stack: Stack, crews: list[Crew], each: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
-    crew = await start(crews, static_stack)
-    before = crew.pids()
+    file, planted = tmp_path / "api_keys", static_stack.planted
+    file.write_text(f"shop:{planted.client_key}", encoding="utf-8")
+    environment = static_stack.environment(CLOAKROOM_API_KEYS_FILE=str(file))
+    del environment["CLOAKROOM_API_KEYS"]
+    crew = await asyncio.to_thread(Crew, "crew", environment, 2)
+    crews.append(crew)
+    before, new_key = crew.pids(), Planted().client_key
+    file.write_text(f"shop:{planted.client_key},kiosk:{new_key}", encoding="utf-8")
     crew.signal(signal.SIGHUP)
-    await minted_by_each(each, crew, static_stack.planted.client_key)
+    await eventually(lambda: len(crew.events("secrets_reloaded")) == 2, lambda: crew.output)
+    assert {line["replica"] for line in crew.events("secrets_reloaded")} == {"crew.0", "crew.1"}
+    assert crew.events("settings_need_restart") == []
+    await minted_by_each(each, crew, new_key)
     assert crew.pids() == before
-    assert crew.events("worker_died") == []
 
 
 async def test_auto_is_a_worker_for_each_cpu_that_may_be_used(static_stack: Stack, crews: list[Crew]) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import yaml
 
-from app.cli.keys_new import caller_secret, next_kid, sealing_secret, signing_secret
+from app.cli.keys.new import caller_secret, next_kid, sealing_secret, signing_secret
 from app.outbound.addresses import LOOPBACK
 
 SANDBOX_KEY_ENV: Final = "CLOAKROOM_SANDBOX_OPENAI_KEY"

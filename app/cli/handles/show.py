@@ -27,12 +27,24 @@ from app.telemetry.redaction import legible
 _ADVICE: Final[Mapping[str, str]] = {
     "handle_spent": "its calls are used up; the page must mint again",
     "handle_revoked": "it was revoked; the page must mint again",
+    "wrong_certificate": "the offer is of another peer than the one that the handle is bound to",
+    "wrong_origin": "the offer is of another page than the one that the handle is bound to",
     "wrong_session_family": "the page posts to the path of another kind of session",
     "invalid_offer": "the provider does not take the browser's offer",
     "upstream_unreachable": "no connection to the provider was made; the use was given back",
     "upstream_timeout": "the provider did not answer in time; the call may exist",
     "outcome_unknown": "the connection broke after the offer was sent; the call may exist",
     "upstream_error": "the provider refused; its logs and ours have the request id",
+}
+
+
+# What each kind of security event means; docs/security-events.md says what to do.
+_SUSPICIONS: Final[Mapping[str, str]] = {
+    "wrong_certificate": "an offer of another browser came with it",
+    "wrong_origin": "an offer of another site's page came with it",
+    "spent_elsewhere": "it came again, from elsewhere than its first use",
+    "revoked_elsewhere": "it came after its revocation, from elsewhere than its first use",
+    "record_refused": "its record, or that of its call, was changed in the store",
 }
 
 
@@ -121,6 +133,7 @@ def _facts(view: HandleView, now: float) -> Iterator[tuple[str, str]]:
     yield "origin", view.origin or "none: minted by a backend"
     if not view.known_version:
         return
+    yield from _bearer_facts(view)
     last = ""
     if view.last_call_at is not None:
         last = f"; the last {ago(view.last_call_at, now)} by {view.last_call_by or '?'}"
@@ -131,10 +144,25 @@ def _facts(view: HandleView, now: float) -> Iterator[tuple[str, str]]:
         note = view.last_refusal
         latest = f"; the last {ago(note.at, now)}: {_explained(note.outcome)}" if note is not None else ""
         yield "refused", f"{_plural(view.refusals, 'claim')}{latest}"
+    if view.suspicions:
+        latest = f"; the last {ago(view.suspected_at, now)}: " if view.suspected_at is not None else ": "
+        yield "suspicious", f"{_plural(view.suspicions, 'time')}{latest}{_suspected(view.suspicion)}"
     if view.revoked_at is not None:
         yield "revoked", f"{utc(view.revoked_at)} ({ago(view.revoked_at, now)}) by {view.revoked_by or '?'}"
     if view.calls_revoked_by:
         yield "", f"together with its calls, by {view.calls_revoked_by}"
+
+
+def _bearer_facts(view: HandleView) -> Iterator[tuple[str, str]]:
+    """Whose offers it takes, and who used it first."""
+    label = "bound to"
+    for name, text in (("page", view.bind_origin), ("certificate", view.bind_fingerprint)):
+        if text:
+            yield label, f"{name} {text}"
+            label = ""
+    if view.used_origin:
+        yield "first use", f"page {view.used_origin}"
+        yield "", f"certificate {view.used_fingerprint}"
 
 
 def _relays(story: HandleStory, now: float) -> Iterator[Text]:
@@ -175,6 +203,10 @@ def _used(view: HandleView) -> str:
 
 def _explained(code: str) -> str:
     return f"{code} ({_ADVICE[code]})" if code in _ADVICE else code
+
+
+def _suspected(kind: str) -> str:
+    return f"{kind} ({_SUSPICIONS[kind]})" if kind in _SUSPICIONS else kind
 
 
 def _plural(count: int | None, noun: str) -> str:

@@ -29,6 +29,7 @@ _NAME_STYLES: Final[Mapping[str, str]] = {
     "relay": "cyan",
     "report": "cyan",
     "ice": "cyan",
+    "lookup": "cyan",
     "hangup": "blue",
     "sideband": "blue",
     "revoke": "magenta",

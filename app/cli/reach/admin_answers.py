@@ -82,6 +82,10 @@ def read_handle(found: dict[str, Any]) -> HandleView:
         # A replica of an older release tells none.
         region=_text(found.get("region")),
         calls_revoked_by=_text(found.get("calls_revoked_by")),
+        bind_origin=_text(found.get("bind_origin")),
+        bind_fingerprint=_text(found.get("bind_fingerprint")),
+        used_origin=_text(found.get("used_origin")),
+        used_fingerprint=_text(found.get("used_fingerprint")),
         version=_version(found),
         minted_at=int(found["minted_at"]),
         expires_at=int(found["expires_at"]),
@@ -93,6 +97,9 @@ def read_handle(found: dict[str, Any]) -> HandleView:
         revoked_at=_time(found["revoked_at"]),
         refusals=int(found["refusals"]),
         last_refusal=RelayNote(int(refusal["at"]), _text(refusal["code"])) if refusal else None,
+        suspicions=int(found.get("suspicions") or 0),
+        suspected_at=_time(found.get("suspected_at")),
+        suspicion=_text(found.get("suspicion")),
         relays_count=int(found.get("relays_count", 0)),
         relays=tuple(
             RelayNote(int(one["at"]), _text(one["outcome"]), _text(one["call_id"]))

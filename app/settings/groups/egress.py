@@ -35,8 +35,8 @@ class EgressSettings(BaseModel):
     )
     private_networks: CommaSeparated | None = Field(
         None,
-        description="networks that are not public and that providers and issuers may be in, comma separated, "
-        "as 10.20.0.0/16; default: none, in development this machine (docs/egress.md)",
+        description="networks that are not public and that providers, issuers and the webhook may be in, "
+        "comma separated, as 10.20.0.0/16; default: none, in development this machine (docs/egress.md)",
     )
     plain_http_hosts: CommaSeparated = Field(
         (),

@@ -38,6 +38,7 @@ GAUGES: Final[Mapping[str, How]] = {
     scrape.STORE_NODE_UP.name: "min",
     metrics.DEPLOYMENT_UP.name: "min",
     identity_metrics.KEYS_TIME.name: "min",
+    scrape.SECRETS_TIME.name: "min",
     # One worker may have more to do than the others.
     scrape.LOOP_TURN.name: "each",
     scrape.SHEDDING.name: "each",

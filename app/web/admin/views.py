@@ -30,7 +30,7 @@ from app.web.admin.query import (
     read_with_calls,
 )
 from app.web.answers import operators_answer
-from app.web.appkeys import DESK, HANGUP, LIFECYCLE, STORE, TIMINGS
+from app.web.appkeys import DESK, HANGUP, LIFECYCLE, RELOADER, STORE, TIMINGS
 from app.web.incoming import parse_json_object, read_timed_body
 from app.web.listener.workers import WORKERS
 
@@ -60,6 +60,12 @@ async def stats(request: web.Request, act: Act) -> web.Response:
         found["workers"] = states = await workers.states()
         found["in_flight"] = sum(one.get("in_flight", 0) for one in states)
     return operators_answer(found)
+
+
+async def list_keys(request: web.Request, act: Act) -> web.Response:
+    """``GET /admin/v1/keys``: the keys that each replica has in force, by ids and names; no secret."""
+    read_query(request.query.items(), ())
+    return operators_answer(await request.app[RELOADER].keys.listing())
 
 
 async def list_handles(request: web.Request, act: Act) -> web.Response:

@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.broker.deadlines.overdue import OUTCOMES
 from app.broker.metering.watch import HOWS
+from app.broker.security.events import KINDS as SECURITY_KINDS
 from app.identity.tokens import REASONS as TOKEN_REASONS
 from app.providers.usage import KINDS
 from app.reports import OUTCOMES as REPORTED
@@ -24,6 +25,7 @@ from app.telemetry.metrics import (
 )
 from app.telemetry.parts.protection import ANSWERS, CUTS
 from app.telemetry.parts.protection import VERDICTS as SHARE_VERDICTS
+from app.telemetry.parts.security import DELIVERY_RESULTS, DROP_REASONS
 from app.telemetry.scrape import MODEL_END
 from app.telemetry.sideband_metrics import CLOSINGS
 from app.telemetry.workers.merged import WORKER_LABEL, WORKER_RESTARTS, WORKER_UP, how
@@ -41,12 +43,12 @@ _RESULTS: Final = {"ok", "refused", "rate_limited", "failed", "unreachable", "ti
 VALUES: Final[Mapping[str, set[str]]] = {
     "outcome": _OUTCOMES,
     "code": {NONE, *CODES},
-    "reason": {*CLAIM_REFUSALS.values(), *OVERDUE_REASONS, *CLOSINGS, *CUTS},
+    "reason": {*CLAIM_REFUSALS.values(), *OVERDUE_REASONS, *CLOSINGS, *CUTS, *DROP_REASONS},
     "answer": set(ANSWERS),
-    "result": _RESULTS,
+    "result": {*_RESULTS, *DELIVERY_RESULTS},
     "operation": {*OPERATIONS, "sideband"},
     "handler": set(HANDLERS),
-    "kind": set(KINDS),
+    "kind": {*KINDS, *SECURITY_KINDS},
     "verdict": {*VERDICTS, *TOKEN_REASONS, *SHARE_VERDICTS},
     "metered": set(HOWS),
     "status": set(STATUSES),

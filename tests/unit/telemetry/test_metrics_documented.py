@@ -7,6 +7,7 @@ from pathlib import Path
 
 from app.broker.deadlines.overdue import OUTCOMES
 from app.broker.metering.watch import HOWS
+from app.broker.security.events import KINDS as SECURITY_KINDS
 from app.errors import StoreUnavailable
 from app.identity.tokens import REASONS as TOKEN_REASONS
 from app.providers.usage import KINDS
@@ -17,10 +18,12 @@ from app.telemetry.identity_metrics import FETCH_RESULTS, VERDICTS, IdentityMetr
 from app.telemetry.metrics import CLAIM_REFUSALS, CODES, HANDLERS, Metrics
 from app.telemetry.parts.protection import ANSWERS, CUTS, ProtectionMetrics
 from app.telemetry.parts.protection import VERDICTS as SHARE_VERDICTS
+from app.telemetry.parts.security import DELIVERY_RESULTS, DROP_REASONS, SecurityMetrics
 from app.telemetry.scrape import State, expose
 from app.telemetry.sideband_metrics import CLOSINGS, SOURCES, SidebandMetrics
 from app.telemetry.usage import UsageMetrics
 from app.telemetry.workers.merged import WORKER_RESTARTS, WORKER_UP
+from app.wiring.keys_in_force import ReloadState
 from tests.support.families import FAMILIES
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text(encoding="utf-8")
@@ -57,12 +60,14 @@ async def test_every_family_is_exposed_and_nothing_else_of_ours() -> None:
         settlements_pending=lambda: 0,
         settlements_given_up=lambda: 0,
         census=Census(nobody, monotonic=lambda: 0.0),
+        reload=ReloadState(good_at=0.0),
     )
     metrics = Metrics(models=(), deployments=())
     registry = metrics.registry
     CallMetrics(metrics)
     SidebandMetrics(metrics)
     IdentityMetrics(metrics, (), clock=lambda: 0.0)
+    SecurityMetrics(metrics, SECURITY_KINDS)
     UsageMetrics(metrics)
     ProtectionMetrics(metrics)
     expose(registry, state)
@@ -91,5 +96,6 @@ def test_every_word_that_a_label_can_be_is_explained() -> None:
     assert {*KINDS, *HOWS} <= words
     assert {*ANSWERS, *CUTS, *SHARE_VERDICTS} <= words
     assert {*VERDICTS, *TOKEN_REASONS, *FETCH_RESULTS} <= words
+    assert {*SECURITY_KINDS, *DELIVERY_RESULTS, *DROP_REASONS} <= words
     assert CODES.keys() <= words | errors
     assert set(CODES.values()) <= words

@@ -16,6 +16,7 @@ from app.telemetry.census import Alive, Census
 from app.telemetry.metrics import Metrics
 from app.telemetry.scrape import PAUSE_SECONDS, Scrapes, State, expose, scrape
 from app.telemetry.timings import Timings, Try
+from app.wiring.keys_in_force import ReloadState
 
 NAMES = [f"name-{number}" for number in range(40)]
 ACCEPTED = ["*/*", "application/openmetrics-text;version=1.0.0"]
@@ -52,6 +53,7 @@ class Frozen:
                 settlements_pending=lambda: 0,
                 settlements_given_up=lambda: 0,
                 census=Census(nobody, monotonic=lambda: 0.0),
+                reload=ReloadState(good_at=0.0),
             ),
         )
         self.families = list(metrics.registry.collect())

@@ -32,6 +32,8 @@ TABLE = {
     "origin_not_allowed": 403,
     "host_not_allowed": 421,
     "wrong_session_family": 403,
+    "wrong_certificate": 403,
+    "wrong_origin": 403,
     "handle_spent": 409,
     "rate_limited": 429,
     "upstream_error": 502,

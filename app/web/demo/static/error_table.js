@@ -6,6 +6,11 @@
  */
 
 const AGAIN = ["again"];
+const ELSEWHERE = [
+  "This handle belongs to another page or browser",
+  "It was minted for that one, and works only there. Call with a new one.",
+  ["fresh"],
+];
 // Seen only by a page that is older or newer than its replica.
 const MISMATCH = [
   "This page does not match this replica",
@@ -153,6 +158,8 @@ export const OURS = {
     "Choose another model, or ask the operator to add it to the service's models.",
     ["model"],
   ],
+  wrong_certificate: ELSEWHERE,
+  wrong_origin: ELSEWHERE,
   wrong_session_family: [
     "This handle is for another kind of session",
     "A handle works only for the kind of session it was minted for. Call with a new one.",
