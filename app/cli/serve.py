@@ -20,7 +20,7 @@ from app.cli.failure import EXIT_DONE, EXIT_FAILED, CliFailure, unusable_setting
 from app.cli.output import tell
 from app.server import serve as serve_replica
 from app.settings import LiteLlmNote, Settings, SettingsError, SettingsSource
-from app.settings.workers import worker_count
+from app.settings.groups.workers import worker_count
 from app.store.embedded.engine import EngineError, LocalEngine, find_engine
 from app.telemetry.logs import configure_logs
 from app.web.listener.workers import Worker

@@ -15,8 +15,8 @@ from app.outbound.egress import Egress
 from app.outbound.webhook import shown_webhook_url
 from app.settings import Settings
 from app.settings.aliases import ModelSettings, choices
+from app.settings.groups.workers import usable_cpus, worker_count
 from app.settings.secrets import MAKE_KEYS, parse_key_pairs
-from app.settings.workers import usable_cpus, worker_count
 
 # 32 random bytes in base64 have 44.
 _SOUND_SECRET_CHARS: Final = 24

@@ -12,10 +12,10 @@ from app.providers.base import http_url, on_this_machine
 from app.providers.registry import PROVIDERS, region_of
 from app.settings.aliases import ModelSettings, choices, successor_problems
 from app.settings.deployment import DeploymentSettings, known_regions
+from app.settings.groups.workers import worker_count
 from app.settings.identity import issuer_problems
 from app.settings.model import Settings
 from app.settings.secrets import MAKE_KEYS, parse_key_pairs
-from app.settings.workers import worker_count
 from app.telemetry.redaction import legible
 
 

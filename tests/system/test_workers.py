@@ -13,7 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from app.settings.workers import usable_cpus
+from app.settings.groups.workers import usable_cpus
 from tests.faults.drill import Progress
 from tests.faults.workers import kill
 from tests.support.api import called, mint, minted, relay

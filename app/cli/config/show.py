@@ -14,10 +14,10 @@ from app.cli.failure import unusable_settings
 from app.cli.output import document, tell, write
 from app.settings import LiteLlmNote, Settings, SettingsError, Variables, load_with_notes
 from app.settings.environment import PREFIX
+from app.settings.groups.workers import FOR_EACH_WORKER, worker_count
 from app.settings.load import CONFIG_NAME, read_config
 from app.settings.reference import config_schema
 from app.settings.secrets import masked_settings
-from app.settings.workers import FOR_EACH_WORKER, worker_count
 
 DEFAULT: Final = "default"
 _PROVIDERS: Final = ("OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.settings.groups.listening import MOST_WORKERS
-from app.settings.workers import usable_cpus, worker_count
+from app.settings.groups.workers import usable_cpus, worker_count
 from tests.unit.settings.environments import GOOD, load, problems
 
 

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from app.settings.groups.listening import MOST_WORKERS
-from app.settings.model import Settings
+from app.settings.groups.listening import MOST_WORKERS, ListeningSettings
 
 # Settings that limit one process. A worker is one, so all workers together may have as often as much.
 FOR_EACH_WORKER: Final = (
@@ -24,7 +23,7 @@ _GROUPS: Final = Path("proc/self/cgroup")
 _MOUNT: Final = Path("sys/fs/cgroup")
 
 
-def worker_count(settings: Settings, *, cpus: int | None = None) -> int:
+def worker_count(settings: ListeningSettings, *, cpus: int | None = None) -> int:
     """The number of workers that the settings ask for; ``cpus`` may be used, by default ``usable_cpus``."""
     if settings.workers != "auto":
         return settings.workers
