@@ -133,7 +133,10 @@ def create_app(
     app[SETTINGS], app[LIFECYCLE] = settings, Lifecycle()
     app[EARLY] = early = early_refusals(settings, app[LIFECYCLE], headers, metrics, UnparsedCallers(app))
     reporting = Reporting(
-        RequestLog(replica=settings.replica, level=settings.log_level), metrics, tracing or PassingOn(), feed
+        RequestLog(replica=settings.replica, level=settings.log_level, shared=settings.workers != 1),
+        metrics,
+        tracing or PassingOn(),
+        feed,
     )
     app.middlewares.append(gate(headers, reporting, app[LIFECYCLE], early, hosts=_hosts(settings)))
     client_tokens = build_client_tokens(settings, clock=clock)

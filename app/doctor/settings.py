@@ -1,4 +1,4 @@
-"""Judges settings that load: what is in force, and what to change although the service starts. Pure."""
+"""Judges settings that load: what is in force, and what to change although the service starts."""
 
 from __future__ import annotations
 
@@ -15,20 +15,23 @@ from app.outbound.egress import Egress
 from app.outbound.webhook import shown_webhook_url
 from app.settings import Settings
 from app.settings.aliases import ModelSettings, choices
+from app.settings.groups.workers import usable_cpus, worker_count
 from app.settings.secrets import MAKE_KEYS, parse_key_pairs
 
 # 32 random bytes in base64 have 44.
 _SOUND_SECRET_CHARS: Final = 24
 
 
-def settings_findings(settings: Settings, *, has_engine: bool) -> Iterator[Finding]:
+def settings_findings(settings: Settings, *, has_engine: bool, cpus: int | None = None) -> Iterator[Finding]:
     """Every row of the area ``settings``.
 
     Args:
         settings: as loaded.
         has_engine: whether ``serve`` would find a server program for an embedded store.
+        cpus: how many may be used; by default those of this machine.
     """
     yield Finding("settings", "environment", "ok", settings.environment)
+    yield _workers(settings, usable_cpus() if cpus is None else cpus)
     yield from _rings(settings)
     yield from _clients(settings)
     yield _admins(settings)
@@ -44,6 +47,24 @@ def settings_findings(settings: Settings, *, has_engine: bool) -> Iterator[Findi
         yield Finding("settings", "demo page", "warn", text, "leave CLOAKROOM_DEMO out")
     if settings.redis_url is None:
         yield _no_store(has_engine=has_engine)
+
+
+def _workers(settings: Settings, cpus: int) -> Finding:
+    """How many processes a replica is, and what its limits come to."""
+    number = worker_count(settings, cpus=cpus)
+    if number == 1:
+        return Finding("settings", "workers", "ok", "one process, which uses one CPU")
+    text = (
+        f"{number} processes, which together take {number * settings.max_in_flight:,} requests in flight, "
+        f"{number * settings.sideband_max:,} sidebands, {number * settings.held_calls_max:,} held calls and "
+        f"{number * settings.redis_max_connections:,} connections to the store"
+    )
+    if number > cpus:
+        text = (
+            f"{number} processes share the time of {cpus} CPU{'' if cpus == 1 else 's'} that may be used here"
+        )
+        return Finding("settings", "workers", "warn", text, "set CLOAKROOM_WORKERS=auto")
+    return Finding("settings", "workers", "ok", text)
 
 
 def egress_finding(egress: Egress) -> Finding:

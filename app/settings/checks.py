@@ -12,6 +12,7 @@ from app.providers.base import http_url, on_this_machine
 from app.providers.registry import PROVIDERS, region_of
 from app.settings.aliases import ModelSettings, choices, successor_problems
 from app.settings.deployment import DeploymentSettings, known_regions
+from app.settings.groups.workers import worker_count
 from app.settings.identity import issuer_problems
 from app.settings.model import Settings
 from app.settings.secrets import MAKE_KEYS, parse_key_pairs
@@ -107,6 +108,11 @@ def _store_problems(settings: Settings) -> list[str]:
     ):
         return [
             "CLOAKROOM_REDIS_URL must begin with redis:// rediss:// redis+sentinel:// redis+cluster:// or memory://"
+        ]
+    if url is not None and url.startswith("memory:") and worker_count(settings) > 1:
+        return [
+            "CLOAKROOM_WORKERS: with memory:// each worker would have a store for itself; set "
+            "CLOAKROOM_REDIS_URL to a server that all of them see, or leave CLOAKROOM_WORKERS out"
         ]
     if settings.store_wait_replicas and (url is None or url.startswith("memory:")):
         return [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -220,12 +220,17 @@ async def scrape(collector: Collector, accept: str) -> tuple[bytes, str]:
 class Scrapes:
     """The scrapes of one registry, which anyone may ask for and which cost a hundred times a small request.
 
+    One of several workers has ``collect`` return the metrics of all of them.
+
     They begin ``PAUSE_SECONDS`` apart. Scrapers that ask meanwhile share the next one. It begins after they
     asked, so that each of them is told what was true then, or later.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
+        async def alone() -> Collector:
+            return registry
+
+        self.collect: Callable[[], Awaitable[Collector]] = alone
         # Those that have not begun, by content type.
         self._next: dict[str, asyncio.Task[tuple[bytes, str]]] = {}
         self._begins_at = 0.0
@@ -246,7 +251,7 @@ class Scrapes:
         if wait > 0:
             await asyncio.sleep(wait)
         del self._next[content_type]
-        return await scrape(self._registry, accept)
+        return await scrape(await self.collect(), accept)
 
 
 def _without_head(text: bytes) -> bytes:

@@ -367,13 +367,13 @@ REPLICAS = [
         "Turns of the event loop",
         "s",
         "A request needs several. Long turns mean too little CPU.",
-        (f"cloakroom_loop_turn_seconds{{{HERE}}}", "{{instance}}"),
+        (f"cloakroom_loop_turn_seconds{{{HERE}}}", "{{instance}} {{worker}}"),
     ),
     lines(
         "Shedding load",
         "none",
         "1 while a replica refuses requests because it has more work than time.",
-        (f"cloakroom_shedding{{{HERE}}}", "{{instance}}"),
+        (f"cloakroom_shedding{{{HERE}}}", "{{instance}} {{worker}}"),
         defaults={"max": 1},
     ),
     lines(
@@ -386,15 +386,20 @@ REPLICAS = [
     lines(
         "CPU",
         "percentunit",
-        "Of one core; a replica uses one.",
-        (f"rate(process_cpu_seconds_total{{{HERE}}}[$__rate_interval])", "{{instance}}"),
+        "Of one core; a replica uses one, or each of its workers does.",
+        (f"rate(process_cpu_seconds_total{{{HERE}}}[$__rate_interval])", "{{instance}} {{worker}}"),
     ),
-    lines("Memory", "bytes", "Resident.", (f"process_resident_memory_bytes{{{HERE}}}", "{{instance}}")),
+    lines(
+        "Memory",
+        "bytes",
+        "Resident.",
+        (f"process_resident_memory_bytes{{{HERE}}}", "{{instance}} {{worker}}"),
+    ),
     lines(
         "Open files",
         "none",
         "Connections are files.",
-        (f"process_open_fds{{{HERE}}}", "{{instance}}"),
+        (f"process_open_fds{{{HERE}}}", "{{instance}} {{worker}}"),
         (f"min(process_max_fds{{{HERE}}})", "limit"),
     ),
     lines(
@@ -413,7 +418,17 @@ REPLICAS = [
         "Up since",
         "s",
         "Seconds since the process began.",
-        (f"time() - process_start_time_seconds{{{HERE}}}", "{{instance}}"),
+        (f"time() - process_start_time_seconds{{{HERE}}}", "{{instance}} {{worker}}"),
+    ),
+    lines(
+        "Workers",
+        "none",
+        "Of replicas that have several: how many serve, and those that ended unasked.",
+        (f"sum by (instance) (cloakroom_worker_up{{{HERE}}})", "{{instance}} serve"),
+        (
+            f"increase(cloakroom_worker_restarts_total{{{HERE}}}[$__rate_interval])",
+            "{{instance}} {{worker}} ended",
+        ),
     ),
     lines(
         "Secrets refused",

@@ -14,6 +14,7 @@ from app.telemetry import (
 )
 from app.telemetry.metrics import Family
 from app.telemetry.parts import protection, security
+from app.telemetry.workers import merged
 
 FAMILIES: Final = tuple(
     value
@@ -26,6 +27,7 @@ FAMILIES: Final = tuple(
         security,
         usage,
         scrape,
+        merged,
     )
     for value in vars(module).values()
     if isinstance(value, Family)

@@ -32,12 +32,13 @@ from app.web.admin.query import (
 from app.web.answers import operators_answer
 from app.web.appkeys import DESK, HANGUP, LIFECYCLE, RELOADER, STORE, TIMINGS
 from app.web.incoming import parse_json_object, read_timed_body
+from app.web.listener.workers import WORKERS
 
 Item = TypeVar("Item")
 
 
 async def stats(request: web.Request, act: Act) -> web.Response:
-    """``GET /admin/v1/stats``: of the whole service, and of this replica.
+    """``GET /admin/v1/stats``: of the whole service, and of this replica with all of its workers.
 
     ``handles`` and ``calls`` are null while the store does not answer.
     """
@@ -46,17 +47,19 @@ async def stats(request: web.Request, act: Act) -> web.Response:
     alive: Alive | None = None
     with contextlib.suppress(StoreUnavailable):
         alive = await app[DESK].alive()
-    return operators_answer(
-        {
-            "object": "stats",
-            "handles": alive.handles if alive is not None else None,
-            "calls": alive.calls if alive is not None else None,
-            "store": "up" if alive is not None and app[STORE].up else "down",
-            "replica": app[DESK].replica,
-            "version": __version__,
-            "in_flight": app[LIFECYCLE].in_flight,
-        }
-    )
+    found: dict[str, Any] = {
+        "object": "stats",
+        "handles": alive.handles if alive is not None else None,
+        "calls": alive.calls if alive is not None else None,
+        "store": "up" if alive is not None and app[STORE].up else "down",
+        "replica": app[DESK].replica,
+        "version": __version__,
+        "in_flight": app[LIFECYCLE].in_flight,
+    }
+    if (workers := app.get(WORKERS)) is not None:
+        found["workers"] = states = await workers.states()
+        found["in_flight"] = sum(one.get("in_flight", 0) for one in states)
+    return operators_answer(found)
 
 
 async def list_keys(request: web.Request, act: Act) -> web.Response:

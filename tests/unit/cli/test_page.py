@@ -12,6 +12,7 @@ from app.cli.root import build
 
 PAGE = (Path(__file__).parents[3] / "docs/command-line.md").read_text(encoding="utf-8")
 COMMANDS = [
+    "serve",
     *("handles list", "handles show", "handles revoke", "handles watch"),
     *("calls list", "calls show", "calls hangup", "config show", "config check", "config schema"),
 ]
