@@ -99,8 +99,8 @@ def _proof_key(key: bytes) -> bytes:
 
 
 def _proof(key: bytes, kid: str, stated: tuple[str, ...]) -> str:
-    # A mint and a relay wait for it: keyed BLAKE2b (RFC 7693) takes half the time of OpenSSL's HMAC. No two lists
-    # of texts are the same JSON.
+    # A mint and a relay wait for it: keyed BLAKE2b (RFC 7693) takes half the time of OpenSSL's HMAC.
+    # No two lists of texts are the same JSON.
     mac = hashlib.blake2b(orjson.dumps((kid, *stated)), key=key, digest_size=_PROOF_BYTES).digest()
     return binascii.b2a_base64(mac, newline=False)[:_PROOF_CHARS].decode("ascii")
 
