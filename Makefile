@@ -12,14 +12,15 @@ UV_BUILD := $(BIN)/uv pip compile deploy/requirements-build.in --universal --pyt
 UV_MATRIX := $(BIN)/uv pip compile tests/matrix/requirements.in --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --quiet --custom-compile-command "make lock"
 KUBERNETES := tests/unit/deploy/kubernetes
-UV_KUBERNETES := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
+RELEASE := tests/release
+UV_TOOLS := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --quiet --custom-compile-command "make lock"
 UV_WEBSITE := $(BIN)/uv pip compile website/requirements.in --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --quiet --custom-compile-command "make lock"
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system run test test-matrix test-busy test-faults bench bench-growth bench-profile bench-report lint format types docs all clean lock
+.PHONY: help setup system run test test-matrix test-busy test-faults fuzz audit release-check bench bench-growth bench-workers bench-profile bench-report lint format types docs all clean lock
 
 help: ## print this help
 	@echo "Cloakroom: ephemeral-key broker and SDP relay for realtime voice"
@@ -60,6 +61,22 @@ DRILLS ?=
 test-faults: $(STAMP) system ## break things for minutes and count what that did (DRILLS="races leaks")
 	@$(BIN)/python -m tests.faults $(DRILLS)
 
+RUNS ?= 10000000
+TARGETS ?=
+FUZZ ?=
+fuzz: $(STAMP) .fuzz-venv/.installed ## inputs found by machine (RUNS=100000, TARGETS="offers urls", FUZZ="--minutes 30 --keep")
+	@.fuzz-venv/bin/python -m tests.fuzz --runs $(RUNS) $(FUZZ) $(TARGETS)
+
+.fuzz-venv/.installed: tests/fuzz/environment.sh tests/fuzz/requirements.lock $(STAMP)
+	@sh tests/fuzz/environment.sh
+
+audit: $(STAMP) ## known vulnerabilities of every locked package; fails, too, where nobody can be asked
+	@$(BIN)/python -m $(subst /,.,$(RELEASE)).audit
+
+TAG ?=
+release-check: $(STAMP) ## build wheel, sdist and SBOM into dist, look into them, install the wheel alone and run it
+	@$(BIN)/python -m $(subst /,.,$(RELEASE)) $(if $(TAG),--tag $(TAG))
+
 bench: $(STAMP) .bench-venv/.installed ## compare with a bare server and LiteLLM, write docs/performance.md (6 minutes)
 	@sh tests/bench/system_packages.sh
 	@$(BIN)/python -m tests.bench
@@ -68,6 +85,11 @@ bench: $(STAMP) .bench-venv/.installed ## compare with a bare server and LiteLLM
 bench-growth: $(STAMP) .bench-venv/.installed ## what a million handles, two replicas and a Cluster cost (5 minutes)
 	@sh tests/bench/system_packages.sh
 	@$(BIN)/python -m tests.bench.growth
+	@$(MAKE) --no-print-directory bench-report
+
+bench-workers: $(STAMP) .bench-venv/.installed ## one replica with 1, 2 and 4 workers (2 minutes)
+	@sh tests/bench/system_packages.sh
+	@$(BIN)/python -m tests.bench.workers
 	@$(MAKE) --no-print-directory bench-report
 
 bench-profile: $(STAMP) .bench-venv/.installed ## where the time goes: instructions and functions (2 minutes)
@@ -82,11 +104,13 @@ bench-report: $(STAMP) .bench-venv/.installed ## docs/performance.md, docs/capac
 .bench-venv/.installed: tests/bench/environment.sh
 	@PYTHON=$(PYTHON) sh tests/bench/environment.sh
 
-lint: $(STAMP) ## ruff, spelling, the compose file and the Dockerfile
+lint: $(STAMP) ## ruff, spelling, the compose file, the workflows and the Dockerfile
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	git ls-files -z | xargs -0 $(BIN)/codespell
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(BIN)/hadolint deploy/Dockerfile
 
 format: $(STAMP) ## let ruff format and mend what it can
@@ -120,11 +144,14 @@ lock: $(STAMP) ## resolve the dependencies anew and write the lock files
 	$(UV_COMPILE) --constraint requirements.lock --extra sandbox -o requirements-sandbox.lock
 	$(UV_BUILD) --upgrade -o deploy/requirements-build.lock
 	$(UV_MATRIX) --upgrade -o tests/matrix/requirements.lock
+	$(UV_COMPILE) --constraint requirements.lock -o $(RELEASE)/base.lock
 	$(UV_WEBSITE) --upgrade -o website/requirements.lock
-	$(UV_KUBERNETES) $(KUBERNETES)/tools.in --no-deps --upgrade -o $(KUBERNETES)/tools.lock
-	$(UV_KUBERNETES) $(KUBERNETES)/policy.in --upgrade -o $(KUBERNETES)/policy.lock
+	$(UV_TOOLS) $(KUBERNETES)/tools.in --no-deps --upgrade -o $(KUBERNETES)/tools.lock
+	$(UV_TOOLS) $(KUBERNETES)/policy.in --upgrade -o $(KUBERNETES)/policy.lock
+	$(UV_TOOLS) $(RELEASE)/tools.in --upgrade -o $(RELEASE)/tools.lock
+	$(UV_TOOLS) tests/fuzz/requirements.in --upgrade -o tests/fuzz/requirements.lock
 
 clean: ## remove the virtual environment and every cache
-	rm -rf $(VENV) .bench-venv .docs-venv website/node_modules node_modules tests/browser/node_modules $(KUBERNETES)/node_modules artifacts build dist *.egg-info
+	rm -rf $(VENV) .bench-venv .fuzz-venv .fuzz .release-venv .docs-venv website/node_modules node_modules tests/browser/node_modules $(KUBERNETES)/node_modules artifacts build dist *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

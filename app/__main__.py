@@ -1,4 +1,4 @@
-"""``python -m app`` and the console script ``cloakroom``."""
+"""The console script ``cloakroom``, and the package run with ``python -m``."""
 
 from __future__ import annotations
 

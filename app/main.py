@@ -21,17 +21,19 @@ from app.broker.metering.watch import HOWS
 from app.broker.routing.breaker import Breakers
 from app.broker.routing.retirement import Radar
 from app.broker.settlement import Settlement
-from app.handles.keyring import parse_signing_ring
+from app.handles.keyring import parse_sealing_ring, parse_signing_ring
+from app.handles.sealing import Sealer
 from app.handles.tokens import HandleIssuer
 from app.models import BearerTokens, Clocks
 from app.operations import end_streams
 from app.outbound.client import UpstreamClient
 from app.outbound.exchange import Exchanges
 from app.outbound.keeping.issuer_keys import IssuerKeys
+from app.outbound.pool import CONNECTIONS
 from app.outbound.sideband import SidebandClient
 from app.outbound.upstream import Upstream
 from app.providers.usage import KINDS
-from app.settings import Settings
+from app.settings import Settings, SettingsSource
 from app.store.events import EventFeed
 from app.store.listing.directory import HandleDirectory
 from app.store.listing.stops import CallStops
@@ -41,41 +43,46 @@ from app.telemetry.census import Census
 from app.telemetry.identity_metrics import IdentityMetrics
 from app.telemetry.logs import RequestLog
 from app.telemetry.metrics import Metrics
-from app.telemetry.scrape import State, expose
+from app.telemetry.scrape import Scrapes, State, expose
 from app.telemetry.sideband_metrics import SidebandMetrics
 from app.telemetry.tracing import PassingOn, Tracing
 from app.telemetry.usage import UsageMetrics
-from app.web.answers import answer_headers, overloaded
+from app.web.answers import answer_headers
 from app.web.appkeys import (
-    ADMISSION,
     CLIENTS,
     DESK,
+    EARLY,
     HANDLES,
     HANGUP,
     ICE_SERVERS,
     IDENTITIES,
     LIFECYCLE,
+    LOOKUP,
     METER,
     METRICS,
     MINTER,
     OPEN_SIDEBANDS,
     ORPHANS,
-    REFUSAL,
     RELAY,
+    RELOADER,
     REPORTS,
+    SCRAPES,
     SETTINGS,
     SIDEBANDS,
     STORE,
     Lifecycle,
 )
+from app.web.callers import UnparsedCallers
 from app.web.calls.sideband import OpenSidebands
-from app.web.cors import CorsPolicy
+from app.web.cors import CorsPolicy, HostPolicy
 from app.web.gate import Reporting, gate
-from app.web.listener.admission import Admission
-from app.web.listener.refusal import Refusal
+from app.web.listener.early import early_refusals
 from app.web.routes import routes
 from app.wiring import (
+    Beside,
     Broker,
+    Reloader,
+    SecretHolders,
     Shared,
     build_admins,
     build_catalog,
@@ -83,6 +90,7 @@ from app.wiring import (
     build_clients,
     build_egress,
     build_issuer_keys,
+    build_security,
     build_store,
     reveal,
     tell_span,
@@ -90,6 +98,8 @@ from app.wiring import (
 )
 
 FIRST_TOKEN_SECONDS: Final = 5.0
+# At the end: to write what security events wait, and to send what is due.
+SECURITY_GRACE_SECONDS: Final = 5.0
 
 
 def create_app(
@@ -98,6 +108,7 @@ def create_app(
     clock: Callable[[], float] = time.time,
     monotonic: Callable[[], float] = time.perf_counter,
     tracing: Tracing | None = None,
+    source: SettingsSource | None = None,
 ) -> web.Application:
     """Build the service.
 
@@ -106,6 +117,7 @@ def create_app(
         clock: returns epoch seconds; tests pass their own.
         monotonic: returns seconds.
         tracing: where traces begin; without it one that comes in is passed on.
+        source: what the settings were read from, where secrets are to be read again.
 
     Raises:
         WiringError: a deployment's URL or the store's is unusable.
@@ -117,30 +129,23 @@ def create_app(
     store = build_store(settings)
     feed = EventFeed(store, replica=settings.replica, clock=clock)
     headers = answer_headers(cors, replica=settings.replica if settings.demo_enabled else None)
-    lifecycle, admission = Lifecycle(), Admission(sheds=settings.shed_overload)
-    outer = gate(
-        headers,
-        Reporting(
-            RequestLog(replica=settings.replica, level=settings.log_level),
-            metrics,
-            tracing or PassingOn(),
-            feed,
-        ),
-        lifecycle,
-        admission,
-        max_in_flight=settings.max_in_flight,
+    app = web.Application()
+    app[SETTINGS], app[LIFECYCLE] = settings, Lifecycle()
+    app[EARLY] = early = early_refusals(settings, app[LIFECYCLE], headers, metrics, UnparsedCallers(app))
+    reporting = Reporting(
+        RequestLog(replica=settings.replica, level=settings.log_level, shared=settings.workers != 1),
+        metrics,
+        tracing or PassingOn(),
+        feed,
     )
-    app = web.Application(middlewares=[outer])
-    app[SETTINGS] = settings
-    app[LIFECYCLE], app[ADMISSION] = lifecycle, admission
-    app[REFUSAL] = Refusal(overloaded(), headers, metrics.refused_at_once(overloaded()))
+    app.middlewares.append(gate(headers, reporting, app[LIFECYCLE], early, hosts=_hosts(settings)))
     client_tokens = build_client_tokens(settings, clock=clock)
     app[CLIENTS] = build_clients(settings, tokens=client_tokens)
     app[HANDLES] = HandleIssuer(
         parse_signing_ring(reveal(settings.signing_keys)), prefix=settings.handle_prefix, clock=clock
     )
     app[STORE] = store
-    app[METRICS] = metrics
+    app[METRICS], app[SCRAPES] = metrics, Scrapes(metrics.registry)
     calls, directory = CallStore(store, retention=settings.call_retention_seconds), HandleDirectory(store)
     app[OPEN_SIDEBANDS] = OpenSidebands(SidebandMetrics(metrics), most=settings.sideband_max)
     app[DESK] = Desk(
@@ -158,10 +163,10 @@ def create_app(
         store.later = lambda writes: settlement.write_later("beside", writes)
         verdicts = IdentityMetrics(metrics, settings.issuers, clock=clock)
         issuers = build_issuer_keys(settings, verdicts, clock=clock, egress=egress)
-        keepers: list[BearerTokens | IssuerKeys] = [
-            *token_keepers(catalog.deployments),
-            *(keys for _, keys in issuers.values()),
-        ]
+
+        def keepers() -> list[BearerTokens | IssuerKeys]:
+            return [*token_keepers(catalog.deployments), *(keys for _, keys in issuers.values())]
+
         if issuers:
             app[IDENTITIES] = Identities(
                 issuers,
@@ -175,14 +180,21 @@ def create_app(
         sockets = SidebandClient(
             connect_timeout=connecting, largest=settings.sideband_max_event_bytes, egress=egress
         )
-        client: Upstream = UpstreamClient(connect_timeout=connecting, egress=egress)
+        client: Upstream = UpstreamClient(
+            connect_timeout=connecting, egress=egress, connections=_connections(settings)
+        )
         upstream = Exchanges(client, sockets, handshake_seconds=2 * connecting, most=settings.held_calls_max)
-        breakers = Breakers(monotonic)
+        breakers, clocks = Breakers(monotonic), Clocks(clock, monotonic)
+        sealer = Sealer(parse_sealing_ring(reveal(settings.sealing_keys)))
+        security = build_security(
+            settings, Beside(metrics=metrics, sealer=sealer, store=store, egress=egress, clocks=clocks)
+        )
         radar = Radar(catalog, partial(upstream.get, timeout=settings.mint_timeout_seconds), clock=clock)
         broker = Broker(
             settings,
             Shared(
                 catalog=catalog,
+                sealer=sealer,
                 upstream=upstream,
                 held=upstream,
                 store=store,
@@ -192,11 +204,13 @@ def create_app(
                 settlement=settlement,
                 counts=CallMetrics(metrics),
                 breakers=breakers,
-                clocks=Clocks(clock, monotonic),
+                security=security,
+                clocks=clocks,
             ),
         )
         app[ORPHANS], app[HANGUP] = broker.orphans, broker.hangup
         app[REPORTS], app[ICE_SERVERS] = broker.reports(), broker.ice_servers()
+        app[LOOKUP] = broker.lookup()
         app[SIDEBANDS] = broker.sidebands(sockets)
         usage, spans = UsageMetrics(metrics), tracing or PassingOn()
         app[METER] = meter = broker.meter(
@@ -208,6 +222,9 @@ def create_app(
         usage.watch(lambda: meter.watched)
         usage.expose(catalog.names, hows=HOWS, kinds=KINDS)
         app[MINTER], app[RELAY], overdue = broker.minter(), broker.relay(), broker.overdue()
+        served = (app[CLIENTS], app[DESK].admins, client_tokens, app[MINTER], app[ICE_SERVERS])
+        reloader = Reloader(source, settings, SecretHolders(broker.shared, *served))
+        app[RELOADER] = reloader
         held = broker.held_calls()
         upstream.on_end = held.ended
         census = Census(app[DESK].alive, monotonic=monotonic)
@@ -222,34 +239,39 @@ def create_app(
                 model_ends=radar.end_times,
                 in_flight=lambda: app[LIFECYCLE].in_flight,
                 in_flight_limit=settings.max_in_flight,
-                shedding=lambda: admission.shedding,
-                loop_turn=lambda: admission.turn,
+                shedding=lambda: early.admission.shedding,
+                loop_turn=lambda: early.admission.turn,
                 tasks=lambda: len(asyncio.all_tasks()),
                 draining=lambda: app[LIFECYCLE].draining,
                 held_calls=lambda: upstream.holding,
                 settlements_pending=lambda: settlement.pending,
                 settlements_given_up=lambda: settlement.given_up,
                 census=census,
+                reload=reloader.state,
             ),
         )
         await store.probe()
         store.start()
         overdue.start()
+        security.start()
         held.start()
         if settings.metering or catalog.meters:
             meter.start()
         # The first caller should find a token, and a service whose other deployments work should start.
-        await asyncio.gather(*(kept.start(wait=FIRST_TOKEN_SECONDS) for kept in keepers))
+        await asyncio.gather(*(kept.start(wait=FIRST_TOKEN_SECONDS) for kept in keepers()))
         radar.start()
+        reloader.start()
         yield
+        await reloader.close()
         await radar.close()
         await census.close()
         await meter.close()
         await overdue.close(grace=settings.store_timeout_seconds)
         await broker.late.close(grace=settings.store_timeout_seconds)
         await held.close()
+        await security.close(grace=min(settings.shutdown_seconds, SECURITY_GRACE_SECONDS))
         await settlement.close(grace=settings.store_timeout_seconds * 3)
-        await asyncio.gather(*(kept.close() for kept in keepers))
+        await asyncio.gather(*(kept.close() for kept in keepers()))
         await upstream.close()
         await sockets.close()
         await feed.close()
@@ -261,3 +283,16 @@ def create_app(
     app.on_shutdown.append(end_streams)
     app.add_routes(routes(settings))
     return app
+
+
+def _hosts(settings: Settings) -> HostPolicy | None:
+    """The names of the service; None where any will do."""
+    if not settings.allowed_hosts:
+        return None
+    return HostPolicy(settings.allowed_hosts, public_url=settings.public_url)
+
+
+def _connections(settings: Settings) -> int:
+    """Connections to providers: as many as requests may be in flight, so that none waits for another's."""
+    # Fair shares may double the limit for a moment.
+    return max(CONNECTIONS, 2 * settings.max_in_flight)

@@ -14,6 +14,8 @@ import structlog
 
 from app.broker.allowance import Allowance, Wanted, refusal
 from app.broker.outcomes import ANSWER_PURPOSE, UNKNOWN_MESSAGE, Claim, Outcomes, RelayPolicy
+from app.broker.security.bearers import event_of
+from app.broker.security.events import SecurityLog, record_refused
 from app.broker.settlement import Write
 from app.broker.upgrades import newer_release
 from app.errors import (
@@ -22,20 +24,29 @@ from app.errors import (
     HandleExpired,
     HandleRevoked,
     HandleSpent,
+    InvalidHandle,
     OutcomeUnknown,
     StoreNotReplicated,
     StoreUnavailable,
+    WrongCertificate,
+    WrongOrigin,
     WrongSessionFamily,
 )
+from app.handles.bindings import fingerprints_of, first_fingerprint
 from app.handles.sealing import Sealer, UnsealError
-from app.models import Answer, Clocks, HandleClaims, Offer
+from app.handles.tokens import is_bound
+from app.models import Answer, Clocks, HandleClaims, Offer, Sender
 from app.store.records.claims import (
     Answered,
     Attempt,
     Gone,
     NewerVersion,
+    Older,
+    OtherCertificate,
     OtherFamily,
+    OtherOrigin,
     Pending,
+    Refused,
     Revoked,
     Spent,
     Unknown,
@@ -76,20 +87,24 @@ class _Ask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
-    """Wins claims; ``outcomes`` settles them."""
+    """Wins claims; ``outcomes`` settles them, and ``security`` is told of what no honest caller does."""
 
     store: HandleStore
     sealer: Sealer
     outcomes: Outcomes
     allowance: Allowance
     policy: RelayPolicy
+    security: SecurityLog
     clocks: Clocks
 
-    async def win(self, handle: HandleClaims, offer: Offer, timings: Timings) -> Claim | Answer:
+    async def win(
+        self, handle: HandleClaims, offer: Offer, sender: Sender, timings: Timings
+    ) -> Claim | Answer:
         """Claim one use, or return the answer to the same offer, which is waited for while it is under way.
 
         Raises:
-            HandleExpired, HandleRevoked, HandleSpent, WrongSessionFamily: no use was claimed.
+            HandleExpired, HandleRevoked, HandleSpent, WrongSessionFamily, WrongCertificate, WrongOrigin: no
+                use was claimed.
             Draining: nor here; only replicas of a newer release can read the handle's record.
             OutcomeUnknown: the offer was sent before, and its answer is not known.
             StoreUnavailable: the claim could not be made.
@@ -97,7 +112,10 @@ class Claims:
         """
         self.store.require_up(handle.id)
         wanted = self.allowance.wanted(handle, offer, now=self.clocks.now())
-        ask = _Ask(self.store.attempt(handle.id, offer.sha256), offer, wanted)
+        # Only where it matters is the whole offer searched, which takes two per cent of a relay.
+        carried = fingerprints_of if is_bound(handle.id) else first_fingerprint
+        attempt = self.store.attempt(handle.id, offer.sha256, sender.origin, carried(offer.sdp))
+        ask = _Ask(attempt, offer, wanted)
         result = await self._try(ask, timings)
         if isinstance(result, Pending):
             result = await self._wait(ask, result, timings)
@@ -107,6 +125,11 @@ class Claims:
             await self.outcomes.free(ask.attempt, ask.freeing)
         if isinstance(result, Answered):
             return self._first_answer(ask.attempt, result)
+        event = event_of(attempt, result, sender)
+        if isinstance(result, Older):
+            event = record_refused(handle.id, (result.client, result.subject, result.model), "older")
+        if event is not None:
+            self.security.report(event)
         raise refused(handle.id, result)
 
     async def _seated(self, ask: _Ask, won: Won) -> Claim:
@@ -196,21 +219,29 @@ class Claims:
             sdp = self.sealer.unseal(kept.sealed_answer, *context)
         except UnsealError:
             log.error("answer_not_unsealed", handle=attempt.handle_id)
+            self.security.report(record_refused(attempt.handle_id, (), "answer_not_unsealed"))
             raise OutcomeUnknown(UNKNOWN_MESSAGE) from None
         return Answer(sdp=sdp, call_id=kept.call_id or None)
 
 
-def refused(
-    handle_id: str, result: Gone | Revoked | Spent | OtherFamily | Unknown | Pending | NewerVersion
-) -> CloakroomError:
+def refused(handle_id: str, result: Refused | Unknown | Pending) -> CloakroomError:
     """The error for a handle that cannot be used, or not for this."""
     match result:
+        case Older():
+            return InvalidHandle("This handle cannot be opened here. Mint a new one.")
         case Gone():
             return HandleExpired("This handle has expired. Mint a new one.")
         case Revoked():
             return HandleRevoked("This handle was revoked. Mint a new one.")
         case Spent(max_calls):
             return HandleSpent(f"This handle was good for {max_calls} call(s), which are used up.")
+        case OtherCertificate():
+            return WrongCertificate(
+                "This handle is for another certificate. Mint one with the fingerprint of your own, and make "
+                "the connection with that."
+            )
+        case OtherOrigin():
+            return WrongOrigin("This handle is for another page. Mint one from the page that makes the call.")
         case OtherFamily(minted_for):
             return WrongSessionFamily(f"This handle was minted for {minted_for} sessions.")
         case Unknown() | Pending():

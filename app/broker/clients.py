@@ -8,6 +8,7 @@ from typing import Final
 
 from app.errors import InvalidApiKey
 from app.handles.client_tokens import ClientTokens
+from app.handles.rotation import fingerprint
 from app.models import Client
 
 _SHA256_PREFIX: Final = "sha256:"
@@ -27,12 +28,29 @@ class ClientRegistry:
     def __init__(
         self, clients: Iterable[tuple[Client, str | None]], *, tokens: ClientTokens | None = None
     ) -> None:
-        known = list(clients)
-        self._by_digest: Mapping[bytes, Client] = {
-            key_digest(key): client for client, key in known if key is not None
-        }
-        self.by_name: Mapping[str, Client] = {client.name: client for client, _ in known}
+        self._by_digest: Mapping[bytes, Client] = {}
+        self._by_name: dict[str, Client] = {}
         self._tokens = tokens
+        self.use(clients)
+
+    @property
+    def by_name(self) -> Mapping[str, Client]:
+        """The clients that there are now; other parts may keep this mapping."""
+        return self._by_name
+
+    def use(self, clients: Iterable[tuple[Client, str | None]]) -> None:
+        """Know these clients and their keys from now on, and no others."""
+        known = list(clients)
+        by_digest = {key_digest(key): client for client, key in known if key is not None}
+        by_name = {client.name: client for client, _ in known}
+        # No caller comes between these lines.
+        self._by_digest = by_digest
+        self._by_name.clear()
+        self._by_name.update(by_name)
+
+    def fingerprints(self) -> dict[str, str]:
+        """What tells one key from another, by the client's name. Clients without a key are left out."""
+        return {client.name: fingerprint(digest) for digest, client in self._by_digest.items()}
 
     def authenticate(self, unverified_key: str | None) -> Client:
         """Return the client that this key belongs to.

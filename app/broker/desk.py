@@ -79,6 +79,10 @@ def handle_document(view: HandleView) -> Document:
         "seconds_left": view.life,
         "max_calls": view.max_calls or None,
         "max_call_seconds": view.max_call_seconds or None,
+        "bind_origin": view.bind_origin or None,
+        "bind_fingerprint": view.bind_fingerprint or None,
+        "used_origin": view.used_origin or None,
+        "used_fingerprint": view.used_fingerprint or None,
         "calls": view.calls,
         "uses_left": view.uses_left,
         "last_call_at": view.last_call_at,
@@ -88,6 +92,9 @@ def handle_document(view: HandleView) -> Document:
         "calls_revoked_by": view.calls_revoked_by or None,
         "refusals": view.refusals,
         "last_refusal": {"at": refusal.at, "code": refusal.outcome} if refusal is not None else None,
+        "suspicions": view.suspicions,
+        "suspected_at": view.suspected_at,
+        "suspicion": view.suspicion or None,
     }
 
 

@@ -8,7 +8,7 @@ stands for the session alone, and no one is asked.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -29,9 +29,11 @@ from app.broker.session_policy import (
 from app.errors import CloakroomError, InvalidRequest, StoreUnavailable
 from app.handles.grants import seal_grant
 from app.handles.sealing import Sealer
-from app.handles.tokens import HandleIssuer, new_handle_id
+from app.handles.tokens import HandleIssuer, new_bound_handle_id, new_handle_id
 from app.models import (
+    NOT_BOUND,
     SHORTEST_CALL_SECONDS,
+    Binding,
     Client,
     Clocks,
     Deployment,
@@ -55,7 +57,7 @@ class Minted:
     """What the caller gets. ``expires_at`` is epoch seconds; ``session`` is the provider's echo, cleaned.
 
     Where the provider was not asked, ``session`` is the one that the call will be created with. A call is
-    hung up after ``max_call_seconds``; None: never by us.
+    hung up after ``max_call_seconds``; None: never by us. Only offers that fit ``binding`` are relayed.
     """
 
     handle_id: str
@@ -65,6 +67,7 @@ class Minted:
     deployment: Deployment
     family: Family
     max_call_seconds: int | None = None
+    binding: Binding = NOT_BOUND
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +84,9 @@ class _Order:
     max_call_seconds: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MintPolicy:
-    """What holds where neither the model nor the client says otherwise.
+    """What holds where neither the model nor the client says otherwise. Only ``subject_key`` ever changes.
 
     ``max_calls`` of each handle, 0 for no limit; ``max_call_seconds`` of each call, None for no limit;
     ``subject_key`` hashes subjects, None leaves them out.
@@ -122,7 +125,7 @@ class Minter:
         leash = self._leash(client, request, route.policy)
         candidates = self._candidates(client, request, route)
         self.store.require_savable()
-        order = _Order(client, request, route.policy, self.limits.live(client), leash)
+        order = _Order(client, request, route.policy, self.limits.live(client, _maker(request)), leash)
         await self.limits.admit(client, request.subject, order.live, timings)
         try:
             granted, record = await self._made(order, candidates, timings)
@@ -145,6 +148,7 @@ class Minter:
             deployment=granted.candidate.deployment,
             family=request.family,
             max_call_seconds=leash,
+            binding=request.binding,
         )
 
     async def _made(
@@ -167,15 +171,18 @@ class Minter:
         """Store a record under a fresh id; where a node of a Cluster fails, under an id of another node."""
         live, life = order.live, granted.life.seconds
         # The first id is the one that was counted, if any was.
-        handle_id = live.handle_id if live is not None else self.store.place(new_handle_id)
+        make = _maker(order.request)
+        handle_id = live.handle_id if live is not None else self.store.place(make)
         for tries_left in reversed(range(_PLACES)):
             record = self._record(order, granted, handle_id)
             try:
-                await self.store.save(record, life=life, counted=live is not None)
+                await self.store.save(
+                    record, life=life, counted=live is not None, proof=self.sealer.prove(*record.stated)
+                )
             except StoreUnavailable:
                 if not tries_left or not self.store.elsewhere:
                     raise
-                handle_id = self.store.place(new_handle_id)
+                handle_id = self.store.place(make)
             else:
                 return record
         raise AssertionError("the loop returns or raises")
@@ -250,5 +257,12 @@ class Minter:
             max_calls=max_calls,
             region=deployment.region or "",
             max_call_seconds=order.max_call_seconds or 0,
+            bind_origin=request.binding.origin,
+            bind_fingerprint=request.binding.fingerprint,
             sealed_key=seal_grant(self.sealer, granted.grant, handle_id, client.name, str(expires_at)),
         )
+
+
+def _maker(request: MintRequest) -> Callable[[], str]:
+    """What makes the ids of its handle."""
+    return new_bound_handle_id if request.binding.fingerprint else new_handle_id

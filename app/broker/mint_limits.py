@@ -1,19 +1,20 @@
 """How many handles a client and its subjects may mint in a minute, and a client may have at once.
 
-Counted over all replicas, in one round trip.
+Counted over all replicas, in one round trip. A limit that is used up stays so until the minute ends: until
+then the store is not asked, so that a flood of refused mints costs it nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
 
 from app.errors import RateLimited, StoreUnavailable, TooManyHandles
-from app.handles.tokens import new_handle_id
 from app.models import Client, Clocks
 from app.store.records.handles import HandleStore
 from app.store.records.minting import Admitted, Live, Minting
@@ -24,6 +25,24 @@ log = structlog.get_logger("cloakroom.mint")
 
 # How much longer than the provider's answer a mint may take.
 _SAVE_SECONDS: Final = 10.0
+# Of one minute. Callers name their subjects, so there may be any number.
+_MOST_USED_UP: Final = 10_000
+
+
+class UsedUp:
+    """What limits are used up in this minute, by client, subject and limit."""
+
+    def __init__(self) -> None:
+        self._minute = 0
+        self._limits: set[tuple[str, str, int | None]] = set()
+
+    def add(self, minute: int, client: str, subject: str, limit: int | None) -> None:
+        if minute != self._minute or len(self._limits) >= _MOST_USED_UP:
+            self._minute, self._limits = minute, set()
+        self._limits.add((client, subject, limit))
+
+    def has(self, minute: int, client: str, subject: str, limit: int | None) -> bool:
+        return minute == self._minute and (client, subject, limit) in self._limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +52,13 @@ class MintLimits:
     store: HandleStore
     deadline: float
     clocks: Clocks
+    used_up: UsedUp = field(default_factory=UsedUp)
 
-    def live(self, client: Client) -> Live | None:
-        """A handle of the client that is to be counted; None where their number is not limited."""
+    def live(self, client: Client, make: Callable[[], str]) -> Live | None:
+        """A handle of the client that is to be counted, with an id of ``make``; None without a limit."""
         if client.max_live_handles is None:
             return None
-        handle_id = self.store.place(new_handle_id)
+        handle_id = self.store.place(make)
         return Live(handle_id, self.deadline + _SAVE_SECONDS, client.max_live_handles)
 
     async def admit(self, client: Client, subject: str | None, live: Live | None, timings: Timings) -> None:
@@ -53,6 +73,7 @@ class MintLimits:
             return
         minting = Minting(client.name, subject_digest(subject or ""), of_subject)
         started, now = self.clocks.monotonic(), self.clocks.now()
+        self._require_left(client, minting, now)
         try:
             admitted = await self.store.admit(minting, live, now=now)
         except StoreUnavailable:
@@ -63,15 +84,28 @@ class MintLimits:
             return
         finally:
             timings.store_took("limit", started, self.clocks.monotonic())
-        exceeded = _exceeded(client, admitted)
-        if exceeded is not None:
+        if _note_used_up(self.used_up, client, minting, admitted, minute=int(now // 60)):
             await self.forget(client, live)
-            raise RateLimited(exceeded, retry_after=60 - int(now) % 60)
+            self._require_left(client, minting, now)
         if admitted.wait is not None:
             raise TooManyHandles(
                 f"Client '{client.name}' may have {client.max_live_handles} handles at once. Revoke some, or "
                 "try again once one has expired.",
                 retry_after=max(math.ceil(admitted.wait), 1),
+            )
+
+    def _require_left(self, client: Client, minting: Minting, now: float) -> None:
+        """Raise ``RateLimited`` where a limit of this mint is known to be used up."""
+        minute, wait = int(now // 60), 60 - int(now) % 60
+        if minting.most is not None and self.used_up.has(minute, client.name, minting.subject, minting.most):
+            raise RateLimited(
+                f"A user of client '{client.name}' may mint {minting.most} handles a minute.",
+                retry_after=wait,
+            )
+        of_client = client.mints_per_minute
+        if of_client is not None and self.used_up.has(minute, client.name, "", of_client):
+            raise RateLimited(
+                f"Client '{client.name}' may mint {of_client} handles a minute.", retry_after=wait
             )
 
     async def forget(self, client: Client, live: Live | None) -> None:
@@ -81,12 +115,15 @@ class MintLimits:
                 await self.store.forget(client.name, live.handle_id)
 
 
-def _exceeded(client: Client, admitted: Admitted) -> str | None:
-    """Which limit of mints a minute this one exceeds, in a sentence; None where it exceeds none."""
-    of_subject = client.mints_per_minute_per_subject
-    if of_subject is not None and admitted.subject_count > of_subject:
-        return f"A user of client '{client.name}' may mint {of_subject} handles a minute."
+def _note_used_up(
+    used_up: UsedUp, client: Client, minting: Minting, admitted: Admitted, *, minute: int
+) -> bool:
+    """Note which limit this mint exceeds; return whether it exceeds one."""
     of_client = client.mints_per_minute
-    if of_client is not None and admitted.count > of_client:
-        return f"Client '{client.name}' may mint {of_client} handles a minute."
-    return None
+    if minting.most is not None and admitted.subject_count > minting.most:
+        used_up.add(minute, client.name, minting.subject, minting.most)
+    elif of_client is not None and admitted.count > of_client:
+        used_up.add(minute, client.name, "", of_client)
+    else:
+        return False
+    return True

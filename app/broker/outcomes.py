@@ -17,7 +17,7 @@ from app.handles.sealing import Sealer
 from app.models import Answer, Clocks
 from app.store.records.claims import Attempt, Keep, Won
 from app.store.records.handles import HandleStore
-from app.store.records.record import CallRecord
+from app.store.records.record import CallRecord, call_statement
 from app.store.records.seats import Seat, freeing
 from app.store.scripts import ScriptCall
 
@@ -147,7 +147,10 @@ class Outcomes:
             raise OutcomeUnknown(UNKNOWN_MESSAGE)
 
     def _call(self, claim: Claim, call_id: str) -> CallRecord:
-        won = claim.won
+        won, relayed_at = claim.won, int(self.clocks.now())
+        seat = "" if claim.seat is None else claim.seat.text
+        names = (claim.handle_id, won.deployment, won.model, won.client, won.subject)
+        stated = call_statement(call_id, names, relayed_at, claim.max_call_seconds, seat)
         return CallRecord(
             id=call_id,
             handle=claim.handle_id,
@@ -155,10 +158,11 @@ class Outcomes:
             model=won.model,
             client=won.client,
             subject=won.subject,
-            relayed_at=int(self.clocks.now()),
+            relayed_at=relayed_at,
             relayed_by=self.policy.replica,
             max_call_seconds=claim.max_call_seconds,
-            seat="" if claim.seat is None else claim.seat.text,
+            seat=seat,
+            proof=self.sealer.prove(*stated),
             to_meter=self.metered(won.model),
         )
 

@@ -22,12 +22,21 @@ from app.broker.outcomes import UNKNOWN_MESSAGE, Claim, Outcomes
 from app.broker.routing.attempts import shown_by_call
 from app.broker.routing.breaker import ANSWERED, Breakers, Verdict
 from app.broker.routing.catalog import Catalog
+from app.broker.security.events import SecurityLog, record_refused
 from app.broker.session_policy import require_same
 from app.errors import CloakroomError, InvalidHandle, OutcomeUnknown, UpstreamTimeout, UpstreamUnreachable
 from app.handles.grants import Grant, open_grant
 from app.handles.sealing import Sealer, UnsealError
-from app.models import Answer, Deployment, Family, HandleClaims, Offer, Secret
-from app.outbound.upstream import LEAST_SHARE_OF_A_TRY, NoAnswer, NotConnected, Upstream
+from app.handles.tokens import has_proof
+from app.models import Answer, Deployment, Family, HandleClaims, Offer, Secret, Sender
+from app.outbound.upstream import (
+    LEAST_SHARE_OF_A_TRY,
+    NoAnswer,
+    NotAllowed,
+    NotConnected,
+    Upstream,
+    failure_of,
+)
 from app.providers.answers import call_id_of
 from app.providers.base import Provider, UpstreamRequest, UpstreamResponse
 from app.telemetry.timings import Timings
@@ -74,14 +83,16 @@ class Relay:
     orphans: Orphans
     late: LateAnswers | None
     breakers: Breakers
+    security: SecurityLog
     timeout: float
     monotonic: Callable[[], float]
 
-    async def relay(self, handle: HandleClaims, offer: Offer, timings: Timings) -> Relayed:
+    async def relay(self, handle: HandleClaims, offer: Offer, sender: Sender, timings: Timings) -> Relayed:
         """Relay the offer, or give the first answer again for an offer that was relayed a moment ago.
 
         Raises:
-            HandleExpired, HandleRevoked, HandleSpent, InvalidHandle, WrongSessionFamily: no claim was won.
+            HandleExpired, HandleRevoked, HandleSpent, InvalidHandle, WrongSessionFamily, WrongCertificate,
+                WrongOrigin: no claim was won.
             UpstreamUnreachable, Overloaded: the provider saw nothing, and the use was given back.
             InvalidRequest: so it did, because the deployment's dialect was changed since the mint, or because
                 the offer came with another session than the one that was fixed then.
@@ -89,7 +100,7 @@ class Relay:
             UpstreamTimeout, OutcomeUnknown: a call may exist.
             StoreUnavailable, Draining: the claim could not be made here.
         """
-        claim = await self.claims.win(handle, offer, timings)
+        claim = await self.claims.win(handle, offer, sender, timings)
         if isinstance(claim, Answer):
             return Relayed(claim, "", "", "", replayed=True)
         won = claim.won
@@ -120,7 +131,9 @@ class Relay:
         won = claim.won
         deployment = self.catalog.deployment(won.deployment)
         reason = "unknown_deployment"
-        if deployment is not None:
+        if not self._is_proven(claim):
+            reason = "not_proven"
+        elif deployment is not None:
             context = (claim.handle_id, won.client, won.expires_at)
             by_standard_key = deployment.call_key == "standard"
             try:
@@ -130,8 +143,18 @@ class Relay:
             else:
                 return deployment, grant
         log.error("handle_not_opened", handle=claim.handle_id, deployment=won.deployment, reason=reason)
+        if reason != "unknown_deployment":
+            whose = (won.client, won.subject, won.model)
+            self.security.report(record_refused(claim.handle_id, whose, reason))
         await self.outcomes.give_back(claim, code=InvalidHandle.code)
         raise InvalidHandle("This handle cannot be opened here. Mint a new one.")
+
+    def _is_proven(self, claim: Claim) -> bool:
+        """Whether the record is as its mint wrote it, but for its uses. Older releases wrote no proof."""
+        won = claim.won
+        if not has_proof(claim.handle_id) and not won.proof:
+            return True
+        return self.sealer.proves(won.proof, *won.stated(claim.handle_id))
 
     async def _send(
         self, offer: Offer, claim: Claim, deployment: Deployment, grant: Grant, timings: Timings
@@ -196,6 +219,8 @@ class Relay:
                 if self.late is None:
                     return await self.upstream.post(request, timeout=left, timings=timings)
                 return await self.late.post(request, timeout=left, timings=timings, late=came_late)
+            except NotAllowed as refused:
+                raise failure_of(refused) from None
             except NotConnected:
                 continue
             except NoAnswer as failure:

@@ -17,7 +17,8 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from app.cli.output import for_people, printable, write
+from app.cli.output import for_people, write
+from app.telemetry.redaction import legible
 
 _GAP: Final = 2
 _LEAST_WIDTH: Final = 40
@@ -55,7 +56,7 @@ class Columns:
 
     def lines(self, rows: Sequence[Sequence[str]]) -> list[Text]:
         """The lines of one page."""
-        cells = [[printable(cell) or "-" for cell in row] for row in rows]
+        cells = [[legible(cell) or "-" for cell in row] for row in rows]
         if self._widths:
             return [self._line(row) for row in cells]
         titles = [column.title for column in self._columns]
@@ -117,7 +118,7 @@ def print_lines(lines: Sequence[Text]) -> bool:
 def fact_lines(facts: Iterable[tuple[str, str]]) -> Iterator[Text]:
     """One line a fact, the labels in bold and of one width."""
     for label, text in facts:
-        yield Text(f"{label:<{_LABEL_WIDTH}}", style="bold").append(printable(text), style="not bold")
+        yield Text(f"{label:<{_LABEL_WIDTH}}", style="bold").append(legible(text), style="not bold")
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any, Final, ParamSpec, TypeVar
@@ -27,6 +27,7 @@ from app.doctor.finding import Finding, Report, Status
 from app.doctor.run import Options, examine
 from app.settings.load import CONFIG_NAME
 from app.telemetry.logs import without_logs
+from app.telemetry.redaction import legible
 
 # The words alone tell the status, also without colour and without these signs.
 _WORDS: Final[Mapping[Status, str]] = {"ok": "ok", "warn": "warn", "fail": "FAIL", "skipped": "skip"}
@@ -36,6 +37,7 @@ _TITLES: Final[Mapping[str, str]] = {
     "settings": "Settings",
     "litellm": "LiteLLM's configuration",
     "store": "Store",
+    "webhook": "Webhook of security events",
 }
 # A long name wraps, so that the detail keeps its room.
 _SHARE_OF_NAMES: Final = 0.25
@@ -45,10 +47,28 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """What is tried for real."""
+
+    mint: Annotated[
+        bool,
+        Parameter(negative=(), help="Mint a real key of 10 seconds at each deployment and throw it away."),
+    ] = False
+    webhook: Annotated[
+        bool,
+        Parameter(negative=(), help="Send a signed test message to CLOAKROOM_SECURITY_WEBHOOK_URL."),
+    ] = False
+
+
+_NONE: Final = Tries()
+
+
 def doctor(
     *,
     config: Path | None = None,
-    mint: Annotated[bool, Parameter(negative=())] = False,
+    tries: Tries = _NONE,
     model: str | None = None,
     timeout: Annotated[float, Parameter(validator=Number(gte=0.1, lte=120))] = 10.0,
     as_document: Annotated[bool, Parameter(name="--json", negative=())] = False,
@@ -61,7 +81,6 @@ def doctor(
 
     Args:
         config: Our own YAML file, or LiteLLM's config.yaml; default: what CLOAKROOM_CONFIG names.
-        mint: Mint a real key of 10 seconds at each deployment and throw it away.
         model: Look only at the deployments of this model.
         timeout: Seconds for each check; all together take at most three times as long.
         as_document: Print one JSON document.
@@ -70,7 +89,7 @@ def doctor(
     environ = dict(os.environ)
     if config is not None:
         environ[CONFIG_NAME] = str(config)
-    options = Options(mint=mint, model=model, seconds=timeout)
+    options = Options(mint=tries.mint, webhook=tries.webhook, model=model, seconds=timeout)
     with without_logs(), progress(shown=not quiet) as said, asyncio.Runner() as runner:
         runner.get_loop().set_default_executor(AbandonableThreads())
         report = runner.run(examine(environ, options, tell=looking_at(said)))
@@ -143,7 +162,7 @@ def as_json(report: Report, *, only_failures: bool) -> str:
 def print_table(console: Console, report: Report, *, only_failures: bool) -> None:
     """Print one block for each area, wrapped to the terminal; the fix stands below its finding."""
     signs = console.encoding.lower().startswith("utf")
-    findings = _shown(report, only_failures=only_failures)
+    findings = _legible(report, only_failures=only_failures)
     widest = max((len(finding.name) for finding in findings), default=0)
     width = min(widest, int(console.width * _SHARE_OF_NAMES))
     for place, group in groupby(findings, key=lambda finding: finding.place):
@@ -156,7 +175,7 @@ def print_table(console: Console, report: Report, *, only_failures: bool) -> Non
 
 def print_lines(console: Console, report: Report, *, only_failures: bool) -> None:
     """Print one line for each finding: status, place, name, detail and fix, two spaces between them."""
-    for finding in _shown(report, only_failures=only_failures):
+    for finding in _legible(report, only_failures=only_failures):
         parts = [f"{_WORDS[finding.status]:<4}", finding.place, finding.name, finding.detail]
         parts += [f"fix: {finding.fix}"] if finding.fix else []
         console.print("  ".join(parts), soft_wrap=True, markup=False)
@@ -166,6 +185,20 @@ def print_lines(console: Console, report: Report, *, only_failures: bool) -> Non
 
 def _shown(report: Report, *, only_failures: bool) -> Sequence[Finding]:
     return [finding for finding in report.findings if not only_failures or finding.status == "fail"]
+
+
+def _legible(report: Report, *, only_failures: bool) -> Sequence[Finding]:
+    """The findings to show. Settings, providers and stores wrote parts of their text."""
+    return [
+        replace(
+            finding,
+            name=legible(finding.name),
+            detail=legible(finding.detail),
+            fix=legible(finding.fix),
+            subject=legible(finding.subject),
+        )
+        for finding in _shown(report, only_failures=only_failures)
+    ]
 
 
 def _title(finding: Finding, place: str) -> str:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
 from app.cli.failure import EXIT_REFUSED, CliFailure
-
-# Control characters, and those that change the direction of the text; a subject may hold any of them.
-_UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+from app.telemetry.redaction import legible, legible_json
 
 
 def write(text: str) -> bool:
@@ -29,9 +26,10 @@ def write(text: str) -> bool:
 
 
 def tell(text: str) -> None:
-    """Write one line for people to standard error."""
+    """Write lines for people to standard error; what does not show is escaped."""
     encoding = sys.stderr.encoding or "utf-8"
-    sys.stderr.write(f"{text}\n".encode(encoding, "replace").decode(encoding))
+    lines = "\n".join(map(legible, text.split("\n")))
+    sys.stderr.write(f"{lines}\n".encode(encoding, "replace").decode(encoding))
     sys.stderr.flush()
 
 
@@ -40,19 +38,14 @@ def for_people() -> bool:
     return sys.stdout.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
 
 
-def printable(text: str) -> str:
-    """``text`` with a ``?`` for what could move the cursor, colour the screen or forge a line."""
-    return _UNPRINTABLE.sub("?", text)
-
-
 def document(value: Any) -> str:
     """An indented JSON document with a line break at its end."""
-    return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
+    return _text(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
 
 def json_line(value: Any) -> str:
     """A JSON object on one line."""
-    return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE).decode()
+    return _text(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE))
 
 
 def confirm(question: str) -> None:
@@ -70,3 +63,7 @@ def confirm(question: str) -> None:
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise CliFailure("nothing was done.", status=EXIT_REFUSED)
+
+
+def _text(document: bytes) -> str:
+    return legible_json(document).decode()

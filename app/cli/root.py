@@ -39,14 +39,16 @@ _COMMANDS: Final = (
     ("config show", "app.cli.config.show:show_config", "The settings in force, secrets masked."),
     ("config check", "app.cli.config.check:check_config", "What changes for a file of LiteLLM's."),
     ("config schema", "app.cli.config.show:print_schema", "The JSON schema of the YAML file."),
-    ("keys new", "app.cli.keys_new:new", "Make the secrets that a replica needs."),
-    ("keys check", "app.cli.keys_check:check", "Check secrets before you use them."),
+    ("keys new", "app.cli.keys.new:new", "Make the secrets that a replica needs."),
+    ("keys hash", "app.cli.keys.hash:hash_key", "The digest of a key, which is all that replicas need."),
+    ("keys rotate", "app.cli.keys.rotate:rotate", "The next step of a rotation, from what is in force."),
+    ("keys check", "app.cli.keys.check:check", "Check secrets before you use them."),
 )
 _GROUPS: Final = {
     "handles": "List, show, revoke and watch handles, for operators.",
     "calls": "List, show and hang up calls, for operators.",
     "config": "Show the settings in force, masked; check a file of LiteLLM's; the schema of the file.",
-    "keys": "Make and check the service's own secrets.",
+    "keys": "Make, check and rotate the service's own secrets.",
 }
 _LEADING_HYPHEN_ID: Final = re.compile(r"-[A-Za-z0-9_-]{21}\Z")
 

@@ -24,6 +24,7 @@ from app.doctor.mint import MintTrials, Place, Trial, mint_finding
 from app.doctor.source import Origin
 from app.errors import UpstreamError
 from app.models import Deployment
+from app.outbound.addresses import SETTING
 from app.outbound.client import UpstreamClient
 from app.outbound.egress import Egress
 from app.outbound.reach import Reached, Unreachable, reach
@@ -45,7 +46,6 @@ class Look:
     upstream: UpstreamClient
     seconds: float
     mint: bool
-    production: bool
     proxied: bool
     clock: Callable[[], float]
     egress: Egress = field(default_factory=Egress)
@@ -84,9 +84,7 @@ class DeploymentDoctor:
     async def examine(self) -> list[Finding]:
         """Every row of this deployment."""
         deployment = self._deployment
-        written = target_findings(
-            deployment, self._aliases, production=self._look.production, place=self._place
-        )
+        written = target_findings(deployment, self._aliases, place=self._place)
         checks = [self._row("reach", self._reach), self._row("clock", self._clock)]
         if deployment.webrtc_url is not None:
             checks.append(self._row("reach for offers", self._reach_for_offers))
@@ -170,6 +168,11 @@ class DeploymentDoctor:
         stage = failure.stage
         if stage == "tls" and "client certificate" in str(failure):
             return f"set CLOAKROOM_PROVIDER_CLIENT_CERT_FILE to one that {place} accepts"
+        if stage == "address":
+            return (
+                f"if {place} is meant to lead there, list the address's network in {SETTING}; if not, find "
+                "out who answers for the name"
+            )
         if stage == "name":
             return f"check the host in {place}, and this machine's name resolution"
         if stage == "tls":

@@ -14,6 +14,7 @@ from app.doctor.finding import Finding, Status
 from app.doctor.mint import Place
 from app.errors import InvalidRequest, UpstreamError
 from app.models import Deployment
+from app.providers.base import on_this_machine
 from app.providers.registry import PROVIDERS, UNVERIFIED
 
 WARN_SKEW_SECONDS: Final = 5.0
@@ -25,12 +26,9 @@ _OPENAI_HOST: Final = "api.openai.com"
 _LEAST_KEY: Final = 20
 # What is not verified of these concerns no usual call.
 _USUAL: Final = frozenset({"openai", "azure"})
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-def target_findings(
-    deployment: Deployment, aliases: Sequence[str], *, production: bool, place: Place
-) -> Iterator[Finding]:
+def target_findings(deployment: Deployment, aliases: Sequence[str], *, place: Place) -> Iterator[Finding]:
     """What the deployment is, and whether its key would travel unencrypted. Pure."""
     model = f" as {deployment.upstream_model}" if deployment.upstream_model else ""
     names = ", ".join(aliases) or "no model"
@@ -42,11 +40,12 @@ def target_findings(
         text = f"never tried at the real service: {'; '.join(unverified)}".replace("`", "")
         yield Finding("deployment", "unverified", "ok", text, subject=deployment.name)
     parts = urlsplit(deployment.base_url)
-    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
-        status: Status = "fail" if production and deployment.has_credential else "warn"
+    if parts.scheme == "http" and not on_this_machine(parts.hostname):
         sent = "the provider's key" if deployment.has_credential else "sessions and offers"
-        text, fix = f"http:// sends {sent} unencrypted", f"set {place('base_url')} to https://"
-        yield Finding("deployment", "TLS", status, text, fix, deployment.name)
+        text = f"http:// sends {sent} unencrypted, as CLOAKROOM_PLAIN_HTTP_HOSTS allows"
+        yield Finding(
+            "deployment", "TLS", "warn", text, f"set {place('base_url')} to https://", deployment.name
+        )
 
 
 def signs_in_by(deployment: Deployment) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 Status = Literal["ok", "warn", "fail", "skipped"]
-Area = Literal["settings", "litellm", "store", "issuer", "deployment"]
+Area = Literal["settings", "litellm", "store", "issuer", "webhook", "deployment"]
 
 STATUSES: Final[tuple[Status, ...]] = ("ok", "warn", "fail", "skipped")
 FIX_REACH_FIRST: Final = "fix the row 'reach' first"

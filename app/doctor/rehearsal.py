@@ -26,6 +26,7 @@ from app.store.records.deadlines import CallDeadlines, Due
 from app.store.records.handles import HandleStore
 from app.store.records.minting import Live, Minting
 from app.store.records.record import CallRecord, HandleRecord
+from app.store.records.replicas import Replicas
 from app.store.records.seats import DAY_SECONDS, Seat, confirming, freeing, seating
 from app.store.scripts import USAGE, WATCH
 
@@ -157,6 +158,8 @@ def _of_operators(handle_id: str, now: float) -> list[Step]:
             on_handles(lambda handles: handles.revoke_page(wanted, by=_NAME, now=now)),
         ),
         ("watch the live events", watch),
+        # As a replica that ends, so that none is there which is not.
+        ("tell which keys are in force", lambda connection: Replicas(connection).end()),
     ]
 
 

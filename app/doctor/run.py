@@ -19,6 +19,7 @@ from app.doctor.mint import Trial
 from app.doctor.settings import egress_finding, settings_findings, shared_secret_findings
 from app.doctor.source import Origin, place_of, read_source
 from app.doctor.store import StoreDoctor
+from app.doctor.webhook import examine_webhook
 from app.models import Deployment
 from app.outbound.client import UpstreamClient
 from app.outbound.egress import Egress
@@ -30,7 +31,7 @@ from app.wiring import WiringError, build_deployments, build_egress, build_issue
 _PROXIES: Final = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 # An area runs at most this many checks one after the other, each with its deadline.
 _STEPS: Final = 3
-_ORDER: Final = ("settings", "litellm", "store", "issuer", "deployment")
+_ORDER: Final = ("settings", "litellm", "store", "issuer", "webhook", "deployment")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,11 @@ class Options:
     """What the caller of the doctor chose.
 
     ``model`` limits the report to the deployments of that alias; ``seconds`` is the deadline of each check.
+    ``webhook``: send the webhook of security events a test message.
     """
 
     mint: bool = False
+    webhook: bool = False
     model: str | None = None
     seconds: float = 10.0
 
@@ -89,7 +92,6 @@ async def examine(
             upstream=upstream,
             seconds=options.seconds,
             mint=options.mint,
-            production=settings.production,
             proxied=way_out.status == "ok" and not egress.proxies and _names_proxy(environ),
             clock=clock,
             egress=egress,
@@ -97,7 +99,7 @@ async def examine(
         )
         look = replace(look, ends=_foresight(settings, look))
         if way_out.status == "ok":
-            asked += _issuers(settings, look, options)
+            asked += [*_issuers(settings, look, options), *_webhook(settings, look, options)]
             asked += _deployments(settings, look, options, source.origin)
         found = await _all(asked, tell)
     finally:
@@ -165,6 +167,25 @@ def _issuers(settings: Settings, look: Look, options: Options) -> list[_Area]:
         return _Area(f"issuer {name}", run)
 
     return [area(name) for name in settings.issuers]
+
+
+def _webhook(settings: Settings, look: Look, options: Options) -> list[_Area]:
+    if settings.security_webhook_url is None:
+        return []
+    check = partial(
+        examine_webhook,
+        settings,
+        egress=look.egress,
+        seconds=options.seconds / 3,
+        send=options.webhook,
+        clock=look.clock,
+    )
+
+    async def run() -> list[Finding]:
+        seconds, fix = options.seconds * _STEPS, "check CLOAKROOM_SECURITY_WEBHOOK_URL"
+        return await guarded("webhook", "reach", check, seconds=seconds, fix=fix)
+
+    return [_Area("the webhook", run)]
 
 
 def _foresight(settings: Settings, look: Look) -> Foresight:

@@ -1,32 +1,37 @@
-"""Judges settings that load: what is in force, and what to change although the service starts. Pure."""
+"""Judges settings that load: what is in force, and what to change although the service starts."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Final
 
 from app.broker.routing.catalog import ANY_MODEL
 from app.doctor.finding import Finding, Status
 from app.handles.keyring import parse_sealing_ring, parse_signing_ring
+from app.outbound.addresses import SETTING, Network
 from app.outbound.egress import Egress
+from app.outbound.webhook import shown_webhook_url
 from app.settings import Settings
 from app.settings.aliases import ModelSettings, choices
+from app.settings.groups.workers import usable_cpus, worker_count
 from app.settings.secrets import MAKE_KEYS, parse_key_pairs
 
 # 32 random bytes in base64 have 44.
 _SOUND_SECRET_CHARS: Final = 24
 
 
-def settings_findings(settings: Settings, *, has_engine: bool) -> Iterator[Finding]:
+def settings_findings(settings: Settings, *, has_engine: bool, cpus: int | None = None) -> Iterator[Finding]:
     """Every row of the area ``settings``.
 
     Args:
         settings: as loaded.
         has_engine: whether ``serve`` would find a server program for an embedded store.
+        cpus: how many may be used; by default those of this machine.
     """
     yield Finding("settings", "environment", "ok", settings.environment)
+    yield _workers(settings, usable_cpus() if cpus is None else cpus)
     yield from _rings(settings)
     yield from _clients(settings)
     yield _admins(settings)
@@ -34,7 +39,9 @@ def settings_findings(settings: Settings, *, has_engine: bool) -> Iterator[Findi
     yield _uses(settings)
     yield _cors(settings)
     yield _public_url(settings)
+    yield _hosts(settings)
     yield from _ice(settings)
+    yield _security_events(settings)
     if settings.production and settings.demo_enabled:
         text = "the page /demo is served in production, and anyone can open it"
         yield Finding("settings", "demo page", "warn", text, "leave CLOAKROOM_DEMO out")
@@ -42,8 +49,26 @@ def settings_findings(settings: Settings, *, has_engine: bool) -> Iterator[Findi
         yield _no_store(has_engine=has_engine)
 
 
+def _workers(settings: Settings, cpus: int) -> Finding:
+    """How many processes a replica is, and what its limits come to."""
+    number = worker_count(settings, cpus=cpus)
+    if number == 1:
+        return Finding("settings", "workers", "ok", "one process, which uses one CPU")
+    text = (
+        f"{number} processes, which together take {number * settings.max_in_flight:,} requests in flight, "
+        f"{number * settings.sideband_max:,} sidebands, {number * settings.held_calls_max:,} held calls and "
+        f"{number * settings.redis_max_connections:,} connections to the store"
+    )
+    if number > cpus:
+        text = (
+            f"{number} processes share the time of {cpus} CPU{'' if cpus == 1 else 's'} that may be used here"
+        )
+        return Finding("settings", "workers", "warn", text, "set CLOAKROOM_WORKERS=auto")
+    return Finding("settings", "workers", "ok", text)
+
+
 def egress_finding(egress: Egress) -> Finding:
-    """How requests leave, and whom they trust; a proxy without its credentials."""
+    """How requests leave, where to, and whom they trust; a proxy without its credentials."""
     shown = {f"{proxy}": None for proxy in egress.proxies.values()}
     way = f"through the proxy {' or '.join(shown)} ({egress.source})" if shown else "directly"
     parts = [f"{way}, except to NO_PROXY's hosts" if shown and egress.no_proxy else way]
@@ -52,7 +77,20 @@ def egress_finding(egress: Egress) -> Finding:
         parts.append(f"trusts {files.ca_file} besides the system's CAs")
     if files.client_cert_file is not None:
         parts.append(f"shows the certificate in {files.client_cert_file}")
+    networks, metadata = egress.guard.networks, egress.guard.metadata
+    if networks:
+        parts.append(f"to public addresses, and to {', '.join(map(str, networks))}")
+    if metadata or _opens_all(networks):
+        shown_open = ", ".join(str(network.network_address) for network in metadata)
+        risk = f"a metadata service ({shown_open})" if metadata else "every address but a metadata service"
+        text = f"{'; '.join(parts)}: {risk} can be asked through a provider's name"
+        fix = f"leave in {SETTING} only networks that a provider or an issuer is in"
+        return Finding("settings", "egress", "warn", text, fix)
     return Finding("settings", "egress", "ok", "; ".join(parts))
+
+
+def _opens_all(networks: Sequence[Network]) -> bool:
+    return any(network.prefixlen == 0 for network in networks)
 
 
 def _rings(settings: Settings) -> Iterator[Finding]:
@@ -143,6 +181,22 @@ def _public_url(settings: Settings) -> Finding:
     return Finding("settings", "public URL", "ok", url)
 
 
+def _security_events(settings: Settings) -> Finding:
+    url = settings.security_webhook_url
+    where = "no webhook" if url is None else f"a webhook at {shown_webhook_url(url.get_secret_value())}"
+    strict = "" if settings.require_call_proofs else "; calls without a proof, of an older release, count"
+    return Finding("settings", "security events", "ok", f"told in log, metrics and records; {where}{strict}")
+
+
+def _hosts(settings: Settings) -> Finding:
+    if settings.allowed_hosts:
+        return Finding("settings", "allowed hosts", "ok", ", ".join(settings.allowed_hosts))
+    status: Status = "warn" if settings.production else "ok"
+    text = "not set: a page whose name is made to lead here can call as if it were ours (DNS rebinding)"
+    fix = "set CLOAKROOM_ALLOWED_HOSTS to every name under which the service is called, internal ones too"
+    return _row("allowed hosts", status, text, fix)
+
+
 def _ice(settings: Settings) -> Iterator[Finding]:
     ice = settings.ice
     if not ice.servers:
@@ -200,6 +254,9 @@ def _secrets(settings: Settings) -> Iterator[tuple[str, str]]:
     for holder, client in settings.clients.items():
         if client.api_key is not None:
             yield f"clients.{holder}.api_key", client.api_key.get_secret_value()
+    webhook = settings.security_webhook_secret
+    for entry in webhook.get_secret_value().split(",") if webhook is not None else ():
+        yield "CLOAKROOM_SECURITY_WEBHOOK_SECRET", entry.strip()
     if settings.ice.turn_secret is not None:
         yield "ice.turn_secret", settings.ice.turn_secret.get_secret_value()
     # Deployments may share a key: a provider's account can have many deployments.

@@ -16,15 +16,21 @@ from app.doctor.store_rows import (
     cluster_finding,
     fix_for,
     info_findings,
+    keys_finding,
     persistence_finding,
     replicas_finding,
     role_finding,
     row,
 )
+from app.errors import StoreUnavailable
+from app.handles.keyring import parse_sealing_ring, parse_signing_ring
+from app.handles.rotation import sealing_keys, signing_keys
 from app.settings import Settings
 from app.store.address import StoreAddress, parse_address
 from app.store.faults import StoreFault
 from app.store.inspection import NodeFacts, StoreInspector
+from app.store.records.replicas import Replicas
+from app.wiring import build_store, reveal
 
 T = TypeVar("T")
 
@@ -74,6 +80,7 @@ class StoreDoctor:
             ("info", lambda: self._info(address, inspector)),
             ("replicas", lambda: self._replicas(address, inspector)),
             ("clock", lambda: self._clocks(inspector)),
+            ("keys in force", self._keys),
             ("access", lambda: self._access(address, inspector)),
         ]
         found = await asyncio.gather(*(self._guarded(name, check) for name, check in checks))
@@ -120,6 +127,22 @@ class StoreDoctor:
             return row("shape", "skipped", f"a Cluster with {len(nodes)} primaries", fix)
         coverage = await _unless_forbidden(inspector.config("cluster-require-full-coverage"))
         return cluster_finding(info, len(nodes), full_coverage=coverage or "")
+
+    async def _keys(self) -> Finding:
+        store = build_store(self._settings)
+        try:
+            found = await Replicas(store).all()
+        except StoreUnavailable:
+            fix = "see the rows above and below; replicas still take their keys from their files"
+            return row("keys in force", "skipped", "what the replicas tell of theirs cannot be read", fix)
+        finally:
+            await store.close()
+        here = {
+            "signing": signing_keys(parse_signing_ring(reveal(self._settings.signing_keys))),
+            "sealing": sealing_keys(parse_sealing_ring(reveal(self._settings.sealing_keys))),
+        }
+        marks = {name: [(key.kid, key.fingerprint) for key in keys] for name, keys in here.items()}
+        return keys_finding(found.documents, marks)
 
     async def _replicas(self, address: StoreAddress, inspector: StoreInspector) -> Finding:
         settings = self._settings

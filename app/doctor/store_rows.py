@@ -161,6 +161,38 @@ def persistence_finding(info: Mapping[str, Any], save: str | None) -> Finding:
     return row("persistence", "ok", "nothing on disk")
 
 
+def keys_finding(
+    replicas: Sequence[Mapping[str, Any]], here: Mapping[str, Sequence[tuple[str, str]]]
+) -> Finding:
+    """Whether all replicas have the same rings in force, and those of the settings here.
+
+    Args:
+        replicas: what each tells of itself.
+        here: the ids and fingerprints of the keys, by the name of the ring.
+    """
+    for each in replicas:
+        if each.get("problem") is not None:
+            text = f"{each['replica']} does not take the secrets in its files: {each['problem']}"
+            return row(
+                "keys in force", "warn", text, "correct that; it serves on with the old ones until then"
+            )
+    for name, keys in here.items():
+        rings = {tuple((key["kid"], key["fingerprint"]) for key in each[name]) for each in replicas}
+        fix = f"cloakroom keys rotate {name} says what to do next"
+        if len(rings) > 1:
+            shown = " and ".join(sorted(", ".join(kid for kid, _ in ring) for ring in rings))
+            return row("keys in force", "warn", f"the {name} keys differ: replicas have {shown}", fix)
+        if rings and rings != {tuple(keys)}:
+            text = f"the {name} keys here are not those of the replicas"
+            return row(
+                "keys in force", "warn", text, f"{fix}; replicas take them from their files, or restart"
+            )
+    if not replicas:
+        return row("keys in force", "ok", "no replica tells of its keys")
+    number = len({each["process"] for each in replicas})
+    return row("keys in force", "ok", f"{number} replica{'s' if number > 1 else ''} with the keys of here")
+
+
 def clock_finding(name: str, theirs: float, ours: float) -> Finding:
     """The store's clock against ours. Handles expire by a relative time, so only logs are affected."""
     skew = theirs - ours

@@ -14,6 +14,7 @@ from app.errors.callers import (
     HandleNotFound,
     HandleRevoked,
     HandleSpent,
+    HostNotAllowed,
     InvalidApiKey,
     InvalidHandle,
     InvalidOffer,
@@ -32,6 +33,8 @@ from app.errors.callers import (
     UnknownCall,
     UnsupportedMediaType,
     UserNotAllowed,
+    WrongCertificate,
+    WrongOrigin,
     WrongSessionFamily,
 )
 from app.errors.ours import Draining, Overloaded, SignInUnavailable, StoreNotReplicated, StoreUnavailable
@@ -54,6 +57,7 @@ __all__ = [
     "HandleNotFound",
     "HandleRevoked",
     "HandleSpent",
+    "HostNotAllowed",
     "InternalError",
     "InvalidApiKey",
     "InvalidHandle",
@@ -83,5 +87,7 @@ __all__ = [
     "UpstreamUnavailable",
     "UpstreamUnreachable",
     "UserNotAllowed",
+    "WrongCertificate",
+    "WrongOrigin",
     "WrongSessionFamily",
 ]

@@ -101,6 +101,12 @@ class OriginNotAllowed(CloakroomError):
     code, status, type = "origin_not_allowed", 403, "permission_error"
 
 
+class HostNotAllowed(CloakroomError):
+    """The request's ``Host`` is no name of this service (RFC 9110, section 15.5.20)."""
+
+    code, status, type = "host_not_allowed", 421, "invalid_request_error"
+
+
 class AdminDisabled(CloakroomError):
     """No admin key is configured, so the admin API is closed."""
 
@@ -109,6 +115,18 @@ class AdminDisabled(CloakroomError):
 
 class WrongSessionFamily(CloakroomError):
     code, status, type = "wrong_session_family", 403, "permission_error"
+
+
+class WrongCertificate(CloakroomError):
+    """The handle is bound to a certificate, and the offer carries another one, or another one beside it."""
+
+    code, status, type = "wrong_certificate", 403, "permission_error"
+
+
+class WrongOrigin(CloakroomError):
+    """The handle is bound to a page's origin, and the offer comes from another one, or from no page."""
+
+    code, status, type = "wrong_origin", 403, "permission_error"
 
 
 class RateLimited(CloakroomError):

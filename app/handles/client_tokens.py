@@ -18,7 +18,7 @@ from jwt.types import Options
 from jwt.utils import base64url_encode
 
 from app.handles.keyring import SigningKey, SigningRing
-from app.handles.tokens import CLOCK_SKEW_SECONDS
+from app.handles.tokens import CLOCK_SKEW_SECONDS, SIGNATURE
 
 CLIENT_TOKEN_TYPE: Final = "cloakroom-client+jwt"  # noqa: S105 - the name of a kind of token, no secret
 AUDIENCE: Final = "cloakroom-clients"
@@ -28,7 +28,7 @@ LONGEST_SECONDS: Final = 3600
 USUAL_SECONDS: Final = 900
 
 _ID_BYTES: Final = 16
-_REST: Final = re.compile(r"[A-Za-z0-9_-]{16,1024}\.[A-Za-z0-9_-]{43,86}\Z")
+_REST: Final = re.compile(rf"[A-Za-z0-9_-]{{16,1024}}\.{SIGNATURE}\Z")
 _CLAIMS: Final = ["iss", "aud", "sub", "iat", "exp", "jti"]
 # PyJWT knows this machine's clock only; ours is compared below.
 _OPTIONS: Final[Options] = {
@@ -60,9 +60,13 @@ class ClientTokens:
     """
 
     def __init__(self, ring: SigningRing, *, clock: Callable[[], float]) -> None:
-        self._active = ring.active
         self._clock = clock
-        self._by_header = {_header_of(key): key for key in ring.by_kid.values()}
+        self.use(ring)
+
+    def use(self, ring: SigningRing) -> None:
+        """Sign and verify with this ring from now on."""
+        by_header = {_header_of(key): key for key in ring.by_kid.values()}
+        self._active, self._by_header = ring.active, by_header
 
     def issue(self, client: str, *, seconds: int) -> ClientToken:
         """A token that stands for this client."""
@@ -96,7 +100,7 @@ class ClientTokens:
                 issuer=ISSUER,
                 options=_OPTIONS,
             )
-        except (jwt.PyJWTError, ValueError, TypeError):
+        except (jwt.PyJWTError, ValueError, TypeError, OverflowError):
             return None
         client, issued_at, expires_at, now = claims["sub"], claims["iat"], claims["exp"], self._clock()
         # ``type() is`` and not isinstance: JSON's true would pass for 1.

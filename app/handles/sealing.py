@@ -1,15 +1,21 @@
-"""AES-256-GCM around everything secret that leaves the process. Pure: keys and nonces come from outside.
+"""AES-256-GCM around everything secret that leaves the process, and proofs of what is kept in clear.
+
+Pure: keys come from outside.
 
 A sealed value is text: ``<kid>.<base64 of nonce + ciphertext + tag>``, so an SRE sees at a glance
-which key sealed it, and nothing else.
+which key sealed it, and nothing else. A proof is ``<kid>.<base64 of a MAC>``: it shows that what stands
+beside it was written by a replica, and was not changed.
 """
 
 from __future__ import annotations
 
 import binascii
+import hashlib
+import hmac
 import secrets
 from typing import Final
 
+import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -19,6 +25,11 @@ from app.handles.keyring import SealingRing
 # each quarter leaves room for 500 mints a second.
 NONCE_BYTES: Final = 12
 _VERSION: Final = b"cloakroom-seal-1"
+# Proofs have keys apart, made of the sealing keys, so that a new sealing key is also one for proofs.
+_PROOF_VERSION: Final = b"cloakroom-proof-1"
+_PROOF_BYTES: Final = 16
+# In base64 without the padding.
+_PROOF_CHARS: Final = 22
 
 
 class UnsealError(Exception):
@@ -26,12 +37,17 @@ class UnsealError(Exception):
 
 
 class Sealer:
-    """Seals with the ring's active key and opens with any of its keys."""
+    """Seals and proves with the ring's active key; opens and checks with any of its keys."""
 
     def __init__(self, ring: SealingRing) -> None:
-        self._active_kid = ring.active.kid
-        self._ciphers = {kid: AESGCM(key.key) for kid, key in ring.by_kid.items()}
-        self._active = self._ciphers[self._active_kid]
+        self.use(ring)
+
+    def use(self, ring: SealingRing) -> None:
+        """Use this ring from now on."""
+        ciphers = {kid: AESGCM(key.key) for kid, key in ring.by_kid.items()}
+        proof_keys = {kid: _proof_key(key.key) for kid, key in ring.by_kid.items()}
+        self._active_kid, self._active = ring.active.kid, ciphers[ring.active.kid]
+        self._ciphers, self._proof_keys = ciphers, proof_keys
 
     def seal(self, plain: bytes, *context: str) -> str:
         """Encrypt ``plain`` so that it opens only with the same ``context``, in the same order.
@@ -59,6 +75,34 @@ class Sealer:
             return cipher.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], _additional_data(kid, context))
         except (binascii.Error, ValueError, InvalidTag):
             raise UnsealError from None
+
+    def prove(self, *stated: str) -> str:
+        """A short proof of these texts, in this order: 128 bits. They are authenticated, not stored."""
+        kid = self._active_kid
+        return f"{kid}.{_proof(self._proof_keys[kid], kid, stated)}"
+
+    def proves(self, proof: str, *stated: str) -> bool:
+        """Whether ``prove`` made this proof of the same texts."""
+        kid, _, shown = proof.partition(".")
+        key = self._proof_keys.get(kid)
+        if key is None:
+            return False
+        try:
+            expected = _proof(key, kid, stated)
+        except orjson.JSONEncodeError:  # no text that we wrote
+            return False
+        return hmac.compare_digest(expected.encode(), shown.encode(errors="replace"))
+
+
+def _proof_key(key: bytes) -> bytes:
+    return hmac.digest(key, _PROOF_VERSION, "sha256")
+
+
+def _proof(key: bytes, kid: str, stated: tuple[str, ...]) -> str:
+    # A mint and a relay wait for it: keyed BLAKE2b (RFC 7693) takes half the time of OpenSSL's HMAC.
+    # No two lists of texts are the same JSON.
+    mac = hashlib.blake2b(orjson.dumps((kid, *stated)), key=key, digest_size=_PROOF_BYTES).digest()
+    return binascii.b2a_base64(mac, newline=False)[:_PROOF_CHARS].decode("ascii")
 
 
 def _additional_data(kid: str, context: tuple[str, ...]) -> bytes:

@@ -36,9 +36,14 @@ AFTERLIFE_SECONDS: Final = LONGEST_CALL_SECONDS + CLOCK_SKEW_SECONDS
 # Three unpadded base64url segments. The last character of a 32- or 64-byte signature carries 2 or 4
 # bits; only the canonical letters are taken, so that one handle has exactly one spelling.
 _SEGMENT = "[A-Za-z0-9_-]{16,512}"
-_SIGNATURE = "(?:[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]|[A-Za-z0-9_-]{85}[AQgw])"
-_TOKEN = re.compile(rf"{_SEGMENT}\.{_SEGMENT}\.{_SIGNATURE}\Z")
+SIGNATURE: Final = "(?:[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]|[A-Za-z0-9_-]{85}[AQgw])"
+_TOKEN = re.compile(rf"{_SEGMENT}\.{_SEGMENT}\.{SIGNATURE}\Z")
 _ID = re.compile(r"[A-Za-z0-9_-]{22}\Z")
+# The last character of 16 bytes carries two bits, so it has four letters, and room for a mark.
+_MARKED: Final = {"A": "B", "Q": "R", "g": "h", "w": "x"}
+_MARKED_BOUND: Final = {"A": "C", "Q": "S", "g": "i", "w": "y"}
+_BOUND_MARKS: Final = frozenset(_MARKED_BOUND.values())
+_MARKS: Final = _BOUND_MARKS | frozenset(_MARKED.values())
 
 _MESSAGE = "This handle is not valid here. Mint a new one and send it as 'Authorization: Bearer <handle>'."
 _EXPIRED = "This handle has expired. Mint a new one."
@@ -48,8 +53,28 @@ _OWNED: Final = _CLAIMS | {"own"}
 
 
 def new_handle_id() -> str:
-    """Return 128 random bits as 22 characters of base64url."""
-    return secrets.token_urlsafe(ID_BYTES)
+    """Return 128 random bits as 22 characters of base64url, with the mark that ``has_proof`` looks for."""
+    text = secrets.token_urlsafe(ID_BYTES)
+    return text[:-1] + _MARKED[text[-1]]
+
+
+def new_bound_handle_id() -> str:
+    """The same for a handle that is bound to a certificate, with the mark that ``is_bound`` looks for."""
+    text = secrets.token_urlsafe(ID_BYTES)
+    return text[:-1] + _MARKED_BOUND[text[-1]]
+
+
+def is_bound(handle_id: str) -> bool:
+    """Whether the handle's record is bound to a certificate, so that its offers are read with more care."""
+    return handle_id[-1:] in _BOUND_MARKS
+
+
+def has_proof(handle_id: str) -> bool:
+    """Whether the handle's record was written with a proof; releases before wrote none.
+
+    The handle itself says so, which nobody can change in the store.
+    """
+    return handle_id[-1:] in _MARKS
 
 
 class HandleIssuer:
@@ -62,12 +87,17 @@ class HandleIssuer:
     """
 
     def __init__(self, ring: SigningRing, *, prefix: str, clock: Callable[[], float]) -> None:
-        self._ring = ring
         self._prefix = prefix
         self._clock = clock
         self._algorithms = {name: jwt.PyJWS().get_algorithm_by_name(name) for name in ("HS256", "EdDSA")}
-        self._by_header = {self._header_of(key): key for key in ring.by_kid.values()}
-        self._active_header = self._header_of(ring.active)
+        self.use(ring)
+
+    def use(self, ring: SigningRing) -> None:
+        """Sign and verify with this ring from now on."""
+        by_header = {self._header_of(key): key for key in ring.by_kid.values()}
+        active_header = self._header_of(ring.active)
+        # Nothing above has changed this object, should it fail.
+        self._ring, self._by_header, self._active_header = ring, by_header, active_header
 
     def issue(self, handle_id: str, *, expires_at: int, owner: str = "") -> str:
         """Return the handle's text; ``expires_at`` is epoch seconds on our own clock, ``owner`` is sealed."""

@@ -10,7 +10,7 @@ import jwt
 import orjson
 
 from app.identity.issuers import Algorithm, Issuer
-from app.providers.base import http_url
+from app.providers.base import http_url, on_this_machine
 
 # A key that is bound to its algorithm.
 Key = jwt.PyJWK
@@ -21,7 +21,6 @@ _LEAST_RSA_BITS: Final = 2048
 _MAX_KID: Final = 256
 _RSA: Final = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
 _CURVES: Final[Mapping[Any, Algorithm]] = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class KeysRefused(Exception):
@@ -57,7 +56,9 @@ def is_safe_url(text: str) -> bool:
     """Whether it is an https URL, or an http one of this machine."""
     parts = http_url(text)
     return (
-        parts is not None and not parts.fragment and (parts.scheme == "https" or parts.hostname in _LOOPBACK)
+        parts is not None
+        and not parts.fragment
+        and (parts.scheme == "https" or on_this_machine(parts.hostname))
     )
 
 

@@ -18,11 +18,22 @@ from app.models.base import (
 )
 from app.models.client import NO_LIMITS, CallLimits, Client
 from app.models.deployment import USUAL_FAMILIES, BearerTokens, Deployment, Family
-from app.models.requests import Answer, EphemeralKey, HandleClaims, MintRequest, Offer, StandardCall
+from app.models.requests import (
+    NOT_BOUND,
+    Answer,
+    Binding,
+    EphemeralKey,
+    HandleClaims,
+    MintRequest,
+    Offer,
+    Sender,
+    StandardCall,
+)
 
 __all__ = [
     "Answer",
     "BearerTokens",
+    "Binding",
     "CALLS_PATH",
     "CallLimits",
     "Client",
@@ -36,10 +47,12 @@ __all__ = [
     "MAX_KEY_SECONDS",
     "MIN_KEY_SECONDS",
     "MintRequest",
+    "NOT_BOUND",
     "NO_LIMITS",
     "Offer",
     "SHORTEST_CALL_SECONDS",
     "Secret",
+    "Sender",
     "StandardCall",
     "TRANSLATION_CALLS_PATH",
     "USUAL_FAMILIES",

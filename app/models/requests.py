@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from app.models.base import Secret
 from app.models.deployment import Family
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """Whose offers a handle opens calls for: those of pages of ``origin``, and of one certificate.
+
+    ``fingerprint`` has the certificate's fingerprint, or several, as ``app.handles.bindings`` writes them.
+    "" binds to none.
+    """
+
+    origin: str = ""
+    fingerprint: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.origin or self.fingerprint)
+
+
+NOT_BOUND: Final = Binding()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +46,7 @@ class MintRequest:
     nested_model: str | None = None
     safety_identifier: str | None = None
     max_call_seconds: int | None = None
+    binding: Binding = NOT_BOUND
 
     def ready(
         self, model: str, session: Mapping[str, Any], *, seconds: int | None, identifier: str | None
@@ -43,6 +62,7 @@ class MintRequest:
             nested_model=self.nested_model,
             safety_identifier=identifier,
             max_call_seconds=self.max_call_seconds,
+            binding=self.binding,
         )
 
 
@@ -103,6 +123,17 @@ class Offer:
         """The families of handles that open a call with this offer."""
         usual = (Family.REALTIME, Family.TRANSCRIPTION, Family.LIVE)
         return (self.path,) if self.path is not None else usual
+
+
+class Sender(NamedTuple):
+    """Who sends an offer, as far as that can be told.
+
+    ``origin`` is its page's, in lower case, "" where it named none. ``facts`` returns its ``address`` and
+    ``user_agent``, which only an event needs.
+    """
+
+    origin: str = ""
+    facts: Callable[[], Mapping[str, str]] = dict
 
 
 @dataclass(frozen=True, slots=True)

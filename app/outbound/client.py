@@ -17,7 +17,7 @@ from app.outbound.dialer import Dialer, DialFailed
 from app.outbound.egress import Egress
 from app.outbound.http1 import Origin, Unsendable, target_of, written
 from app.outbound.pool import CONNECTIONS, KEEPALIVE_SECONDS, Pool
-from app.outbound.upstream import NO_HEADERS, NoAnswer, NotConnected, tried
+from app.outbound.upstream import NO_HEADERS, NoAnswer, NotAllowed, NotConnected, tried
 from app.providers.base import UpstreamRequest, UpstreamResponse
 from app.telemetry.timings import Timings
 
@@ -93,6 +93,9 @@ class UpstreamClient:
             async with asyncio.timeout(min(self._connect_timeout, timeout * _CONNECT_SHARE)):
                 return await self._pool.open(origin)
         except (OSError, TimeoutError) as error:
+            if isinstance(error, DialFailed) and error.stage == "address":
+                log.warning("address_refused", host=origin.host, reason=str(error))
+                raise NotAllowed(str(error)) from error
             if isinstance(error, DialFailed) and error.stage in ("proxy", "credentials"):
                 # All deployments fail at once then, and the provider is not to blame.
                 log.warning("proxy_failed", reason=str(error))

@@ -1,4 +1,8 @@
-"""Makes connections: name resolution, several addresses (RFC 8305), a proxy's tunnel, TLS."""
+"""Makes connections: name resolution, several addresses (RFC 8305), a proxy's tunnel, TLS.
+
+Only addresses that ``egress.guard`` allows are dialled. It is asked about the very addresses that go to the
+socket, at each dial, so a name that changes between two look-ups gains nothing.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from typing import Final, Literal, TypeVar
 
 import aiohappyeyeballs
 
+from app.outbound.addresses import AddressRefused, Guard
 from app.outbound.egress import Egress, Proxy
 from app.outbound.http1 import MAX_HEAD_BYTES, Origin
 
@@ -21,8 +26,9 @@ NAMES_SECONDS: Final = 60.0
 _HEAD_START: Final = 0.25
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([2-5][0-9]{2})(?: [^\r\n]*)?\r\n")
 
-# ``proxy``: it cannot be reached, or opens no tunnel; ``credentials``: it wants others (407).
-Stage = Literal["name", "connect", "proxy", "credentials", "tls"]
+# ``address``: the guard refuses it; ``proxy``: it cannot be reached, or opens no tunnel; ``credentials``: it
+# wants others (407).
+Stage = Literal["name", "address", "connect", "proxy", "credentials", "tls"]
 _Addresses = list[aiohappyeyeballs.AddrInfoType]
 _Key = tuple[str, int]
 P = TypeVar("P", bound=asyncio.Protocol)
@@ -69,7 +75,7 @@ class Dialer:
         proxy = self._egress.proxy_for(origin)
         if proxy is not None:
             return await self._through(proxy, origin, protocol, entering)
-        sock = await self._connect((origin.host, origin.port), entering)
+        sock = await self._connect((origin.host, origin.port), self._egress.guard, entering)
         return (await self._over(sock, origin, self._tls, protocol, entering))[1]
 
     async def close(self) -> None:
@@ -102,9 +108,15 @@ class Dialer:
     async def _through(
         self, proxy: Proxy, origin: Origin, protocol: Callable[[], P], entering: Callable[[Stage], None]
     ) -> P:
+        guard = self._egress.guard
+        try:
+            guard.check_literal(origin.host)
+        except AddressRefused as refused:
+            raise DialFailed("address", refused.reason) from refused
         entering("proxy")
         try:
-            sock = await self._connect((proxy.origin.host, proxy.origin.port), _unwatched)
+            at = proxy.origin.host, proxy.origin.port
+            sock = await self._connect(at, guard.for_proxies, _unwatched)
             transport, tunnel = await self._over(sock, proxy.origin, self._tls_to_proxy, _Tunnel, _unwatched)
         except DialFailed as failure:
             raise DialFailed("proxy", f"the proxy {proxy} cannot be reached: {failure}") from failure
@@ -136,12 +148,13 @@ class Dialer:
 
     # --- names and addresses -----------------------------------------------------------------
 
-    async def _connect(self, key: _Key, entering: Callable[[Stage], None]) -> socket.socket:
+    async def _connect(self, key: _Key, guard: Guard, entering: Callable[[Stage], None]) -> socket.socket:
         entering("name")
         try:
-            addresses = await self._addresses(key)
+            found = await self._addresses(key)
         except OSError as error:
             raise DialFailed("name", "the name is not known here") from error
+        addresses = _allowed(found, guard)
         entering("connect")
         try:
             sock = await aiohappyeyeballs.start_connection(
@@ -180,6 +193,15 @@ class Dialer:
         del self._asking[key]
         if not done.cancelled() and done.exception() is None:
             self._names[key] = (self._loop.time() + NAMES_SECONDS, done.result())
+
+
+def _allowed(found: _Addresses, guard: Guard) -> _Addresses:
+    """Those that may be dialled. Raises ``DialFailed`` where there is none."""
+    refusals = [guard.refusal(str(address[0])) for _, _, _, _, address in found]
+    allowed = [info for info, refusal in zip(found, refusals, strict=True) if refusal is None]
+    if not allowed:
+        raise DialFailed("address", next(filter(None, refusals), "it has no address"))
+    return allowed
 
 
 class _Tunnel(asyncio.Protocol):

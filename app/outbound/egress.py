@@ -1,4 +1,4 @@
-"""The way out to providers: directly or through a proxy, whom we trust, and which certificate we show.
+"""The way out to providers: directly or through a proxy, to which addresses, whom we trust, what we show.
 
 ``app.outbound.dialer`` connects. A proxy's credentials are secrets: the text of a ``Proxy`` is its host and
 port.
@@ -20,7 +20,10 @@ from urllib.request import (  # type: ignore[attr-defined]  # the annotations le
     proxy_bypass_environment,
 )
 
+from yarl import URL
+
 from app.models import Secret
+from app.outbound.addresses import Guard
 from app.outbound.http1 import Origin
 
 _FORM: Final = "must look like http://user:password@proxy.example:3128, user and password percent-encoded"
@@ -63,9 +66,11 @@ def parse_proxy(text: str) -> Proxy:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
-    except ValueError:
+        # The libraries that are handed the whole URL read it so, and take less.
+        URL(url)
+    except (ValueError, IndexError):
         raise ValueError(_FORM) from None
-    if parts.scheme not in _PORTS or not host or not _HOST.match(host):
+    if parts.scheme not in _PORTS or not host or not _HOST.match(host) or port == 0:
         raise ValueError(_FORM)
     if parts.path not in ("", "/") or parts.query or parts.fragment or re.search(r"[\s\x00-\x1f\x7f]", url):
         raise ValueError(_FORM)
@@ -184,13 +189,15 @@ class Egress:
     """How requests leave.
 
     ``proxies`` by the scheme of the provider's URL; ``no_proxy`` lists hosts that need none, in the form of
-    NO_PROXY; ``source`` is the setting that the proxies come from, for messages.
+    NO_PROXY; ``source`` is the setting that the proxies come from, for messages. ``guard`` says which
+    addresses may be dialled.
     """
 
     proxies: Mapping[str, Proxy] = field(default_factory=lambda: _NO_PROXIES)
     no_proxy: str = ""
     source: str = ""
     certificates: Certificates = field(default_factory=Certificates)
+    guard: Guard = field(default_factory=Guard)
 
     def proxy_for(self, origin: Origin) -> Proxy | None:
         """The proxy that requests to this server go through; None: they go directly."""

@@ -7,16 +7,19 @@ login.microsoftonline.com.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import logging
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
+from urllib.parse import urlsplit
 
 from app.models import Secret
+from app.outbound.addresses import LOOPBACK, AddressRefused, Guard, Network, parse_network
 from app.outbound.egress import Egress, Proxy
 from app.outbound.http1 import target_of
 from app.outbound.keeping.tokens import Fetch, FreshToken, TokenFault
@@ -27,6 +30,17 @@ SCOPE: Final = "https://cognitiveservices.azure.com/.default"
 FETCH_SECONDS: Final = 30.0
 # A token without a refresh time is renewed this many seconds before its end, or at half of a short life.
 _AHEAD_SECONDS: Final = 300.0
+# Azure's instance metadata service, and the variables in which App Service, Container Apps, Arc and others
+# say where theirs is.
+_IMDS: Final = parse_network("169.254.169.254/32")
+_PLATFORM_NAMES: Final = (
+    "IDENTITY_ENDPOINT",
+    "MSI_ENDPOINT",
+    "IMDS_ENDPOINT",
+    "AZURE_POD_IDENTITY_AUTHORITY_HOST",
+)
+# An error of the library has two or three causes, one behind the other.
+_MOST_CAUSES: Final = 8
 _AADSTS: Final = re.compile(r"\bAADSTS[0-9]{4,8}\b")
 # Source: Microsoft's page "Microsoft Entra authentication and authorization error codes".
 _MEANINGS: Final[Mapping[str, str]] = {
@@ -109,7 +123,7 @@ def entra_fetch(
     async def fetch() -> FreshToken:
         try:
             async with (
-                _way_out(egress or Egress()) as options,
+                _way_out(identity, egress or Egress()) as options,
                 _credential(azure.identity.aio, identity, options) as credential,
             ):
                 info = await credential.get_token_info(SCOPE)
@@ -152,9 +166,33 @@ def _proxy(egress: Egress) -> Proxy | None:
     return egress.proxy_for(target_of(authority if "://" in authority else f"https://{authority}").origin)
 
 
+def guard_for(identity: EntraIdentity, egress: Egress, environ: Mapping[str, str]) -> Guard:
+    """Which addresses a sign-in may dial.
+
+    A managed identity is asked at an address of the machine or of its platform, so the kind that asks for one
+    opens that address, and nothing else does.
+    """
+    # The library sends https alone through a proxy, and only what a managed identity is asked goes directly.
+    guard = egress.guard if _proxy(egress) is None else egress.guard.for_proxies
+    return guard.with_networks(_platform(environ)) if identity.kind == "default" else guard
+
+
+def _platform(environ: Mapping[str, str]) -> Iterator[Network]:
+    """Where the library asks for a managed identity: the metadata service, or what the platform names."""
+    yield _IMDS
+    for name in _PLATFORM_NAMES:
+        # A malformed URL opens nothing, and nor does a name: the usual rules hold for where it leads.
+        with contextlib.suppress(ValueError):
+            host = urlsplit(environ.get(name, "")).hostname or ""
+            yield from LOOPBACK if host == "localhost" else (parse_network(host),)
+
+
 @asynccontextmanager
-async def _way_out(egress: Egress) -> AsyncIterator[dict[str, Any]]:
-    """The library's options for our proxy and our CA; it must not read the environment's proxies itself."""
+async def _way_out(identity: EntraIdentity, egress: Egress) -> AsyncIterator[dict[str, Any]]:
+    """The library's options for our proxy, our CA and our guard.
+
+    It must not read the environment's proxies itself.
+    """
     import aiohttp
     from azure.core.pipeline.transport import AioHttpTransport
 
@@ -163,12 +201,10 @@ async def _way_out(egress: Egress) -> AsyncIterator[dict[str, Any]]:
     if proxy is not None:
         # Only https: a managed identity is asked at an address of the machine, by http.
         options["proxies"] = {"https": proxy.url.reveal()}
-    if egress.certificates.ca_file is None:
-        yield options
-        return
+    guard = guard_for(identity, egress, os.environ)
     # The library's own option for a CA file would trust this file alone.
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=egress.certificates.trust()),
+        connector=aiohttp.TCPConnector(ssl=egress.certificates.trust(), socket_factory=guard.open_socket),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         trust_env=False,
@@ -191,7 +227,21 @@ def _meaning(identity: EntraIdentity, error: Exception, proxy: Proxy | None) -> 
     if found is not None:
         meaning = _MEANINGS.get(found[0], "Entra refused to sign in, check {place}")
         return f"{meaning.format(place=identity.place)} ({found[0]})"
+    refused = _refused(error)
+    if refused is not None:
+        return f"Entra may not be asked: {refused.reason}"
     if isinstance(error, AzureError) and not isinstance(error, ClientAuthenticationError):
         way = f" through the proxy {proxy}" if proxy is not None else ""
         return f"Entra cannot be reached{way} or failed ({type(error).__name__}), check AZURE_AUTHORITY_HOST"
     return f"{_UNAVAILABLE[identity.kind].format(place=identity.place)} ({type(error).__name__})"
+
+
+def _refused(error: BaseException | None) -> AddressRefused | None:
+    """The guard's refusal among the causes of the library's error."""
+    seen = 0
+    while error is not None and seen < _MOST_CAUSES:
+        if isinstance(error, AddressRefused):
+            return error
+        cause = getattr(error, "os_error", None)
+        error, seen = cause if isinstance(cause, AddressRefused) else error.__cause__, seen + 1
+    return None

@@ -69,7 +69,8 @@ def target_of(text: str) -> Target:
     try:
         url = URL(text)
         host, port, authority = url.raw_host, url.port, url.host_port_subcomponent
-    except ValueError:
+    except (ValueError, IndexError):
+        # The second is yarl's way with some URLs that have no host.
         raise Unsendable("no usable URL") from None
     if url.scheme not in ("http", "https") or not host or port is None or authority is None:
         raise Unsendable("no usable URL")

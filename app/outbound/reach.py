@@ -30,7 +30,10 @@ class Reached:
 
 
 class Unreachable(Exception):
-    """``stage`` is the one that failed. The message is one clause and holds no address but a proxy's."""
+    """``stage`` is the one that failed.
+
+    The message is one clause, with no address but a proxy's, or one that may not be dialled.
+    """
 
     def __init__(self, stage: Stage, reason: str) -> None:
         super().__init__(reason)

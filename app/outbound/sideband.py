@@ -13,17 +13,22 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
 
 import aiohttp
+import structlog
 from aiohttp import ClientHandlerType, WSMsgType
 
 from app import __version__
+from app.outbound.addresses import AddressRefused, Guard
 from app.outbound.egress import Egress
 from app.outbound.http1 import Unsendable, target_of
-from app.outbound.upstream import NO_HEADERS, NoAnswer, NotConnected
+from app.outbound.upstream import NO_HEADERS, NoAnswer, NotAllowed, NotConnected
 from app.providers.base import UpstreamRequest, UpstreamResponse
 from app.telemetry.redaction import one_safe_line
 from app.telemetry.timings import Timings, Try, TryOutcome
+
+log = structlog.get_logger("cloakroom.outbound")
 
 # A ping after so many silent seconds; half of that later without an answer, the other end counts as gone.
 HEARTBEAT_SECONDS: Final = 20.0
@@ -137,12 +142,12 @@ class SidebandClient:
     def __init__(self, *, connect_timeout: float, largest: int, egress: Egress | None = None) -> None:
         self._egress = egress or Egress()
         self._largest = largest
-        self._session = aiohttp.ClientSession(
-            # How many there are is for the callers to bound.
-            connector=aiohttp.TCPConnector(limit=0, ssl=self._egress.certificates.trust_and_show()),
-            timeout=aiohttp.ClientTimeout(total=None, connect=connect_timeout),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            middlewares=(_upgraded,),
+        self._connect_timeout = connect_timeout
+        self._tls = self._egress.certificates.trust_and_show()
+        # What is dialled for a proxied socket is the proxy.
+        self._direct = self._session(self._egress.guard)
+        self._proxied = (
+            self._session(self._egress.guard.for_proxies) if self._egress.proxies else self._direct
         )
 
     async def attach(self, request: UpstreamRequest, *, timeout: float, timings: Timings) -> EventSocket:
@@ -178,7 +183,7 @@ class SidebandClient:
         Redirects are not followed: the credential would go along.
 
         Raises:
-            NotConnected: no connection was made.
+            NotConnected: no connection was made; NotAllowed: its address may not be dialled.
             NoAnswer: none came in time, or it was no WebSocket's.
             AttachRefused: the provider answered with another status.
         """
@@ -186,7 +191,12 @@ class SidebandClient:
             async with asyncio.timeout(timeout):
                 return EventSocket(await self._connect(request, more))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, Unsendable) as error:
+            cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else None
+            if isinstance(cause, AddressRefused):
+                raise _not_allowed(request, cause) from error
             raise NotConnected from error
+        except AddressRefused as refused:
+            raise _not_allowed(request, refused) from refused
         except TimeoutError as error:
             raise NoAnswer(timed_out=True) from error
         except (aiohttp.ClientError, ConnectionError) as error:
@@ -194,15 +204,28 @@ class SidebandClient:
 
     async def close(self) -> None:
         """End every socket."""
-        await self._session.close()
+        await self._direct.close()
+        await self._proxied.close()
+
+    def _session(self, guard: Guard) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            # How many there are is for the callers to bound.
+            connector=aiohttp.TCPConnector(limit=0, ssl=self._tls, socket_factory=guard.open_socket),
+            timeout=aiohttp.ClientTimeout(total=None, connect=self._connect_timeout),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            middlewares=(_upgraded,),
+        )
 
     async def _connect(
         self, request: UpstreamRequest, more: Mapping[str, str]
     ) -> aiohttp.ClientWebSocketResponse[bool]:
         # The egress knows http and https.
-        proxy = self._egress.proxy_for(target_of(f"http{request.url.removeprefix('ws')}").origin)
+        origin = target_of(f"http{request.url.removeprefix('ws')}").origin
+        proxy = self._egress.proxy_for(origin)
+        if proxy is not None:
+            self._egress.guard.check_literal(origin.host)
         authorization = proxy.authorization if proxy is not None else None
-        return await self._session.ws_connect(
+        return await (self._direct if proxy is None else self._proxied).ws_connect(
             request.url,
             headers={"User-Agent": f"cloakroom/{__version__}", **request.headers, **more},
             proxy=_bare_url(proxy.url.reveal()) if proxy is not None else None,
@@ -213,6 +236,11 @@ class SidebandClient:
             timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
             max_msg_size=self._largest,
         )
+
+
+def _not_allowed(request: UpstreamRequest, refused: AddressRefused) -> NotAllowed:
+    log.warning("address_refused", host=urlsplit(request.url).hostname, reason=refused.reason)
+    return NotAllowed(refused.reason)
 
 
 def _bare_url(url: str) -> str:

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Final, Protocol, TypeVar
 
 from app.errors import CloakroomError, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from app.outbound.addresses import SETTING
 from app.providers.base import UpstreamRequest, UpstreamResponse
 from app.telemetry.timings import Timings, Try, TryOutcome
 
@@ -34,6 +35,13 @@ NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 class NotConnected(Exception):
     """Nothing was sent: no connection was made, or the request cannot be written as HTTP."""
+
+
+class NotAllowed(NotConnected):
+    """The server's address may not be dialled, so trying again changes nothing.
+
+    The message is a clause for operators: it has the address, and names the setting.
+    """
 
 
 class NoAnswer(Exception):
@@ -162,12 +170,19 @@ async def _try(
 ) -> UpstreamResponse | CloakroomError:
     try:
         return await upstream.post(request, timeout=timeout, timings=timings)
+    except NotAllowed as refused:
+        raise failure_of(refused) from refused
     except (NotConnected, NoAnswer) as failure:
         return failure_of(failure)
 
 
 def failure_of(failure: NotConnected | NoAnswer) -> CloakroomError:
     """The error to answer with where a request that may be sent again got no answer."""
+    if isinstance(failure, NotAllowed):
+        return UpstreamUnreachable(
+            "This service may not connect to the provider's address, so nothing was sent. Its operator can "
+            f"allow the address ({SETTING}); the log has it."
+        )
     if isinstance(failure, NotConnected):
         return UpstreamUnreachable("The provider cannot be reached.", retry_after=1)
     if failure.timed_out:

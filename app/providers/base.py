@@ -32,6 +32,9 @@ JSON_TYPE: Final = "application/json"
 
 # A name, an IPv4 or an IPv6 address; a name in another script must be in its ASCII form.
 _HOST = re.compile(r"[A-Za-z0-9.:_-]{1,253}\Z")
+# Some releases of Python read ``x[::1]`` as the host ``::1``; other readers refuse it.
+_ONE_HOST = re.compile(r"(?:\[[^\[\]]*\]|[^\[\]]*)\Z")
+_THIS_MACHINE = re.compile(r"(?:localhost|127(?:\.[0-9]{1,3}){3}|::1)\Z")
 _CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
 
 
@@ -258,7 +261,19 @@ def http_url(text: str) -> SplitResult | None:
     except ValueError:
         return None
     plain = host is not None and _HOST.match(host) is not None and "@" not in parts.netloc
+    plain = plain and _is_one_host(parts.netloc)
     return parts if plain and parts.scheme in ("http", "https") else None
+
+
+def _is_one_host(netloc: str) -> bool:
+    """Whether brackets stand around the whole host or nowhere, so that all readers see the same one."""
+    user, _, host = netloc.rpartition("@")
+    return _ONE_HOST.match(re.sub(r":[0-9]*\Z", "", host)) is not None and not {"[", "]"} & set(user)
+
+
+def on_this_machine(host: str | None) -> bool:
+    """Whether a URL's host is this machine, so that nobody on the way can read what is sent to it."""
+    return host is not None and _THIS_MACHINE.match(host) is not None
 
 
 def is_call_id(text: str) -> bool:

@@ -15,7 +15,7 @@ import orjson
 
 from app.models import Secret
 from app.providers.answers import is_key
-from app.providers.base import JSON_TYPE, UpstreamRequest, UpstreamResponse, http_url
+from app.providers.base import JSON_TYPE, UpstreamRequest, UpstreamResponse, http_url, on_this_machine
 
 TOKEN_URL: Final = "https://auth.openai.com/oauth/token"  # noqa: S105 - an address
 # Where Kubernetes mounts the token of a pod's service account.
@@ -28,7 +28,6 @@ _TOKEN_TYPES: Final = {
 # As the official client: so long before its end, in seconds, or at half of a shorter life.
 _AHEAD_SECONDS: Final = 1200.0
 _CODE: Final = re.compile(r"[a-z_]{1,64}\Z")
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 # RFC 6749, section 5.2, and RFC 8693, section 2.2.2.
 _MEANINGS: Final[Mapping[str, str]] = {
     "invalid_grant": "OpenAI does not accept the workload's token, check that {place}.token_file holds a "
@@ -67,7 +66,7 @@ def token_url(pasted: str) -> str:
         ValueError: it is none, or the workload's token would travel unencrypted.
     """
     parts = http_url(pasted.strip())
-    if parts is None or parts.fragment or (parts.scheme == "http" and parts.hostname not in _LOOPBACK):
+    if parts is None or parts.fragment or (parts.scheme == "http" and not on_this_machine(parts.hostname)):
         raise ValueError(f"token_url must be an https URL, as {TOKEN_URL} is")
     return parts.geturl()
 

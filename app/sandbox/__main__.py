@@ -29,7 +29,7 @@ DRAIN_SECONDS = 0.5
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     default = SandboxConfig()
-    options = argparse.ArgumentParser(prog="python -m app.sandbox", description=__doc__)
+    options = argparse.ArgumentParser(prog=f"python -m {__package__}", description=__doc__)
     add = options.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     add("--port", type=int, default=9090, help="port to listen on; 0 picks a free one (default: %(default)s)")

@@ -9,7 +9,7 @@ from app.settings.deployment import DeploymentSettings, EntraSettings
 from app.settings.environment import Variables
 from app.settings.identity import IssuerSettings
 from app.settings.litellm import LiteLlmNote
-from app.settings.load import known_environment_names, load_settings, load_with_notes
+from app.settings.load import SettingsSource, known_environment_names, load_settings, load_with_notes
 from app.settings.model import Settings
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "IssuerSettings",
     "SettingsError",
     "LiteLlmNote",
+    "SettingsSource",
     "load_settings",
     "load_with_notes",
     "known_environment_names",

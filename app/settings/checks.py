@@ -7,25 +7,40 @@ from collections.abc import Iterator
 
 from app.broker.clients import key_digest
 from app.broker.routing.catalog import ANY_MODEL
+from app.outbound.webhook import MAKE_SECRET
+from app.providers.base import http_url, on_this_machine
 from app.providers.registry import PROVIDERS, region_of
 from app.settings.aliases import ModelSettings, choices, successor_problems
 from app.settings.deployment import DeploymentSettings, known_regions
+from app.settings.groups.workers import worker_count
 from app.settings.identity import issuer_problems
 from app.settings.model import Settings
 from app.settings.secrets import MAKE_KEYS, parse_key_pairs
+from app.telemetry.redaction import legible
 
 
 def problems_of(settings: Settings) -> list[str]:
     """Every breach of a rule over several fields."""
     return [
+        *_hidden_names(settings),
         *_missing_secrets(settings),
         *_shared_keys(settings),
         *_issuer_problems(settings),
         *_port_problems(settings),
         *_store_problems(settings),
         *_egress_problems(settings),
+        *_webhook_problems(settings),
         *_catalog_problems(settings),
     ]
+
+
+def _hidden_names(settings: Settings) -> Iterator[str]:
+    """A line for each name that shows as another one, in lists, in logs and as a label of metrics."""
+    for section in ("deployments", "models", "clients", "issuers"):
+        for name in getattr(settings, section):
+            shown = legible(name)
+            if shown != name:
+                yield f"{section}: the name '{shown}' has characters that do not show; write it without them"
 
 
 def _missing_secrets(settings: Settings) -> list[str]:
@@ -94,6 +109,11 @@ def _store_problems(settings: Settings) -> list[str]:
         return [
             "CLOAKROOM_REDIS_URL must begin with redis:// rediss:// redis+sentinel:// redis+cluster:// or memory://"
         ]
+    if url is not None and url.startswith("memory:") and worker_count(settings) > 1:
+        return [
+            "CLOAKROOM_WORKERS: with memory:// each worker would have a store for itself; set "
+            "CLOAKROOM_REDIS_URL to a server that all of them see, or leave CLOAKROOM_WORKERS out"
+        ]
     if settings.store_wait_replicas and (url is None or url.startswith("memory:")):
         return [
             "CLOAKROOM_STORE_WAIT_REPLICAS needs a store with replicas, which the embedded one has not; set "
@@ -102,11 +122,42 @@ def _store_problems(settings: Settings) -> list[str]:
     return []
 
 
-def _egress_problems(settings: Settings) -> list[str]:
+def _egress_problems(settings: Settings) -> Iterator[str]:
+    yield from _plain_http(settings)
     if settings.provider_client_key_file is not None and settings.provider_client_cert_file is None:
-        return [
+        yield (
             "CLOAKROOM_PROVIDER_CLIENT_KEY_FILE is set without CLOAKROOM_PROVIDER_CLIENT_CERT_FILE, so it "
             "has no effect; set that too"
+        )
+
+
+def _plain_http(settings: Settings) -> Iterator[str]:
+    """A line for each deployment whose key and offers anyone on the way could read."""
+    may = {host.lower() for host in settings.plain_http_hosts}
+    for name, deployment in settings.deployments.items():
+        for field in ("base_url", "webrtc_url"):
+            parts = http_url((getattr(deployment, field) or "").strip())
+            if parts is None or parts.scheme != "http" or on_this_machine(parts.hostname):
+                continue
+            if parts.hostname not in may:
+                yield (
+                    f"deployments.{name}.{field}: http sends credentials and offers in clear; write https, "
+                    f"or, if that is meant, put {parts.hostname} into CLOAKROOM_PLAIN_HTTP_HOSTS"
+                )
+
+
+def _webhook_problems(settings: Settings) -> list[str]:
+    url, secret = settings.security_webhook_url, settings.security_webhook_secret
+    if url is None and secret is None:
+        return []
+    if secret is None:
+        return [f"CLOAKROOM_SECURITY_WEBHOOK_SECRET is missing; {MAKE_SECRET}"]
+    if url is None:
+        return ["CLOAKROOM_SECURITY_WEBHOOK_SECRET is set without CLOAKROOM_SECURITY_WEBHOOK_URL; set both"]
+    if settings.production and not url.get_secret_value().startswith("https://"):
+        return [
+            "CLOAKROOM_SECURITY_WEBHOOK_URL must be https, since its messages hold addresses of callers; "
+            "http is for CLOAKROOM_ENVIRONMENT=development only"
         ]
     return []
 

@@ -1,7 +1,8 @@
 """The process's variables as the settings read them.
 
 What Kubernetes sets for its Services is left out. A secret may lie in a file, as Docker and Kubernetes mount
-them: ``NAME_FILE`` is the file's path, and ``NAME`` is read from it.
+them: ``NAME_FILE`` is the file's path, and ``NAME`` is read from it. A section that can hold a secret may lie
+in a file as well, as a JSON object.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from app.settings.base import SettingsError
-from app.settings.model import Settings
+from app.settings.secret_fields import has_secret
 
 PREFIX: Final = "CLOAKROOM_"
 FILE_SUFFIX: Final = "_FILE"
@@ -27,27 +28,16 @@ _SERVICE_LINK: Final = re.compile(
 _SERVICE_LINK_URL: Final = re.compile(r"CLOAKROOM_(?:[A-Z0-9_]+_)?PORT\Z")
 _LINK_SCHEMES: Final = ("tcp://", "udp://", "sctp://")
 
-_SECRET_NAMES: Final = frozenset(
-    {
-        "OPENAI_API_KEY",
-        "AZURE_OPENAI_API_KEY",
-        # Of the command line, which is an operator's.
-        "CLOAKROOM_ADMIN_KEY",
-        *(
-            PREFIX + name.upper()
-            for name, field in Settings.model_fields.items()
-            if "SecretStr" in str(field.annotation)
-        ),
-    }
-)
-_NESTED_SECRET: Final = re.compile(
-    r"CLOAKROOM_(?:(?:DEPLOYMENTS|CLIENTS)__.+__(?:API_KEY|CLIENT_SECRET)|ICE__TURN_SECRET)\Z"
-)
+# The providers' usual names, and what the command line reads, which is an operator's.
+_MORE_SECRETS: Final = frozenset({"OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "CLOAKROOM_ADMIN_KEY"})
 
 
 def is_secret(name: str) -> bool:
     """Whether this variable holds a secret, so that a file may hold it too."""
-    return name in _SECRET_NAMES or _NESTED_SECRET.match(name) is not None
+    if name in _MORE_SECRETS:
+        return True
+    path = name.removeprefix(PREFIX).lower().split("__")
+    return name.startswith(PREFIX) and has_secret(path)
 
 
 class Variables(Mapping[str, str]):
@@ -55,6 +45,9 @@ class Variables(Mapping[str, str]):
 
     It lists the secrets of the settings that lie in files. Other names, which a YAML file may refer to, are
     looked up in ``NAME_FILE`` too, but are not listed. Nothing is read before it is asked for.
+
+    Attributes:
+        files: the paths of all files that were asked for so far, whether they could be read or not.
 
     Raises:
         SettingsError: a secret of the settings is given twice, or on reading, a file cannot be used.
@@ -64,7 +57,9 @@ class Variables(Mapping[str, str]):
         if isinstance(environ, Variables):
             self._plain: dict[str, str] = environ._plain
             self._in_files: dict[str, str] = environ._in_files
+            self.files: set[str] = environ.files
             return
+        self.files = set()
         self._plain = {name: value for name, value in environ.items() if not _service_link(name, value)}
         files = {
             name.removesuffix(FILE_SUFFIX): name
@@ -85,7 +80,7 @@ class Variables(Mapping[str, str]):
 
     def __getitem__(self, name: str) -> str:
         source = self._in_files.get(name)
-        return self._plain[name] if source is None else _read(source, self._plain[source])
+        return self._plain[name] if source is None else self.read(source, self._plain[source])
 
     def __iter__(self) -> Iterator[str]:
         listed = {source: name for name, source in self._in_files.items() if is_secret(name)}
@@ -99,6 +94,15 @@ class Variables(Mapping[str, str]):
     def source(self, name: str) -> str:
         """The variable that gives this one its value: itself, or ``NAME_FILE``."""
         return self._in_files.get(name, name)
+
+    def read(self, place: str, path: str) -> str:
+        """The secret in a file, which ``place`` names.
+
+        Raises:
+            SettingsError: the file cannot be used.
+        """
+        self.files.add(path)
+        return _read(place, path)
 
 
 def _service_link(name: str, value: str) -> bool:

@@ -1,14 +1,16 @@
 """Reads the settings from an environment mapping and the YAML file that it names.
 
 A variable is ``CLOAKROOM_`` and the field's name, with ``__`` for nesting, and wins over the file. The file
-is our own YAML or LiteLLM's ``config.yaml``. A secret may lie in a file (``app.settings.environment``). The
-providers' usual names (``OPENAI_API_KEY``, ``AZURE_OPENAI_ENDPOINT``, ...) are enough for a start with one
-provider. They add nothing where deployments are configured, so that no variable widens a policy.
+is our own YAML or LiteLLM's ``config.yaml``. A secret may lie in a file (``app.settings.environment``); our
+YAML has its path in a field that is called like the secret, with ``_file`` at the end. The providers' usual
+names (``OPENAI_API_KEY``, ``AZURE_OPENAI_ENDPOINT``, ...) are enough for a start with one provider. They add
+nothing where deployments are configured, so that no variable widens a policy.
 """
 
 from __future__ import annotations
 
 import difflib
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +28,7 @@ from app.settings.checks import problems_of
 from app.settings.environment import PREFIX, Variables
 from app.settings.litellm import LiteLlmNote, is_litellm, read_litellm
 from app.settings.model import Settings
+from app.settings.secret_fields import is_secret_field
 from app.telemetry.redaction import redact_labels
 
 CONFIG_NAME: Final = "CLOAKROOM_CONFIG"
@@ -36,6 +39,8 @@ _EARLIER_USUAL_MODEL: Final = "gpt-realtime"
 _FOREIGN_NAMES: Final = ("CLOAKROOM_SANDBOX_",)
 # Read by the command line only: the address of the admin API, and the key to it.
 _COMMAND_LINE_NAMES: Final = frozenset({"CLOAKROOM_ADMIN_URL", "CLOAKROOM_ADMIN_KEY"})
+# In our YAML: ``api_key_file`` is the path of a file with the ``api_key``.
+_FILE_FIELD: Final = "_file"
 _ENV_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -45,6 +50,47 @@ class ConfigFile:
 
     values: dict[str, Any] = field(default_factory=dict, repr=False)
     notes: tuple[LiteLlmNote, ...] = ()
+
+
+class SettingsSource:
+    """What the settings are read from, once or again: an environment, and the files that it names."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = dict(environ)
+        self._files: set[str] = set()
+
+    def read(self) -> tuple[Settings, tuple[LiteLlmNote, ...]]:
+        """``load_with_notes``.
+
+        Raises:
+            SettingsError: also where a file that was read before is a pipe, which may never end.
+        """
+        for path in sorted(self._files):
+            if Path(path).exists() and not Path(path).is_file():
+                raise SettingsError(
+                    f"{path} is no regular file, so it can be read once only; restart instead"
+                )
+        variables = Variables(self._environ)
+        try:
+            found = load_with_notes(variables)
+        except SettingsError:
+            # It may have stopped before the last file.
+            self._files |= variables.files
+            raise
+        self._files = variables.files
+        return found
+
+    def digests(self) -> dict[str, bytes]:
+        """A digest of each file as it is now, of all that were read; equal digests mean equal contents."""
+        return {path: _digest(path) for path in sorted(self._files)}
+
+
+def _digest(path: str) -> bytes:
+    file = Path(path)
+    try:
+        return hashlib.sha256(file.read_bytes()).digest() if file.is_file() or not file.exists() else b""
+    except OSError as error:
+        return str(error.errno).encode()
 
 
 class _MappingSource(EnvSettingsSource):
@@ -110,7 +156,10 @@ def read_config(environ: Mapping[str, str]) -> ConfigFile:
     """
     environ = Variables(environ)
     name = environ.get(CONFIG_NAME)
-    loaded = read_document(name) if name else None
+    if not name:
+        return ConfigFile()
+    environ.files.add(name)
+    loaded = read_document(name)
     if loaded is None:
         return ConfigFile()
     if not isinstance(loaded, dict):
@@ -120,7 +169,7 @@ def read_config(environ: Mapping[str, str]) -> ConfigFile:
     if is_litellm(loaded):
         values, notes = read_litellm(loaded, environ)
         return ConfigFile(values, tuple(notes))
-    return ConfigFile(_expand(loaded, environ))
+    return ConfigFile(_expand(loaded, environ, ()))
 
 
 def read_document(name: str) -> Any:
@@ -139,15 +188,30 @@ def read_document(name: str) -> Any:
         raise SettingsError(f"{CONFIG_NAME}: {name} cannot be read{where}: {reason}") from None
 
 
-def _expand(value: Any, environ: Mapping[str, str]) -> Any:
-    """Replace ``${NAME}`` in every string of the file by the variable's value."""
+def _expand(value: Any, environ: Variables, path: tuple[str, ...]) -> Any:
+    """Replace ``${NAME}`` in every string by the variable's value, and ``..._file`` by the secret in it."""
     if isinstance(value, dict):
-        return {str(key): _expand(item, environ) for key, item in value.items()}
+        items = {str(key): item for key, item in value.items()}
+        expanded = {}
+        for key, item in items.items():
+            name = key.removesuffix(_FILE_FIELD)
+            found = _expand(item, environ, (*path, key))
+            if name == key or not is_secret_field((*path, name)):
+                expanded[key] = found
+                continue
+            place = ".".join((*path, key))
+            if name in items:
+                raise SettingsError(f"{'.'.join((*path, name))} and {place} are both set; keep one")
+            if not isinstance(found, str) or not found:
+                raise SettingsError(f"{place} must be the path of a file")
+            expanded[name] = environ.read(place, found)
+        return expanded
     if isinstance(value, list):
-        return [_expand(item, environ) for item in value]
-    if not isinstance(value, str):
-        return value
+        return [_expand(item, environ, (*path, str(number))) for number, item in enumerate(value)]
+    return _with_variables(value, environ) if isinstance(value, str) else value
 
+
+def _with_variables(value: str, environ: Mapping[str, str]) -> str:
     def variable(match: re.Match[str]) -> str:
         if match[1] not in environ:
             raise SettingsError(

@@ -13,6 +13,7 @@ from app.settings.groups.egress import EgressSettings
 from app.settings.groups.keys import KeysSettings
 from app.settings.groups.limits import LimitsSettings
 from app.settings.groups.listening import ListeningSettings
+from app.settings.groups.security import SecuritySettings
 from app.settings.groups.store import StoreSettings
 from app.settings.ice import IceSettings
 from app.settings.identity import IssuerSettings
@@ -42,6 +43,7 @@ class _SectionSettings(BaseModel):
 
 # pydantic takes the fields of the last base first.
 class Settings(
+    SecuritySettings,
     LimitsSettings,
     EgressSettings,
     CallsSettings,

@@ -120,6 +120,8 @@ def _tidy(node: Any) -> Any:
         return [_tidy(item) for item in node]
     if not isinstance(node, dict):
         return node
+    if isinstance(node.get("properties"), dict):
+        node = {**node, "properties": {**node["properties"], **_files_of_secrets(node["properties"])}}
     tidy: dict[str, Any] = {
         # The keys below these two are names of fields, and a field may be called "title".
         key: {name: _tidy(item) for name, item in value.items()}
@@ -132,6 +134,15 @@ def _tidy(node: Any) -> Any:
     if isinstance(description, str):
         tidy["description"] = description.replace("``", "'")
     return _either(tidy, _REFERENCE) if _is_narrow(tidy) else tidy
+
+
+def _files_of_secrets(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """The field beside each secret that is the path of a file with it."""
+    return {
+        f"{name}_file": {"type": "string", "description": f"a file with the {name}, instead"}
+        for name, field in properties.items()
+        if isinstance(field, dict) and _FORMATS["password"] in _values(field)
+    }
 
 
 def _is_narrow(node: dict[str, Any]) -> bool:

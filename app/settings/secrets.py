@@ -12,6 +12,7 @@ from typing import Any, Final
 from pydantic import BaseModel, SecretStr
 
 from app.outbound.egress import parse_proxy
+from app.outbound.webhook import shown_webhook_url
 from app.store.address import parse_address
 from app.telemetry.redaction import redact, redact_labels
 
@@ -90,6 +91,8 @@ def _secret(name: str, text: str) -> str:
         proxy = parse_proxy(text)
         credentials = f"{MASK}@" if proxy.authorization is not None else ""
         return f"{'https' if proxy.origin.secure else 'http'}://{credentials}{proxy}"
+    if name == "security_webhook_url":
+        return f"{shown_webhook_url(text)}/{MASK}"
     if name in _LABELLED:
         labels = [entry.partition(":")[0].strip() for entry in text.split(",") if ":" in entry]
         # If a pair is swapped, its label is the secret.

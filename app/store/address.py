@@ -83,7 +83,10 @@ def _host(text: str, default_port: int) -> tuple[str, int]:
         port = parts.port
     except ValueError:
         raise ValueError("a host or port in the store URL cannot be read") from None
-    if not parts.hostname:
+    if port == 0:
+        raise ValueError("a port in the store URL is 0; leave it out for the usual one")
+    # Some releases of Python read x[::1] as the host ::1.
+    if not parts.hostname or text.rfind("[") > 0:
         raise ValueError("the store URL has a host that cannot be read")
     return parts.hostname, port or default_port
 

@@ -25,7 +25,7 @@ from app.store.execution import (
     acknowledged_for,
     executor_for,
 )
-from app.store.execution.driver import Client, close, subscription
+from app.store.execution.driver import Client, close, credentials_of, subscription
 from app.store.faults import DRIVER_ERRORS
 from app.store.scripts import Script, ScriptCall, by_sha1, in_full
 from app.store.watcher import Watcher
@@ -57,6 +57,8 @@ class StoreConnection:
         max_connections: int = 64,
     ) -> None:
         self._client = client
+        # What new connections sign on with; None where the store was connected without a password.
+        self.credentials: Final = credentials_of(client)
         self.health: Final = Health()
         self._executor = executor_for(
             client, max_connections=max_connections, health=self.health, silence=timeout

@@ -43,6 +43,11 @@ def claim(handle_id: str, offer_sha256: str) -> str:
     return f"{PREFIX}:claim:{{{handle_id}}}:{offer_sha256[:_OFFER_DIGITS]}"
 
 
+def uses(handle_id: str) -> str:
+    """Hash: what a handle's record must not fall behind, its ``calls`` and ``revoked_at``."""
+    return f"{PREFIX}:uses:{{{handle_id}}}"
+
+
 def offer_digits(handle_id: str, offer_sha256: str) -> str:
     """What stands for one offer with one handle among the calls of a client."""
     return f"{handle_id}.{offer_sha256[:_OFFER_DIGITS]}"
@@ -66,6 +71,11 @@ def watches() -> str:
 def sums(call_id: str) -> str:
     """Hash: what a metered call has used so far; see ``scripts/watch.lua``."""
     return f"{PREFIX}:sums:{{{USAGE}}}:{call_id}"
+
+
+def notices() -> str:
+    """Sorted set: sealed messages that wait for the webhook of security events, by when each is due."""
+    return f"{PREFIX}:notices:{{security}}"
 
 
 def mint_limit(client: str, minute: int, subject: str = "") -> str:
@@ -96,6 +106,16 @@ def live_handles(client: str) -> str:
 def lease(process: str) -> str:
     """String: a replica's process renews it, which shows that it lives; see ``app.store.leases``."""
     return f"{PREFIX}:lease:{process}"
+
+
+def replicas() -> str:
+    """Hash: what each replica has in force; see ``scripts/replicas.lua``."""
+    return f"{PREFIX}:replicas:{{replicas}}"
+
+
+def ring_keys() -> str:
+    """Hash: since when there is each key of the rings, and when it was used last."""
+    return f"{PREFIX}:keys:{{replicas}}"
 
 
 def probe(number: int) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import select
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping
 from datetime import UTC, datetime
@@ -17,10 +18,12 @@ from typing import Any, Final
 import orjson
 import structlog
 
-from app.telemetry.redaction import redact
+from app.telemetry.redaction import legible_json, redact
 
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _FOREIGN_TEXT: Final = ("exception", "event")
+# What every system writes to a pipe whole (POSIX asks for 512 bytes; Linux has 4096).
+_PIPE_BYTES: Final[int] = getattr(select, "PIPE_BUF", 512)
 _LINE_OPTIONS: Final = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 
 
@@ -88,10 +91,13 @@ class RequestLog:
     Args:
         replica: a field of every line.
         level: lines below it are left out.
+        shared: whether other processes write to the same output. Then no write is larger than what a pipe
+            takes at once, so that no line of another one comes into the middle of ours.
     """
 
-    def __init__(self, *, replica: str, level: str) -> None:
+    def __init__(self, *, replica: str, level: str, shared: bool = False) -> None:
         self._replica = replica
+        self._shared = shared
         self._minimum = _LEVELS[level]
         self._lines: list[bytes] = []
 
@@ -108,15 +114,27 @@ class RequestLog:
         }
         if not self._lines:
             asyncio.get_running_loop().call_soon(self.flush)
-        self._lines.append(orjson.dumps(line, default=str, option=_LINE_OPTIONS))
+        self._lines.append(legible_json(orjson.dumps(line, default=str, option=_LINE_OPTIONS)))
 
     def flush(self) -> None:
         """Write the lines that wait."""
         lines, self._lines = self._lines, []
         # Requests go on when the reader of the log is gone.
         with contextlib.suppress(OSError, ValueError):
-            sys.stdout.buffer.write(b"".join(lines))
-            sys.stdout.buffer.flush()
+            for part in _parts(lines) if self._shared else (b"".join(lines),):
+                sys.stdout.buffer.write(part)
+                sys.stdout.buffer.flush()
+
+
+def _parts(lines: list[bytes]) -> Iterator[bytes]:
+    """The lines, joined to parts that a pipe takes at once; a longer line is a part by itself."""
+    start, size = 0, 0
+    for end, line in enumerate(lines):
+        if size and size + len(line) > _PIPE_BYTES:
+            yield b"".join(lines[start:end])
+            start, size = end, 0
+        size += len(line)
+    yield b"".join(lines[start:])
 
 
 def _drop(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -141,8 +159,8 @@ def _redact_foreign(logger: Any, method: str, event: MutableMapping[str, Any]) -
 
 
 def _dumps(event: Any, **_: Any) -> bytes:
-    return orjson.dumps(event, default=str)
+    return legible_json(orjson.dumps(event, default=str))
 
 
 def _dumps_text(event: Any, **_: Any) -> str:
-    return orjson.dumps(event, default=str).decode()
+    return _dumps(event).decode()

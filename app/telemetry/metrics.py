@@ -91,7 +91,7 @@ NONE: Final = "none"
 OTHER: Final = "other"
 OPERATIONS: Final = ("mint", "relay", "hangup")
 # ``other``: health, metrics, pages, the admin API; ``unmatched``: no such path or method.
-HANDLERS: Final = (*OPERATIONS, "report", "ice", "preflight", OTHER, "unmatched")
+HANDLERS: Final = (*OPERATIONS, "report", "ice", "lookup", "preflight", OTHER, "unmatched")
 STATUSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
 # Why a handle did not open a call, by the code of the answer.
 CLAIM_REFUSALS: Final[Mapping[str, str]] = {
@@ -100,9 +100,14 @@ CLAIM_REFUSALS: Final[Mapping[str, str]] = {
     "handle_revoked": "revoked",
     "handle_spent": "spent",
     "wrong_session_family": "wrong_family",
+    "wrong_certificate": "wrong_certificate",
+    "wrong_origin": "wrong_origin",
 }
 # The gate's own errors, which are exposed from the start. Any other code is possible, but rare.
-_GATE_CODES: Final = ("overloaded", "origin_not_allowed", "not_found", "method_not_allowed", "internal_error")
+_GATE_CODES: Final = (
+    *("overloaded", "origin_not_allowed", "host_not_allowed"),
+    *("not_found", "method_not_allowed", "internal_error"),
+)
 _STORE_STEPS: Final = ("save", "claim", "settle")
 _UNAVAILABLE: Final = frozenset({"store_unavailable", "store_not_replicated", "overloaded", "draining"})
 # A provider's error code is free text, so its status is counted; these ask for different actions.

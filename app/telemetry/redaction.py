@@ -1,7 +1,11 @@
-"""Masks everything that looks like a credential in foreign text.
+"""Makes foreign text fit to be shown: masks what looks like a credential, escapes what does not show.
 
-It is used where such text can reach an answer or a log line: a provider's error message, a library's
-exception, a line of the standard library's logging. Our own lines hold no secret.
+Credentials are masked where such text can reach an answer or a log line: a provider's error message, a
+library's exception, a line of the standard library's logging. Our own lines hold no secret.
+
+Control characters move a terminal's cursor, colour it or forge a line. Marks of direction and characters that
+show nothing make a reader see another text than is there. They are escaped wherever a person may read them;
+the text itself stays as it is, so that programs and filters find it again.
 """
 
 from __future__ import annotations
@@ -25,9 +29,19 @@ _CREDENTIAL = re.compile(
     re.VERBOSE,
 )
 _LONG_LABEL = re.compile(r"'[^'\s]{20,}'")
-# Line breaks and other control characters could forge a log line or a header. What turns the direction of
-# writing, or shows nothing, could make a reader see another text than is there.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
+_BREAKS = re.compile(r"[\t-\r\x1c-\x1f\x85\u2028\u2029]+")
+# Letters by Unicode's categories, which ``str.isprintable`` lets pass, and which show nothing: what Unicode
+# calls default ignorable, and the blanks of Hangul and Braille.
+_INVISIBLE: Final = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+# Control characters (C0, DEL, C1), halves of a character, and what shows nothing.
+_HIDDEN: Final = re.compile(f"[\x00-\x1f\x7f-\x9f\ud800-\udfff{_INVISIBLE}]")
+# In JSON as orjson writes it, C0 is escaped already but for DEL.
+_DEL: Final = b"\x7f"
+# Line breaks between the parts of an indented document stay: in a JSON string there are none.
+_HIDDEN_IN_JSON: Final = re.compile(f"[\x7f-\x9f{_INVISIBLE}]")
 
 
 def redact(text: str) -> str:
@@ -45,6 +59,32 @@ def redact_labels(text: str) -> str:
 
 
 def one_safe_line(text: str, *, limit: int = 500) -> str:
-    """Return ``text`` redacted, without control characters, and cut to ``limit`` characters."""
-    line = redact(_CONTROL.sub(" ", text[: limit * 4])).strip()
+    """Return ``text`` redacted, on one line, with what does not show escaped, cut to ``limit`` characters."""
+    # Escaped last: an escape before a credential would hide where it begins.
+    line = legible(redact(_BREAKS.sub(" ", text[: limit * 4])).strip())
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def legible(text: str) -> str:
+    r"""``text`` with ``\u202e`` in place of a character that does not show."""
+    # Most text is plain, and this is quicker than looking for each character.
+    if text.isascii() and text.isprintable():
+        return text
+    return _HIDDEN.sub(_escaped, text)
+
+
+def legible_json(document: bytes) -> bytes:
+    """A JSON document that means the same, in which such characters are escaped as JSON escapes them."""
+    if document.isascii() and _DEL not in document:
+        return document
+    return _HIDDEN_IN_JSON.sub(_escaped_for_json, document.decode()).encode()
+
+
+def _escaped(match: re.Match[str]) -> str:
+    number = ord(match[0])
+    return f"\\u{number:04x}" if number <= 0xFFFF else f"\\U{number:08x}"
+
+
+def _escaped_for_json(match: re.Match[str]) -> str:
+    units = match[0].encode("utf-16-be")
+    return "".join(f"\\u{units[at] << 8 | units[at + 1]:04x}" for at in range(0, len(units), 2))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 from prometheus_client.exposition import choose_encoder
@@ -93,11 +93,37 @@ SETTLEMENTS_GIVEN_UP: Final = Family(
     (),
     "Such writes that the store did not take for a minute.",
 )
+SECRETS_TIME: Final = Family(
+    "cloakroom_secrets_reload_timestamp_seconds",
+    "gauge",
+    (),
+    "Epoch seconds at which the secrets were last read and taken; the start counts.",
+)
+SECRETS_FAILED: Final = Family(
+    "cloakroom_secrets_reload_failed",
+    "gauge",
+    (),
+    "1 while the secrets that were read last are not in force, since they cannot be used.",
+)
+SECRETS_RELOADS: Final = Family(
+    "cloakroom_secrets_reloads_total", "counter", ("result",), "Secrets that were read anew, by result."
+)
 BUILD: Final = Family("cloakroom_build_info", "gauge", ("version", "python"), "Always 1; what runs here.")
 
 _END: Final = b"# EOF\n"
 # About half a millisecond's worth.
 _SAMPLES_AT_ONCE: Final = 60
+# A scrape takes 5 ms, so that scrapers have a tenth of the CPU at most.
+PAUSE_SECONDS: Final = 0.05
+
+
+class Reload(Protocol):
+    """What became of reading the secrets anew: ``good_at`` is epoch seconds, the others are counts."""
+
+    good_at: float
+    problem: str | None
+    taken: int
+    refused: int
 
 
 # By identity: a registry keeps it in a dictionary, and a sequence has no hash.
@@ -121,6 +147,7 @@ class State:
     settlements_pending: Callable[[], int]
     settlements_given_up: Callable[[], int]
     census: Census
+    reload: Reload
 
     def collect(self) -> Iterator[Metric]:
         """Yield each family with its values of now."""
@@ -141,6 +168,9 @@ class State:
         yield _read(HELD_CALLS, {(): self.held_calls()})
         yield _read(SETTLEMENTS_PENDING, {(): self.settlements_pending()})
         yield _read(SETTLEMENTS_GIVEN_UP, {(): self.settlements_given_up()})
+        yield _read(SECRETS_TIME, {(): self.reload.good_at})
+        yield _read(SECRETS_FAILED, {(): self.reload.problem is not None})
+        yield _read(SECRETS_RELOADS, {("taken",): self.reload.taken, ("refused",): self.reload.refused})
         yield _read(BUILD, {(__version__, platform.python_version()): 1})
 
 
@@ -185,6 +215,43 @@ async def scrape(collector: Collector, accept: str) -> tuple[bytes, str]:
             parts.append(text if start == 0 else _without_head(text))
             await asyncio.sleep(0)
     return b"".join([*parts, end]), content_type
+
+
+class Scrapes:
+    """The scrapes of one registry, which anyone may ask for and which cost a hundred times a small request.
+
+    One of several workers has ``collect`` return the metrics of all of them.
+
+    They begin ``PAUSE_SECONDS`` apart. Scrapers that ask meanwhile share the next one. It begins after they
+    asked, so that each of them is told what was true then, or later.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        async def alone() -> Collector:
+            return registry
+
+        self.collect: Callable[[], Awaitable[Collector]] = alone
+        # Those that have not begun, by content type.
+        self._next: dict[str, asyncio.Task[tuple[bytes, str]]] = {}
+        self._begins_at = 0.0
+
+    async def text(self, accept: str) -> tuple[bytes, str]:
+        """As ``scrape``."""
+        _, content_type = choose_encoder(accept)
+        shared = self._next.get(content_type)
+        if shared is None:
+            now = asyncio.get_running_loop().time()
+            at = max(now, self._begins_at)
+            self._begins_at = at + PAUSE_SECONDS
+            shared = asyncio.create_task(self._scraped(content_type, accept, wait=at - now))
+            self._next[content_type] = shared
+        return await asyncio.shield(shared)
+
+    async def _scraped(self, content_type: str, accept: str, *, wait: float) -> tuple[bytes, str]:
+        if wait > 0:
+            await asyncio.sleep(wait)
+        del self._next[content_type]
+        return await scrape(await self.collect(), accept)
 
 
 def _without_head(text: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""How an answer looks: the headers of all answers, JSON, and errors.
+"""How an answer looks: the headers of all answers, JSON, files, and errors.
 
 An error is always ``{"error": {"message", "type", "param", "code"}}``, wherever it was found: in a use case,
 in aiohttp's router, or before there was a request that could be read.
@@ -6,17 +6,19 @@ in aiohttp's router, or before there was a request that could be read.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import orjson
-from aiohttp import hdrs, web
+from aiohttp import ETag, hdrs, web
 
 from app.errors import (
     CloakroomError,
+    HostNotAllowed,
     InternalError,
     InvalidRequest,
     MethodNotAllowed,
@@ -24,8 +26,11 @@ from app.errors import (
     OriginNotAllowed,
     Overloaded,
 )
+from app.telemetry.redaction import legible_json
 from app.web.cors import EXPOSE_HEADERS, CorsPolicy, for_no_page
 
+# Browsers keep a file but ask each time, so that a new release never runs with old modules.
+_REVALIDATE: Final = "no-cache"
 REQUEST_ID_HEADER: Final = "x-request-id"
 REPLICA_HEADER: Final = "x-cloakroom-replica"
 BASE_HEADERS: Final = {
@@ -72,10 +77,15 @@ def json_answer(document: Mapping[str, Any]) -> web.Response:
     return web.Response(body=orjson.dumps(document), content_type=_JSON)
 
 
+def operators_answer(document: Mapping[str, Any]) -> web.Response:
+    """The same for operators, who read it on a terminal: what does not show is escaped."""
+    return web.Response(body=legible_json(orjson.dumps(document)), content_type=_JSON)
+
+
 def error_response(error: CloakroomError) -> web.Response:
     """Render any error of ``app.errors``."""
     fields = {"message": error.message, "type": error.type, "param": error.param, "code": error.answer_code}
-    body = orjson.dumps({"error": fields})
+    body = legible_json(orjson.dumps({"error": fields}))
     response = web.Response(body=body, status=error.answer_status, content_type=_JSON, headers=error.headers)
     if error.retry_after is not None:
         response.headers[hdrs.RETRY_AFTER] = str(error.retry_after)
@@ -108,6 +118,13 @@ def origin_refused(path: str) -> OriginNotAllowed:
     )
 
 
+def host_refused() -> HostNotAllowed:
+    """The error for a request to a name that is not the service's."""
+    return HostNotAllowed(
+        "This service is not called by this name. Its operator can add the name to CLOAKROOM_ALLOWED_HOSTS."
+    )
+
+
 def overloaded() -> Overloaded:
     """The error for a request that the process has no time or no room for."""
     return Overloaded("The service is overloaded. Try again shortly.", retry_after=1)
@@ -137,4 +154,30 @@ def unrouted(error: CloakroomError, request_id: str) -> web.Response:
     response.headers.update(BASE_HEADERS)
     response.headers[REQUEST_ID_HEADER] = request_id
     response.force_close()
+    return response
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A file that is served unchanged: of the demo, of the reference. ``etag`` changes with any byte."""
+
+    body: bytes
+    content_type: str
+    etag: str
+
+    @classmethod
+    def of(cls, body: bytes, content_type: str) -> Self:
+        return cls(body, content_type, hashlib.sha256(body).hexdigest()[:32])
+
+
+def asset_answer(request: web.Request, asset: Asset) -> web.Response:
+    """The asset, or 304 where the caller has it already."""
+    asked = request.if_none_match or ()
+    if any(tag.value in (asset.etag, "*") for tag in asked):
+        response = web.Response(status=304)
+    else:
+        charset = None if asset.content_type == "application/json" else "utf-8"
+        response = web.Response(body=asset.body, content_type=asset.content_type, charset=charset)
+    response.etag = ETag(asset.etag)
+    response.headers[hdrs.CACHE_CONTROL] = _REVALIDATE
     return response

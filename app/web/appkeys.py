@@ -9,6 +9,7 @@ from aiohttp import web
 
 from app.broker.calls.hangup import Hangup
 from app.broker.calls.ice import IceServers
+from app.broker.calls.lookup import Lookup
 from app.broker.calls.reports import Reports
 from app.broker.calls.sideband import Sidebands
 from app.broker.clients import ClientRegistry
@@ -22,10 +23,11 @@ from app.handles.tokens import HandleIssuer
 from app.settings import Settings
 from app.store.connection import StoreConnection
 from app.telemetry.metrics import Metrics
+from app.telemetry.scrape import Scrapes
 from app.telemetry.timings import Timings
 from app.web.calls.sideband import OpenSidebands
-from app.web.listener.admission import Admission
-from app.web.listener.refusal import Refusal
+from app.web.listener.early import EarlyRefusals
+from app.wiring import Reloader
 
 
 @dataclass(slots=True)
@@ -54,16 +56,18 @@ RELAY: Final = web.AppKey("relay", Relay)
 ORPHANS: Final = web.AppKey("orphans", Orphans)
 HANGUP: Final = web.AppKey("hangup", Hangup)
 ICE_SERVERS: Final = web.AppKey("ice_servers", IceServers)
+LOOKUP: Final = web.AppKey("lookup", Lookup)
 REPORTS: Final = web.AppKey("reports", Reports)
 SIDEBANDS: Final = web.AppKey("sidebands", Sidebands)
 OPEN_SIDEBANDS: Final = web.AppKey("open_sidebands", OpenSidebands)
 METER: Final = web.AppKey("meter", Meter)
+RELOADER: Final = web.AppKey("reloader", Reloader)
 STORE: Final = web.AppKey("store", StoreConnection)
 METRICS: Final = web.AppKey("metrics", Metrics)
+SCRAPES: Final = web.AppKey("scrapes", Scrapes)
 DESK: Final = web.AppKey("desk", Desk)
 LIFECYCLE: Final = web.AppKey("lifecycle", Lifecycle)
-ADMISSION: Final = web.AppKey("admission", Admission)
-REFUSAL: Final = web.AppKey("refusal", Refusal)
+EARLY: Final = web.AppKey("early", EarlyRefusals)
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 TIMINGS: Final = web.RequestKey("timings", Timings)

@@ -1,16 +1,21 @@
-"""Who mints: a client by its key or client token, or a signed-in user by an identity provider's token."""
+"""Who mints: a client by its key or client token, or a signed-in user by an identity provider's token.
+
+And, before a request is parsed, who may have sent it.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
-from app.errors import InvalidRequest
+from app.errors import HandleExpired, InvalidHandle, InvalidRequest
 from app.models import Client
-from app.web.appkeys import CLIENTS, IDENTITIES, LogLine
-from app.web.incoming import credential
+from app.web.addresses import address_behind, counted_as
+from app.web.appkeys import CLIENTS, HANDLES, IDENTITIES, SETTINGS, LogLine
+from app.web.incoming import API_KEY_HEADER, credential, credential_in
+from app.web.listener.refusal import Head
 
 SUBJECT_HEADER: Final = "x-cloakroom-subject"
 SAFETY_HEADER: Final = "OpenAI-Safety-Identifier"
@@ -20,12 +25,14 @@ SAFETY_HEADER: Final = "OpenAI-Safety-Identifier"
 class Caller:
     """The client whose policy counts, for whom it mints, and what the provider may tell abusers apart by.
 
-    A client says the last two itself. A user says neither: his subject is the ``sub`` of his token.
+    A client says both itself. A user, who is ``signed_in``, says neither: his subject is the ``sub`` of his
+    token.
     """
 
     client: Client
     subject: str | None
     safety_identifier: str | None = field(repr=False)
+    signed_in: bool = False
 
 
 async def minting_caller(request: web.Request, line: LogLine) -> Caller:
@@ -51,4 +58,56 @@ async def minting_caller(request: web.Request, line: LogLine) -> Caller:
             raise InvalidRequest(
                 "A signed-in user mints for himself: leave this header out.", param=name.lower()
             )
-    return Caller(user.client, user.subject, None)
+    return Caller(user.client, user.subject, None, signed_in=True)
+
+
+class UnparsedCallers:
+    """The ``Callers`` of ``app.web.listener.early``: who sends a request, told by its head alone."""
+
+    def __init__(self, app: web.Application) -> None:
+        self._app = app
+
+    def address(self, peer: str, head: Head) -> str | None:
+        """What its address is counted under; None where the header of proxies comes twice."""
+        settings = self._app[SETTINGS]
+        header, proxies = settings.forwarded_header, settings.trusted_proxies
+        if not proxies:
+            return counted_as(address_behind(peer, (), 0))
+        if head.repeats(header):
+            return None
+        entry = head.get(header)
+        entries = () if entry is None else (entry,)
+        return counted_as(address_behind(peer, entries, proxies, header=header))
+
+    def is_worthless(self, head: Head) -> bool:
+        """Whether its credential is certainly neither a client's nor a handle of ours.
+
+        A token that names a configured issuer is not certain: that would take its issuer's keys.
+        """
+        if head.repeats(hdrs.AUTHORIZATION.lower()) or head.repeats(API_KEY_HEADER):
+            return False
+        unverified, app = _credential_of(head), self._app
+        if not unverified:
+            return True
+        if app[CLIENTS].find(unverified) is not None:
+            return False
+        identities = app.get(IDENTITIES)
+        if identities is not None and identities.known(unverified) is not None:
+            return False
+        try:
+            app[HANDLES].verify(unverified, allow_expired=True)
+        except HandleExpired:
+            return False
+        except InvalidHandle:
+            return True
+        return False
+
+    def client(self, head: Head) -> Client | None:
+        """The client whose key or token it carries."""
+        return self._app[CLIENTS].find(_credential_of(head))
+
+
+def _credential_of(head: Head) -> str | None:
+    found = credential_in(head.get(hdrs.AUTHORIZATION.lower()), lambda: head.get(API_KEY_HEADER))
+    # As aiohttp decodes headers.
+    return None if found is None else found.encode("latin-1").decode("utf-8", "surrogateescape")

@@ -4,12 +4,14 @@ It is one function and not a stack of five, because each of aiohttp's layers cos
 The order, from outside in:
 
 1. request id, so that all of the rest can be found in the logs;
-2. CORS: a refused origin costs nothing further, and every answer, errors included, gets the headers;
-3. load: beyond ``max_in_flight`` a 503 now is better than a timeout later. Where the process has no time,
-   ``app.web.listener.connection`` has refused most requests before they came here;
-4. the view;
-5. errors become answers, unless a response has begun;
-6. headers, metrics, trace and log line, which need the final status.
+2. the name in ``Host``, where the service's names are listed: a page under any other name gets nothing;
+3. CORS: a refused origin costs nothing further, and every answer, errors included, gets the headers;
+4. load: beyond ``max_in_flight`` a 503 now is better than a timeout later, unless it is within a fair share.
+   Of a mint its view decides, which knows the client. Where the process has no time,
+   ``app.web.listener.early`` has refused most requests before they came here;
+5. the view;
+6. errors become answers, unless a response has begun; refused credentials are counted by address;
+7. headers, metrics, trace and log line, which need the final status.
 """
 
 from __future__ import annotations
@@ -31,19 +33,25 @@ from app.telemetry.metrics import Metrics, code_of
 from app.telemetry.redaction import redact
 from app.telemetry.timings import Timings
 from app.telemetry.tracing import TRACEPARENT, TRACESTATE, Ending, RequestTrace, Tracing, read_trace_context
+from app.web.addresses import caller_address, counted_as
 from app.web.answers import (
     REQUEST_ID_HEADER,
     AnswerHeaders,
     error_response,
     from_http_exception,
+    host_refused,
     internal_error,
     origin_refused,
     overloaded,
     request_id_of,
 )
 from app.web.appkeys import LOG_LINE, REQUEST_ID, TIMINGS, Lifecycle, LogLine
-from app.web.cors import ALLOW_METHODS, MAX_AGE_SECONDS, allow_headers
+from app.web.cors import ALLOW_METHODS, MAX_AGE_SECONDS, HostPolicy, allow_headers
 from app.web.listener.admission import Admission
+from app.web.listener.credentials import RefusedCredentials
+from app.web.listener.early import EarlyRefusals
+from app.web.listener.shares import Shares
+from app.web.mint_views import MINT_VIEWS
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -120,11 +128,13 @@ def gate(
     answers: AnswerHeaders,
     reporting: Reporting,
     lifecycle: Lifecycle,
-    admission: Admission,
+    early: EarlyRefusals,
     *,
-    max_in_flight: int,
+    hosts: HostPolicy | None = None,
 ) -> Middleware:
-    """Build the middleware. ``max_in_flight`` is per process."""
+    """Build the middleware; without ``hosts`` any name will do."""
+    admission, shares, credentials = early.admission, early.shares, early.credentials
+    most = shares.most
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -139,18 +149,20 @@ def gate(
         error: CloakroomError | None = None
         lifecycle.in_flight += 1
         try:
+            if hosts is not None and not hosts.allows(request.host, request.path):
+                raise host_refused()
             if origin is not None and allowed is None:
                 raise origin_refused(request.path)
             if origin is not None and _is_preflight(request):
                 response: web.StreamResponse = web.Response(status=204)
             else:
-                if lifecycle.in_flight > max_in_flight or (
+                if (lifecycle.in_flight > most and _is_one_too_many(request, shares)) or (
                     admission.shedding and _has_no_time(request, admission)
                 ):
                     raise overloaded()
                 response = await handler(request)
         except Exception as caught:
-            error = _error_of(caught, request)
+            error = _counted(_error_of(caught, request), request, credentials)
         finally:
             lifecycle.in_flight -= 1
         if error is not None:
@@ -167,6 +179,11 @@ def gate(
         return response
 
     return middleware
+
+
+def _is_one_too_many(request: web.Request, shares: Shares) -> bool:
+    """Whether a full replica refuses a request here; of a mint its view decides."""
+    return request.match_info.handler not in MINT_VIEWS and shares.refuses_other()
 
 
 def _has_no_time(request: web.Request, admission: Admission) -> bool:
@@ -186,6 +203,19 @@ def _error_of(caught: Exception, request: web.Request) -> CloakroomError:
     # The traceback goes to the log, redacted; the answer shows none of it.
     log.error("request_failed", request_id=request[REQUEST_ID], exc_info=caught)
     return internal_error()
+
+
+def _counted(error: CloakroomError, request: web.Request, credentials: RefusedCredentials) -> CloakroomError:
+    """The error itself, or what is answered in its place where the address sent too many bad credentials.
+
+    That counts as no mint or offer and has no line, as what is refused before it is parsed.
+    """
+    judged = credentials.judged(error, lambda: counted_as(caller_address(request)))
+    if judged is not error:
+        error.with_traceback(None)
+        if LOG_LINE in request:
+            del request[LOG_LINE]
+    return judged
 
 
 def _is_preflight(request: web.Request) -> bool:

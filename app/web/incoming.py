@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
@@ -13,14 +14,20 @@ from app.errors import InvalidRequest, RequestTooLarge, UnsupportedMediaType
 from app.web.appkeys import LIFECYCLE, SETTINGS, TIMINGS
 
 JSON_TYPE: Final = "application/json"
+API_KEY_HEADER: Final = "api-key"
 _BEARER: Final = "bearer "
 
 
 def credential(request: web.Request) -> str | None:
     """The bearer token, or the ``api-key`` header that clients made for Azure send. Not verified."""
-    authorization = request.headers.get(hdrs.AUTHORIZATION)
+    headers = request.headers
+    return credential_in(headers.get(hdrs.AUTHORIZATION), lambda: headers.get(API_KEY_HEADER))
+
+
+def credential_in(authorization: str | None, api_key: Callable[[], str | None]) -> str | None:
+    """The credential of a request with this ``Authorization`` header."""
     if authorization is None:
-        return request.headers.get("api-key")
+        return api_key()
     if authorization[: len(_BEARER)].lower() == _BEARER:
         return authorization[len(_BEARER) :].strip()
     return None

@@ -13,6 +13,7 @@ from app.web.admin.routes import admin_routes
 from app.web.answers import expect
 from app.web.calls import views as call_views
 from app.web.calls.ice import ice_servers
+from app.web.calls.lookup import LOOKUP_PATH, lookup_handle
 from app.web.demo.site import DemoSite
 from app.web.reference.site import reference_routes
 
@@ -36,6 +37,7 @@ _POSTS: Final = (
     (_CALL + "/hangup", call_views.hang_up),
     (_LIVE + "/hangup", call_views.hang_up),
     (_CALL + "/report", call_views.report),
+    (LOOKUP_PATH, lookup_handle),
 )
 
 

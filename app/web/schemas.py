@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from app.errors import InvalidRequest
+from app.handles.bindings import canonical_origin, parse_binding
 from app.models import (
     LONGEST_CALL_SECONDS,
     MAX_KEY_SECONDS,
     MIN_KEY_SECONDS,
+    NOT_BOUND,
     SHORTEST_CALL_SECONDS,
     USUAL_MODEL,
+    Binding,
     Family,
     MintRequest,
 )
@@ -26,7 +29,7 @@ from app.providers.sessions import main_model, main_path, misplaced, nested_mode
 
 Parse = Callable[..., MintRequest]
 
-_FIELDS: Final = frozenset({"model", "session", "expires_after", "max_call_seconds"})
+_FIELDS: Final = frozenset({"model", "session", "expires_after", "max_call_seconds", "bind"})
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}\Z")
 _SUBJECT = re.compile(r"[\x21-\x7e]{1,128}\Z")
 # RFC 6454: scheme://host[:port], or the word null.
@@ -38,14 +41,17 @@ _TYPES: Final = {str(family): family for family in (Family.REALTIME, Family.TRAN
 _MODEL_PLACES: Final = {family: ".".join(("session", *main_path(family))) for family in Family}
 
 
+class MintHeaders(NamedTuple):
+    """What a mint's headers say. ``binds_origin``: the body need not name ``origin`` to bind to it."""
+
+    subject: str | None = None
+    origin: str | None = None
+    safety_identifier: str | None = None
+    binds_origin: bool = False
+
+
 def parse_mint(
-    body: dict[str, Any],
-    *,
-    default_model: str | None,
-    subject: str | None,
-    origin: str | None,
-    safety_identifier: str | None = None,
-    translation: bool = False,
+    body: dict[str, Any], *, headers: MintHeaders, default_model: str | None, translation: bool = False
 ) -> MintRequest:
     """Read OpenAI's ``{session, expires_after}`` and LiteLLM's ``{model}``.
 
@@ -57,7 +63,8 @@ def parse_mint(
     for name in body:
         if name not in _FIELDS:
             raise InvalidRequest(
-                "Unknown field. A mint request takes session, expires_after, max_call_seconds and model.",
+                "Unknown field. A mint request takes session, expires_after, max_call_seconds, bind and "
+                "model.",
                 param=name[:64],
             )
     session = body.get("session")
@@ -69,10 +76,13 @@ def parse_mint(
     if place is not None:
         raise InvalidRequest(f"'{place}' must be an object.", param=place)
     family = Family.TRANSLATION if translation else _family(session)
-    _check_header(subject, _SUBJECT, "A subject has 1 to 128 printable characters.", "x-cloakroom-subject")
+    origin = headers.origin
+    _check_header(
+        headers.subject, _SUBJECT, "A subject has 1 to 128 printable characters.", "x-cloakroom-subject"
+    )
     _check_header(origin, _ORIGIN, "The Origin header is not valid.", "origin")
     _check_header(
-        safety_identifier,
+        headers.safety_identifier,
         _SUBJECT,
         "A safety identifier has 1 to 128 printable characters.",
         "openai-safety-identifier",
@@ -83,11 +93,19 @@ def parse_mint(
         family=family,
         session=session,
         seconds=_seconds(body.get("expires_after")),
-        subject=subject,
+        subject=headers.subject,
         origin=origin,
-        safety_identifier=safety_identifier,
+        safety_identifier=headers.safety_identifier,
         max_call_seconds=_call_seconds(body.get("max_call_seconds")),
+        binding=_binding(body, origin if headers.binds_origin else None),
     )
+
+
+def _binding(body: dict[str, Any], page: str | None) -> Binding:
+    if page is None and "bind" not in body:
+        return NOT_BOUND
+    # An origin such as null stands for many pages, so nothing is bound to it.
+    return parse_binding(body.get("bind"), usual_origin=canonical_origin(page) if page is not None else "")
 
 
 def _family(session: dict[str, Any]) -> Family:
@@ -192,7 +210,7 @@ _MODALITIES: Final = ("audio", "text")
 # A current session has no place for these, and the provider would refuse them.
 _DROPPED: Final = frozenset({"temperature", "client_secret"})
 # Beside the session in both forms; no provider sees it.
-_OURS: Final = frozenset({"max_call_seconds"})
+_OURS: Final = frozenset({"max_call_seconds", "bind"})
 # The current form's ``param`` of an error, and the same field in the beta's body.
 _PARAMS: Final[Mapping[str, str]] = {
     "session.model": "model",

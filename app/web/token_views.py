@@ -13,8 +13,9 @@ import orjson
 from aiohttp import hdrs, web
 
 from app.broker.identities import NotExchanged
-from app.errors import CloakroomError, RequestTooLarge, SignInUnavailable
-from app.web.appkeys import IDENTITIES, LOG_LINE, TIMINGS, LogLine
+from app.errors import CloakroomError, InvalidToken, RequestTooLarge, SignInUnavailable
+from app.web.addresses import caller_address, counted_as
+from app.web.appkeys import EARLY, IDENTITIES, LOG_LINE, TIMINGS, LogLine
 from app.web.incoming import read_timed_body
 
 PATH: Final = "/oauth/token"
@@ -22,6 +23,8 @@ FORM_TYPE: Final = "application/x-www-form-urlencoded"
 GRANT_TYPE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a name of RFC 8693, no secret
 _JWT: Final = "urn:ietf:params:oauth:token-type:jwt"
+# Of RFC 6749 only section 4.1.2.1 has a word for it.
+_LATER: Final = "temporarily_unavailable"
 _ID_TOKEN: Final = "urn:ietf:params:oauth:token-type:id_token"  # noqa: S105 - a name of RFC 8693, no secret
 # One token, and a few short fields.
 _MOST_BYTES: Final = 32_768
@@ -32,12 +35,15 @@ _FIELDS: Final = frozenset(
 
 
 class _Refused(Exception):
-    """An error of OAuth: its code, what to say, and the status."""
+    """An error of OAuth: its code, what to say, the status, and after how many seconds to come again."""
 
-    def __init__(self, code: str, description: str, *, status: int = 400) -> None:
+    def __init__(
+        self, code: str, description: str, *, status: int = 400, retry_after: int | None = None
+    ) -> None:
         super().__init__(description)
         self.code = code
         self.status = status
+        self.retry_after = retry_after
 
 
 async def exchange(request: web.Request) -> web.Response:
@@ -48,7 +54,10 @@ async def exchange(request: web.Request) -> web.Response:
         return await _exchanged(request, line)
     except _Refused as refused:
         line.fields["code"] = refused.code
-        return _answer({"error": refused.code, "error_description": str(refused)}, status=refused.status)
+        response = _answer({"error": refused.code, "error_description": str(refused)}, status=refused.status)
+        if refused.retry_after is not None:
+            response.headers[hdrs.RETRY_AFTER] = str(refused.retry_after)
+        return response
 
 
 async def _exchanged(request: web.Request, line: LogLine) -> web.Response:
@@ -63,14 +72,14 @@ async def _exchanged(request: web.Request, line: LogLine) -> web.Response:
         exchanged = await identities.exchange(_subject_token(fields))
     except NotExchanged as refused:
         line.fields |= {"issuer": refused.issuer, "reason": refused.reason}
-        raise _Refused("invalid_grant", str(refused)) from None
-    except SignInUnavailable as error:
-        # Of RFC 6749 only section 4.1.2.1 has a word for it.
-        response = _answer(
-            {"error": "temporarily_unavailable", "error_description": error.message}, status=503
+        error = request.app[EARLY].credentials.judged(
+            InvalidToken(str(refused)), lambda: counted_as(caller_address(request))
         )
-        response.headers[hdrs.RETRY_AFTER] = str(error.retry_after)
-        return response
+        if isinstance(error, InvalidToken):
+            raise _Refused("invalid_grant", str(refused)) from None
+        raise _Refused(_LATER, error.message, status=error.status, retry_after=error.retry_after) from None
+    except SignInUnavailable as error:
+        raise _Refused(_LATER, error.message, status=503, retry_after=error.retry_after) from None
     token = exchanged.token
     line.fields |= {
         "client": exchanged.client,

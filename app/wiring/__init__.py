@@ -1,7 +1,7 @@
-"""Makes the parts of the service from the settings; the parts themselves get plain values.
+"""Makes the parts of the service from the settings, and gives them secrets that were read anew.
 
-It is apart from the composition root because the doctor makes single parts without the service. What a part
-does belongs to the part's own room.
+The parts themselves get plain values. It is apart from the composition root because the doctor makes single
+parts without the service. What a part does belongs to the part's own room.
 """
 
 from app.wiring.broker import Broker, Shared
@@ -22,10 +22,16 @@ from app.wiring.parts import (
     reveal,
     token_keepers,
 )
+from app.wiring.reload import Reloader
+from app.wiring.secrets import SecretHolders
+from app.wiring.security import Beside, build_security, build_webhook
 from app.wiring.spans import tell_span
 
 __all__ = [
+    "Beside",
     "Broker",
+    "Reloader",
+    "SecretHolders",
     "Shared",
     "WiringError",
     "build_admins",
@@ -37,7 +43,9 @@ __all__ = [
     "build_issuer",
     "build_issuer_keys",
     "build_model",
+    "build_security",
     "build_store",
+    "build_webhook",
     "reveal",
     "tell_span",
     "token_keepers",

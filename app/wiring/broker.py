@@ -9,9 +9,10 @@ from functools import partial
 from typing import Final
 
 from app.broker.allowance import Allowance
-from app.broker.calls.hangup import Hangup
+from app.broker.calls.hangup import CallProofs, Hangup
 from app.broker.calls.held import HeldCalls, HeldSockets
 from app.broker.calls.ice import IceServers
+from app.broker.calls.lookup import Lookup
 from app.broker.calls.reports import Reports
 from app.broker.calls.sideband import Attacher, Sidebands
 from app.broker.claims import Claims
@@ -27,8 +28,8 @@ from app.broker.relay import Relay
 from app.broker.routing.attempts import MintAttempts
 from app.broker.routing.breaker import Breakers
 from app.broker.routing.catalog import Catalog
+from app.broker.security.events import SecurityLog
 from app.broker.settlement import Settlement
-from app.handles.keyring import parse_sealing_ring
 from app.handles.sealing import Sealer
 from app.handles.tokens import HandleIssuer
 from app.models import Client, Clocks
@@ -53,6 +54,7 @@ class Shared:
     """What several use cases work with."""
 
     catalog: Catalog
+    sealer: Sealer
     upstream: Upstream
     held: HeldSockets
     store: StoreConnection
@@ -62,6 +64,7 @@ class Shared:
     settlement: Settlement
     counts: CallMetrics
     breakers: Breakers
+    security: SecurityLog
     clocks: Clocks
 
 
@@ -69,6 +72,7 @@ class Broker:
     """The use cases. What they have in common is made once.
 
     Attributes:
+        shared: the parts that it was made with.
         replication: what the handles' writes wait for, None where they wait for nothing; to be closed.
         late: the answers that come too late; to be closed.
         orphans: notes calls that no browser holds.
@@ -77,8 +81,8 @@ class Broker:
 
     def __init__(self, settings: Settings, shared: Shared) -> None:
         self._settings = settings
-        self._shared = shared
-        self._sealer = Sealer(parse_sealing_ring(reveal(settings.sealing_keys)))
+        self.shared = shared
+        self._sealer = shared.sealer
         self.replication: Final = build_replication(settings, shared.store)
         self._handles = HandleStore(
             shared.store,
@@ -96,6 +100,8 @@ class Broker:
             upstream=shared.upstream,
             calls=shared.calls,
             settlement=shared.settlement,
+            security=shared.security,
+            proofs=CallProofs(shared.sealer, required=settings.require_call_proofs),
             replica=settings.replica,
             deadline=settings.mint_timeout_seconds,
             clocks=shared.clocks,
@@ -103,7 +109,7 @@ class Broker:
         )
 
     def minter(self) -> Minter:
-        settings, shared = self._settings, self._shared
+        settings, shared = self._settings, self.shared
         return Minter(
             catalog=shared.catalog,
             attempts=MintAttempts(
@@ -128,7 +134,7 @@ class Broker:
         )
 
     def relay(self) -> Relay:
-        settings, shared = self._settings, self._shared
+        settings, shared = self._settings, self.shared
         policy = RelayPolicy(
             replica=settings.replica,
             timeout=settings.relay_timeout_seconds,
@@ -155,18 +161,20 @@ class Broker:
                 outcomes=outcomes,
                 allowance=self._allowance,
                 policy=policy,
+                security=shared.security,
                 clocks=shared.clocks,
             ),
             outcomes=outcomes,
             orphans=self.orphans,
             late=self.late if settings.hangup_lost_calls else None,
             breakers=shared.breakers,
+            security=shared.security,
             timeout=settings.relay_timeout_seconds,
             monotonic=shared.clocks.monotonic,
         )
 
     def ice_servers(self) -> IceServers:
-        settings, shared = self._settings, self._shared
+        settings, shared = self._settings, self.shared
         return IceServers(
             catalog=shared.catalog,
             providers=PROVIDERS,
@@ -177,28 +185,31 @@ class Broker:
             clocks=shared.clocks,
         )
 
+    def lookup(self) -> Lookup:
+        return Lookup(store=self._handles, clocks=self.shared.clocks)
+
     def reports(self) -> Reports:
-        shared = self._shared
+        shared = self.shared
         return Reports(calls=shared.calls, count=shared.counts.reported, clocks=shared.clocks)
 
     def overdue(self) -> OverdueCalls:
         return OverdueCalls(
             deadlines=self._deadlines,
-            calls=self._shared.calls,
+            calls=self.shared.calls,
             hangup=self.hangup,
-            count=self._shared.counts.overdue,
-            clocks=self._shared.clocks,
+            count=self.shared.counts.overdue,
+            clocks=self.shared.clocks,
         )
 
     def held_calls(self) -> HeldCalls:
-        return HeldCalls(sockets=self._shared.held, hangup=self.hangup)
+        return HeldCalls(sockets=self.shared.held, hangup=self.hangup)
 
     def sidebands(self, sockets: Attacher) -> Sidebands:
         return Sidebands(
             hangup=self.hangup,
             providers=PROVIDERS,
             sockets=sockets,
-            calls=self._shared.calls,
+            calls=self.shared.calls,
             deadline=self._settings.mint_timeout_seconds,
         )
 
@@ -211,7 +222,7 @@ class Broker:
         tell: Callable[[UsageRecord], None],
     ) -> Meter:
         """The meter; ``tried`` counts a handshake, ``tell`` takes each record."""
-        settings, shared = self._settings, self._shared
+        settings, shared = self._settings, self.shared
         return Meter(
             watches=Watches(shared.store, hold=HOLD_SECONDS, records=settings.metering_records),
             calls=shared.calls,
@@ -234,11 +245,11 @@ class Broker:
         grace, window = self._settings.undelivered_grace_seconds, self._settings.replay_window_seconds
         return Orphans(
             deadlines=self._deadlines,
-            calls=self._shared.calls,
-            settlement=self._shared.settlement,
+            calls=self.shared.calls,
+            settlement=self.shared.settlement,
             # While the answer is kept, a browser may still get it.
             grace=max(grace, window) if grace else 0.0,
             hang_up_lost=self._settings.hangup_lost_calls,
-            count=self._shared.counts.orphaned,
-            clocks=self._shared.clocks,
+            count=self.shared.counts.orphaned,
+            clocks=self.shared.clocks,
         )

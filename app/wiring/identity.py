@@ -25,9 +25,14 @@ def build_client_tokens(settings: Settings, *, clock: Callable[[], float]) -> Cl
 
 
 def build_clients(settings: Settings, *, tokens: ClientTokens | None = None) -> ClientRegistry:
+    """The clients of the settings, by their keys."""
+    return ClientRegistry(client_pairs(settings), tokens=tokens)
+
+
+def client_pairs(settings: Settings) -> list[tuple[Client, str | None]]:
     """The clients of ``CLOAKROOM_API_KEYS``, which may use everything, and those of the YAML file."""
     pairs = parse_key_pairs(settings.api_keys.get_secret_value()) if settings.api_keys else {}
-    plain = [(Client(name), key) for name, key in pairs.items()]
+    plain: list[tuple[Client, str | None]] = [(Client(name), key) for name, key in pairs.items()]
     configured = [
         (
             Client(
@@ -48,15 +53,18 @@ def build_clients(settings: Settings, *, tokens: ClientTokens | None = None) -> 
         )
         for name, client in settings.clients.items()
     ]
-    return ClientRegistry([*plain, *configured], tokens=tokens)
+    return [*plain, *configured]
 
 
 def build_admins(settings: Settings) -> ClientRegistry | None:
     """The operators of ``CLOAKROOM_ADMIN_KEYS``; None where there is none, and then no admin API."""
-    if settings.admin_keys is None:
-        return None
-    pairs = parse_key_pairs(settings.admin_keys.get_secret_value())
-    return ClientRegistry([(Client(name), key) for name, key in pairs.items()])
+    return ClientRegistry(admin_pairs(settings)) if settings.admin_keys is not None else None
+
+
+def admin_pairs(settings: Settings) -> list[tuple[Client, str | None]]:
+    """The operators of ``CLOAKROOM_ADMIN_KEYS``."""
+    pairs = parse_key_pairs(settings.admin_keys.get_secret_value()) if settings.admin_keys else {}
+    return [(Client(name), key) for name, key in pairs.items()]
 
 
 def build_issuer(name: str, configured: IssuerSettings) -> Issuer:

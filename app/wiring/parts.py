@@ -11,9 +11,10 @@ from pydantic import SecretStr
 from app.broker.routing.catalog import Catalog, Choice, Model, Takeover
 from app.broker.session_policy import ModelPolicy
 from app.models import BearerTokens, Deployment, Secret
+from app.outbound.addresses import LOOPBACK, Guard, parse_network
 from app.outbound.egress import BadFile, Certificates, Egress, environment_proxies, parse_proxy
 from app.outbound.entra import FETCH_SECONDS, EntraIdentity, MissingExtra, entra_fetch
-from app.outbound.federation import EXCHANGE_SECONDS, federation_fetch
+from app.outbound.keeping.federation import EXCHANGE_SECONDS, federation_fetch
 from app.outbound.keeping.tokens import TokenKeeper
 from app.providers.base import SplitsHosts
 from app.providers.federation import Federation
@@ -86,6 +87,7 @@ def build_egress(settings: Settings) -> Egress:
         client_cert_file=settings.provider_client_cert_file,
         client_key_file=settings.provider_client_key_file,
     )
+    guard = _guard(settings)
     try:
         if certificates != Certificates():
             certificates.trust_and_show()
@@ -94,14 +96,21 @@ def build_egress(settings: Settings) -> Egress:
     if settings.provider_proxy is not None:
         proxy = parse_proxy(settings.provider_proxy.get_secret_value())
         proxies, source = {"http": proxy, "https": proxy}, "CLOAKROOM_PROVIDER_PROXY"
-        return Egress(proxies, source=source, certificates=certificates)
+        return Egress(proxies, source=source, certificates=certificates, guard=guard)
     if not settings.trust_environment_proxy:
-        return Egress(certificates=certificates)
+        return Egress(certificates=certificates, guard=guard)
     try:
         found, no_proxy = environment_proxies()
     except ValueError as error:
         raise WiringError(str(error)) from None
-    return Egress(found, no_proxy, source="HTTPS_PROXY", certificates=certificates)
+    return Egress(found, no_proxy, source="HTTPS_PROXY", certificates=certificates, guard=guard)
+
+
+def _guard(settings: Settings) -> Guard:
+    """What may be dialled besides public addresses."""
+    if settings.private_networks is None:
+        return Guard(() if settings.production else LOOPBACK)
+    return Guard(tuple(map(parse_network, settings.private_networks)))
 
 
 def build_deployments(

@@ -313,6 +313,26 @@ ISSUERS = [
         (rate("cloakroom_issuer_key_fetches_total", "issuer, result"), "{{issuer}}: {{result}}"),
     ),
 ]
+SECURITY = [
+    stack(
+        "Security events",
+        "none",
+        "Handles that came from elsewhere, and records that were refused, in five minutes.",
+        (f"sum by (kind) (increase(cloakroom_security_events_total{{{HERE}}}[5m]))", "{{kind}}"),
+    ),
+    stack(
+        "Security webhook",
+        "ops",
+        "Messages by what the receiver made of them; a retry is one more.",
+        (rate("cloakroom_security_webhook_deliveries_total", "result"), "{{result}}"),
+    ),
+    stack(
+        "Security events dropped",
+        "none",
+        "That will not reach the webhook, in five minutes, by why.",
+        (f"sum by (reason) (increase(cloakroom_security_events_dropped_total{{{HERE}}}[5m]))", "{{reason}}"),
+    ),
+]
 USAGE = [
     lines(
         "Calls watched for metering",
@@ -347,13 +367,13 @@ REPLICAS = [
         "Turns of the event loop",
         "s",
         "A request needs several. Long turns mean too little CPU.",
-        (f"cloakroom_loop_turn_seconds{{{HERE}}}", "{{instance}}"),
+        (f"cloakroom_loop_turn_seconds{{{HERE}}}", "{{instance}} {{worker}}"),
     ),
     lines(
         "Shedding load",
         "none",
         "1 while a replica refuses requests because it has more work than time.",
-        (f"cloakroom_shedding{{{HERE}}}", "{{instance}}"),
+        (f"cloakroom_shedding{{{HERE}}}", "{{instance}} {{worker}}"),
         defaults={"max": 1},
     ),
     lines(
@@ -366,15 +386,20 @@ REPLICAS = [
     lines(
         "CPU",
         "percentunit",
-        "Of one core; a replica uses one.",
-        (f"rate(process_cpu_seconds_total{{{HERE}}}[$__rate_interval])", "{{instance}}"),
+        "Of one core; a replica uses one, or each of its workers does.",
+        (f"rate(process_cpu_seconds_total{{{HERE}}}[$__rate_interval])", "{{instance}} {{worker}}"),
     ),
-    lines("Memory", "bytes", "Resident.", (f"process_resident_memory_bytes{{{HERE}}}", "{{instance}}")),
+    lines(
+        "Memory",
+        "bytes",
+        "Resident.",
+        (f"process_resident_memory_bytes{{{HERE}}}", "{{instance}} {{worker}}"),
+    ),
     lines(
         "Open files",
         "none",
         "Connections are files.",
-        (f"process_open_fds{{{HERE}}}", "{{instance}}"),
+        (f"process_open_fds{{{HERE}}}", "{{instance}} {{worker}}"),
         (f"min(process_max_fds{{{HERE}}})", "limit"),
     ),
     lines(
@@ -393,7 +418,36 @@ REPLICAS = [
         "Up since",
         "s",
         "Seconds since the process began.",
-        (f"time() - process_start_time_seconds{{{HERE}}}", "{{instance}}"),
+        (f"time() - process_start_time_seconds{{{HERE}}}", "{{instance}} {{worker}}"),
+    ),
+    lines(
+        "Workers",
+        "none",
+        "Of replicas that have several: how many serve, and those that ended unasked.",
+        (f"sum by (instance) (cloakroom_worker_up{{{HERE}}})", "{{instance}} serve"),
+        (
+            f"increase(cloakroom_worker_restarts_total{{{HERE}}}[$__rate_interval])",
+            "{{instance}} {{worker}} ended",
+        ),
+    ),
+    lines(
+        "Secrets refused",
+        "none",
+        "1 while the secrets in a replica's files cannot be used, so that the old ones serve on.",
+        (f"cloakroom_secrets_reload_failed{{{HERE}}}", "{{instance}}"),
+        defaults={"max": 1},
+    ),
+    lines(
+        "Secrets taken",
+        "s",
+        "Seconds since they were last read and taken; the start counts.",
+        (f"time() - cloakroom_secrets_reload_timestamp_seconds{{{HERE}}}", "{{instance}}"),
+    ),
+    lines(
+        "Secrets read anew",
+        "none",
+        "On SIGHUP and when a file changed, by result.",
+        (f"sum by (result) (cloakroom_secrets_reloads_total{{{HERE}}})", "{{result}}"),
     ),
     panel(
         "table",
@@ -407,14 +461,36 @@ REPLICAS = [
         ],
     ),
 ]
+PROTECTION = [
+    stack(
+        "Credentials refused",
+        "reqps",
+        "Keys, tokens and handles of no value; 429: their address had sent too many.",
+        (rate("cloakroom_credentials_refused_total", "answer"), "{{answer}}"),
+    ),
+    stack(
+        "Connections cut",
+        "cps",
+        "head, unread: too slow. address: its peer has too many. room: the port is full.",
+        (rate("cloakroom_connections_cut_total", "reason"), "{{reason}}"),
+    ),
+    stack(
+        "Fair shares",
+        "reqps",
+        "While a replica was full or shed load: served within their client's share, or refused.",
+        (rate("cloakroom_fair_share_total", "verdict"), "{{verdict}}"),
+    ),
+]
 ROWS = (
     ("Now", NOW, 3, 4),
     ("Traffic", TRAFFIC, 8, 8),
     ("Where the time goes", LATENCY, 8, 8),
     ("Errors, by code", ERRORS, 6, 8),
     ("Providers", PROVIDER, 6, 8),
+    ("Protection", PROTECTION, 8, 8),
     ("Sidebands", SIDEBANDS, 8, 8),
     ("Identity providers", ISSUERS, 8, 8),
+    ("Security", SECURITY, 8, 8),
     ("Usage", USAGE, 8, 8),
     ("Store", STORE, 6, 8),
     ("Replicas", REPLICAS, 6, 8),

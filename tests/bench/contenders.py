@@ -147,6 +147,9 @@ class Cloakroom(Program):
             ),
             **(more or {}),
         }
+        # An older checkout does not know the setting.
+        if ((tree or ROOT) / "app" / "outbound" / "addresses.py").exists():
+            settings["CLOAKROOM_PRIVATE_NETWORKS"] = "127.0.0.0/8"
         super().__init__(
             name, [*prefix, sys.executable, "-m", "app", "serve"], settings, cpus=cpus, directory=tree or ROOT
         )

@@ -81,6 +81,15 @@ def memory_bytes(root: int) -> int:
     return total
 
 
+def proportional_bytes(root: int) -> int:
+    """Memory of the tree; a page that its processes share counts once for all of them."""
+    total = 0
+    for pid in tree(root):
+        with contextlib.suppress(OSError):
+            total += parse_kilobytes((_PROC / str(pid) / "smaps_rollup").read_text(), "Pss")
+    return total
+
+
 def pin(root: int, cpus: set[int]) -> None:
     """Keep every thread of the tree on these CPUs."""
     for pid in tree(root):

@@ -23,7 +23,7 @@ _BLOCK: Final = re.compile(r"(<!-- bench: ([a-z-]+) -->\n).*?(<!-- end -->)", re
 def blocks() -> dict[str, Callable[[], str]]:
     """Every table by its name."""
     bench, grown = read("bench"), read("growth")
-    before, profile = read("before"), read("profile")
+    before, profile, crews = read("before"), read("profile"), read("workers")
     return {
         "setup": lambda: tables.setup(bench),
         "goals": lambda: tables.goal_table(bench, grown),
@@ -35,6 +35,7 @@ def blocks() -> dict[str, Callable[[], str]]:
         "beside": lambda: growth_tables.beside(grown),
         "topologies": lambda: growth_tables.topologies(grown),
         "commands": lambda: growth_tables.commands(grown),
+        "workers": lambda: tables.workers(crews),
         "optimised": lambda: tables.optimised(before, bench, profile),
         "hot-before": lambda: tables.hot_functions(before["profile"]),
         "hot-after": lambda: tables.hot_functions(profile),

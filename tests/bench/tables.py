@@ -10,6 +10,8 @@ from tests.bench.goals import MEGABYTE, goals
 # The servers by their names in the figures, in the order of tables and pictures.
 NAMES: Final = {"floor": "bare aiohttp", "cloakroom": "Cloakroom", "litellm": "LiteLLM"}
 KINDS: Final = ("mint, limited", "mint", "relay")
+# One worker under full load has about so much of a CPU where nothing else wants it.
+_A_WHOLE_CPU: Final = 0.8
 _BESIDE: Final = ("cloakroom", "floor")
 
 
@@ -141,3 +143,47 @@ def hot_functions(told: Mapping[str, Any], *, top: int = 10) -> str:
             cells += [f"{share:.1%}", f"`{name}`"]
         rows.append((str(place + 1), *cells))
     return markdown(("", "mint", "function", "relay", "function"), rows)
+
+
+def workers(found: Mapping[str, Any]) -> str:
+    """A replica with one and with several workers: requests a second, waits, CPU and memory."""
+    one = next(iter(found["workers"].values()))["runs"]
+    rows = []
+    for number, crew in found["workers"].items():
+        runs, memory = crew["runs"], crew["warm"]
+        each = [(runs[kind]["per_second"], one[kind]["per_second"]) for kind in KINDS]
+        mint, relay = runs["mint"], runs["relay"]
+        rows.append(
+            (
+                number,
+                *(f"{now:,.0f} ({now / before:.2f})" for now, before in each),
+                *(f"{run['p50_ms']:.1f} / {run['p99_ms']:.1f}" for run in (mint, relay)),
+                f"{mint['cpu_us']:.0f} / {relay['cpu_us']:.0f}",
+                f"{mint['cpus']:.2f} / {relay['cpus']:.2f}",
+                f"{100 * mint['busiest']:.0f} / {100 * relay['busiest']:.0f}",
+                f"{memory['resident'] / MEGABYTE:.0f} / {memory['proportional'] / MEGABYTE:.0f}",
+                str(round(sum(run["failed"] for run in runs.values()))),
+            )
+        )
+    head = (
+        "workers",
+        *(f"{kind}: requests/s (times one)" for kind in KINDS),
+        *(f"{kind}: p50 / p99 ms" for kind in ("mint", "relay")),
+        "CPU per request, us: mint / relay",
+        "CPUs that it had: mint / relay",
+        "busiest worker, %: mint / relay",
+        "memory in MB: resident / proportional",
+        "failed",
+    )
+    told = (
+        f"Measured on {found['date']} at commit `{found['commit']}`: {found['machine']['cpus']} CPUs, load "
+        f"average {found['machine']['load']} at the start, {found['connections']} connections, medians of "
+        f"{found['rounds']} rounds of {found['seconds']} s."
+    )
+    alone = one["mint"]["cpus"]
+    if alone < _A_WHOLE_CPU:
+        told += (
+            f" **Other work kept the machine busy**: one worker had {alone:.2f} CPUs, so the requests a "
+            "second tell nothing of what several gain."
+        )
+    return f"{told}\n\n{markdown(head, rows)}"

@@ -61,14 +61,16 @@ def version_of(name: str, *arguments: str) -> str:
 
 
 def read(name: str) -> dict[str, Any]:
-    """The recorded figures of one run: ``bench``, ``growth``, ``profile`` or ``before``.
+    """The recorded figures of one run: ``bench``, ``growth``, ``workers``, ``profile`` or ``before``.
 
     Raises:
         BenchError: there are none yet.
     """
     path = RESULTS / f"{name}.json"
     if not path.exists():
-        raise BenchError(f"{path} is not there: run 'make bench', bench-growth and bench-profile first")
+        raise BenchError(
+            f"{path} is not there: run 'make bench', bench-growth, bench-workers and bench-profile first"
+        )
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found
 

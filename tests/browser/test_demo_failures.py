@@ -15,6 +15,7 @@ from tests.browser.demo import Demo
 from tests.browser.lost import LostCall
 from tests.browser.service import SPARE, Service
 from tests.browser.tab import FAILED_ANSWER, REFUSED_BY_CORS
+from tests.support.hidden import HIDDEN
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -221,3 +222,18 @@ async def test_a_connection_that_is_lost(lost_call: LostCall, service: Service) 
     await lost_call.demo.way_back("Try again")
     await lost_call.demo.in_call()
     await lost_call.demo.end()
+
+
+async def test_what_does_not_show_is_escaped_as_the_service_does_it(open_demo: OpenDemo) -> None:
+    demo, _tab = await open_demo()
+    shown = await demo.page.evaluate(
+        """async (texts) => {
+          const script = document.querySelector('script[type="module"]').src;
+          const { legible } = await import(new URL("dom.js", script));
+          return texts.map(legible);
+        }""",
+        [*HIDDEN.values(), "müller 日本 🎙"],
+    )
+    expected = [json.dumps(character)[1:-1] for character in HIDDEN.values()]
+    named = {r"\t": r"\u0009", r"\r": r"\u000d", r"\b": r"\u0008", r"\n": "\n", "\x7f": r"\u007f"}
+    assert shown == [*(named.get(text, text) for text in expected), "müller 日本 🎙"]

@@ -29,7 +29,7 @@ def drills() -> list[Drill]:
     names = [module.name for module in pkgutil.iter_modules(tests.faults.__path__) if module.name[0] != "_"]
     modules = [importlib.import_module(f"tests.faults.{name}") for name in names]
     found: list[Drill] = [drill for module in modules for drill in getattr(module, "DRILLS", ())]
-    return sorted(found, key=lambda drill: (int(drill.promise.rstrip("abc")), drill.name))
+    return sorted(found, key=lambda drill: (int(drill.promise.rstrip("abcd")), drill.name))
 
 
 def main(arguments: Sequence[str]) -> int:

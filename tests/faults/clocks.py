@@ -256,6 +256,8 @@ def _environment(planted: Planted, store: faketime.SkewedStore, sandbox: Sandbox
     models = {model: call_key for call_key, model in MODELS.items()}
     return planted.environment(
         CLOAKROOM_REDIS_URL=store.engine.url,
+        # Handles from the future come from one address.
+        CLOAKROOM_REFUSED_CREDENTIALS_PER_MINUTE="0",
         CLOAKROOM_DEPLOYMENTS=orjson.dumps(deployments).decode(),
         CLOAKROOM_MODELS=orjson.dumps(models).decode(),
     )

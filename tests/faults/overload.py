@@ -39,6 +39,8 @@ REFUSED_WITHIN_MS: Final = 50.0
 STILL_SERVED: Final = 0.5
 IDLE, SLOW_HEADS, SLOW_BODIES = 5000, 500, 500
 _PROBE_SECONDS: Final = 0.2
+# Thousands of them, who share this machine's address.
+MANY_CALLERS: Final = {"CLOAKROOM_CONNECTIONS_PER_ADDRESS": "0"}
 
 
 @dataclass
@@ -115,7 +117,7 @@ def target() -> Iterator[Target]:
         with (
             LocalEngine() as engine,
             Provider(cpus=others) as provider,
-            Cloakroom(provider=provider.url, redis=engine.url, cpus=mine) as replica,
+            Cloakroom(provider=provider.url, redis=engine.url, cpus=mine, more=MANY_CALLERS) as replica,
         ):
             procfs.pin(engine.pid, others)
             loads = [replica.mint(limited=True), replica.relay(HANDLES)]

@@ -29,7 +29,7 @@ from app.broker.settlement import Settlement
 from app.errors import HandleSpent, StoreUnavailable, UpstreamError
 from app.handles.keyring import parse_sealing_ring
 from app.handles.sealing import Sealer
-from app.models import Answer, Clocks, Family, HandleClaims, Offer
+from app.models import Answer, Clocks, Family, HandleClaims, Offer, Sender
 from app.store import keys
 from app.store.address import parse_address
 from app.store.connection import StoreConnection
@@ -44,6 +44,7 @@ from tests.faults.drill import Drill, Figures, Progress
 from tests.support.clocks import PATIENCE, eventually
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.onlooker import async_onlooker
+from tests.support.security import security_log
 
 AT_ONCE: Final = 8
 # For commands that come together, which are those of several races.
@@ -99,6 +100,7 @@ class Claimant:
             outcomes=self.outcomes,
             allowance=Allowance(sealer, {}),
             policy=policy,
+            security=security_log(),
             clocks=clocks,
         )
 
@@ -110,7 +112,8 @@ class Claimant:
         """
         handle = HandleClaims(id=handle_id, expires_at=int(time.time() + _LIFE_SECONDS))
         try:
-            won = await self.claims.win(handle, Offer(sdp=b"", sha256=secrets.token_hex(32)), Timings())
+            offer = Offer(sdp=b"", sha256=secrets.token_hex(32))
+            won = await self.claims.win(handle, offer, Sender(), Timings())
         except HandleSpent:
             return None
         assert isinstance(won, Claim), "a fresh offer got the answer to another one"

@@ -24,6 +24,8 @@ PAUSE_SECONDS: Final = 0.08
 # The product's own default; the stack of the tests has none, since most of them do not roll.
 DRAIN_SECONDS: Final = "5"
 NAMES: Final = ("replica-a", "replica-b")
+# One replica is one process, the other one has several.
+WORKERS: Final = {"replica-a": "1", "replica-b": "2"}
 
 
 @dataclass
@@ -102,7 +104,11 @@ async def roll(progress: Progress, restarts: int) -> Figures:
 
 async def _started(stack: Stack, name: str, port: str) -> Replica:
     return await asyncio.to_thread(
-        stack.replica, name, CLOAKROOM_PORT=port, CLOAKROOM_DRAIN_SECONDS=DRAIN_SECONDS
+        stack.replica,
+        name,
+        CLOAKROOM_PORT=port,
+        CLOAKROOM_DRAIN_SECONDS=DRAIN_SECONDS,
+        CLOAKROOM_WORKERS=WORKERS[name],
     )
 
 
@@ -111,7 +117,8 @@ async def _in_use(http: aiohttp.ClientSession, url: str, replicas: dict[str, Rep
 
     async def reaches(name: str) -> bool:
         async with http.get(f"{url}/livez") as answer:
-            return answer.headers.get("x-cloakroom-replica") == name
+            # A worker has a number behind it.
+            return answer.headers.get("x-cloakroom-replica", "").startswith(name)
 
     for name in replicas:
         await eventually(lambda name=name: reaches(name), f"the balancer never uses {name}")  # type: ignore[misc]

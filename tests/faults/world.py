@@ -64,6 +64,8 @@ class World:
                     CLOAKROOM_MODELS=orjson.dumps(policies).decode(),
                     CLOAKROOM_REPLAY_WINDOW_SECONDS="600",
                     CLOAKROOM_RELAY_TIMEOUT_SECONDS="120",
+                    # Handles of a retired key come from one address, and the model knows one answer to them.
+                    CLOAKROOM_REFUSED_CREDENTIALS_PER_MINUTE="0",
                 )
             )
             planted = self.stack.planted

@@ -20,7 +20,8 @@ from app.store.connection import StoreConnection
 from app.store.embedded.engine import LocalEngine
 from app.store.execution import Acknowledgement
 from app.store.execution.driver import connect
-from app.store.records.claims import Attempt, Claim, Gone, Spent, Won
+from app.store.records.bearers import NO_CERTIFICATE, NO_ORIGIN
+from app.store.records.claims import Attempt, Claim, Gone, Spent, Whose, Won
 from app.store.records.handles import HandleStore
 from app.store.records.record import HandleRecord
 from app.store.replication import Replication
@@ -31,6 +32,8 @@ from tests.support.handles import handle_record
 from tests.support.onlooker import onlooker
 
 OFFER, OTHER_OFFER = "ab" * 32, "cd" * 32
+# Of the handle, as a claim without an origin and a certificate leaves it.
+OWNER = Whose("shop", "", "gpt-realtime-2.1", NO_ORIGIN, NO_CERTIFICATE)
 # Where replicas are waited for in vain.
 SHORT_SECONDS = 0.3
 
@@ -104,7 +107,7 @@ async def test_a_handle_that_was_saved_and_a_use_that_was_won_are_on_the_replica
         assert stands_on(pair[1], name)
         assert isinstance(await claim(store, Attempt(name, OFFER, "n1")), Won)
         assert command(pair[1], "HGET", keys.handle(name), "calls") == "1"
-        assert await claim(store, Attempt(name, OTHER_OFFER, "n2")) == Spent(1)
+        assert await claim(store, Attempt(name, OTHER_OFFER, "n2")) == Spent(1, OWNER)
 
 
 async def test_many_at_once_share_a_few_waits(
@@ -298,7 +301,7 @@ async def test_a_slot_that_moves_is_followed(cluster: RealCluster, handle_id: st
         cluster.end_the_move(key, to)
         await store.handles.save(record(handle_id), life=60)
         assert isinstance(await claim(store, Attempt(handle_id, OFFER, "n1")), Won)
-        assert await claim(store, Attempt(handle_id, OTHER_OFFER, "n2")) == Spent(1)
+        assert await claim(store, Attempt(handle_id, OTHER_OFFER, "n2")) == Spent(1, OWNER)
     finally:
         await store.close()
 

@@ -10,7 +10,19 @@ from app.store.address import parse_address
 from app.store.connection import StoreConnection
 from app.store.embedded.engine import LocalEngine
 from app.store.execution.driver import connect
-from app.store.records.claims import Answered, Attempt, Gone, Keep, OtherFamily, Pending, Spent, Unknown, Won
+from app.store.records.bearers import NO_CERTIFICATE, NO_ORIGIN
+from app.store.records.claims import (
+    Answered,
+    Attempt,
+    Gone,
+    Keep,
+    OtherFamily,
+    Pending,
+    Spent,
+    Unknown,
+    Whose,
+    Won,
+)
 from app.store.records.handles import HandleStore
 from app.store.records.minting import Minting
 from app.store.records.record import CallRecord, HandleRecord
@@ -19,6 +31,8 @@ from tests.support.handles import handle_record
 
 OFFER = "ab" * 32
 OTHER_OFFER = "cd" * 32
+# Of the handle, as a claim without an origin and a certificate leaves it.
+OWNER = Whose("shop", "user-7", "gpt-realtime-2.1", NO_ORIGIN, NO_CERTIFICATE)
 
 
 @pytest.fixture
@@ -52,12 +66,12 @@ async def test_a_record_is_stored_whole_with_its_expiry(
 async def test_a_claim_wins_once_and_the_same_nonce_wins_again(store: HandleStore, handle_id: str) -> None:
     await store.save(record(handle_id, max_calls=1), life=60)
     won = await claim(store, handle_id)
-    assert won == Won(
-        "seal1.AAAA", "openai", "gpt-realtime-2.1", "shop", "user-7", "2000", 1
-    )  # what the relay needs, and the use counted
+    # What the relay needs, and the use counted.
+    names = ("openai", "gpt-realtime-2.1", "shop", "user-7")
+    assert won == Won("seal1.AAAA", *names, "2000", 1, family="realtime", max_calls="1")
     assert await claim(store, handle_id) == won
     assert isinstance(await claim(store, handle_id, nonce="n2"), Pending)
-    assert await claim(store, handle_id, OTHER_OFFER, "n3") == Spent(1)
+    assert await claim(store, handle_id, OTHER_OFFER, "n3") == Spent(1, OWNER)
 
 
 async def test_a_mint_that_is_repeated_late_gives_no_use_back_and_no_second_life(

@@ -32,7 +32,12 @@ _TRANSPORT: Final = re.compile(
 _RATE_LIMIT: Final = re.compile(r"x-ratelimit-[a-z0-9_.-]+\Z")
 _ERROR: Final = "#/components/schemas/Error"
 # What the gate may answer in front of every path, and what routing does where no operation is.
-_ANYWHERE: Final = {403: "origin_not_allowed", 503: "overloaded", 500: "internal_error"}
+_ANYWHERE: Final = {
+    403: "origin_not_allowed",
+    421: "host_not_allowed",
+    503: "overloaded",
+    500: "internal_error",
+}
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,8 @@ class Process(Child):
         arguments: what comes after ``python -m``.
         environment: its variables, besides the few that every program needs.
         prefix: a command, by its path, that becomes the program in other surroundings: a namespace.
-        code: the folder that has ``app``.
+        code: the folder that has ``app``; it becomes the working directory.
+        python: the interpreter, of another environment than the suite's.
     """
 
     def __init__(
@@ -148,13 +149,17 @@ class Process(Child):
         *,
         prefix: Sequence[str] = (),
         code: Path = ROOT,
+        python: str = sys.executable,
     ) -> None:
         inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        super().__init__([*prefix, sys.executable, "-m", *arguments], {**inherited, **environment}, code)
+        super().__init__([*prefix, python, "-m", *arguments], {**inherited, **environment}, code)
 
 
 class Replica(Process):
-    """``python -m app serve`` on a free port, with further arguments if any; returns when it is ready."""
+    """``python -m app serve`` on a free port, with further arguments if any; returns when it is ready.
+
+    ``package`` is the import name: a wheel's is another one.
+    """
 
     def __init__(
         self,
@@ -163,6 +168,8 @@ class Replica(Process):
         *arguments: str,
         prefix: Sequence[str] = (),
         code: Path = ROOT,
+        python: str = sys.executable,
+        package: str = "app",
     ) -> None:
         settings = {
             "CLOAKROOM_HOST": "127.0.0.1",
@@ -170,7 +177,7 @@ class Replica(Process):
             "CLOAKROOM_REPLICA": name,
             **environment,
         }
-        super().__init__(["app", "serve", *arguments], settings, prefix=prefix, code=code)
+        super().__init__([package, "serve", *arguments], settings, prefix=prefix, code=code, python=python)
         self.name = name
         try:
             listening = self.wait_for_event("listening")

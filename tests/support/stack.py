@@ -86,6 +86,18 @@ class Stack:
         """``replica``, of the code in this folder."""
         return self._resources.enter_context(Replica(name, self.environment(**more), code=code))
 
+    def installed_replica(self, python: Path, name: str, **more: str) -> Replica:
+        """``replica``, of the wheel that is installed in another environment."""
+        replica = Replica(
+            name,
+            self.environment(**more),
+            # A folder in which no package of ours lies.
+            code=python.parent,
+            python=str(python),
+            package="cloakroom",
+        )
+        return self._resources.enter_context(replica)
+
     @property
     def store_url(self) -> str:
         """Where a replica finds the store, with the user that it signs on as."""

@@ -58,9 +58,13 @@ class BrowserPeer:
         self.offer = self._peer.localDescription.sdp
         return self.offer
 
+    async def take(self, answer: str) -> None:
+        """Take the provider's answer, and wait for nothing."""
+        await self._peer.setRemoteDescription(RTCSessionDescription(sdp=answer, type="answer"))
+
     async def accept(self, answer: str) -> None:
         """Take the provider's answer and wait for the connection, audio and the data channel."""
-        await self._peer.setRemoteDescription(RTCSessionDescription(sdp=answer, type="answer"))
+        await self.take(answer)
         async with asyncio.timeout(PATIENCE):
             await self._connected.wait()
             await self._heard.wait()

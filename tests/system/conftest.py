@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
+import aiohttp
 import pytest
 
+from tests.support.secret_fleet import Fleet, start_fleet
 from tests.support.stack import Stack
 
 
@@ -21,3 +24,12 @@ def static_stack() -> Iterator[Stack]:
     """Two replicas and a provider that answers with text only, for tests that need thousands of calls."""
     with Stack(peer="static", sandbox_arguments=("--peer-cap", "100000")) as stack:
         yield stack
+
+
+@pytest.fixture
+def fleet(static_stack: Stack, http: aiohttp.ClientSession, tmp_path: Path) -> Iterator[Fleet]:
+    """Two replicas whose secrets lie in files that the test changes."""
+    running = start_fleet(static_stack, http, tmp_path)
+    yield running
+    for replica in running.replicas:
+        replica.stop()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import signal
 import socket
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,11 +15,10 @@ import pytest
 
 from app.store.embedded.engine import LocalEngine, find_engine
 from tests.support.clocks import PATIENCE, until
+from tests.support.dev import Dev, assert_a_relay, bash
 from tests.support.onlooker import onlooker
 
 OPERATOR_START, OPERATOR_END = "# see it as an operator", 'handles revoke "$HANDLE"'
-RECIPE_START, RECIPE_END = "# mint a handle", "offer.sdp"
-LISTENS = re.compile(r"https?://127\.0\.0\.1:(\d+)|redis://127\.0\.0\.1:(\d+)")
 
 
 def alive(pid: int) -> bool:
@@ -55,87 +52,6 @@ def is_open(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-class Dev:
-    """One run of the command. Its output is read by a thread, so it never waits for the test."""
-
-    def __init__(self, directory: Path, *arguments: str, **environ: str) -> None:
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("CLOAKROOM_", "OPENAI_", "AZURE_", "FORCE_COLOR"))
-        }
-        # A directory of its own for temporary files shows each one that stays behind.
-        self.files = directory
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "app", "dev", *arguments],
-            env=kept | {"TMPDIR": str(directory)} | environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,  # a process group to send Ctrl-C to, as a terminal does
-        )
-        self._lines: list[str] = []
-        self._news = threading.Condition()
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        with self.process.stdout as output:
-            for line in output:
-                with self._news:
-                    self._lines.append(line)
-                    self._news.notify_all()
-
-    @property
-    def output(self) -> str:
-        with self._news:
-            return "".join(self._lines)
-
-    @property
-    def ports(self) -> set[int]:
-        return {int(first or second) for first, second in LISTENS.findall(self.output)}
-
-    def recipe(self) -> str:
-        """Wait for the printed commands and return them as they stand."""
-        with self._news:
-            there = self._news.wait_for(
-                lambda: (
-                    any(line.rstrip().endswith(RECIPE_END) for line in self._lines)
-                    or self.process.poll() is not None
-                ),
-                PATIENCE,
-            )
-        text = self.output
-        assert there, text
-        assert self.process.poll() is None, text
-        start = text.index(RECIPE_START)
-        return text[start : text.index(RECIPE_END, start) + len(RECIPE_END)] + "\n"
-
-    def wait_for(self, text: str) -> None:
-        """Wait until ``text`` was printed."""
-        with self._news:
-            assert self._news.wait_for(lambda: any(text in line for line in self._lines), PATIENCE)
-
-    def child(self, name: str) -> int:
-        found = re.search(rf"^{name} .*pid (\d+)", self.output, re.MULTILINE)
-        assert found, self.output
-        return int(found[1])
-
-    def ctrl_c(self) -> None:
-        os.killpg(self.process.pid, signal.SIGINT)
-
-    def wait(self) -> int:
-        status = self.process.wait(PATIENCE)
-        self._reader.join(PATIENCE)
-        return status
-
-    def clean_up(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.wait()
-
-
 @pytest.fixture
 def runs() -> Iterator[list[Dev]]:
     started: list[Dev] = []
@@ -151,31 +67,6 @@ def port() -> int:
         probe.bind(("127.0.0.1", 0))
         found: int = probe.getsockname()[1]
     return found
-
-
-def bash(script: str) -> str:
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def assert_a_relay(answer: str) -> None:
-    """What ``curl -i`` shows of a relay that worked."""
-    head, _, body = answer.replace("\r\n", "\n").partition("\n\n")
-    status, *headers = head.splitlines()
-    fields = {name.lower(): value for name, value in (line.split(": ", 1) for line in headers)}
-    assert status.split()[1] == "201", answer
-    assert fields["content-type"].startswith("application/sdp")
-    assert re.fullmatch(r"/v1/realtime/calls/rtc_\w+", fields["location"])
-    assert body.startswith("v=0\n")
-    assert "m=audio " in body
-    assert "a=fingerprint:sha-256 " in body
 
 
 def assert_nothing_is_left(run: Dev, pids: set[int], ports: set[int]) -> None:
@@ -196,6 +87,33 @@ def assert_the_operator_stops_it(run: Dev, recipe: str) -> None:
     assert "revoked 1 handle" in told
 
 
+def assert_only_this_machine_is_served(run: Dev) -> None:
+    """A page whose name was made to lead here gets nothing of the replicas, nor of the provider."""
+    (found,) = set(re.findall(r"^replica-a  http://127\.0\.0\.1:(\d+)", run.output, re.MULTILINE))
+    (box,) = set(re.findall(r"^provider   http://127\.0\.0\.1:(\d+)", run.output, re.MULTILINE))
+    for port, path in ((found, "/demo"), (found, "/metrics"), (found, "/docs"), (box, "/_sandbox/state")):
+        for name, status in (("evil.example", 421), ("localhost", 200), ("127.0.0.1", 200)):
+            connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=PATIENCE)
+            connection.request("GET", path, headers={"Host": f"{name}:{port}"})
+            assert connection.getresponse().status == status, (path, name)
+            connection.close()
+    # Nothing listens but on loopback.
+    for listening in sorted(run.ports):
+        with socket.socket() as elsewhere:
+            assert elsewhere.connect_ex((_own_address(), listening)) != 0, listening
+
+
+def _own_address() -> str:
+    """An address of this machine that is not loopback; one that nobody has, where there is none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            # Nothing is sent: this only asks which address would be used.
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return "127.255.255.255"
+        return str(probe.getsockname()[0])
+
+
 def test_the_printed_commands_work_as_printed_and_ctrl_c_leaves_nothing(
     runs: list[Dev], port: int, tmp_path: Path
 ) -> None:
@@ -212,6 +130,8 @@ def test_the_printed_commands_work_as_printed_and_ctrl_c_leaves_nothing(
     assert_a_relay(bash(recipe))
     assert_a_relay(bash(recipe))  # and the same again
     assert_the_operator_stops_it(run, recipe)
+
+    assert_only_this_machine_is_served(run)
 
     for pid in pids:
         command_line = Path(f"/proc/{pid}/cmdline").read_text()

@@ -124,3 +124,25 @@ def _headers(entry: dict[str, object]) -> dict[str, str]:
     pairs = entry["headers"]
     assert isinstance(pairs, list)
     return {name.lower(): value for name, value in pairs}
+
+
+async def test_a_new_client_secret_is_tried_before_it_counts(
+    engine: LocalEngine, http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    entra, planted, file = FakeEntra(TOKENS), Planted(), tmp_path / "client_secret"
+    wrong, new = "wrong~secret.of-the_test~run", "second~secret.of-the_test~run"
+    file.write_text(entra.client_secret)
+    variable = {"CLOAKROOM_DEPLOYMENTS__VOICE__ENTRA__CLIENT_SECRET_FILE": str(file)}
+    async with signed_in(entra, planted, engine.url, tmp_path, **variable) as (replica, _, _):
+        file.write_text(wrong)
+        refused = await asyncio.to_thread(replica.wait_for_event, "secrets_refused")
+        assert refused["reason"].startswith("deployments.voice.entra.client_secret: ")
+        assert "the client secret is wrong" in refused["reason"]
+        # The token of before is still good.
+        assert (await mint(http, replica.url, planted.client_key)).status == 200
+        entra.client_secret = new
+        file.write_text(new)
+        taken = await asyncio.to_thread(replica.wait_for_event, "secrets_reloaded")
+        assert taken["changed"] == ["deployments.voice"]
+        assert (await mint(http, replica.url, planted.client_key)).status == 200
+    assert not [secret for secret in (wrong, new) if secret in replica.output]

@@ -41,6 +41,8 @@ def pods(static_stack: Stack, deployment: dict[str, Any]) -> Iterator[list[Ports
     here = {
         "CLOAKROOM_REDIS_URL": address.replace("cloakroom-redis:6379", f"{HOST}:{static_stack.engine.port}"),
         "CLOAKROOM_OPS_PORT": "0",
+        # The provider in a box is on this machine.
+        "CLOAKROOM_PRIVATE_NETWORKS": "127.0.0.0/8",
         # The end of a pod is tests/system/test_drain.py.
         "CLOAKROOM_DRAIN_SECONDS": "0",
     }

@@ -23,7 +23,9 @@ SECONDS = 3.0
 
 async def test_a_storm_is_shed_and_passes(static_stack: Stack, http: aiohttp.ClientSession) -> None:
     """Its requests need no provider, so that it is the replica that has no time."""
-    replica = static_stack.replica("stormed", CLOAKROOM_CORS_ORIGINS=ORIGIN)
+    replica = static_stack.replica(
+        "stormed", CLOAKROOM_CORS_ORIGINS=ORIGIN, CLOAKROOM_REFUSED_CREDENTIALS_PER_MINUTE="0"
+    )
     strangers = [mint_load("ck_nobody"), relay_load(("ek_nothing",))]
     with OpenLoop(
         replica.url,

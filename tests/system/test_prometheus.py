@@ -1,4 +1,7 @@
-"""A real Prometheus over two replicas: each panel shows something, each rule works, an outage is noticed."""
+"""A real Prometheus over three replicas, one of them with two workers.
+
+Each panel shows something, each rule works, an outage is noticed.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,8 @@ def stack() -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def prometheus(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    targets = [replica.url.removeprefix("http://") for replica in (stack.a, stack.b)]
+    several = stack.replica("replica-c", CLOAKROOM_WORKERS="2")
+    targets = [replica.url.removeprefix("http://") for replica in (stack.a, stack.b, several)]
     with Prometheus(tmp_path_factory.mktemp("prometheus"), targets=targets, rules=[RULES]) as running:
         yield running
 

@@ -124,7 +124,8 @@ async def test_the_doctor_says_which_way_it_went_and_what_is_wrong_with_the_prox
         done = await asyncio.to_thread(doctor, variables)
     rows: dict[str, Any] = {row["name"]: row for row in json.loads(done.stdout)["findings"]}
     shown = "127.0.0.1:1" if fault == "gone" else f"127.0.0.1:{proxy.port}"
-    assert rows["egress"]["detail"] == f"through the proxy {shown} (CLOAKROOM_PROVIDER_PROXY)"
+    way = f"through the proxy {shown} (CLOAKROOM_PROVIDER_PROXY)"
+    assert rows["egress"]["detail"] == f"{way}; to public addresses, and to 127.0.0.0/8, ::1/128"
     reach = [row for row in json.loads(done.stdout)["findings"] if row["name"] == "reach"][-1]
     assert reach["subject"] == "openai"
     assert (reach["status"], done.returncode) == (status, 0 if status == "ok" else 1), done.stdout

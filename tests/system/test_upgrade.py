@@ -16,7 +16,7 @@ import pytest
 from app.store import keys
 from tests.support.api import Reply, called, hang_up, minted, relay
 from tests.support.handles import claims_of
-from tests.support.offers import fresh_offer
+from tests.support.offers import certificate, fresh_offer, offer_with
 from tests.support.onlooker import onlooker
 from tests.support.processes import Replica
 from tests.support.releases import CHANGELOG, check_out, releases
@@ -185,8 +185,41 @@ async def test_either_release_lists_and_shows_what_both_wrote(upgrade: Upgrade, 
         assert _told(shown["before"]) == _told(shown["today"])
 
 
+async def test_a_handle_of_either_release_is_bound_to_nothing_unless_its_mint_said_so(
+    upgrade: Upgrade, one: str, other: str
+) -> None:
+    handle = await upgrade.mint(one)
+    await upgrade.call(other, handle, offer_with(certificate(1)))
+    await upgrade.call(one, handle, offer_with(certificate(2)))
+    found = upgrade.record(keys.handle(id_of(handle)))
+    assert not {"bind_origin", "bind_fingerprint"} & found.keys()
+    # The release before does not note who uses a handle.
+    assert ("used_fingerprint" in found) is (other == "today")
+    for release in (one, other):
+        reply = await upgrade.relay(release, handle, offer_with(certificate(3)))
+        assert (reply.status, reply.code) == (409, "handle_spent")
+
+
+async def test_a_bound_handle_is_refused_to_others_by_this_release_and_not_by_the_one_before(
+    upgrade: Upgrade, one: str, other: str
+) -> None:
+    """docs/stolen-handles.md says so: bind once no replica of the release before is left."""
+    body = {"model": "gpt-realtime-2.1", "bind": {"fingerprint": certificate(1)}}
+    handle = await minted(upgrade.http, upgrade.replicas["today"].url, upgrade.stack.planted.client_key, body)
+    replies = {
+        release: await upgrade.relay(release, handle, offer_with(certificate(2))) for release in (one, other)
+    }
+    assert (replies["today"].status, replies["today"].code) == (403, "wrong_certificate")
+    assert replies["before"].status == 201
+    await upgrade.call("today", handle, offer_with(certificate(1)))
+
+
 # What a handle's view, and a call's, have had since the release before.
-NEW_OF_HANDLES: Final = ("version", "seconds_left", "region", "max_call_seconds", "calls_revoked_by")
+NEW_OF_HANDLES: Final = (
+    *("version", "seconds_left", "region", "max_call_seconds", "calls_revoked_by"),
+    *("bind_origin", "bind_fingerprint", "used_origin", "used_fingerprint"),
+    *("suspicions", "suspected_at", "suspicion"),
+)
 NEW_OF_CALLS: Final = (
     *("version", "ended_because", "undelivered_at", "delivered_at", "not_ended_because"),
     *("hangup_asked_at", "hangup_asked_by", "hangup_failures", "last_hangup_failure"),

@@ -25,6 +25,7 @@ LAYERS: Final[tuple[tuple[str, ...], ...]] = (
     ("app.operations",),
     ("app.main",),
     ("app.server", "app.doctor"),
+    ("app.supervisor",),
     ("app.cli",),
     ("app.__main__",),
 )
@@ -45,6 +46,7 @@ PURE: Final = frozenset(
     }
     | {"app.broker.routing.catalog", "app.broker.clients", "app.broker.session_policy"}
     | {"app.broker.routing.breaker", "app.reports"}
+    | {"app.supervisor.deaths", "app.supervisor.messages"}
     | {"app.telemetry.redaction", "app.telemetry.timings", "app.telemetry.tracing"}
     | {
         "app.outbound.http1",

@@ -14,7 +14,10 @@ from tests.support.clocks import LENIENCY, eventually, kept_deadline, no_sooner_
 
 TESTS = Path(__file__).parents[1]
 # The only modules that read a clock to see how long something took; benches and drills are there to measure.
-MAY_MEASURE = ("support/clocks.py", "support/busy.py", "support/onlooker.py", "bench/", "faults/")
+MAY_MEASURE = (
+    *("support/clocks.py", "support/busy.py", "support/onlooker.py", "bench/", "faults/"),
+    *("fuzz/__main__.py", "release/__main__.py"),
+)
 READINGS = frozenset({"monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time"})
 LEAST_WAIT_SECONDS = 30
 

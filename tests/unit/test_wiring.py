@@ -59,7 +59,7 @@ def test_a_deployment_that_mints_has_exactly_one_credential(credential: dict[str
 
 @pytest.mark.parametrize("changes", [{}, {"api_key": ""}])
 def test_a_server_without_credentials_is_sent_none(changes: dict[str, Any]) -> None:
-    deployment = built(provider="openai", base_url="http://voice:8080/v1", ephemeral_keys=False, **changes)
+    deployment = built(provider="openai", base_url="https://voice:8080/v1", ephemeral_keys=False, **changes)
     assert (deployment.ephemeral_keys, deployment.call_key) == (False, "standard")
     assert (deployment.bearer(), deployment.held_secrets()) == (None, ())
     call = PROVIDERS["openai"].kept_call(deployment, mint_request())

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 
-import aiohttp
 import pytest
 
 from app.errors import CloakroomError
@@ -17,9 +16,12 @@ from app.outbound.connection import Lost
 from app.outbound.http1 import AnswerReader
 from app.outbound.upstream import NoAnswer
 from app.telemetry.timings import Timings
+from app.web.appkeys import LIFECYCLE
 from tests.conftest import ServiceFactory
 from tests.support.api import Reply
+from tests.support.clocks import eventually
 from tests.support.offers import fresh_offer
+from tests.support.scrape import scrape
 from tests.support.service import Service
 
 Requests = Callable[[Service], Awaitable[None]]
@@ -44,6 +46,12 @@ def kept() -> Iterator[Counter[str]]:
         gc.set_debug(0)
         gc.garbage.clear()
         gc.enable()
+
+
+async def _ended(service: Service) -> None:
+    lifecycle = service.server.app[LIFECYCLE]
+    await eventually(lambda: lifecycle.in_flight == 0, "the request never ends")
+    await _settled()
 
 
 async def _settled() -> None:
@@ -77,11 +85,18 @@ async def _refused(service: Service) -> None:
 
 
 async def _left(service: Service) -> None:
-    handle = await service.minted()
+    handle, before = await service.minted(), service.asked("/calls")
     service.fault("delay", "calls", seconds=0.3)
-    with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-        await asyncio.wait_for(service.relay(handle), 0.1)
-    await asyncio.sleep(0.5)
+    asking = asyncio.create_task(service.relay(handle))
+    await eventually(lambda: service.asked("/calls") > before, "the offer never arrives")
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    await _ended(service)
+
+
+async def _broken(service: Service) -> float:
+    seen = await scrape(service.http, service.base)
+    return seen.value("cloakroom_http_responses_total", handler="mint", status="4xx") or 0.0
 
 
 async def _broke_off(service: Service) -> None:
@@ -92,9 +107,14 @@ async def _broke_off(service: Service) -> None:
         f"POST /v1/realtime/client_secrets HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
         "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{".encode()
     )
-    await asyncio.sleep(0.05)
+    before = await _broken(service)
     writer.close()
-    await asyncio.sleep(0.1)
+
+    async def told() -> bool:
+        return await _broken(service) > before
+
+    await eventually(told, "the request never ends")
+    await _settled()
 
 
 @pytest.mark.parametrize("requests", [_good, _refused, _left, _broke_off])

@@ -13,9 +13,11 @@ from typing import Final, Literal
 import structlog
 
 from app.broker.routing.catalog import Catalog
+from app.broker.security.events import SecurityLog, record_refused
 from app.broker.settlement import Settlement
 from app.broker.upgrades import newer_release
 from app.errors import CallNotFound, UpstreamUnreachable
+from app.handles.sealing import Sealer
 from app.models import Client, Clocks, Deployment, HandleClaims
 from app.outbound.upstream import Upstream, send_until_answered
 from app.providers.base import Provider, UpstreamResponse
@@ -28,6 +30,21 @@ log = structlog.get_logger("cloakroom.hangup")
 
 # One sentence for an unknown and a foreign call, so that ids cannot be probed.
 NOT_FOUND_MESSAGE: Final = "There is no call of this id, or it is not yours."
+
+
+@dataclass(frozen=True, slots=True)
+class CallProofs:
+    """Judges the records of calls. ``required``: one without a proof, as of an older release, is refused."""
+
+    sealer: Sealer
+    required: bool
+
+    def hold(self, call: CallRecord) -> bool:
+        """Whether the record is as its relay wrote it."""
+        if not call.proof:
+            return not self.required
+        return self.sealer.proves(call.proof, *call.stated)
+
 
 # Who asks: the client that the handle was minted for, or the handle itself.
 Caller = Client | HandleClaims
@@ -51,6 +68,8 @@ class Hangup:
     upstream: Upstream
     calls: CallStore
     settlement: Settlement
+    security: SecurityLog
+    proofs: CallProofs
     replica: str
     deadline: float
     clocks: Clocks
@@ -70,6 +89,7 @@ class Hangup:
             timings.store_took("find", started, self.clocks.monotonic())
         if call is None or not owns(caller, call):
             raise CallNotFound(NOT_FOUND_MESSAGE, param="call_id")
+        self.require_proven(call)
         return call
 
     async def hang_up(
@@ -100,12 +120,26 @@ class Hangup:
         timings.store_took("note", started, self.clocks.monotonic())
         return "ended" if ended else "gone"
 
+    def require_proven(self, call: CallRecord) -> None:
+        """Do nothing where the record is as its relay wrote it, or of a version that is not read here.
+
+        Raises:
+            CallNotFound: it was changed in the store. It may be another one's call.
+        """
+        if knows_version(call.version) and not self.proofs.hold(call):
+            log.error("call_not_proven", call_id=call.id, deployment=call.deployment)
+            whose = (call.client, call.subject, call.model)
+            self.security.report(record_refused(call.handle, whose, "call_not_proven"))
+            raise CallNotFound(NOT_FOUND_MESSAGE, param="call_id")
+
     def deployment_of(self, call: CallRecord) -> Deployment:
         """Where the call lives.
 
         Raises:
+            CallNotFound: as ``require_proven``.
             UpstreamUnreachable: this replica's configuration has no such place.
         """
+        self.require_proven(call)
         deployment = self.catalog.deployment(call.deployment)
         if deployment is None:
             log.error("call_not_reached", call_id=call.id, deployment=call.deployment)

@@ -80,11 +80,11 @@ class _Kept:
     asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class IceServers:
     """Finds the ICE servers for the bearer of a handle, at any replica.
 
-    ``timeout`` is for a provider's answer, in seconds.
+    ``timeout`` is for a provider's answer, in seconds. Only ``own`` ever changes.
     """
 
     catalog: Catalog

@@ -22,7 +22,6 @@ from app.errors import (
     CloakroomError,
     InvalidRequest,
     UpstreamError,
-    UpstreamTimeout,
     UpstreamUnavailable,
     UpstreamUnreachable,
 )
@@ -34,8 +33,10 @@ from app.outbound.upstream import (
     MAX_TRIES,
     SHARE_OF_A_TRY,
     NoAnswer,
+    NotAllowed,
     NotConnected,
     Upstream,
+    failure_of,
     may_pass,
     pause_after,
 )
@@ -176,13 +177,8 @@ class MintAttempts:
             date, under_way = response.headers.get("Date"), self._clocks.monotonic() - sent
             life = life_of(key, date, now=self._clocks.now(), under_way=under_way)
             return Granted(candidate, Grant(key.value, _kept_beside(provider, candidate)), key.session, life)
-        except NotConnected:
-            unreachable = UpstreamUnreachable("The provider cannot be reached.", retry_after=1)
-            return _failed(unreachable)
-        except NoAnswer as failure:
-            if failure.timed_out:
-                return _failed(UpstreamTimeout("The provider did not answer in time."))
-            return _failed(UpstreamError("The provider broke off its answer."))
+        except (NotConnected, NoAnswer) as failure:
+            return _failed(failure_of(failure), again=not isinstance(failure, NotAllowed))
         except InvalidRequest as unfit:
             return _Failure(unfit, again=False, shown=SHOWS_NOTHING, unfit=True)
         except UpstreamError as refused:
@@ -214,8 +210,8 @@ def _name(candidate: Candidate) -> str:
     return candidate.deployment.name
 
 
-def _failed(error: CloakroomError) -> _Failure:
-    return _Failure(error, again=True, shown=Verdict("failed", elsewhere=True, reason=error.message))
+def _failed(error: CloakroomError, *, again: bool) -> _Failure:
+    return _Failure(error, again=again, shown=Verdict("failed", elsewhere=True, reason=error.message))
 
 
 def shown_by_call(error: CloakroomError) -> Verdict:

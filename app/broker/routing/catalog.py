@@ -9,7 +9,7 @@ from typing import Final
 
 from app.broker.session_policy import ModelPolicy
 from app.errors import InvalidRequest, ModelNotAllowed, ModelNotFound
-from app.models import Client, Deployment
+from app.models import MAX_KEY_SECONDS, Client, Deployment
 
 # In ``models``: takes every alias that is not named itself.
 ANY_MODEL: Final = "*"
@@ -87,6 +87,16 @@ class Catalog:
         self._clock = clock or (lambda: 0.0)
         self.default_model = default_model
 
+    def use(self, deployments: Mapping[str, Deployment]) -> None:
+        """Mint at these from now on: the same names, which may have other credentials.
+
+        Raises:
+            ValueError: the names are not the same.
+        """
+        if deployments.keys() != self.deployments.keys():
+            raise ValueError("the deployments have other names")
+        self.deployments = deployments
+
     def resolve(self, client: Client, alias: str, *, param: str = "model") -> Route:
         """Return where this alias is minted.
 
@@ -125,6 +135,17 @@ class Catalog:
     def meters(self) -> bool:
         """Whether the policy of some model has its calls' usage counted."""
         return any(model.policy.metering for model in self._models.values())
+
+    @property
+    def longest_handle_seconds(self) -> int:
+        """How long a handle may live at most, over all models."""
+        policies = [model.policy for model in self._models.values()]
+        # Where the policy names no usual life, the provider's counts, which may be longer than the bound.
+        lives = [
+            policy.max_seconds if policy.default_seconds is not None else MAX_KEY_SECONDS
+            for policy in policies
+        ]
+        return max(lives, default=MAX_KEY_SECONDS)
 
     @property
     def names(self) -> list[str]:

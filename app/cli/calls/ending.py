@@ -15,9 +15,10 @@ from typing import Any, Final
 
 from app.cli.display import progress
 from app.cli.failure import EXIT_UNREACHED, CliFailure
-from app.cli.output import printable, tell
+from app.cli.output import tell
 from app.cli.reach.base import Operator
 from app.store.listing.views import Stopped
+from app.telemetry.redaction import legible
 
 # Calls that one request looks up: their ids fit into the smallest body that a service usually allows.
 _AT_ONCE: Final = 150
@@ -148,7 +149,7 @@ def _why(reason: str) -> str:
         return "the provider has no way to hang up; they last an hour at most"
     if reason == _NOT_TRIED:
         return "noted, and not tried yet; where no replica runs, the next one that starts does it"
-    return f"the last try failed ({printable(reason)}); the replicas try again"
+    return f"the last try failed ({legible(reason)}); the replicas try again"
 
 
 def _calls(count: int) -> str:

@@ -16,13 +16,14 @@ from app.cli.arguments import checked_names, read_call_id, read_unverified
 from app.cli.display import Column, fact_lines, print_lines
 from app.cli.failure import CliFailure
 from app.cli.listing import USUAL, Amount, Shape, print_listing
-from app.cli.output import document, printable, write
+from app.cli.output import document, write
 from app.cli.reach.base import Operator
 from app.cli.reach.target import NOWHERE_ELSE, Target, operate
 from app.cli.times import ago, utc
 from app.reports import CANDIDATE_TYPES, FAILURES, CallReport, Candidates, ReportChoice
 from app.store.listing.views import CallFilter, CallState, call_state
 from app.store.records.record import CallRecord
+from app.telemetry.redaction import legible
 
 NOT_ON_RECORD: Final = "there is no call with this id: it was never relayed here, or is no longer on record."
 _STATE_STYLES: Final = {"open": "green", "ended": "dim", "unknown": "magenta"}
@@ -193,7 +194,7 @@ CALLS: Final[Shape[CallRecord]] = Shape(
 
 def _lines(call: CallRecord, *, now: float) -> Iterator[Text]:
     state = call_state(call)
-    head = Text(f"Call {printable(call.id)} is ").append(state, style=_STATE_STYLES[state])
+    head = Text(f"Call {legible(call.id)} is ").append(state, style=_STATE_STYLES[state])
     yield head.append(f": {_HINTS[state]}")
     yield Text()
     yield from fact_lines(_facts(call, now))

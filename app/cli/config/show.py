@@ -14,6 +14,7 @@ from app.cli.failure import unusable_settings
 from app.cli.output import document, tell, write
 from app.settings import LiteLlmNote, Settings, SettingsError, Variables, load_with_notes
 from app.settings.environment import PREFIX
+from app.settings.groups.workers import FOR_EACH_WORKER, worker_count
 from app.settings.load import CONFIG_NAME, read_config
 from app.settings.reference import config_schema
 from app.settings.secrets import masked_settings
@@ -67,6 +68,8 @@ def show_config(
     for note in notes:
         if note.reason is None:
             tell(f"{note.level}: {note}")
+    if (number := worker_count(settings)) > 1:
+        tell(f"{number} workers; for each of them count {', '.join(FOR_EACH_WORKER)}")
     if not all_fields:
         tell(f"{len(values) - len(shown)} settings have their defaults; --all shows them")
 

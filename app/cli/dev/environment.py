@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,8 @@ from typing import Any, Final
 
 import yaml
 
-from app.cli.keys_new import caller_secret, next_kid, sealing_secret, signing_secret
+from app.cli.keys.new import caller_secret, next_kid, sealing_secret, signing_secret
+from app.outbound.addresses import LOOPBACK
 
 SANDBOX_KEY_ENV: Final = "CLOAKROOM_SANDBOX_OPENAI_KEY"
 CLIENT_NAME: Final = "dev"
@@ -97,6 +99,10 @@ def replica_environment(environ: Mapping[str, str], run: Run, *, index: int, por
         "CLOAKROOM_API_KEYS": f"{CLIENT_NAME}:{secrets.client_key}",
         "CLOAKROOM_ADMIN_KEYS": f"{CLIENT_NAME}:{secrets.admin_key}",
         "CLOAKROOM_CORS_ORIGINS": "*",
+        # A page whose name is made to lead here must find nothing.
+        "CLOAKROOM_ALLOWED_HOSTS": ",".join(_names(run.host)),
+        # Where the provider in a box is, also for replicas that are told to run as in production.
+        "CLOAKROOM_PRIVATE_NETWORKS": ",".join(map(str, LOOPBACK)),
         # There is no load balancer to wait for at the end.
         "CLOAKROOM_DRAIN_SECONDS": "0",
         "CLOAKROOM_SHUTDOWN_SECONDS": "5",
@@ -115,6 +121,11 @@ def replica_environment(environ: Mapping[str, str], run: Run, *, index: int, por
         settled.setdefault("CLOAKROOM_ISSUERS", _sandbox_issuer(run.sandbox_url, settled))
         settled |= {"OPENAI_API_KEY": secrets.provider_key, "OPENAI_BASE_URL": f"{run.sandbox_url}/v1"}
     return settled
+
+
+def _names(host: str) -> list[str]:
+    """The names of a replica that listens on ``host``; it answers to addresses anyway."""
+    return ["localhost", *([host] if re.fullmatch(r"[A-Za-z0-9.-]*[A-Za-z-][A-Za-z0-9.-]*", host) else [])]
 
 
 def _sandbox_issuer(sandbox_url: str, settled: Mapping[str, str]) -> str:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from app import PACKAGE
 from app.cli.dev.environment import CLIENT_NAME, RunSecrets, read_config
 from app.models import USUAL_MODEL
 from app.settings import load_settings
@@ -104,4 +105,4 @@ def _program() -> str:
     """How this program is called again from any directory, quoted for the shell."""
     if Path(sys.argv[0]).name == "cloakroom":
         return shlex.quote(str(Path(sys.argv[0]).absolute()))
-    return f"{shlex.quote(sys.executable)} -m app"
+    return f"{shlex.quote(sys.executable)} -m {PACKAGE}"

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from app import PACKAGE
 from app.cli.dev import environment, recipe
 from app.cli.dev.child import Child, first_sign, last_words, module_command
 from app.cli.dev.ports import base_url, choose_ports, reachable, until_ready
@@ -155,7 +156,7 @@ class Stack:
             name, _ = self._addresses[index]
             told = environment.replica_environment(self._environ, run, index=index, port=port)
             self._told = self._told or told
-            child = await Child.start(name, module_command("app", "serve"), told, self._show)
+            child = await Child.start(name, module_command(PACKAGE, "serve"), told, self._show)
             self._replicas.append(child)
         for child, port, (name, url) in zip(self._replicas, ports, self._addresses, strict=True):
             ready = asyncio.ensure_future(until_ready(reachable(host), port))
@@ -182,7 +183,7 @@ class Stack:
 
 def sandbox_command(*, webrtc: bool) -> list[str]:
     """The sandbox's command line. It holds no key; that is in the environment."""
-    return module_command("app.sandbox", "--port", "0", "--peer", "webrtc" if webrtc else "static")
+    return module_command(f"{PACKAGE}.sandbox", "--port", "0", "--peer", "webrtc" if webrtc else "static")
 
 
 def ready_url(line: str) -> str | None:

@@ -103,6 +103,7 @@ def _row(view: HandleView, now: float) -> Sequence[str]:
         ago(view.minted_at, now) if view.minted_at else "",
         span(view.life),
         calls,
+        f"{view.suspicions}" if view.suspicions else "",
     )
 
 
@@ -118,6 +119,7 @@ HANDLES: Final[Shape[HandleView]] = Shape(
         Column("MINTED", rank=5, most=16),
         Column("LEFT", right=True, most=12),
         Column("CALLS", rank=2, right=True, most=9),
+        Column("SUSPECT", rank=2, right=True, most=7),
     ),
     row=_row,
     as_json=handle_document,

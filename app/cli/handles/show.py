@@ -15,23 +15,36 @@ from app.cli.calls.records import answer_and_end
 from app.cli.display import fact_lines, print_lines
 from app.cli.failure import CliFailure
 from app.cli.handles.list import STATE_STYLES
-from app.cli.output import document, printable, write
+from app.cli.output import document, write
 from app.cli.reach.base import HandleStory
 from app.cli.reach.target import NOWHERE_ELSE, Target, operate
 from app.cli.times import ago, exact_span, utc
 from app.store.listing.views import HandleView, RelayNote
 from app.store.records.record import CallRecord
+from app.telemetry.redaction import legible
 
 # What to do about the outcomes that are not the caller's own; docs/errors.md has all codes.
 _ADVICE: Final[Mapping[str, str]] = {
     "handle_spent": "its calls are used up; the page must mint again",
     "handle_revoked": "it was revoked; the page must mint again",
+    "wrong_certificate": "the offer is of another peer than the one that the handle is bound to",
+    "wrong_origin": "the offer is of another page than the one that the handle is bound to",
     "wrong_session_family": "the page posts to the path of another kind of session",
     "invalid_offer": "the provider does not take the browser's offer",
     "upstream_unreachable": "no connection to the provider was made; the use was given back",
     "upstream_timeout": "the provider did not answer in time; the call may exist",
     "outcome_unknown": "the connection broke after the offer was sent; the call may exist",
     "upstream_error": "the provider refused; its logs and ours have the request id",
+}
+
+
+# What each kind of security event means; docs/security-events.md says what to do.
+_SUSPICIONS: Final[Mapping[str, str]] = {
+    "wrong_certificate": "an offer of another browser came with it",
+    "wrong_origin": "an offer of another site's page came with it",
+    "spent_elsewhere": "it came again, from elsewhere than its first use",
+    "revoked_elsewhere": "it came after its revocation, from elsewhere than its first use",
+    "record_refused": "its record, or that of its call, was changed in the store",
 }
 
 
@@ -82,7 +95,7 @@ def gone(unverified: UnverifiedHandle, now: float) -> str:
 def story_lines(story: HandleStory, *, now: float) -> list[Text]:
     """The lines to print. ``now`` is epoch seconds."""
     view = story.handle
-    head = Text(f"Handle {printable(view.id)} is ").append(view.state, style=STATE_STYLES[view.state])
+    head = Text(f"Handle {legible(view.id)} is ").append(view.state, style=STATE_STYLES[view.state])
     lines = [head.append(f": {verdict(view, now)}"), Text(), *fact_lines(_facts(view, now))]
     return [*lines, Text(), *_relays(story, now)] if view.known_version else lines
 
@@ -93,7 +106,7 @@ def verdict(view: HandleView, now: float) -> str:
     if not view.known_version:
         return f"a newer release wrote its record (version {view.version}); ask a replica of it; {life}"
     if view.revoked_at is not None:
-        by = printable(view.revoked_by) or "an unknown operator"
+        by = legible(view.revoked_by) or "an unknown operator"
         return f"by {by} {ago(view.revoked_at, now)}; every relay is refused (handle_revoked)"
     if view.max_calls and view.calls >= view.max_calls:
         return f"{_used(view)}; every relay is refused (handle_spent); {life}"
@@ -120,6 +133,7 @@ def _facts(view: HandleView, now: float) -> Iterator[tuple[str, str]]:
     yield "origin", view.origin or "none: minted by a backend"
     if not view.known_version:
         return
+    yield from _bearer_facts(view)
     last = ""
     if view.last_call_at is not None:
         last = f"; the last {ago(view.last_call_at, now)} by {view.last_call_by or '?'}"
@@ -130,10 +144,25 @@ def _facts(view: HandleView, now: float) -> Iterator[tuple[str, str]]:
         note = view.last_refusal
         latest = f"; the last {ago(note.at, now)}: {_explained(note.outcome)}" if note is not None else ""
         yield "refused", f"{_plural(view.refusals, 'claim')}{latest}"
+    if view.suspicions:
+        latest = f"; the last {ago(view.suspected_at, now)}: " if view.suspected_at is not None else ": "
+        yield "suspicious", f"{_plural(view.suspicions, 'time')}{latest}{_suspected(view.suspicion)}"
     if view.revoked_at is not None:
         yield "revoked", f"{utc(view.revoked_at)} ({ago(view.revoked_at, now)}) by {view.revoked_by or '?'}"
     if view.calls_revoked_by:
         yield "", f"together with its calls, by {view.calls_revoked_by}"
+
+
+def _bearer_facts(view: HandleView) -> Iterator[tuple[str, str]]:
+    """Whose offers it takes, and who used it first."""
+    label = "bound to"
+    for name, text in (("page", view.bind_origin), ("certificate", view.bind_fingerprint)):
+        if text:
+            yield label, f"{name} {text}"
+            label = ""
+    if view.used_origin:
+        yield "first use", f"page {view.used_origin}"
+        yield "", f"certificate {view.used_fingerprint}"
 
 
 def _relays(story: HandleStory, now: float) -> Iterator[Text]:
@@ -146,7 +175,7 @@ def _relays(story: HandleStory, now: float) -> Iterator[Text]:
     for note in view.relays:
         style = "" if note.outcome == "answered" else "red"
         line = Text(f"  {utc(note.at)}  {ago(note.at, now):<12}  ")
-        yield line.append(printable(note.outcome), style=style).append(_call(note, story.calls, now))
+        yield line.append(legible(note.outcome), style=style).append(_call(note, story.calls, now))
 
 
 def _call(note: RelayNote, calls: Mapping[str, CallRecord], now: float) -> str:
@@ -163,7 +192,7 @@ def _call(note: RelayNote, calls: Mapping[str, CallRecord], now: float) -> str:
     told = "".join(f"; {words}" for words in answer_and_end(call)) if call is not None else ""
     if call is not None and call.report is not None and call.report.failed:
         told += f"; its page reported {call.report.outcome}"
-    return printable(f"  call {note.call_id} ({state}{by}{told})")
+    return legible(f"  call {note.call_id} ({state}{by}{told})")
 
 
 def _used(view: HandleView) -> str:
@@ -174,6 +203,10 @@ def _used(view: HandleView) -> str:
 
 def _explained(code: str) -> str:
     return f"{code} ({_ADVICE[code]})" if code in _ADVICE else code
+
+
+def _suspected(kind: str) -> str:
+    return f"{kind} ({_SUSPICIONS[kind]})" if kind in _SUSPICIONS else kind
 
 
 def _plural(count: int | None, noun: str) -> str:

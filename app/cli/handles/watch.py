@@ -17,10 +17,11 @@ from rich.text import Text
 
 from app.cli.arguments import checked_names
 from app.cli.handles.watching import Wanted, Watching, failed
-from app.cli.output import for_people, json_line, printable, tell, write
+from app.cli.output import for_people, json_line, tell, write
 from app.cli.reach.base import Operator
 from app.cli.reach.target import NOWHERE_ELSE, Target, operate, where_to
 from app.store.events import Event
+from app.telemetry.redaction import legible
 
 _NAME_STYLES: Final[Mapping[str, str]] = {
     "mint": "green",
@@ -28,6 +29,7 @@ _NAME_STYLES: Final[Mapping[str, str]] = {
     "relay": "cyan",
     "report": "cyan",
     "ice": "cyan",
+    "lookup": "cyan",
     "hangup": "blue",
     "sideband": "blue",
     "revoke": "magenta",
@@ -138,7 +140,7 @@ def event_line(event: Event) -> Text:
     """The event as one line: time in UTC, what happened, how it ended, to whom, where."""
     fields = event.fields
     line = Text(f"{_clock(fields.get('at'))}  ", no_wrap=True, overflow="ellipsis")
-    line.append(f"{printable(event.name)[:8]:<8}", style=_NAME_STYLES.get(event.name, ""))
+    line.append(f"{legible(event.name)[:8]:<8}", style=_NAME_STYLES.get(event.name, ""))
     line.append(f"{_result(event):<16}  ", style="red" if failed(event) else "")
     line.append("  ".join(part for part in _details(event) if part))
     return line
@@ -157,8 +159,8 @@ def _result(event: Event) -> str:
         return "expired"
     if failed(event):
         told = [event.fields.get(name) for name in ("code", "outcome", "status")]
-        return printable(str(next((word for word in told if word), "failed")))
-    return printable(str(event.fields.get("outcome") or "ok"))
+        return legible(str(next((word for word in told if word), "failed")))
+    return legible(str(event.fields.get("outcome") or "ok"))
 
 
 def _details(event: Event) -> list[str]:
@@ -180,7 +182,7 @@ def _details(event: Event) -> list[str]:
 
 
 def _text(value: Any) -> str:
-    return printable(str(value)) if value is not None else ""
+    return legible(str(value)) if value is not None else ""
 
 
 def _clock(at: Any) -> str:

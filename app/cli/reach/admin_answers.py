@@ -13,13 +13,12 @@ from typing import Any, Final, TypeVar
 import orjson
 
 from app.cli.failure import EXIT_REFUSED, EXIT_UNREACHED, CliFailure
-from app.cli.output import printable
 from app.cli.reach.base import HandleStory
 from app.reports import OUTCOMES, CallReport, Candidates
 from app.store.events import Event
 from app.store.listing.views import CallFilter, HandleFilter, HandleView, Page, RelayNote, Revoked, Stopped
 from app.store.records.record import CallRecord
-from app.telemetry.redaction import one_safe_line
+from app.telemetry.redaction import legible, one_safe_line
 
 # No such handle, no such call. A 404 with another code comes from a service without an admin API.
 _ABSENT_CODES: Final = frozenset({"handle_not_found", "call_not_found"})
@@ -83,6 +82,10 @@ def read_handle(found: dict[str, Any]) -> HandleView:
         # A replica of an older release tells none.
         region=_text(found.get("region")),
         calls_revoked_by=_text(found.get("calls_revoked_by")),
+        bind_origin=_text(found.get("bind_origin")),
+        bind_fingerprint=_text(found.get("bind_fingerprint")),
+        used_origin=_text(found.get("used_origin")),
+        used_fingerprint=_text(found.get("used_fingerprint")),
         version=_version(found),
         minted_at=int(found["minted_at"]),
         expires_at=int(found["expires_at"]),
@@ -94,6 +97,9 @@ def read_handle(found: dict[str, Any]) -> HandleView:
         revoked_at=_time(found["revoked_at"]),
         refusals=int(found["refusals"]),
         last_refusal=RelayNote(int(refusal["at"]), _text(refusal["code"])) if refusal else None,
+        suspicions=int(found.get("suspicions") or 0),
+        suspected_at=_time(found.get("suspected_at")),
+        suspicion=_text(found.get("suspicion")),
         relays_count=int(found.get("relays_count", 0)),
         relays=tuple(
             RelayNote(int(one["at"]), _text(one["outcome"]), _text(one["call_id"]))
@@ -192,7 +198,7 @@ def refusal_of(status: int, content: bytes) -> Refusal:
         code, message = str(error["code"]), str(error["message"])
     except (ValueError, KeyError, TypeError):
         return Refusal(status)
-    return Refusal(status, printable(code)[:64], printable(one_safe_line(message, limit=_LONGEST_MESSAGE)))
+    return Refusal(status, legible(code)[:64], legible(one_safe_line(message, limit=_LONGEST_MESSAGE)))
 
 
 def failure_of(refusal: Refusal, *, base: str) -> CliFailure:

@@ -121,6 +121,9 @@ class AdminApi:
         found = await self._ask("POST", f"calls/{quote(call_id, safe='')}/hangup", {})
         return self._read(lambda answer: _ENDS[answer["outcome"]], found) if found else None
 
+    async def keys(self) -> Mapping[str, Any]:
+        return await self._list("keys", {})
+
     async def events(self) -> AsyncIterator[Sequence[Event]]:
         watched = False
         while True:

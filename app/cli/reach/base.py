@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from app.store.events import Event
 from app.store.listing.views import CallFilter, HandleFilter, HandleView, Page, Revoked, Stopped
@@ -83,6 +83,9 @@ class Operator(Protocol):
 
         ``dry_run``: only find them.
         """
+
+    async def keys(self) -> Mapping[str, Any]:
+        """Which keys every replica has in force: the document of ``GET /admin/v1/keys``."""
 
     def events(self) -> AsyncIterator[Sequence[Event]]:
         """What happens from now on at every replica, in batches; the first is empty and says that it began.

@@ -6,7 +6,7 @@ import getpass
 import time
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Final, Literal, NoReturn, TypeVar
+from typing import Any, Final, Literal, NoReturn, TypeVar
 
 from app.cli.failure import EXIT_REFUSED, EXIT_UNREACHED, CliFailure
 from app.cli.reach.base import HandleStory, Revocation
@@ -21,6 +21,7 @@ from app.store.listing.stops import CallStops
 from app.store.listing.views import CallFilter, HandleFilter, HandleView, Page, Revoked, Stopped
 from app.store.records.calls import CallStore
 from app.store.records.record import CallRecord
+from app.store.records.replicas import Replicas
 
 # Shown in the server's CLIENT LIST.
 _CLIENT: Final = "cli"
@@ -118,6 +119,9 @@ class DirectStore:
                 step.noted, client=wanted.client, model=wanted.model, deployment=wanted.deployment
             )
         return step
+
+    async def keys(self) -> Mapping[str, Any]:
+        return (await self._ask(Replicas(self._connection).all())).document()
 
     async def events(self) -> AsyncIterator[Sequence[Event]]:
         try:

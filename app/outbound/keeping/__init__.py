@@ -1,4 +1,4 @@
 """What is fetched in the background and kept fresh: access tokens of deployments, public keys of issuers.
 
-How an access token is asked for is in ``app.outbound.entra`` and ``app.outbound.federation``.
+How Microsoft Entra ID is asked for an access token, which takes a library, is in ``app.outbound.entra``.
 """

@@ -20,7 +20,7 @@ from app.identity.keys import Key, KeySet, KeysRefused, read_discovery, read_key
 from app.outbound.client import UpstreamClient
 from app.outbound.egress import Egress
 from app.outbound.keeping.keeper import FetchFault, Keeper, read_token_file
-from app.outbound.upstream import NoAnswer, NotConnected
+from app.outbound.upstream import NoAnswer, NotAllowed, NotConnected
 from app.providers.base import UpstreamRequest, UpstreamResponse
 
 log = structlog.get_logger("cloakroom.issuers")
@@ -156,6 +156,8 @@ def keys_fetch(issuer: Issuer, *, clock: Callable[[], float], egress: Egress | N
 async def _get(client: UpstreamClient, issuer: Issuer, url: str, head: Mapping[str, str]) -> UpstreamResponse:
     try:
         response = await client.get(UpstreamRequest(url, head, b""), timeout=FETCH_SECONDS)
+    except NotAllowed as refused:
+        raise FetchFault(f"{url} may not be asked: {refused}") from None
     except NotConnected:
         raise FetchFault(f"{url} cannot be reached, check {issuer.place}") from None
     except NoAnswer as failure:

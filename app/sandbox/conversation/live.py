@@ -13,21 +13,14 @@ from typing import Any
 from aiortc import RTCDataChannel
 
 from ..peer.voice import SpeechEdge, VoiceTrack, speech
-from .outbox import EventError, Outbox, Sink, Spawn, event_text, parse_event
+from .outbox import EventError, Outbox, Sink, Spawn, parse_event
 from .response import WORD_SECONDS
 from .sessions import merged
+from .silent import LEAST_BILLED, closed_text
 
 _LISTENING = {"type": "server_vad", "silence_duration_ms": 500}
-# Between two tellings of usage. A session is billed for so many seconds as soon as it is created.
+# Between two tellings of usage.
 USAGE_SECONDS = 0.5
-LEAST_BILLED = 15.0
-# Why a session ended, by what ended the call here.
-_REASONS = {
-    "hangup": "close_requested",
-    "close_requested": "close_requested",
-    "session_expired": "expired",
-    "closed": "remote_hangup",
-}
 _APPENDED = {
     "session.instructions.append": "session.instructions.appended",
     "session.thinking.append": "session.thinking.appended",
@@ -48,12 +41,6 @@ def allows_channel(session: Mapping[str, Any]) -> Callable[[str, Mapping[str, An
         return fields["event"].get("type") in nested if kind == "response.event" else kind in plain
 
     return passes
-
-
-def closed_text(session: Mapping[str, Any], reason: str, seconds: float) -> dict[str, Any]:
-    """The fields of `session.closed`, by what ended the call here."""
-    told = _REASONS.get(reason, "connection_lost")
-    return {"reason": told, "session": dict(session), "usage": {"seconds": seconds}}
 
 
 class LiveSession:
@@ -222,24 +209,3 @@ def _data_channel(session: Mapping[str, Any]) -> Mapping[str, Any]:
     client = session.get("client") or {}
     found: Mapping[str, Any] = client.get("data_channel") or {}
     return found
-
-
-class SilentLive:
-    """A Live session without a peer: a sideband gets its beginning and its end."""
-
-    def __init__(self, session: Mapping[str, Any]) -> None:
-        self._session = session
-        self._sinks: list[Sink] = []
-
-    def attach(self, sink: Sink) -> None:
-        self._sinks.append(sink)
-        sink(event_text("session.started", {"session": dict(self._session)}))
-
-    def detach(self, sink: Sink) -> None:
-        self._sinks.remove(sink)
-
-    def ending(self, reason: str) -> None:
-        """Say why it ended."""
-        text = event_text("session.closed", closed_text(self._session, reason, LEAST_BILLED))
-        for sink in self._sinks:
-            sink(text)

@@ -6,9 +6,10 @@ import base64
 import json
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from aiortc import RTCDataChannel
+if TYPE_CHECKING:
+    from aiortc import RTCDataChannel
 
 # Runs what takes time for as long as the call lives.
 Spawn = Callable[[Coroutine[Any, Any, None]], None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from ipaddress import ip_address
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -27,10 +28,28 @@ def operation_of(request: web.Request) -> str:
     return name.rpartition(".")[2] if name else "unknown"
 
 
+def is_from_a_page(request: web.Request) -> bool:
+    """Whether a web page may have sent it: pages send an `Origin`, or a name that was made to lead here.
+
+    The control paths have no password, and a page in a developer's browser reaches loopback. An address, and
+    a name without a dot, as `localhost` or a service of Compose, cannot be a page's on the internet.
+    """
+    if "Origin" in request.headers:
+        return True
+    name = request.url.host or ""
+    try:
+        ip_address(name)
+    except ValueError:
+        return "." in name.rstrip(".")
+    return False
+
+
 @web.middleware
 async def provider_edge(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Note the request, let an armed fault strike, and turn refusals into the provider's error bodies."""
     if request.path.startswith(CONTROL_PREFIX):
+        if is_from_a_page(request):
+            raise web.HTTPMisdirectedRequest(text="the control paths are for programs on this network only\n")
         return await handler(request)
     provider = request.app[PROVIDER]
     operation = operation_of(request)

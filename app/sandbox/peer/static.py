@@ -7,8 +7,8 @@ import secrets
 from typing import Any
 
 from ..calls import CallTerms
-from ..conversation.live import SilentLive
 from ..conversation.outbox import EventError, Sink, error_fields, event_text, parse_event
+from ..conversation.silent import SilentLive
 
 _MID = re.compile(r"^a=mid:(\S+)", re.M)
 _OPUS = re.compile(r"^a=rtpmap:(\d+) opus/48000", re.M | re.I)

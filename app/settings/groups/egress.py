@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 from pydantic import BaseModel, Field, SecretStr, field_validator
 
+from app.outbound.addresses import parse_network
 from app.outbound.egress import parse_proxy
+from app.settings.groups.listening import CommaSeparated
 
 
 class EgressSettings(BaseModel):
@@ -28,9 +33,43 @@ class EgressSettings(BaseModel):
     provider_client_key_file: str | None = Field(
         None, description="PEM file of its key; default: in the same file"
     )
+    private_networks: CommaSeparated | None = Field(
+        None,
+        description="networks that are not public and that providers, issuers and the webhook may be in, "
+        "comma separated, as 10.20.0.0/16; default: none, in development this machine (docs/egress.md)",
+    )
+    plain_http_hosts: CommaSeparated = Field(
+        (),
+        description="hosts of providers that may be asked by http, comma separated; default: none but this "
+        "machine",
+    )
     connect_timeout_seconds: float = Field(3, gt=0, le=60, description="to connect to the provider")
     mint_timeout_seconds: float = Field(10, gt=0, le=120, description="one mint, all tries together")
     relay_timeout_seconds: float = Field(20, gt=0, le=120, description="the provider's answer to an offer")
+
+    @field_validator("private_networks", "plain_http_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("private_networks")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for text in value or ():
+            parse_network(text)
+        return value
+
+    @field_validator("plain_http_hosts")
+    @classmethod
+    def _bare_hosts_of_providers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for host in value:
+            if not re.fullmatch(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+", host):
+                raise ValueError(
+                    f"{host!r} is no host: write its name or address, without a scheme or a port"
+                )
+        return value
 
     @field_validator("provider_proxy")
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, Field, field_validator
 from pydantic_settings import NoDecode
@@ -12,6 +12,7 @@ from pydantic_settings import NoDecode
 from app.settings.secrets import NAME_PATTERN
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
+MOST_WORKERS: Final = 64
 
 
 class ListeningSettings(BaseModel):
@@ -33,7 +34,17 @@ class ListeningSettings(BaseModel):
     replica: str = Field(
         default_factory=socket.gethostname, description="this replica's name in logs and records"
     )
+    workers: Annotated[int, Field(ge=1, le=MOST_WORKERS)] | Literal["auto"] = Field(
+        1,
+        description="processes that serve the port together, under one supervisor; auto: one for each CPU "
+        "that may be used; what is limited for one replica is limited for each of them",
+    )
     public_url: str | None = Field(None, description="origin under which browsers reach the service")
+    allowed_hosts: CommaSeparated = Field(
+        (),
+        description="names under which the service answers, comma separated, *.example.com for all below; "
+        "public_url's and any address always do; default: any name (docs/egress.md)",
+    )
     cors_origins: CommaSeparated = Field((), description="browser origins, comma separated; * for any")
     demo: bool | None = Field(None, description="serve the page /demo; default: in development only")
     demo_replicas: CommaSeparated = Field(
@@ -45,11 +56,21 @@ class ListeningSettings(BaseModel):
         "info", description="the least that is written; one JSON line an event on standard output"
     )
 
-    @field_validator("cors_origins", "demo_replicas", mode="before")
+    @field_validator("allowed_hosts", "cors_origins", "demo_replicas", mode="before")
     @classmethod
     def _split_origins(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _bare_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not re.fullmatch(r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", name):
+                raise ValueError(
+                    f"{name!r} is no name of a host: write voice.example.com or *.example.com, without a port"
+                )
         return value
 
     @field_validator("cors_origins")
@@ -74,6 +95,14 @@ class ListeningSettings(BaseModel):
         if value is not None and not re.fullmatch(r"https?://[^/\s?#]+/?", value):
             raise ValueError("must be an origin such as https://voice.example.com, without a path")
         return value.rstrip("/") if value else value
+
+    @field_validator("workers", mode="before")
+    @classmethod
+    def _a_number_or_auto(cls, value: Any) -> Any:
+        text = str(value).strip()
+        if text != "auto" and not (text.isdecimal() and 1 <= int(text) <= MOST_WORKERS):
+            raise ValueError(f"a number from 1 to {MOST_WORKERS}, or auto")
+        return "auto" if text == "auto" else int(text)
 
     @field_validator("replica")
     @classmethod

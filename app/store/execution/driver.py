@@ -17,6 +17,7 @@ from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
 from app.store.address import StoreAddress
+from app.store.execution.credentials import StoreCredentials
 
 Client = redis.Redis | RedisCluster
 
@@ -49,8 +50,6 @@ def connect(address: StoreAddress, *, replica: str, timeout: float, max_connecti
         ValueError: ``memory://`` without fakeredis installed.
     """
     options: dict[str, Any] = {
-        "username": address.username,
-        "password": address.password,
         "decode_responses": True,
         # No timer of the driver on each reply: StoreConnection's deadline covers the whole operation, and a
         # second timer inside it cost 6 % of a relay's CPU.
@@ -61,6 +60,10 @@ def connect(address: StoreAddress, *, replica: str, timeout: float, max_connecti
         "retry": Retry(_BACKOFF, _RETRIES),
         **_NOTHING_MORE,
     }
+    if address.password is not None:
+        options["credential_provider"] = StoreCredentials(address.username, address.password)
+    elif address.username is not None:
+        options["username"] = address.username
     if address.tls:
         options["ssl_ca_certs"] = address.tls_ca_file
     if address.kind == "memory":
@@ -95,6 +98,13 @@ def connect(address: StoreAddress, *, replica: str, timeout: float, max_connecti
         **options,
     )
     return redis.Redis.from_pool(pool)
+
+
+def credentials_of(client: Client) -> StoreCredentials | None:
+    """What a client of ``connect`` signs on with; None where it needs no password."""
+    options = (client if isinstance(client, RedisCluster) else client.connection_pool).connection_kwargs
+    found = options.get("credential_provider")
+    return found if isinstance(found, StoreCredentials) else None
 
 
 async def subscription(client: Client) -> Any:

@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
+from redis.credentials import CredentialProvider
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.utils import format_error_message
 
@@ -44,15 +45,24 @@ class SignOn:
     """
 
     def __init__(self, options: Mapping[str, Any], *, primary: bool = False) -> None:
-        username, password = options.get("username"), options.get("password")
-        user = ("AUTH", username or "default", password or "") if username or password else ()
-        self.commands: list[Command] = [("HELLO", 3, *user, "SETNAME", options["client_name"])]
-        if options.get("db"):
-            self.commands.append(("SELECT", options["db"]))
+        self._credentials: CredentialProvider | None = options.get("credential_provider")
+        self._username: str | None = options.get("username")
+        self._name: str = options["client_name"]
+        self._database: int | None = options.get("db")
         self._primary = primary
         self._encrypted = "ssl_ca_certs" in options
         self._ca_file: str | None = options.get("ssl_ca_certs")
         self._tls: ssl.SSLContext | None = None
+
+    def commands(self) -> list[Command]:
+        """What a connection sends first."""
+        user: Command = ()
+        if self._credentials is not None:
+            user = ("AUTH", *self._credentials.get_credentials())
+        elif self._username is not None:
+            user = ("AUTH", self._username, "")
+        commands: list[Command] = [("HELLO", 3, *user, "SETNAME", self._name)]
+        return [*commands, ("SELECT", self._database)] if self._database else commands
 
     def check(self, replies: Sequence[Any]) -> None:
         """Look at the replies to the commands.
@@ -224,7 +234,7 @@ async def _open(address: Address, sign_on: SignOn, deadline: float) -> Multiplex
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in _KEEPALIVE:
             opened.setsockopt(socket.IPPROTO_TCP, option, value)
-        commands = sign_on.commands
+        commands = sign_on.commands()
         replies = await connection.send(packed(commands), len(commands), deadline=deadline)
         sign_on.check(replies)
     except BaseException as error:

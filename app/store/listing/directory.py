@@ -17,6 +17,7 @@ from app.store.connection import StoreConnection
 from app.store.keys import RECORD_VERSION, knows_version, number_of, version_of
 from app.store.listing.index import EXAMINED_AT_MOST, Walk
 from app.store.listing.views import Alive, HandleFilter, HandleView, Page, RelayNote, Revoked
+from app.store.records.bearers import unpacked
 from app.store.records.calls import CallStore
 from app.store.scripts import REVOKE
 
@@ -40,6 +41,10 @@ _FIELDS: Final = (
     "region",
     "max_calls",
     "max_call_seconds",
+    "bind_origin",
+    "bind_fingerprint",
+    "used_origin",
+    "used_fingerprint",
     "calls",
     "last_call_at",
     "last_call_by",
@@ -48,6 +53,9 @@ _FIELDS: Final = (
     "calls_revoked_by",
     "refusals",
     "last_refusal",
+    "suspicions",
+    "suspected_at",
+    "suspicion",
     "relays",
 )
 _STORY: Final = tuple(f"relay_{number}" for number in range(1, RELAYS_KEPT + 1))
@@ -102,8 +110,8 @@ class HandleDirectory:
 
         ``calls``: a call that is being relayed ends once it is on record. ``CallStops`` ends the others.
         """
-        names, args = (keys.handle(handle_id),), (int(now), by, RECORD_VERSION, _with_calls(calls))
-        counts: list[int] = await self._connection.run_script(REVOKE, names, *args)
+        args = (int(now), by, RECORD_VERSION, _with_calls(calls))
+        counts: list[int] = await self._connection.run_script(REVOKE, _pairs([handle_id]), *args)
         await self._no_longer_live([handle_id])
         outcomes: tuple[Revocation, ...] = ("revoked", "already", "gone", "newer")
         return outcomes[counts.index(1)]
@@ -119,14 +127,13 @@ class HandleDirectory:
         walk = self._walk(wanted, now)
         entries = await walk.entries(walk.start(cursor), EXAMINED_AT_MOST)
         ids = list(dict.fromkeys(entry.id for entry in entries))
-        names = [keys.handle(handle_id) for handle_id in ids]
         args: list[str | int] = [int(now), by, RECORD_VERSION, _with_calls(calls), *_conditions(wanted)]
         groups = [
             group
-            for first in range(0, len(names), _REVOKED_AT_ONCE)
-            for group in self._connection.by_slot(names[first : first + _REVOKED_AT_ONCE])
+            for first in range(0, len(ids), _REVOKED_AT_ONCE)
+            for group in self._connection.by_slot(ids[first : first + _REVOKED_AT_ONCE])
         ]
-        replies = await self._connection.run_scripts(*[(REVOKE, group, args) for group in groups])
+        replies = await self._connection.run_scripts(*[(REVOKE, _pairs(group), args) for group in groups])
         await self._no_longer_live(ids)
         return Revoked(
             revoked=sum(reply[0] for reply in replies),
@@ -183,6 +190,11 @@ async def alive(handles: HandleDirectory, calls: CallStore, *, now: float) -> Al
     )
 
 
+def _pairs(handle_ids: Sequence[str]) -> list[str]:
+    """The keys of ``revoke.lua``."""
+    return [name for handle_id in handle_ids for name in (keys.handle(handle_id), keys.uses(handle_id))]
+
+
 def _with_calls(calls: bool) -> int | str:
     """The argument of ``revoke.lua`` that says whether calls are to end."""
     return RELAYED_SECONDS * 1000 if calls else ""
@@ -234,6 +246,10 @@ def _uses(found: Mapping[str, Any]) -> dict[str, Any]:
         "region": text["region"],
         "max_calls": int(text["max_calls"] or 0),
         "max_call_seconds": number_of(text["max_call_seconds"] or None),
+        "bind_origin": text["bind_origin"],
+        "bind_fingerprint": unpacked(text["bind_fingerprint"]),
+        "used_origin": text["used_origin"],
+        "used_fingerprint": unpacked(text["used_fingerprint"]),
         "calls": int(text["calls"] or 0),
         "last_call_at": int(text["last_call_at"]) if text["last_call_at"] else None,
         "last_call_by": text["last_call_by"],
@@ -242,6 +258,9 @@ def _uses(found: Mapping[str, Any]) -> dict[str, Any]:
         "calls_revoked_by": text["calls_revoked_by"],
         "refusals": int(text["refusals"] or 0),
         "last_refusal": _note(text["last_refusal"]) if text["last_refusal"] else None,
+        "suspicions": number_of(text["suspicions"] or None),
+        "suspected_at": number_of(text["suspected_at"]) if text["suspected_at"] else None,
+        "suspicion": text["suspicion"],
         "relays_count": relays,
         "relays": tuple(_note(note) for note in notes if note),
     }

@@ -33,9 +33,13 @@ class HandleView:
     ``calls_revoked_by``: who revoked it together with its calls.
     ``life`` is the seconds left on the store's clock. ``region`` is empty where none is known.
     ``max_call_seconds`` is how long each of its calls may last, 0 for no limit.
+    ``bind_origin`` and ``bind_fingerprint`` are what it is bound to, empty for nothing; ``used_origin`` and
+    ``used_fingerprint`` are of its first use, empty before that. The fingerprints are in the form of
+    ``app.handles.bindings``.
     ``max_calls`` 0: as often as the provider allows until expiry. ``relays_count`` counts all outcomes,
     ``relays`` has the last twenty of them, oldest first. ``refusals`` counts claims that were refused,
-    ``last_refusal`` is the last one of them.
+    ``last_refusal`` is the last one of them. ``suspicions`` counts its security events, ``suspicion`` is the
+    kind of the last one (``app.broker.security.events``), and ``suspected_at`` its time.
 
     Of a record whose ``version`` this release does not know, only the fields that every version has are read:
     the others have their defaults, and a time that is missing is 0.
@@ -56,6 +60,10 @@ class HandleView:
     region: str = ""
     max_calls: int = 0
     max_call_seconds: int = 0
+    bind_origin: str = ""
+    bind_fingerprint: str = ""
+    used_origin: str = ""
+    used_fingerprint: str = ""
     calls: int = 0
     last_call_at: int | None = None
     last_call_by: str = ""
@@ -64,6 +72,9 @@ class HandleView:
     calls_revoked_by: str = ""
     refusals: int = 0
     last_refusal: RelayNote | None = None
+    suspicions: int = 0
+    suspected_at: int | None = None
+    suspicion: str = ""
     relays_count: int = 0
     relays: tuple[RelayNote, ...] = ()
     version: int = RECORD_VERSION

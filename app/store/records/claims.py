@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from app.store import keys
+from app.store.keys import number_of
+from app.store.records.bearers import NO_CERTIFICATE, NO_ORIGIN, packed, unpacked
+from app.store.records.record import handle_statement
 
 # Between a nonce's random part and the process that made it. No replica's name has this character.
 MADE_BY: Final = "@"
@@ -26,6 +29,19 @@ class Won:
     expires_at: str
     calls: int
     max_call_seconds: int = 0
+    family: str = ""
+    max_calls: str = ""
+    proof: str = field(default="", repr=False)
+    # As the record has them.
+    bind_origin: str = ""
+    bind_fingerprint: str = ""
+
+    def stated(self, handle_id: str) -> tuple[str, ...]:
+        """What the record's proof must be about."""
+        names = (self.model, self.deployment, self.family, self.client, self.subject)
+        leash = str(self.max_call_seconds or "")
+        bound = (self.bind_origin, self.bind_fingerprint)
+        return handle_statement(handle_id, names, self.expires_at, self.max_calls, leash, bound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +52,15 @@ class Held:
     model: str
     client: str
     subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far a handle is used. ``max_calls`` 0: no limit of ours."""
+
+    calls: int
+    max_calls: int
+    revoked: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +89,55 @@ class Unknown:
 
 
 @dataclass(frozen=True, slots=True)
+class Whose:
+    """Whose handle it is, and by what its bearer is known: its binding, else its first use.
+
+    ``origin`` and ``fingerprint`` are "" where that is not known, as before the first use.
+    """
+
+    client: str
+    subject: str
+    model: str
+    origin: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
 class Spent:
     """All uses are taken."""
 
     max_calls: int
+    whose: Whose | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Revoked:
     """An operator revoked the handle."""
+
+    whose: Whose | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OtherCertificate:
+    """The handle is bound to another certificate than the offer carries."""
+
+    whose: Whose
+
+
+@dataclass(frozen=True, slots=True)
+class OtherOrigin:
+    """The handle is bound to another origin than the offer comes from."""
+
+    whose: Whose
+
+
+@dataclass(frozen=True, slots=True)
+class Older:
+    """An earlier state of the record was put back: uses, or its revocation, are missing."""
+
+    client: str
+    subject: str
+    model: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +159,10 @@ class NewerVersion:
     version: str
 
 
-Claim = Won | Answered | Pending | Unknown | Spent | Revoked | Gone | OtherFamily | NewerVersion
+Refused = Spent | Revoked | OtherCertificate | OtherOrigin | OtherFamily | Older | Gone | NewerVersion
+Claim = Won | Answered | Pending | Unknown | Refused
 
-_UNKNOWN, _REVOKED, _GONE = Unknown(), Revoked(), Gone()
+_UNKNOWN, _GONE = Unknown(), Gone()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,24 +175,35 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try of one relay to send one offer with one handle; ``nonce`` tells it from every other try."""
+    """One try of one relay to send one offer with one handle; ``nonce`` tells it from every other try.
+
+    ``origin`` and ``fingerprint`` are those of the offer, "" where it has none or they are not clear.
+    """
 
     handle_id: str
     offer_sha256: str
     nonce: str
+    origin: str = ""
+    fingerprint: str = ""
 
     @property
-    def keys(self) -> tuple[str, str]:
-        """The handle's record, and the claim on this offer."""
-        return keys.handle(self.handle_id), keys.claim(self.handle_id, self.offer_sha256)
+    def keys(self) -> tuple[str, str, str]:
+        """The handle's record, the claim on this offer, and what the record must not fall behind."""
+        handle_id = self.handle_id
+        return keys.handle(handle_id), keys.claim(handle_id, self.offer_sha256), keys.uses(handle_id)
+
+    @property
+    def bearer(self) -> tuple[str, str]:
+        """Origin and certificate as the record names them."""
+        return self.origin or NO_ORIGIN, packed(self.fingerprint) or NO_CERTIFICATE
 
 
 def read_claim(reply: list[Any]) -> Claim:
     """Read the reply of ``claim.lua``."""
     match reply:
-        case ["won", sealed_key, deployment, model, client, subject, expires_at, calls, seconds]:
-            uses, leash = int(calls), int(seconds or 0)
-            return Won(sealed_key, deployment, model, client, subject, expires_at, uses, leash)
+        case ["won", sealed_key, deployment, model, client, subject, expires_at, calls, seconds, *more]:
+            uses, leash = int(calls), number_of(seconds)
+            return Won(sealed_key, deployment, model, client, subject, expires_at, uses, leash, *more)
         case ["answered", value]:
             call_id, _, sealed = value.partition(":")
             return Answered(call_id=call_id, sealed_answer=sealed)
@@ -134,10 +211,12 @@ def read_claim(reply: list[Any]) -> Claim:
             return Pending(nonce)
         case ["unknown"]:
             return _UNKNOWN
-        case ["spent", max_calls]:
-            return Spent(int(max_calls))
-        case ["revoked"]:
-            return _REVOKED
+        case ["spent", max_calls, *whose]:
+            return Spent(number_of(max_calls), _whose(*whose))
+        case ["revoked" | "certificate" | "origin" as why, *whose]:
+            return _refused_for(why, _whose(*whose))
+        case ["older", client, subject, model]:
+            return Older(client, subject, model)
         case ["family", family]:
             return OtherFamily(family)
         case ["gone"]:
@@ -146,3 +225,13 @@ def read_claim(reply: list[Any]) -> Claim:
             return NewerVersion(version)
         case _:
             raise ValueError("claim.lua and its reader do not belong together")
+
+
+def _refused_for(why: str, whose: Whose) -> Revoked | OtherCertificate | OtherOrigin:
+    if why == "revoked":
+        return Revoked(whose)
+    return OtherCertificate(whose) if why == "certificate" else OtherOrigin(whose)
+
+
+def _whose(client: str, subject: str, model: str, origin: str, fingerprint: str) -> Whose:
+    return Whose(client, subject, model, origin, unpacked(fingerprint))

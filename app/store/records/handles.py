@@ -10,10 +10,11 @@ from typing import Any, Final
 from app.models import Family
 from app.store import keys
 from app.store.connection import StoreConnection
-from app.store.keys import RECORD_VERSION, knows_version, version_of
+from app.store.keys import RECORD_VERSION, knows_version, number_of, version_of
 from app.store.leases import LeaseWatch
 from app.store.listing.index import indexing
 from app.store.listing.stops import settled
+from app.store.records.bearers import packed
 from app.store.records.claims import (
     MADE_BY,
     Attempt,
@@ -24,6 +25,7 @@ from app.store.records.claims import (
     NewerVersion,
     Pending,
     Revoked,
+    Standing,
     read_claim,
 )
 from app.store.records.minting import Admitted, Live, Minting
@@ -32,7 +34,7 @@ from app.store.records.registering import registering
 from app.store.replication import Replication
 from app.store.scripts import CLAIM, LIVE, RECORD, SETTLE, ScriptCall
 
-# In the order of ``record.lua``, between the version and the number of calls.
+# In the order of ``record.lua``, between the proof and the number of calls.
 _NAMES: Final = "model deployment provider family client subject origin minted_at expires_at minted_by"
 _FIELDS: Final = attrgetter(*_NAMES.split())
 _HELD: Final = ("deployment", "model", "client", "subject")
@@ -95,18 +97,23 @@ class HandleStore:
         """The handle does not count among the client's live ones."""
         await self._connection.run_together(("ZREM", keys.live_handles(client), handle_id))
 
-    async def save(self, record: HandleRecord, *, life: float, counted: bool = False) -> None:
-        """Store a new handle. It expires after ``life`` seconds on the store's clock.
+    async def save(
+        self, record: HandleRecord, *, life: float, counted: bool = False, proof: str = ""
+    ) -> None:
+        """Store a new handle with its proof. It expires after ``life`` seconds on the store's clock.
 
         ``counted``: the number of its client's live handles is limited.
         """
         life_ms, key = int(life * 1000), keys.handle(record.id)
         fields = (
             RECORD_VERSION,
+            proof,
             *_FIELDS(record),
             record.max_calls or "",
             record.region,
             record.max_call_seconds or "",
+            # A handle without a binding, as most are, costs nothing for it.
+            *_bound(record),
         )
         stored: ScriptCall = (RECORD, (key,), (life_ms, record.sealed_key, *fields))
         listed = indexing(self._connection, _lists_of(record), record.id, life_ms)
@@ -118,10 +125,10 @@ class HandleStore:
         else:
             await self._replication.run(stored, *listed, undo=("DEL", key))
 
-    def attempt(self, handle_id: str, offer_sha256: str) -> Attempt:
+    def attempt(self, handle_id: str, offer_sha256: str, origin: str = "", fingerprint: str = "") -> Attempt:
         """A new try, which names this process as the one that relays."""
         nonce = f"{secrets.token_urlsafe(9)}{MADE_BY}{self._connection.process}"
-        return Attempt(handle_id, offer_sha256, nonce)
+        return Attempt(handle_id, offer_sha256, nonce, origin, fingerprint)
 
     async def look(self, handle_id: str) -> Held | Gone | Revoked | NewerVersion:
         """Look whose handle it is. That spends nothing."""
@@ -134,6 +141,16 @@ class HandleStore:
         if held[0] is None:
             return Gone()
         return Held(*(text or "" for text in held)) if revoked_at is None else Revoked()
+
+    async def standing(self, handle_id: str) -> Standing | Gone | NewerVersion:
+        """Look how far the handle is used. That spends nothing, and writes nothing."""
+        command = ("HMGET", keys.handle(handle_id), "v", "minted_at", "calls", "max_calls", "revoked_at")
+        ((version, minted_at, calls, max_calls, revoked_at),) = await self._connection.run_together(command)
+        if not knows_version(version_of(version)):
+            return NewerVersion(version)
+        if minted_at is None:
+            return Gone()
+        return Standing(number_of(calls), number_of(max_calls), revoked=revoked_at is not None)
 
     def watch_holder(self, pending: Pending, *, monotonic: Callable[[], float]) -> LeaseWatch:
         """Tell when the process that relays this offer has died. ``monotonic`` returns seconds."""
@@ -166,7 +183,8 @@ class HandleStore:
         self, attempt: Attempt, families: Sequence[Family], pending: float, now: float
     ) -> tuple[str | int, ...]:
         paths = ",".join(families)
-        return (attempt.nonce, int(pending * 1000), int(now), self._replica, paths, RECORD_VERSION)
+        times = (int(pending * 1000), int(now))
+        return (attempt.nonce, *times, self._replica, paths, RECORD_VERSION, *attempt.bearer)
 
     async def _claimed(self, attempt: Attempt, args: tuple[str | int, ...], reply: Any) -> Claim:
         # The use of a handle without a limit waits for no replica.
@@ -242,6 +260,12 @@ class HandleStore:
             (SETTLE, attempt.keys, args), *registering(self._connection, call, keep.retention, age=age)
         )
         return await settled(self._connection, reply, call, now) != _TOLD
+
+
+def _bound(record: HandleRecord) -> tuple[str, ...]:
+    if not record.bind_origin and not record.bind_fingerprint:
+        return ()
+    return record.bind_origin, packed(record.bind_fingerprint)
 
 
 def _living(client: str, handle_id: str, seconds: float, *, most: int = 0) -> ScriptCall:

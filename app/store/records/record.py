@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from app.reports import CallReport
+from app.store.records.bearers import packed
 
 # What is counted of a call's usage, in the order in which it is shown. ``input_tokens`` are all that its
 # responses read, and ``cached_tokens`` those of them that were cached; not every provider tells the parts by
@@ -30,6 +31,7 @@ class HandleRecord:
 
     ``sealed_key`` is ciphertext; everything else is plain for an SRE to read. ``region`` is the
     deployment's, empty where none is known. ``max_call_seconds`` is the leash of its calls, 0 for none.
+    ``bind_origin`` and ``bind_fingerprint`` are whose offers it takes, empty for everybody's.
     """
 
     id: str
@@ -47,6 +49,35 @@ class HandleRecord:
     sealed_key: str = field(repr=False)
     region: str = ""
     max_call_seconds: int = 0
+    bind_origin: str = ""
+    bind_fingerprint: str = ""
+
+    @property
+    def stated(self) -> tuple[str, ...]:
+        """What its proof is about, as Redis keeps it: all that decides what the handle is good for."""
+        return handle_statement(
+            self.id,
+            (self.model, self.deployment, self.family, self.client, self.subject),
+            str(self.expires_at),
+            str(self.max_calls or ""),
+            str(self.max_call_seconds or ""),
+            (self.bind_origin, packed(self.bind_fingerprint)),
+        )
+
+
+def handle_statement(
+    handle_id: str,
+    names: tuple[str, ...],
+    expires_at: str,
+    max_calls: str,
+    max_call_seconds: str,
+    bound: tuple[str, str],
+) -> tuple[str, ...]:
+    """The texts that the proof of a handle's record is about.
+
+    ``names`` are model, deployment, family, client and subject; ``bound`` are the origin and the certificate.
+    """
+    return ("handle", handle_id, *names, expires_at, max_calls, max_call_seconds, *bound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +97,8 @@ class CallRecord:
     ``version`` is the record's (``app.store.keys``): of one that is not known, the rest may be empty.
     ``metered`` is how its usage was counted, empty until it is over: ``complete``, ``incomplete``, or why it
     was not; ``seconds`` is how long it lasted, None where that is not known, and ``usage`` what it used, by
-    ``USAGE_FIGURES``. ``to_meter`` is not kept: whether a new call is to be metered.
+    ``USAGE_FIGURES``. ``to_meter`` is not kept: whether a new call is to be metered. ``proof`` is of
+    ``stated``, empty where an older release relayed it.
     """
 
     id: str
@@ -97,8 +129,25 @@ class CallRecord:
     seconds: float | None = None
     usage: Mapping[str, float] = field(default_factory=dict)
     to_meter: bool = False
+    proof: str = field(default="", repr=False)
+
+    @property
+    def stated(self) -> tuple[str, ...]:
+        """What its proof is about: whose call it is, where it is, and how long it may last."""
+        names = (self.handle, self.deployment, self.model, self.client, self.subject)
+        return call_statement(self.id, names, self.relayed_at, self.max_call_seconds, self.seat)
 
     @property
     def ends_at(self) -> int | None:
         """When the call is hung up at the latest, epoch seconds; None without a limit of ours."""
         return self.relayed_at + self.max_call_seconds if self.max_call_seconds else None
+
+
+def call_statement(
+    call_id: str, names: tuple[str, ...], relayed_at: int, max_call_seconds: int, seat: str
+) -> tuple[str, ...]:
+    """The texts that the proof of a call's record is about.
+
+    ``names`` are handle, deployment, model, client and subject.
+    """
+    return ("call", call_id, *names, str(relayed_at), str(max_call_seconds), seat)

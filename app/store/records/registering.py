@@ -43,6 +43,7 @@ def registering(
         call.relayed_by,
         call.max_call_seconds,
         call.seat,
+        call.proof,
     )
     return [
         (CALL, (keys.call(call.id),), (retention_ms, *fields)),

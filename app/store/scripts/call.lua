@@ -12,5 +12,8 @@ end
 if ARGV[11] ~= '' then
   redis.call('HSET', KEYS[1], 'seat', ARGV[11])
 end
+if ARGV[12] ~= '' then
+  redis.call('HSET', KEYS[1], 'proof', ARGV[12])
+end
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
 return 1

@@ -10,17 +10,19 @@
 -- KEYS[1]  the handle's hash
 -- ARGV[1]  its life, milliseconds
 -- ARGV[2]  the sealed key
--- ARGV[3]  and so on: the fields below, in their order; an empty one is left out
+-- ARGV[3]  and so on: the fields below, in their order; an empty one is left out, and so are the last ones that are
+--          not given
 -- Returns  1 when it was written, 0 when it was there
 if redis.call('EXISTS', KEYS[1]) == 1 then
   return 0
 end
-local names = {'v', 'model', 'deployment', 'provider', 'family', 'client', 'subject', 'origin',
-  'minted_at', 'expires_at', 'minted_by', 'max_calls', 'region', 'max_call_seconds'}
+local names = {'v', 'proof', 'model', 'deployment', 'provider', 'family', 'client', 'subject', 'origin',
+  'minted_at', 'expires_at', 'minted_by', 'max_calls', 'region', 'max_call_seconds', 'bind_origin',
+  'bind_fingerprint'}
 local flat = {'calls', 0}
 for number, name in ipairs(names) do
   local value = ARGV[number + 2]
-  if value ~= '' then
+  if value and value ~= '' then
     flat[#flat + 1] = name
     flat[#flat + 1] = value
   end

@@ -2,7 +2,7 @@
 -- since a list of the index may name them too, and so do records of a version that the caller does not read.
 -- The first revocation stays.
 --
--- KEYS     the handles' hashes; in a Cluster one a call
+-- KEYS     in pairs: a handle's hash, and what it must not fall behind (claim.lua); in a Cluster one pair a call
 -- ARGV[1]  now, epoch seconds
 -- ARGV[2]  who revokes
 -- ARGV[3]  the last version of a record that the caller reads
@@ -11,7 +11,8 @@
 -- ARGV[5]  field, ARGV[6] value it must have, and so on
 -- Returns  {<revoked now>, <revoked before>, <gone or of others>, <of a version that is not read>}
 local revoked, before, others, unread = 0, 0, 0, 0
-for _, handle in ipairs(KEYS) do
+for at = 1, #KEYS, 2 do
+  local handle, uses = KEYS[at], KEYS[at + 1]
   local written = redis.call('HGET', handle, 'v')
   local version = tonumber(written or 1)
   local fits = redis.call('HEXISTS', handle, 'minted_at') == 1 or written
@@ -35,6 +36,8 @@ for _, handle in ipairs(KEYS) do
         redis.call('PEXPIRE', handle, ARGV[4])
       end
     end
+    redis.call('HSETNX', uses, 'revoked_at', ARGV[1])
+    redis.call('PEXPIRE', uses, redis.call('PTTL', handle))
   end
 end
 return {revoked, before, others, unread}

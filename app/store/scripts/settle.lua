@@ -2,6 +2,7 @@
 --
 -- KEYS[1]  the handle's hash
 -- KEYS[2]  the claim on this offer, as claim.lua has it
+-- KEYS[3]  what the record must not fall behind, as claim.lua has it
 -- ARGV[1]  the claim's nonce
 -- ARGV[2]  what the claim becomes, "answered:..." or "unknown"; "" to end it without an answer;
 --          "unknown:<nonce>" where the process that made it seems to have died: only what is pending becomes so,
@@ -47,6 +48,9 @@ end
 if record[1] or record[2] then
   if ARGV[4] == '1' then
     redis.call('HINCRBY', KEYS[1], 'calls', -1)
+    if redis.call('HEXISTS', KEYS[3], 'calls') == 1 then
+      redis.call('HINCRBY', KEYS[3], 'calls', -1)
+    end
   end
   -- The last twenty outcomes, in fields that are used in turn, so that a record cannot grow without limit.
   local number = redis.call('HINCRBY', KEYS[1], 'relays', 1)

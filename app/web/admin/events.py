@@ -13,6 +13,7 @@ from aiohttp import hdrs, web
 
 from app.errors import Draining, InvalidRequest, RateLimited
 from app.store.events import Event, Watch
+from app.telemetry.redaction import legible, legible_json
 from app.web.admin.guard import Act
 from app.web.admin.query import read_query
 from app.web.answers import BASE_HEADERS, REQUEST_ID_HEADER
@@ -84,7 +85,9 @@ async def _stream(
 
 def _lines(events: Iterable[Event]) -> bytes:
     return b"".join(
-        b"event: %b\ndata: %b\n\n" % (event.name.encode(), orjson.dumps(event.fields)) for event in events
+        # Another name would begin a line of this format.
+        b"event: %b\ndata: %b\n\n" % (legible(event.name).encode(), legible_json(orjson.dumps(event.fields)))
+        for event in events
     )
 
 

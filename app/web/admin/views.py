@@ -29,15 +29,16 @@ from app.web.admin.query import (
     read_stop,
     read_with_calls,
 )
-from app.web.answers import json_answer
-from app.web.appkeys import DESK, HANGUP, LIFECYCLE, STORE, TIMINGS
+from app.web.answers import operators_answer
+from app.web.appkeys import DESK, HANGUP, LIFECYCLE, RELOADER, STORE, TIMINGS
 from app.web.incoming import parse_json_object, read_timed_body
+from app.web.listener.workers import WORKERS
 
 Item = TypeVar("Item")
 
 
 async def stats(request: web.Request, act: Act) -> web.Response:
-    """``GET /admin/v1/stats``: of the whole service, and of this replica.
+    """``GET /admin/v1/stats``: of the whole service, and of this replica with all of its workers.
 
     ``handles`` and ``calls`` are null while the store does not answer.
     """
@@ -46,17 +47,25 @@ async def stats(request: web.Request, act: Act) -> web.Response:
     alive: Alive | None = None
     with contextlib.suppress(StoreUnavailable):
         alive = await app[DESK].alive()
-    return json_answer(
-        {
-            "object": "stats",
-            "handles": alive.handles if alive is not None else None,
-            "calls": alive.calls if alive is not None else None,
-            "store": "up" if alive is not None and app[STORE].up else "down",
-            "replica": app[DESK].replica,
-            "version": __version__,
-            "in_flight": app[LIFECYCLE].in_flight,
-        }
-    )
+    found: dict[str, Any] = {
+        "object": "stats",
+        "handles": alive.handles if alive is not None else None,
+        "calls": alive.calls if alive is not None else None,
+        "store": "up" if alive is not None and app[STORE].up else "down",
+        "replica": app[DESK].replica,
+        "version": __version__,
+        "in_flight": app[LIFECYCLE].in_flight,
+    }
+    if (workers := app.get(WORKERS)) is not None:
+        found["workers"] = states = await workers.states()
+        found["in_flight"] = sum(one.get("in_flight", 0) for one in states)
+    return operators_answer(found)
+
+
+async def list_keys(request: web.Request, act: Act) -> web.Response:
+    """``GET /admin/v1/keys``: the keys that each replica has in force, by ids and names; no secret."""
+    read_query(request.query.items(), ())
+    return operators_answer(await request.app[RELOADER].keys.listing())
 
 
 async def list_handles(request: web.Request, act: Act) -> web.Response:
@@ -76,7 +85,7 @@ async def count_handles(request: web.Request, act: Act) -> web.Response:
     act.fields["filters"] = _shown(filters)
     wanted = HandleFilter(filters.get("client"), filters.get("subject"), filters.get("model"))
     act.fields["count"] = await desk.handles.count(wanted, now=desk.clock())
-    return json_answer({"object": "count", "handles": act.fields["count"]})
+    return operators_answer({"object": "count", "handles": act.fields["count"]})
 
 
 async def show_handle(request: web.Request, act: Act) -> web.Response:
@@ -86,7 +95,7 @@ async def show_handle(request: web.Request, act: Act) -> web.Response:
     story = await request.app[DESK].story(handle_id)
     if story is None:
         raise handle_gone()
-    return json_answer(story_document(*story))
+    return operators_answer(story_document(*story))
 
 
 async def revoke_handle(request: web.Request, act: Act) -> web.Response:
@@ -108,11 +117,11 @@ async def revoke_handle(request: web.Request, act: Act) -> web.Response:
     when = {"revoked_at": view.revoked_at, "revoked_by": view.revoked_by}
     answer = {"object": "handle.revocation", "id": handle_id, "outcome": act.outcome, **when}
     if not with_calls:
-        return json_answer(answer)
+        return operators_answer(answer)
     stopped = await desk.stops.of_handle(view, by=act.admin, now=now)
     act.fields["noted"] = stopped.noted
     calls = {**stopped_document(stopped), "next_cursor": stopped.next_cursor}
-    return json_answer({**answer, "calls": calls})
+    return operators_answer({**answer, "calls": calls})
 
 
 async def revoke_handles(request: web.Request, act: Act) -> web.Response:
@@ -134,9 +143,9 @@ async def revoke_handles(request: web.Request, act: Act) -> web.Response:
         "next_cursor": step.next_cursor,
     }
     if step.calls is None:
-        return json_answer(answer)
+        return operators_answer(answer)
     act.fields["noted"] = step.calls.noted
-    return json_answer({**answer, "calls": stopped_document(step.calls)})
+    return operators_answer({**answer, "calls": stopped_document(step.calls)})
 
 
 async def list_calls(request: web.Request, act: Act) -> web.Response:
@@ -152,7 +161,7 @@ async def list_calls(request: web.Request, act: Act) -> web.Response:
 async def show_call(request: web.Request, act: Act) -> web.Response:
     """``GET /admin/v1/calls/{id}``."""
     read_query(request.query.items(), ())
-    return json_answer(call_document(await _call(request, act)))
+    return operators_answer(call_document(await _call(request, act)))
 
 
 async def hang_up(request: web.Request, act: Act) -> web.Response:
@@ -167,7 +176,7 @@ async def hang_up(request: web.Request, act: Act) -> web.Response:
     }
     hangup = request.app[HANGUP]
     act.outcome = await hangup.hang_up(call, request[TIMINGS], because="operator", operator=act.admin)
-    return json_answer({"object": "call.hangup", "id": call.id, "outcome": act.outcome})
+    return operators_answer({"object": "call.hangup", "id": call.id, "outcome": act.outcome})
 
 
 async def hang_up_calls(request: web.Request, act: Act) -> web.Response:
@@ -182,7 +191,7 @@ async def hang_up_calls(request: web.Request, act: Act) -> web.Response:
     act.fields |= {"count": len(step.ids), "noted": step.noted}
     if not asked.dry_run:
         act.outcome, act.event = "noted", "hangup"
-    return json_answer(
+    return operators_answer(
         {
             "object": "calls.hangup",
             "dry_run": asked.dry_run,
@@ -198,7 +207,7 @@ async def look_up_calls(request: web.Request, act: Act) -> web.Response:
     body = parse_json_object(request, await read_timed_body(request))
     found = await request.app[DESK].calls.get_many(read_call_ids(body))
     act.fields["count"] = len(found)
-    return json_answer({"object": "list", "data": [call_document(call) for call in found.values()]})
+    return operators_answer({"object": "list", "data": [call_document(call) for call in found.values()]})
 
 
 async def _call(request: web.Request, act: Act) -> CallRecord:
@@ -210,7 +219,7 @@ async def _call(request: web.Request, act: Act) -> CallRecord:
 
 
 def _page_answer(page: Page[Item], document_of: Callable[[Item], Mapping[str, Any]]) -> web.Response:
-    return json_answer(
+    return operators_answer(
         {
             "object": "list",
             "data": [document_of(item) for item in page.items],

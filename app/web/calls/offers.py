@@ -165,7 +165,11 @@ def read_form(content_type: str, body: bytes) -> dict[str, bytes]:
 def _boundary(content_type: str) -> bytes:
     header = Message()
     header["Content-Type"] = content_type.encode("ascii", "replace").decode()
-    boundary = header.get_boundary("")
+    try:
+        boundary = header.get_boundary("")
+    except ValueError:
+        # Of RFC 2231's form, in an encoding that cannot be read.
+        boundary = ""
     # RFC 2046, section 5.1.1: 1 to 70 characters.
     if not 1 <= len(boundary) <= 70 or not boundary.isascii():
         raise InvalidRequest("The form's Content-Type has no usable boundary.")

@@ -15,10 +15,11 @@ from app.broker.calls.reports import NOT_YOURS_MESSAGE
 from app.broker.deadlines.orphans import Orphans
 from app.broker.relay import Relayed
 from app.errors import CallNotFound, InvalidApiKey, InvalidRequest, MethodNotImplemented
-from app.models import CALLS_PATH, LIVE_PATH, Client, Family, Offer
+from app.models import CALLS_PATH, LIVE_PATH, Client, Family, Offer, Sender
 from app.outbound.sideband import CLOSE_SECONDS, HEARTBEAT_SECONDS, EventSocket
 from app.providers.base import is_call_id
 from app.providers.ice import as_links
+from app.web.addresses import caller_address
 from app.web.answers import BASE_HEADERS, REQUEST_ID_HEADER
 from app.web.appkeys import (
     CLIENTS,
@@ -121,7 +122,8 @@ async def _relayed(request: web.Request, parse: Callable[[str, bytes], Offer]) -
     line.fields["handle"] = handle.id
     body = await read_timed_body(request)
     offer = parse(request.headers.get(hdrs.CONTENT_TYPE, ""), body)
-    relayed = await app[RELAY].relay(handle, offer, line.timings)
+    sender = Sender(request.headers.get(hdrs.ORIGIN, "").lower(), partial(_sender_facts, request))
+    relayed = await app[RELAY].relay(handle, offer, sender, line.timings)
     line.fields |= {
         "client": relayed.client,
         "model": relayed.model,
@@ -132,6 +134,10 @@ async def _relayed(request: web.Request, parse: Callable[[str, bytes], Offer]) -
     if relayed.region is not None:
         line.fields["region"] = relayed.region
     return _OfferAnswer(relayed, handle.id, app[ORPHANS], offer.path, app[ICE_SERVERS])
+
+
+def _sender_facts(request: web.Request) -> dict[str, str]:
+    return {"address": caller_address(request), "user_agent": request.headers.get(hdrs.USER_AGENT, "")}
 
 
 async def attach(request: web.Request) -> web.StreamResponse:

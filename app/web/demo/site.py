@@ -18,7 +18,7 @@ from app.broker.routing.catalog import ANY_MODEL
 from app.providers.base import NamesIceServers
 from app.providers.registry import PROVIDERS
 from app.settings import Settings
-from app.web.asset import Asset, answer
+from app.web.answers import Asset, asset_answer
 
 PAGE: Final = "index.html"
 _TYPES: Final = {
@@ -62,7 +62,7 @@ class DemoSite:
 
     async def page(self, request: web.Request) -> web.Response:
         """The HTML, with its security headers."""
-        response = answer(request, self._page)
+        response = asset_answer(request, self._page)
         response.headers.update(self._page_headers)
         return response
 
@@ -71,7 +71,7 @@ class DemoSite:
         asset = self._files.get(request.match_info["name"])
         if asset is None:
             raise web.HTTPNotFound
-        return answer(request, asset)
+        return asset_answer(request, asset)
 
 
 def load_assets() -> dict[str, Asset]:

@@ -1,4 +1,4 @@
-"""What happens to a request before the gate sees it: its connection, and whether there is time for it.
+"""What happens to a request before the gate sees it: its connection, and whether it is served at all.
 
-A header of an answer does not belong here, nor anything that must know what a request asks for.
+A header of an answer does not belong here, nor what needs a parsed request.
 """

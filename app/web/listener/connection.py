@@ -8,27 +8,29 @@ For that a connection must know where requests begin and end. It follows lengths
 moment when nothing of an earlier request is left. Whatever it is not sure of goes to aiohttp, and
 ``app.web.gate`` refuses it there.
 
-Callers that send nothing, or a head byte by byte, cost a connection: their time is limited, and when there
-are too many connections, the one that has been idle longest is closed for a new one.
+Callers that send nothing, send a head byte by byte, or do not read their answer, cost a connection. Their
+time is limited, and so is the number of connections (``app.web.listener.front``).
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Final, cast
+import re
+import socket
+from typing import Any, Final, cast
 
+from app.web.addresses import UNKNOWN, counted_as, parse_address
 from app.web.listener.front import Front, Served
+from app.web.listener.refusal import Refusal
 
-# Longer than the usual idle timeout of a load balancer (60 s), so that it is never we who close a
-# connection on which it is just sending a request.
-KEEPALIVE_SECONDS: Final = 75.0
-# So long a head may take from its first byte to its last, and so long it may be.
-HEAD_SECONDS: Final = 10.0
 _LONGEST_HEAD: Final = 65_536
+# aiohttp closes idle connections; where the rest of an answer waits in its transport, that takes the caller.
+_GRACE_SECONDS: Final = 5.0
 # aiohttp counts a connection's idle time from the last request that it saw, so it must see one that often.
 _SEEN_SECONDS: Final = 10.0
 HEAD_END: Final = b"\r\n\r\n"
-_METHODS: Final = (b"POST ", b"GET ", b"OPTIONS ")
+# What aiohttp's parser would wait for the end of: a method, after line ends that it skips.
+_BEGINNING: Final = re.compile(rb"[\r\n]*[A-Z-]{0,32}(?: |\Z)")
 _POST: Final = b"POST "
 _ADMIN: Final = b"POST /admin/"
 # A longer rest of a refused body is not skipped: aiohttp closes such a connection.
@@ -49,11 +51,13 @@ class Connection(asyncio.Protocol):
         "_left",
         "_open",
         "_paused",
+        "_peer",
         "_seen",
         "_served",
         "_skipping",
         "_timer",
         "_transport",
+        "_unread",
     )
 
     def __init__(self, front: Front) -> None:
@@ -69,13 +73,18 @@ class Connection(asyncio.Protocol):
         self._seen = 0.0
         self._paused = False
         self._gone = False
+        self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for the first bytes."""
         self._transport = cast(asyncio.Transport, transport)
-        self._seen = self._front.loop.time()
-        self._timer = self._front.loop.call_later(KEEPALIVE_SECONDS, self._look_whether_idle)
-        self._front.made(self._transport)
+        front = self._front
+        self._peer = _peer_of(transport.get_extra_info("peername"))
+        self._seen = front.loop.time()
+        self._timer = front.loop.call_later(front.limits.idle, self._look_whether_idle)
+        _end_when_unread(transport.get_extra_info("socket"), front.limits.unread)
+        if not front.made(self._transport, self._peer):
+            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Serve or refuse a request; hand on or skip the rest of one."""
@@ -90,8 +99,9 @@ class Connection(asyncio.Protocol):
             size = request_size(data, end)
             front = self._front
             asked = size > 0 and data.startswith(_POST) and not data.startswith(_ADMIN)
-            if asked and not front.admission.admits(front.loop):
-                if self._refuse(data, size):
+            refusal = front.early.of(data, self._peer, front.loop) if asked else None
+            if refusal is not None:
+                if self._refuse(refusal, data, size):
                     return
                 asked = False
             left = size or _LOST
@@ -126,7 +136,9 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Nothing more can be sent."""
         self._timer.cancel()
-        self._front.lost(self._transport)
+        if self._unread is not None:
+            self._unread.cancel()
+        self._front.lost(self._transport, self._peer)
         self._gone = True
         if self._served is not None:
             self._served.connection_lost(exc)
@@ -135,12 +147,17 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The caller does not read."""
         self._paused = True
+        if self._unread is None:
+            self._unread = self._front.loop.call_later(self._front.limits.unread, self._cut, "unread")
         if self._served is not None:
             self._served.pause_writing()
 
     def resume_writing(self) -> None:
         """The caller reads again."""
         self._paused = False
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
         if self._served is not None:
             self._served.resume_writing()
 
@@ -148,11 +165,11 @@ class Connection(asyncio.Protocol):
         """What came so far of a request; None while its head is not whole."""
         head = self._head
         if head is None:
-            if not _may_be_a_head(data):
+            if not _BEGINNING.match(data):
                 return data
             self._head = bytearray(data)
             self._timer.cancel()
-            self._timer = self._front.loop.call_later(HEAD_SECONDS, self._transport.close)
+            self._timer = self._front.loop.call_later(self._front.limits.head, self._cut, "head")
             return None
         seen = max(0, len(head) - 3)
         head += data
@@ -160,19 +177,17 @@ class Connection(asyncio.Protocol):
             return None
         self._head = None
         self._timer.cancel()
-        if self._served is None:
-            self._timer = self._front.loop.call_later(KEEPALIVE_SECONDS, self._look_whether_idle)
+        self._timer = self._front.loop.call_later(self._front.limits.idle, self._look_whether_idle)
         return bytes(head)
 
     def _serve(self) -> Served:
-        self._timer.cancel()
         self._served = self._front.serve(self.answered)
         self._served.connection_made(self._transport)
         if self._paused:
             self._served.pause_writing()
         return self._served
 
-    def _refuse(self, data: bytes, size: int) -> bool:
+    def _refuse(self, refusal: Refusal, data: bytes, size: int) -> bool:
         """Refuse the request at once; False where that is not safe."""
         now = self._front.loop.time()
         overdue = self._served is not None and now - self._seen > _SEEN_SECONDS
@@ -180,7 +195,7 @@ class Connection(asyncio.Protocol):
             return False
         if self._front.lifecycle.draining:
             return False
-        answer = self._front.refusal.answer(data)
+        answer = refusal.answer(data)
         if answer is None:
             return False
         text, self._closing = answer
@@ -207,16 +222,37 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def _look_whether_idle(self) -> None:
-        """Close it when nothing was heard for so long; aiohttp does that once it serves the connection."""
-        rest = self._seen + KEEPALIVE_SECONDS - self._front.loop.time()
-        if rest <= 0:
+        """End it when nothing was heard for so long. Of those that aiohttp serves, it closes them first."""
+        now, idle = self._front.loop.time(), self._front.limits.idle
+        if self._open > 0:
+            rest = idle
+        elif self._served is None:
+            rest = self._seen + idle - now
+        else:
+            rest = self._seen + idle + _GRACE_SECONDS - now
+        if rest > 0:
+            self._timer = self._front.loop.call_later(rest, self._look_whether_idle)
+        elif self._served is None:
             self._transport.close()
         else:
-            self._timer = self._front.loop.call_later(rest, self._look_whether_idle)
+            self._cut("unread")
+
+    def _cut(self, reason: str) -> None:
+        """End it at once, whatever still waits to be written."""
+        self._front.cut(reason)
+        self._transport.abort()
 
 
-def _may_be_a_head(data: bytes) -> bool:
-    return any(data.startswith(method[: len(data)]) for method in _METHODS)
+def _peer_of(name: Any) -> str:
+    """What the peer's address is counted under; ``name`` is the transport's."""
+    host = str(name[0]) if isinstance(name, (tuple, list)) and name else str(name or UNKNOWN)
+    return counted_as(parse_address(host) or host)
+
+
+def _end_when_unread(connection: Any, seconds: float) -> None:
+    """Let the kernel end a connection whose other end takes nothing of what is sent, closed or not."""
+    if connection is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(seconds * 1000))
 
 
 def request_size(data: bytes, end: int) -> int:

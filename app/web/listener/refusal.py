@@ -1,4 +1,4 @@
-"""The refusal of a request for which there is no time, made from its bytes and before it is parsed."""
+"""The refusal of a request that is not served, made from its bytes and before it is parsed."""
 
 from __future__ import annotations
 
@@ -17,8 +17,49 @@ _PLAIN_LINE: Final = re.compile(rb"POST (/[A-Za-z0-9/._-]*)(?:\?[!-~]*)? HTTP/1\
 _UNUSUAL: Final = (b"\n ", b"\n\t", b"\nexpect", b"\nupgrade")
 
 
+class Head:
+    """The head of a request as it came. ``data`` begins with it, and has its end."""
+
+    __slots__ = ("_lowered", "_text")
+
+    def __init__(self, data: bytes) -> None:
+        self._text = data[: data.index(b"\r\n\r\n") + 2]
+        self._lowered = self._text.lower()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is written as all usual clients write it, so that it can be answered unparsed."""
+        lines = self._text.count(b"\r\n")
+        if self._text.count(b"\n") != lines or self._text.count(b"\r") != lines:
+            return False
+        return not any(unusual in self._lowered for unusual in _UNUSUAL)
+
+    @property
+    def path(self) -> str | None:
+        """The path of a POST; None where it needs decoding."""
+        line = _PLAIN_LINE.match(self._text)
+        return line[1].decode() if line is not None else None
+
+    @property
+    def closes(self) -> bool:
+        """Whether the connection ends after the answer."""
+        return b"\nconnection: close" in self._lowered
+
+    def get(self, name: str) -> str | None:
+        """The first header of this name, in small letters; one character for each byte."""
+        at = self._lowered.find(f"\n{name}:".encode())
+        if at < 0:
+            return None
+        start = at + len(name) + 2
+        return self._text[start : self._text.index(b"\r\n", start)].strip().decode("latin-1")
+
+    def repeats(self, name: str) -> bool:
+        """Whether this header comes more than once."""
+        return self._lowered.count(f"\n{name}:".encode()) > 1
+
+
 class Refusal:
-    """The answer to a request for which there is no time, as bytes, made without parsing the request.
+    """An answer to requests that are not served, as bytes, made without parsing them.
 
     Args:
         error: what the answer says.
@@ -43,21 +84,14 @@ class Refusal:
 
         Also returns whether the connection closes after it.
         """
-        end = request.index(b"\r\n\r\n") + 2
-        head = request[:end]
-        lowered = head.lower()
-        line = _PLAIN_LINE.match(head)
-        lines = head.count(b"\r\n")
-        if line is None or head.count(b"\n") != lines or head.count(b"\r") != lines:
+        head = Head(request)
+        path = head.path
+        if path is None or not head.is_plain:
             return None
-        if any(unusual in lowered for unusual in _UNUSUAL):
-            return None
-        origin = _header(head, lowered, b"\norigin:")
-        closes = b"\nconnection: close" in lowered
-        more = f"\r\n{hdrs.CONNECTION}: close" if closes else ""
+        origin = head.get("origin")
+        more = f"\r\n{hdrs.CONNECTION}: close" if head.closes else ""
         if origin is not None:
-            host, path = _header(head, lowered, b"\nhost:") or "", line[1].decode()
-            allowed = self._policy.allowed_origin(origin, host=host, path=path)
+            allowed = self._policy.allowed_origin(origin, host=head.get("host") or "", path=path)
             if allowed is None:
                 return None
             more += (
@@ -65,14 +99,5 @@ class Refusal:
                 f"\r\n{hdrs.ACCESS_CONTROL_EXPOSE_HEADERS}: {self._exposed}"
             )
         self._refused()
-        request_id = request_id_of(_header(head, lowered, b"\nx-request-id:"))
-        return self._head + (request_id + more).encode() + self._end, closes
-
-
-def _header(head: bytes, lowered: bytes, name: bytes) -> str | None:
-    """The first header of this name; ``name`` has the line feed before it and the colon."""
-    at = lowered.find(name)
-    if at < 0:
-        return None
-    start = at + len(name)
-    return head[start : head.index(b"\r\n", start)].strip().decode("latin-1")
+        request_id = request_id_of(head.get(REQUEST_ID_HEADER))
+        return self._head + (request_id + more).encode() + self._end, head.closes

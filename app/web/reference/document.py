@@ -18,6 +18,7 @@ PARTS: Final = (
     "calls",
     "live",
     "ice",
+    "lookup",
     "report",
     "hangup",
     "sideband",

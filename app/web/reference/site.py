@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 import orjson
 from aiohttp import web
 
-from app.web.asset import Asset, answer
+from app.web.answers import Asset, asset_answer
 
 
 def reference_routes(public_url: str | None) -> Iterator[web.RouteDef]:
@@ -20,11 +20,11 @@ def reference_routes(public_url: str | None) -> Iterator[web.RouteDef]:
 
     async def openapi(request: web.Request) -> web.Response:
         document, _, _ = await asyncio.to_thread(_make, public_url)
-        return answer(request, document)
+        return asset_answer(request, document)
 
     async def docs(request: web.Request) -> web.Response:
         _, page, headers = await asyncio.to_thread(_make, public_url)
-        response = answer(request, page)
+        response = asset_answer(request, page)
         response.headers.update(headers)
         return response
 

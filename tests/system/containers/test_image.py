@@ -125,7 +125,7 @@ def test_it_has_no_installer_and_nothing_of_the_checkout(image: Image) -> None:
     packages = next(environment.glob("lib/python3*/site-packages"))
     assert not list(packages.glob("av"))
     # The byte code is there, since nothing can be written at run time.
-    assert list((packages / "app" / "__pycache__").glob("*.pyc"))
+    assert list((packages / "cloakroom" / "__pycache__").glob("*.pyc"))
 
 
 def without(line: str) -> str:

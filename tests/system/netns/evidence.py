@@ -66,6 +66,8 @@ def gather_evidence(world: World) -> Evidence:
                         CLOAKROOM_REDIS_URL=f"redis://:{planted.store_password}@{CONTROL[STORE]}:{port}/0",
                         OPENAI_API_KEY=planted.openai_key,
                         OPENAI_BASE_URL=f"{sandbox.url}/v1",
+                        CLOAKROOM_PRIVATE_NETWORKS=f"{CONTROL[PROVIDER]}/32",
+                        CLOAKROOM_PLAIN_HTTP_HOSTS=CONTROL[PROVIDER],
                     ),
                     prefix=world[name].prefix,
                 )

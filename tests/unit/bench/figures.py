@@ -79,3 +79,24 @@ def grown(**last: Any) -> dict[str, Any]:
         kind: {"alone": run(240.0), "beside": run(260.0)} for kind in ("mint, limited", "mint", "relay")
     }
     return {"sizes": [size(1, bytes_per_handle=3900.0), size(1_000_000, **last)], "beside": beside}
+
+
+def crews() -> dict[str, Any]:
+    def crew(per_second: float) -> dict[str, Any]:
+        one = {
+            **{"per_second": per_second, "cpu_us": 180.0, "p50_ms": 5.0, "p99_ms": 9.0, "failed": 0.0},
+            **{"cpus": 1.2, "busiest": 0.6},
+        }
+        memory = {"resident": 150_000_000, "proportional": 90_000_000}
+        runs = dict.fromkeys(("mint, limited", "mint", "relay"), one)
+        return {"idle": memory, "warm": memory, "runs": runs}
+
+    return {
+        "date": "2026-11-27",
+        "commit": "0000000",
+        "machine": {"cpus": 2, "load": 0.4},
+        "rounds": 3,
+        "seconds": 3,
+        "connections": 64,
+        "workers": {"1": crew(4000.0), "2": crew(6000.0)},
+    }

@@ -30,6 +30,22 @@ def test_every_row_of_a_table_has_as_many_cells_as_its_head() -> None:
         assert len({line.count(" | ") for line in table.splitlines() if not line.startswith("|-")}) == 1
 
 
+def test_workers_are_compared_with_one() -> None:
+    told, _, head, _, *rows = tables.workers(figures.crews()).splitlines()
+    assert "2 CPUs, load average 0.4 at the start" in told
+    assert {row.count(" | ") for row in rows} == {head.count(" | ")}
+    assert rows[0].startswith("| 1 | 4,000 (1.00) | ")
+    assert rows[1].startswith("| 2 | 6,000 (1.50) | ")
+    assert rows[1].endswith(" | 180 / 180 | 1.20 / 1.20 | 60 / 60 | 150 / 90 | 0 |")
+
+
+def test_a_busy_machine_is_told() -> None:
+    busy = figures.crews()
+    assert "busy" not in tables.workers(busy)
+    busy["workers"]["1"]["runs"]["mint"]["cpus"] = 0.22
+    assert "**Other work kept the machine busy**: one worker had 0.22 CPUs" in tables.workers(busy)
+
+
 def test_a_server_without_limits_has_no_row_for_them() -> None:
     table = tables.servers(figures.bench())
 

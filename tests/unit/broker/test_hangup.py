@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.broker.calls.hangup import Hangup, owns
+from app.broker.calls.hangup import CallProofs, Hangup, owns
 from app.broker.routing.catalog import Catalog
 from app.broker.settlement import Settlement
 from app.errors import (
@@ -22,6 +22,8 @@ from app.errors import (
     UpstreamError,
     UpstreamUnreachable,
 )
+from app.handles.keyring import parse_sealing_ring
+from app.handles.sealing import Sealer
 from app.models import Client, Clocks, HandleClaims
 from app.providers.base import UpstreamRequest, UpstreamResponse
 from app.providers.registry import PROVIDERS
@@ -29,11 +31,13 @@ from app.store.records.record import CallRecord
 from app.telemetry.timings import Timings
 from tests.samples import load
 from tests.support.clocks import PATIENCE
-from tests.unit.values import NOW, deployment
+from tests.support.security import security_log
+from tests.unit.values import NOW, deployment, ring
 
 CALL = CallRecord(
     "rtc_1", "AAECAwQFBgcICQoLDA0ODw", "openai-main", "assistant", "shop", "user-7", 1_000, "replica-b"
 )
+SEALER = Sealer(parse_sealing_ring(ring("a")))
 SHOP, HANDLE = Client("shop"), HandleClaims(CALL.handle, expires_at=0)
 ENDED, UNKNOWN = load("openai/hangup-200").response, load("openai/hangup-404-call_id_not_found").response
 REFUSED = load("openai/hangup-401").response
@@ -76,7 +80,7 @@ class Calls:
         return self._answers.pop(0)
 
 
-def hangup(calls: Calls) -> Hangup:
+def hangup(calls: Calls, *, required: bool = False) -> Hangup:
     places = {place.name: place for place in (deployment(), deployment("azure-preview"))}
     fake: Any = calls
     return Hangup(
@@ -85,6 +89,8 @@ def hangup(calls: Calls) -> Hangup:
         upstream=fake,
         calls=fake,
         settlement=Settlement(lambda: 0.0),
+        security=security_log(),
+        proofs=CallProofs(SEALER, required=required),
         replica="replica-a",
         deadline=10,
         clocks=Clocks(now=lambda: NOW + 0.9, monotonic=lambda: 0.0),
@@ -128,6 +134,32 @@ def test_a_client_owns_by_name_and_a_handle_by_id_and_neither_by_the_others(name
     assert owns(HandleClaims(handle, expires_at=0), call)
     assert owns(Client(handle), call) is (name == handle)
     assert owns(HandleClaims(name, expires_at=0), call) is (name == handle)
+
+
+# --- whether its record was changed -------------------------------------------------------------
+
+
+def proven(call: CallRecord = CALL) -> CallRecord:
+    return replace(call, proof=SEALER.prove(*call.stated))
+
+
+@pytest.mark.parametrize("caller", [SHOP, HANDLE], ids=["the client", "the handle"])
+async def test_a_call_is_found_as_it_was_relayed_alone(caller: Client | HandleClaims) -> None:
+    assert await hangup(Calls(call=proven())).find(CALL.id, caller, Timings()) == proven()
+    changed = Calls(call=replace(proven(), deployment="azure-preview"))
+    with pytest.raises(CallNotFound):
+        await hangup(changed).find(CALL.id, caller, Timings())
+    with pytest.raises(CallNotFound):
+        await hangup(changed).hang_up(replace(proven(), max_call_seconds=1), Timings())
+    assert changed.steps == ["get"]
+
+
+async def test_a_call_without_a_proof_is_an_older_releases_unless_each_must_have_one() -> None:
+    assert await hangup(Calls()).find(CALL.id, SHOP, Timings()) == CALL
+    with pytest.raises(CallNotFound):
+        await hangup(Calls(), required=True).find(CALL.id, SHOP, Timings())
+    newer = replace(CALL, version=99)
+    assert await hangup(Calls(call=newer), required=True).find(CALL.id, SHOP, Timings()) == newer
 
 
 # --- the order of steps -------------------------------------------------------------------------

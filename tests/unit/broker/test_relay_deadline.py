@@ -24,7 +24,7 @@ from app.errors import (
     UpstreamUnreachable,
 )
 from app.main import create_app
-from app.models import Client, Family, HandleClaims, MintRequest
+from app.models import Client, Family, HandleClaims, MintRequest, Sender
 from app.settings import load_settings
 from app.telemetry.timings import Timings
 from app.web.appkeys import MINTER, RELAY
@@ -94,7 +94,7 @@ class Caller:
     async def relay(self, sdp: bytes) -> CloakroomError | None:
         started = now()
         try:
-            await self.app[RELAY].relay(self.handle, offer(sdp), Timings())
+            await self.app[RELAY].relay(self.handle, offer(sdp), Sender(), Timings())
         except CloakroomError as error:
             return error
         finally:

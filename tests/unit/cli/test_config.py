@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.config.show import sources
+from app.cli.config.show import show_config, sources
 from app.settings import SettingsError, load_settings
 from app.settings.secrets import MASK, masked_settings
 from tests.support.planted import Planted
@@ -98,3 +98,17 @@ def test_what_an_operators_shell_exports_is_no_mistake_of_the_settings() -> None
     for typo in ("CLOAKROOM_ADMIN_KEYZ", "CLOAKROOM_ADMIN_URLS"):
         with pytest.raises(SettingsError, match=typo):
             load_settings({**GOOD, typo: "x"})
+
+
+def test_the_limits_that_count_for_each_worker_are_named(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    show_config()
+    assert "workers" not in capsys.readouterr().err
+    monkeypatch.setenv("CLOAKROOM_WORKERS", "3")
+    show_config()
+    told = capsys.readouterr()
+    assert "3 workers; for each of them count max_in_flight, sideband_max, " in told.err
+    assert "CLOAKROOM_WORKERS" in told.out

@@ -63,5 +63,5 @@ def test_the_second_page_has_no_header_and_keeps_the_widths() -> None:
 @pytest.mark.parametrize("evil", ["\x1b[2J", "a\nb", "\x9b31m", "\u202ereversed", "\x00", "\r", "\u2028"])
 def test_nothing_in_a_cell_moves_the_cursor_or_forges_a_line(evil: str) -> None:
     (_, line) = lines(None, ["1", f"x{evil}y", "w"])
-    assert "?" in line
+    assert r"\u00" in line or r"\u20" in line
     assert not set(line) & {"\x1b", "\n", "\r", "\x00", "\x9b", "\u202e", "\u2028"}

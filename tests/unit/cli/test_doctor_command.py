@@ -120,7 +120,7 @@ def hung_lookup(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_a_name_server_that_hangs_cannot_hold_up_the_end(
     environment: pytest.MonkeyPatch, hung_lookup: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    environment.setenv("OPENAI_BASE_URL", f"http://{hung_lookup}/v1")
+    environment.setenv("OPENAI_BASE_URL", f"https://{hung_lookup}/v1")
     environment.setenv("CLOAKROOM_REDIS_URL", f"redis://{hung_lookup}:6379/0")
     # The look-up itself hangs for a minute.
     with kept_deadline(3):

@@ -12,6 +12,7 @@ from app.cli.root import build
 
 PAGE = (Path(__file__).parents[3] / "docs/command-line.md").read_text(encoding="utf-8")
 COMMANDS = [
+    "serve",
     *("handles list", "handles show", "handles revoke", "handles watch"),
     *("calls list", "calls show", "calls hangup", "config show", "config check", "config schema"),
 ]
@@ -32,7 +33,7 @@ def test_the_page_has_every_exit_status() -> None:
 
 def test_every_option_of_the_page_exists(capsys: pytest.CaptureFixture[str]) -> None:
     known = "--install-completion "
-    for command in [*COMMANDS, "doctor", "keys new"]:
+    for command in [*COMMANDS, "doctor", "keys new", "keys hash", "keys rotate"]:
         assert build()([*command.split(), "--help"]) == 0
         known += capsys.readouterr().out
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", PAGE))

@@ -15,6 +15,8 @@ _B_LABELS: Final = {**JOB, "instance": "b"}
 _OPENAI: Final = {**JOB, "deployment": "openai"}
 _MODEL_END: Final = f'cloakroom_model_end_timestamp_seconds{{{_A},model="voice",deployment="openai"}}'
 _LONG: Final = "x300"
+_EVENTS: Final = "cloakroom_security_events_total"
+_DELIVERIES: Final = "cloakroom_security_webhook_deliveries_total"
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,12 @@ HEALTHY: Final[Mapping[str, str]] = {
     f'cloakroom_http_refusals_total{{{_A},code="internal_error"}}': "0" + _LONG,
     f'cloakroom_http_refusals_total{{{_A},code="overloaded"}}': "0" + _LONG,
     f'cloakroom_request_duration_seconds_count{{{_A},operation="mint",outcome="ok"}}': "0+9" + _LONG,
+    f'cloakroom_security_events_total{{{_A},kind="wrong_origin"}}': "0" + _LONG,
+    f'cloakroom_security_events_total{{{_A},kind="record_refused"}}': "0" + _LONG,
+    # A receiver that is away now and then.
+    f'cloakroom_security_webhook_deliveries_total{{{_A},result="unreachable"}}': "0+1" + _LONG,
+    f'cloakroom_security_webhook_deliveries_total{{{_A},result="delivered"}}': "0+1" + _LONG,
+    f'cloakroom_security_events_dropped_total{{{_A},reason="queue_full"}}': "0" + _LONG,
     f"cloakroom_store_up{{{_A}}}": "1" + _LONG,
     # One failed operation, and the probe after it.
     f"cloakroom_store_up{{{_B}}}": "1x100 0 1x199",
@@ -242,6 +250,12 @@ CASES: Final = (
         value="2",
     ),
     Case(
+        "CloakroomCredentialsLimited",
+        17,
+        {f'cloakroom_credentials_refused_total{{{_A},answer="429"}}': "0+30" + _LONG},
+        value="2",
+    ),
+    Case(
         "CloakroomClientLimited",
         22,
         _operations("cloakroom_mints_total", **{'outcome="refused",code="rate_limited"': 1}),
@@ -254,6 +268,27 @@ CASES: Final = (
             f'cloakroom_issuer_keys_timestamp_seconds{{{_B},issuer="team"}}': "0" + _LONG,
         },
         {**JOB, "issuer": "team"},
+    ),
+    Case(
+        "CloakroomHandleSuspicious",
+        3,
+        _counts(_EVENTS, **{'kind="wrong_certificate"': "0x8 1", 'kind="wrong_origin"': "0"}),
+        {**JOB, "kind": "wrong_certificate"},
+    ),
+    Case("CloakroomRecordRefused", 3, _counts(_EVENTS, **{'kind="record_refused"': "0x8 1"})),
+    Case(
+        "CloakroomSecurityWebhookFails",
+        25,
+        _counts(_DELIVERIES, **{'result="delivered"': "0+1x8 8", 'result="unreachable"': "0+1"}),
+    ),
+    Case(
+        "CloakroomSecurityEventsDropped",
+        3,
+        _counts(
+            "cloakroom_security_events_dropped_total",
+            **{'reason="queue_full"': "0x8 3", 'reason="expired"': "0"},
+        ),
+        {**JOB, "reason": "queue_full"},
     ),
     Case(
         "CloakroomCallsFailAfterRelay",
@@ -295,6 +330,13 @@ CASES: Final = (
         {f"process_open_fds{{{_B}}}": "900x60", f"process_max_fds{{{_B}}}": "1000x60"},
         _B_LABELS,
         "90%",
+    ),
+    Case(
+        "CloakroomSecretsRefused",
+        5,
+        {f"cloakroom_secrets_reload_failed{{{_B}}}": "0x8 1x40"},
+        _B_LABELS,
+        "1",
     ),
     Case(
         "CloakroomVersionsDiffer",

@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.broker.deadlines.overdue import OUTCOMES
 from app.broker.metering.watch import HOWS
+from app.broker.security.events import KINDS as SECURITY_KINDS
 from app.identity.tokens import REASONS as TOKEN_REASONS
 from app.providers.usage import KINDS
 from app.reports import OUTCOMES as REPORTED
@@ -22,8 +23,12 @@ from app.telemetry.metrics import (
     OPERATIONS,
     STATUSES,
 )
+from app.telemetry.parts.protection import ANSWERS, CUTS
+from app.telemetry.parts.protection import VERDICTS as SHARE_VERDICTS
+from app.telemetry.parts.security import DELIVERY_RESULTS, DROP_REASONS
 from app.telemetry.scrape import MODEL_END
 from app.telemetry.sideband_metrics import CLOSINGS
+from app.telemetry.workers.merged import WORKER_LABEL, WORKER_RESTARTS, WORKER_UP, how
 from tests.support.service import Service
 
 # No model of this service ends, and it has no identity provider, so these have no value.
@@ -38,12 +43,13 @@ _RESULTS: Final = {"ok", "refused", "rate_limited", "failed", "unreachable", "ti
 VALUES: Final[Mapping[str, set[str]]] = {
     "outcome": _OUTCOMES,
     "code": {NONE, *CODES},
-    "reason": {*CLAIM_REFUSALS.values(), *OVERDUE_REASONS, *CLOSINGS},
-    "result": _RESULTS,
+    "reason": {*CLAIM_REFUSALS.values(), *OVERDUE_REASONS, *CLOSINGS, *CUTS, *DROP_REASONS},
+    "answer": set(ANSWERS),
+    "result": {*_RESULTS, *DELIVERY_RESULTS},
     "operation": {*OPERATIONS, "sideband"},
     "handler": set(HANDLERS),
-    "kind": set(KINDS),
-    "verdict": {*VERDICTS, *TOKEN_REASONS},
+    "kind": {*KINDS, *SECURITY_KINDS},
+    "verdict": {*VERDICTS, *TOKEN_REASONS, *SHARE_VERDICTS},
     "metered": set(HOWS),
     "status": set(STATUSES),
     "job": {"cloakroom"},
@@ -74,10 +80,13 @@ async def _scrape(service: Service) -> dict[str, frozenset[str]]:
         assert response.status == 200
         text = await response.text()
     found: dict[str, frozenset[str]] = {"up": SCRAPED}
+    # This service is one process. One of several workers tells these, and has a label more.
+    found |= {one.name: SCRAPED | frozenset(one.labels) for one in (WORKER_UP, WORKER_RESTARTS)}
     for family in text_string_to_metric_families(text):
         if not family.samples and family.name in _WITHOUT_VALUES:
             one = _WITHOUT_VALUES[family.name]
             found[one.name] = SCRAPED | frozenset(one.labels)
         for sample in family.samples:
-            found[sample.name] = found.get(sample.name, SCRAPED) | frozenset(sample.labels)
+            more = {WORKER_LABEL} if how(sample.name, family.type) == "each" else set()
+            found[sample.name] = found.get(sample.name, SCRAPED) | frozenset(sample.labels) | more
     return found

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.keys_new import new
+from app.cli.keys.new import new
 from app.sandbox.config import SandboxConfig
 from app.settings import Settings, SettingsError, known_environment_names, load_settings
 from app.store.embedded.engine import find_engine

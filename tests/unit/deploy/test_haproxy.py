@@ -13,7 +13,7 @@ import pytest
 
 from app import errors
 from app.settings import Settings
-from tests.support.compose import REPLICAS, seconds, services
+from tests.support.compose import REPLICAS, interpolate, seconds, services
 from tests.unit.deploy.haproxy import FOLDER, after, duration, first, own_answers, read_haproxy
 
 POOLS = ("backend ready", "backend live")
@@ -36,6 +36,18 @@ def test_readiness_decides_who_gets_requests_and_liveness_who_explains_an_outage
     public = read_haproxy()["frontend public"]
     assert first(public, "use_backend", "live") == ["if", "{", "nbsrv(ready)", "eq", "0", "}"]
     assert first(public, "default_backend") == ["ready"]
+
+
+def test_the_replicas_trust_it_and_it_appends_its_caller_to_what_a_proxy_of_ours_wrote() -> None:
+    public = read_haproxy()["frontend public"]
+    assert first(public, "option", "forwardfor") == []
+    for name in ("x-forwarded-for", "forwarded"):
+        assert first(public, "http-request", "del-header", name) == ["unless", "from_our_proxy"]
+    for replica in REPLICAS:
+        trusted = services()[replica]["environment"]["CLOAKROOM_TRUSTED_PROXIES"]
+        assert interpolate(trusted, {}) == "1"
+        # A TLS proxy of ours in front of it is one more.
+        assert interpolate(trusted, {"CLOAKROOM_TRUSTED_PROXIES": "2"}) == "2"
 
 
 def test_a_drain_is_noticed_before_it_is_over() -> None:

@@ -12,10 +12,10 @@ from aiohttp.test_utils import TestServer
 from app.doctor.finding import Finding
 from app.doctor.issuer import examine_issuer
 from app.identity.issuers import Issuer, Rule, Users
-from app.outbound.egress import Egress
 from app.sandbox import SandboxConfig
 from app.sandbox.faults import read_fault
 from app.sandbox.provider import PROVIDER
+from tests.support.egress import HERE
 from tests.support.service import start_sandbox
 
 
@@ -33,7 +33,7 @@ def issuer_of(sandbox: TestServer) -> Issuer:
 
 
 async def rows(issuer: Issuer) -> dict[str, Finding]:
-    found = await examine_issuer(issuer, egress=Egress(), clock=time.time)
+    found = await examine_issuer(issuer, egress=HERE, clock=time.time)
     assert {row.place for row in found} == {"issuer team"}
     return {row.name: row for row in found}
 

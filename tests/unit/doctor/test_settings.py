@@ -14,6 +14,7 @@ WELL = {
     "CLOAKROOM_ADMIN_KEYS": f"ops:{ADMIN_KEY}",
     "CLOAKROOM_CORS_ORIGINS": "https://app.example.com",
     "CLOAKROOM_PUBLIC_URL": "https://voice.example.com",
+    "CLOAKROOM_ALLOWED_HOSTS": "voice.example.com,cloakroom",
     "CLOAKROOM_DEFAULT_MODEL": "gpt-realtime-2.1",
 }
 
@@ -21,7 +22,7 @@ WELL = {
 def rows(has_engine: bool = True, /, **changes: str) -> dict[str, Finding]:
     """By name; of several, the one that is not ok."""
     found: dict[str, Finding] = {}
-    for row in settings_findings(load({**GOOD, **WELL}, **changes), has_engine=has_engine):
+    for row in settings_findings(load({**GOOD, **WELL}, **changes), has_engine=has_engine, cpus=4):
         assert not [secret for secret in PLANTED if secret in row.detail + row.fix]
         if row.name not in found or row.status != "ok":
             found[row.name] = row
@@ -40,12 +41,28 @@ def test_what_is_risky_in_production_warns_and_names_the_setting() -> None:
         ({"CLOAKROOM_CORS_ORIGINS": "*"}, "CORS", "CLOAKROOM_CORS_ORIGINS"),
         ({"CLOAKROOM_PUBLIC_URL": ""}, "public URL", "CLOAKROOM_PUBLIC_URL"),
         ({"CLOAKROOM_PUBLIC_URL": "http://voice.example.com"}, "public URL", "CLOAKROOM_PUBLIC_URL"),
+        ({"CLOAKROOM_ALLOWED_HOSTS": ""}, "allowed hosts", "CLOAKROOM_ALLOWED_HOSTS"),
         ({"CLOAKROOM_ADMIN_KEYS": ""}, "admin keys", "CLOAKROOM_ADMIN_KEYS"),
         ({"CLOAKROOM_DEMO": "true"}, "demo page", "CLOAKROOM_DEMO"),
     ]:
         row = rows(**changes)[name]
         assert row.status == "warn", changes
         assert setting in row.fix
+
+
+def test_workers_are_told_with_what_their_limits_come_to() -> None:
+    assert rows()["workers"].detail == "one process, which uses one CPU"
+    assert rows(CLOAKROOM_WORKERS="auto")["workers"] == Finding(
+        "settings",
+        "workers",
+        "ok",
+        "4 processes, which together take 4,096 requests in flight, 1,024 sidebands, 4,096 held calls and "
+        "256 connections to the store",
+    )
+    too_many = rows(CLOAKROOM_WORKERS="6")["workers"]
+    assert (too_many.status, too_many.fix) == ("warn", "set CLOAKROOM_WORKERS=auto")
+    assert "6 processes" in too_many.detail
+    assert "4 CPUs" in too_many.detail
 
 
 def test_ice_servers_are_named_and_weak_credentials_warn() -> None:

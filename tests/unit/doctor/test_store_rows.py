@@ -13,6 +13,7 @@ from app.doctor.store_rows import (
     cluster_finding,
     fix_for,
     info_findings,
+    keys_finding,
     persistence_finding,
     replicas_finding,
     role_finding,
@@ -235,3 +236,35 @@ def test_a_cluster_s_user_gets_the_rule_with_what_a_cluster_needs() -> None:
 def test_no_kind_of_trouble_is_without_a_mend() -> None:
     for trouble in Trouble.__args__:  # type: ignore[attr-defined]
         assert fix_for(StoreFault(trouble, "-"))
+
+
+def replica(name: str, *kids: str, problem: str | None = None) -> dict[str, Any]:
+    keys = [{"kid": kid, "fingerprint": f"of-{kid}"} for kid in kids]
+    return {"replica": name, "process": f"{name}.1", "problem": problem, "signing": keys}
+
+
+HERE = {"signing": [("k2", "of-k2"), ("k1", "of-k1")]}
+
+
+@pytest.mark.parametrize(
+    ("replicas", "status", "says"),
+    [
+        ([], "ok", "no replica tells"),
+        ([replica("a", "k2", "k1"), replica("b", "k2", "k1")], "ok", "2 replicas"),
+        ([replica("a", "k2", "k1")], "ok", "1 replica with"),
+        ([replica("a", "k1", "k2"), replica("b", "k1")], "warn", "replicas have k1 and k1, k2"),
+        ([replica("a", "k1", "k2")], "warn", "the signing keys here are not those of the replicas"),
+        (
+            [replica("a", "k2", "k1", problem="it is empty")],
+            "warn",
+            "a does not take the secrets",
+        ),
+    ],
+)
+def test_the_keys_of_the_replicas_are_those_of_the_settings(
+    replicas: list[dict[str, Any]], status: str, says: str
+) -> None:
+    found = keys_finding(replicas, HERE)
+    assert (found.name, found.status) == ("keys in force", status)
+    assert says in found.detail
+    assert (found.fix == "") == (status == "ok")

@@ -7,18 +7,29 @@ from typing import Any, Final
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
+from jwt.utils import base64url_decode, base64url_encode
 
 from app.errors import InvalidHandle
 from app.handles.client_tokens import AUDIENCE, CLIENT_TOKEN_TYPE, ISSUER, LONGEST_SECONDS, ClientTokens
 from app.handles.keyring import SigningRing, parse_signing_ring
 from app.handles.tokens import HandleIssuer, new_handle_id
+from tests.unit.handles.forge import spellings
 
 NOW: Final = 1_800_000_000.0
 HMAC: Final = "h1:" + secrets.token_urlsafe(32)
 ED: Final = "e1:ed25519." + secrets.token_urlsafe(32)
 RINGS: Final = {"HS256": parse_signing_ring(HMAC), "EdDSA": parse_signing_ring(ED)}
+
+
+def signed_anew(text: str, claims: bytes) -> str:
+    """The token with other claims under a true signature."""
+    key = RINGS["EdDSA"].active.sign_with
+    assert isinstance(key, Ed25519PrivateKey)
+    signed = f"{text.partition('.')[0]}.{base64url_encode(claims).decode()}"
+    return f"{signed}.{base64url_encode(key.sign(signed.encode())).decode()}"
 
 
 def tokens(ring: SigningRing, at: float = NOW) -> ClientTokens:
@@ -52,6 +63,22 @@ def test_neither_is_ever_taken_for_the_other(ring: SigningRing) -> None:
     for text in (token, f"ek_{token}"):
         with pytest.raises(InvalidHandle):
             handles.verify(text, allow_expired=True)
+
+
+@pytest.mark.parametrize("ring", RINGS.values(), ids=RINGS)
+def test_a_token_has_exactly_one_spelling(ring: SigningRing) -> None:
+    token = tokens(ring).issue("shop", seconds=600).text
+    signed, _, signature = token.rpartition(".")
+    assert len(spellings(signature)) > 3
+    for spelling in spellings(signature):
+        assert tokens(ring).client_of(f"{signed}.{spelling}") is None
+
+
+@pytest.mark.parametrize("literal", ["Infinity", "-Infinity", "NaN"])
+def test_a_time_that_is_no_number_is_nobodys_token(literal: str) -> None:
+    text = tokens(RINGS["EdDSA"]).issue("shop", seconds=600).text
+    claims = base64url_decode(text.split(".")[1]).replace(b"}", f',"nbf":{literal}}}'.encode())
+    assert tokens(RINGS["EdDSA"]).client_of(signed_anew(text, claims)) is None
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import base64
 import json
+import secrets
 
 import jwt
 import pytest
 
 from app.errors import HandleExpired, InvalidHandle
 from app.handles.keyring import parse_signing_ring
-from app.handles.tokens import AUDIENCE, CLOCK_SKEW_SECONDS, HANDLE_TYPE, ISSUER, HandleIssuer, new_handle_id
+from app.handles.tokens import (
+    AUDIENCE,
+    CLOCK_SKEW_SECONDS,
+    HANDLE_TYPE,
+    ISSUER,
+    HandleIssuer,
+    has_proof,
+    is_bound,
+    new_bound_handle_id,
+    new_handle_id,
+)
 from app.models import HandleClaims
 from tests.unit.values import NOW, ed25519_ring, ring
 
@@ -59,6 +70,21 @@ def test_handle_ids_are_128_random_bits() -> None:
     ids = {new_handle_id() for _ in range(1000)}
     assert len(ids) == 1000
     assert {len(base64.urlsafe_b64decode(one + "==")) for one in ids} == {16}
+
+
+def test_an_id_says_that_its_record_has_a_proof_and_those_of_older_releases_do_not() -> None:
+    assert all(has_proof(new_handle_id()) for _ in range(100))
+    assert not any(has_proof(secrets.token_urlsafe(16)) for _ in range(100))
+    assert not has_proof("")
+
+
+def test_the_id_of_a_handle_that_is_bound_to_a_certificate_says_so_and_is_as_any_other() -> None:
+    bound, others = [new_bound_handle_id() for _ in range(100)], [new_handle_id() for _ in range(100)]
+    assert all(is_bound(handle_id) and has_proof(handle_id) for handle_id in bound)
+    assert not any(is_bound(handle_id) for handle_id in (*others, "", "A" * 22))
+    assert len({handle_id[:21] for handle_id in bound}) == 100
+    handle = issuer(RINGS["HS256"]).issue(bound[0], expires_at=int(NOW) + LIFE)
+    assert issuer(RINGS["HS256"]).verify(handle).id == bound[0]
 
 
 @algorithms

@@ -140,3 +140,46 @@ def test_rotation_add_then_seal_then_retire_loses_no_value() -> None:
         assert replica.unseal(sealed_after, *CONTEXT) == PLAIN
     with pytest.raises(UnsealError):
         retired.unseal(sealed_before, *CONTEXT)
+
+
+# --- proofs -----------------------------------------------------------------------------------------
+
+STATED = ("handle", "handle-id", "gpt-realtime-2.1", "shop", "")
+
+
+def test_a_proof_holds_for_the_same_texts_alone() -> None:
+    one = sealer("a")
+    proof = one.prove(*STATED)
+    assert one.proves(proof, *STATED)
+    for at in range(len(STATED)):
+        changed = [*STATED]
+        changed[at] += "x"
+        assert not one.proves(proof, *changed)
+    # Neither a text that moved, nor one that is missing, nor one more.
+    assert not one.proves(proof, "handle", "handle-i", "dgpt-realtime-2.1", "shop", "")
+    assert not one.proves(proof, *STATED[:-1])
+    assert not one.proves(proof, *STATED, "")
+
+
+@pytest.mark.parametrize(
+    "proof", ["", "a", "a.", "b.AAAAAAAAAAAAAAAAAAAAAA", "a.AAAAAAAAAAAAAAAAAAAAAA", "a.ä"]
+)
+def test_what_is_no_proof_does_not_hold(proof: str) -> None:
+    assert not sealer("a").proves(proof, *STATED)
+
+
+def test_a_proof_holds_after_a_new_key_is_active_until_its_own_is_gone() -> None:
+    proof = sealer("a").prove(*STATED)
+    assert sealer("b", "a").proves(proof, *STATED)
+    assert not sealer("b").proves(proof, *STATED)
+    assert sealer("b", "a").prove(*STATED).startswith("b.")
+
+
+def test_a_proof_fits_the_compact_form_of_a_hash() -> None:
+    assert len(sealer("k" * 32).prove(*STATED)) <= 64
+
+
+@given(stated=st.lists(st.text(st.characters(codec="utf-8")), max_size=8))
+def test_any_texts_can_be_proven(stated: list[str]) -> None:
+    one = sealer("a")
+    assert one.proves(one.prove(*stated), *stated)

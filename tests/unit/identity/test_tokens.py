@@ -10,6 +10,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jwt.utils import base64url_encode
 
 from app.identity.issuers import Issuer, Rule, Users, VerifiedToken, client_of_user, client_of_workload, fits
 from app.identity.keys import KeysRefused, read_discovery, read_keys
@@ -79,6 +80,17 @@ def test_an_extension_that_is_critical_and_not_known_is_refused(header: dict[str
 
 @given(st.text(max_size=300))
 def test_any_text_is_read_or_is_no_token(text: str) -> None:
+    assert read_unverified(text) is None
+
+
+@pytest.mark.parametrize("depth", [10, 900, 1100, 1500])
+@pytest.mark.parametrize("part", ["header", "claims"])
+def test_a_token_of_any_depth_is_read_or_is_no_token(depth: int, part: str) -> None:
+    nested = base64url_encode(
+        b'{"iss":' + b"[" * depth + b"]" * depth + b"}" if part == "claims" else b"[" * depth
+    )
+    header, claims = segment({"alg": "ES256", "kid": "k"}), segment(claims_of(URL))
+    text = f"{nested.decode()}.{claims}." if part == "header" else f"{header}.{nested.decode()}."
     assert read_unverified(text) is None
 
 

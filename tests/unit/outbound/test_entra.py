@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 
 from app.models import Secret
+from app.outbound.addresses import SETTING, Guard
 from app.outbound.egress import Certificates, Egress, parse_proxy
-from app.outbound.entra import EntraIdentity, MissingExtra, entra_fetch
+from app.outbound.entra import EntraIdentity, MissingExtra, entra_fetch, guard_for
 from app.outbound.keeping.tokens import FreshToken, TokenFault
+from tests.support.egress import HERE, ON_LOOPBACK
 from tests.support.entra import FakeEntra, RunningEntra, start_entra
 from tests.support.proxy import TunnelProxy
 
@@ -49,7 +51,7 @@ def identity(running: RunningEntra, **changes: Any) -> EntraIdentity:
 
 
 def trusting(running: RunningEntra, **changes: Any) -> Egress:
-    return Egress(certificates=Certificates(ca_file=str(running.trusted)), **changes)
+    return Egress(certificates=Certificates(ca_file=str(running.trusted)), guard=ON_LOOPBACK, **changes)
 
 
 async def fetched(running: RunningEntra, who: EntraIdentity) -> FreshToken:
@@ -178,7 +180,7 @@ async def test_an_answer_that_is_no_token_is_a_fault_and_not_a_token(
 
 
 async def test_an_authority_with_a_foreign_certificate_gets_no_secret(entra: RunningEntra) -> None:
-    fetch = entra_fetch(identity(entra), clock=time.time)
+    fetch = entra_fetch(identity(entra), clock=time.time, egress=HERE)
     with pytest.raises(TokenFault, match="AZURE_AUTHORITY_HOST"):
         await fetch()
     assert entra.entra.requests == []
@@ -236,3 +238,51 @@ async def test_the_environments_proxy_is_not_used_unasked(
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     assert (await fetched(entra, identity(entra))).value == Secret(TOKEN)
+
+
+# --- addresses -------------------------------------------------------------------------------------
+
+
+async def test_an_authority_inside_is_not_asked_and_the_setting_is_named(entra: RunningEntra) -> None:
+    egress = Egress(certificates=Certificates(ca_file=str(entra.trusted)))
+    with pytest.raises(TokenFault, match=f"127.0.0.1 is this machine, and {SETTING} is not set to open it"):
+        await entra_fetch(identity(entra), clock=time.time, egress=egress)()
+    assert entra.entra.requests == []
+
+
+def test_only_the_sign_in_that_asks_for_a_managed_identity_may_ask_the_metadata_service() -> None:
+    imds, app_service = "169.254.169.254", "172.16.1.2"
+    environ = {"IDENTITY_ENDPOINT": f"http://{app_service}:8081/msi/token"}
+    for kind in ("client_secret", "workload_identity", "azure_cli"):
+        who = EntraIdentity(place=PLACE, kind=kind)
+        assert guard_for(who, Egress(), environ) == Guard()
+    default = guard_for(EntraIdentity(place=PLACE, kind="default"), Egress(), environ)
+    assert default.refusal(imds) is None
+    assert default.refusal(app_service) is None
+    for other in ("172.16.1.3", "127.0.0.1", "169.254.170.2", "fd00:ec2::254", "168.63.129.16"):
+        assert default.refusal(other) is not None, other
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "opened"),
+    [
+        ("http://localhost:40342/metadata", True),
+        ("http://[::1]:1/x", True),
+        ("", False),
+        ("http://[bad", False),
+        ("http://metadata.evil.example/", False),
+    ],
+)
+def test_a_platform_s_endpoint_opens_its_own_address_and_no_name(endpoint: str, opened: bool) -> None:
+    who = EntraIdentity(place=PLACE, kind="default")
+    guard = guard_for(who, Egress(), {"IMDS_ENDPOINT": endpoint})
+    assert (guard.refusal("::1") is None) is opened
+    assert guard.refusal("10.0.0.1") is not None
+
+
+def test_through_a_proxy_what_is_dialled_is_the_proxy() -> None:
+    proxies = {"https": parse_proxy("http://10.0.0.9:3128")}
+    who = EntraIdentity(place=PLACE, kind="client_secret")
+    guard = guard_for(who, Egress(proxies), {})
+    assert guard.refusal("10.0.0.9") is None
+    assert guard.refusal("169.254.169.254") is not None

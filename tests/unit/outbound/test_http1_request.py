@@ -48,6 +48,9 @@ def test_a_url_comes_to_whom_to_connect_and_what_to_ask(
         "http://a.test:0x1/",
         "http://a.test:99999/",
         "http:///v1",
+        "http://user:@/v1",
+        "redis+cluster://ps:x@/",
+        "tt://[::1]user@/",
     ],
 )
 def test_what_names_no_host_cannot_be_sent_and_is_not_quoted(url: str) -> None:

@@ -110,6 +110,8 @@ NO_URLS = [
     "https://api.openai.com:opensesame/v1",
     "https://api.openai.com:99999/v1",
     "https://[::1/v1",
+    "https://api.openai.com[::1]/v1",
+    "https://[::1]opensesame/v1",
     "https://api.open ai.com/v1",
     "https://api.openai.com\\@opensesame/v1",
     "https://opensesame\u2100@x/v1",

@@ -26,7 +26,7 @@ def read(answer: UpstreamResponse) -> UpstreamError:
 def test_a_sentence_of_the_provider_is_one_safe_line_without_credentials() -> None:
     message = f"no\r\nSet-Cookie: a=b \x00 {OPENAI_KEY} {EPHEMERAL_KEY} sk-other-key-123456 \u2028"
     error = read(json_response(400, {"error": {"message": message}}))
-    assert error.message == "no Set-Cookie: a=b   [redacted] [redacted] [redacted]"
+    assert error.message == r"no Set-Cookie: a=b \u0000 [redacted] [redacted] [redacted]"
 
 
 def test_a_key_of_a_form_that_nobody_knows_is_masked_since_it_is_ours() -> None:

@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -130,3 +131,15 @@ def test_the_sandbox_imports_nothing_of_the_service() -> None:
                 assert not (node.module or "").startswith("app") or node.level, path.name
             elif isinstance(node, ast.Import):
                 assert not any(alias.name.split(".")[0] == "app" for alias in node.names), path.name
+
+
+def test_without_the_extra_it_can_be_static() -> None:
+    """`cloakroom dev` starts it so where aiortc is not installed."""
+    code = (
+        "import sys\n"
+        "for name in ('aiortc', 'av', 'numpy', 'pylibsrtp'):\n    sys.modules[name] = None\n"
+        "from app.sandbox import SandboxConfig, create_sandbox\n"
+        "create_sandbox(SandboxConfig(peer='static'))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=HERE.parents[1], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()

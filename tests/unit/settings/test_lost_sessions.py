@@ -11,8 +11,8 @@ from tests.unit.settings.environments import OWN, load, problems
 from tests.unit.values import OPENAI_KEY
 
 PLACES = {
-    "home": {"provider": "localai", "base_url": "http://localai:8080"},
-    "hf": {"provider": "speech-to-speech", "base_url": "http://speech:8765"},
+    "home": {"provider": "localai", "base_url": "https://localai:8080"},
+    "hf": {"provider": "speech-to-speech", "base_url": "https://speech:8765"},
     "oai": {"provider": "openai", "api_key": OPENAI_KEY},
 }
 

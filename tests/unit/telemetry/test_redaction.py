@@ -113,8 +113,12 @@ def test_a_safe_line_has_no_control_character_and_keeps_to_its_limit(text: str) 
 
 
 def test_a_safe_line_cannot_forge_a_second_one() -> None:
-    assert one_safe_line("no\r\nSet-Cookie: a=b\x00\x1b[2J") == "no Set-Cookie: a=b [2J"
-    assert one_safe_line("all\u202e nekot\u2066 is\u200b well\ufeff") == "all  nekot  is  well"
+    assert one_safe_line("no\r\nSet-Cookie: a=b\x00\x1b[2J") == r"no Set-Cookie: a=b\u0000\u001b[2J"
+    shown = r"all\u202e nekot\u2066 is\u200b well\ufeff"
+    assert one_safe_line("all\u202e nekot\u2066 is\u200b well\ufeff") == shown
+    # An escape in front of a credential must not hide where it begins.
+    secret = CREDENTIALS["a standard key"]
+    assert one_safe_line(f"key \u200b{secret}") == rf"key \u200b{MASK}"
 
 
 def test_a_line_that_is_too_long_is_cut_with_a_sign() -> None:

@@ -8,12 +8,12 @@ import pytest
 
 from app.errors import InvalidRequest
 from app.models import MintRequest
-from app.web.schemas import parse_beta, parse_mint
+from app.web.schemas import MintHeaders, beta_session, parse_beta, parse_mint
 
 
 def parse(body: dict[str, Any], *, transcription: bool = False) -> MintRequest:
     return parse_beta(
-        body, parse_mint, transcription=transcription, default_model="voice", subject=None, origin=None
+        body, parse_mint, transcription=transcription, default_model="voice", headers=MintHeaders()
     )
 
 
@@ -45,3 +45,14 @@ def test_what_cannot_be_translated_is_refused_by_its_name(field: str, value: Any
     with pytest.raises(InvalidRequest) as caught:
         parse({field: value})
     assert caught.value.param == field
+
+
+def test_a_binding_is_read_and_goes_to_no_provider_and_into_no_session() -> None:
+    body = {"voice": "marin", "bind": {"origin": "https://app.example.com"}}
+    request = parse(body)
+    assert request.binding.origin == "https://app.example.com"
+    assert "bind" not in request.session
+    assert "bind" not in beta_session(body, {}, transcription=False)
+    with pytest.raises(InvalidRequest) as error:
+        parse({"bind": {"fingerprint": "AB:CD"}})
+    assert error.value.param == "bind.fingerprint"

@@ -12,17 +12,12 @@ import pytest
 from app.web.answers import answer_headers, overloaded
 from app.web.appkeys import Lifecycle
 from app.web.cors import EXPOSE_HEADERS, CorsPolicy
-from app.web.listener.admission import Admission
-from app.web.listener.connection import (
-    HEAD_END,
-    HEAD_SECONDS,
-    KEEPALIVE_SECONDS,
-    Connection,
-    request_size,
-)
-from app.web.listener.front import Front
+from app.web.listener.connection import HEAD_END, Connection, request_size
+from app.web.listener.early import EarlyRefusals
+from app.web.listener.front import ConnectionLimits, Front
 from app.web.listener.refusal import Refusal
 
+LIMITS = ConnectionLimits(most=2)
 PAGE = "https://shop.example.com"
 BODY = b'{"model": "gpt-realtime"}'
 
@@ -61,18 +56,21 @@ class Served:
 
 
 class Wire:
-    """The transport of one connection; ``sheds`` is what admission control says of a request."""
+    """The transport of one connection; ``sheds`` refuses each request before it is parsed."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: ConnectionLimits = LIMITS, peer: str = "192.0.2.1") -> None:
         self.sheds = False
+        self.peer = peer
+        self.cuts: list[str] = []
         self.sent = b""
         self.closed = self.aborted = False
         self.counted = 0
         self.lifecycle = Lifecycle()
         self.served: list[Served] = []
         headers = answer_headers(CorsPolicy([PAGE], own_origin=None), replica="replica-a")
-        refusal = Refusal(overloaded(), headers, self._count)
-        self.front = Front(cast(Admission, self), refusal, self.lifecycle, self._serve, most=2)
+        self._refusal = Refusal(overloaded(), headers, self._count)
+        early = cast(EarlyRefusals, self)
+        self.front = Front(early, self.lifecycle, self._serve, limits, self.cuts.append)
         self.connection = Connection(self.front)
         self.connection.connection_made(cast(asyncio.Transport, self))
 
@@ -83,8 +81,16 @@ class Wire:
         self.served.append(Served())
         return self.served[-1]
 
-    def admits(self, loop: Any) -> bool:
-        return not self.sheds
+    def of(self, data: bytes, peer: str, loop: Any) -> Refusal | None:
+        return self._refusal if self.sheds else None
+
+    def get_extra_info(self, name: str) -> Any:
+        return (self.peer, 4711) if name == "peername" else None
+
+    def joins(self, front: Front) -> None:
+        """Become one more connection of another one's port."""
+        self.connection = Connection(front)
+        self.connection.connection_made(cast(asyncio.Transport, self))
 
     def write(self, data: bytes) -> None:
         self.sent += data
@@ -339,38 +345,108 @@ async def test_a_head_beyond_reason_goes_on(wire: Wire) -> None:
 
 @pytest.mark.virtual_time
 async def test_a_head_that_comes_too_slowly_closes_its_connection(wire: Wire) -> None:
-    for byte in post()[: int(HEAD_SECONDS)]:
-        assert not wire.closed
+    for byte in post()[: int(LIMITS.head)]:
+        assert not wire.aborted
         wire.connection.data_received(bytes([byte]))
         await asyncio.sleep(1.1)
-    assert wire.closed
+    assert wire.aborted
+    assert wire.cuts == ["head"]
     assert wire.served == []
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("beginning", [b"D", b"HEAD / HT", b"\r\n", b"\n\nPO", b"M-SEARCH ", b"XXXX", b"GET"])
+async def test_whatever_a_head_begins_with_its_time_is_limited(wire: Wire, beginning: bytes) -> None:
+    wire.connection.data_received(beginning)
+    await asyncio.sleep(LIMITS.head - 0.1)
+    assert not wire.aborted
+    await asyncio.sleep(0.2)
+    assert wire.aborted
+
+
+@pytest.mark.virtual_time
+async def test_a_caller_that_reads_nothing_of_its_answer_is_cut_off(wire: Wire) -> None:
+    wire.connection.data_received(post())
+    for _ in range(5):
+        wire.connection.pause_writing()
+        await asyncio.sleep(LIMITS.unread - 1)
+        # It reads some.
+        wire.connection.resume_writing()
+    assert not wire.aborted
+    wire.connection.pause_writing()
+    await asyncio.sleep(LIMITS.unread + 1)
+    assert wire.aborted
+    assert wire.cuts == ["unread"]
+
+
+@pytest.mark.virtual_time
+async def test_an_answer_that_is_never_taken_does_not_keep_a_connection_that_aiohttp_closed(
+    wire: Wire,
+) -> None:
+    """Its close waits for what the transport still has to write."""
+    wire.connection.data_received(post())
+    await asyncio.sleep(LIMITS.idle * 3)
+    # A request that takes long is not idle.
+    assert not wire.aborted
+    wire.connection.answered()
+    await asyncio.sleep(LIMITS.idle - 1)
+    assert not wire.aborted
+    await asyncio.sleep(LIMITS.idle)
+    assert wire.aborted
+    wire.connection.connection_lost(None)
+    assert wire.served[0].lost == 1
+
+
+async def test_a_peer_has_so_many_connections_and_others_have_theirs() -> None:
+    limits = ConnectionLimits(most=100, per_address=2)
+    wire = Wire(limits, peer="2001:db8::1")
+    second, third, other = (
+        Wire(limits, peer=peer) for peer in ("2001:db8::2", "2001:db8::3", "2001:db8:0:1::1")
+    )
+    for joining in (second, third, other):
+        joining.joins(wire.front)
+    # One subscriber of IPv6 has all addresses of its network.
+    assert (wire.aborted, second.aborted, third.aborted, other.aborted) == (False, False, True, False)
+    assert wire.cuts == ["address"]
+    for gone in (third, second):
+        gone.connection.connection_lost(None)
+    again = Wire(limits, peer="2001:db8::9")
+    again.joins(wire.front)
+    assert not again.aborted
+
+
+async def test_a_port_whose_connections_are_all_in_use_takes_no_more(wire: Wire) -> None:
+    second, third = Wire(peer="192.0.2.2"), Wire(peer="192.0.2.3")
+    second.joins(wire.front)
+    for busy in (wire, second):
+        busy.connection.data_received(post())
+    third.joins(wire.front)
+    assert (wire.aborted, second.aborted, third.aborted) == (False, False, True)
+    assert wire.cuts == ["room"]
 
 
 async def test_for_one_connection_too_many_the_longest_idle_one_is_closed(wire: Wire) -> None:
     """Of those in use none is; the port of these tests takes two."""
     second, third, fourth = (Wire() for _ in range(3))
-    for other in (second, third, fourth):
-        other.connection = Connection(wire.front)
-    second.connection.connection_made(cast(asyncio.Transport, second))
+    second.joins(wire.front)
     # The first one is in use, the second one is not.
     wire.connection.data_received(post())
-    third.connection.connection_made(cast(asyncio.Transport, third))
+    third.joins(wire.front)
     assert (wire.closed, second.closed, third.closed) == (False, True, False)
     second.connection.connection_lost(None)
     # Now the first one is idle, but for less time than the third.
     wire.connection.answered()
-    fourth.connection.connection_made(cast(asyncio.Transport, fourth))
+    fourth.joins(wire.front)
     assert (wire.closed, third.closed, fourth.closed) == (False, True, False)
 
 
 @pytest.mark.virtual_time
 async def test_a_connection_on_which_nothing_comes_is_closed(wire: Wire) -> None:
     wire.sheds = True
-    await asyncio.sleep(KEEPALIVE_SECONDS - 1)
+    await asyncio.sleep(LIMITS.idle - 1)
     # A refusal is news of the caller, too.
     wire.connection.data_received(post())
-    await asyncio.sleep(KEEPALIVE_SECONDS - 1)
+    await asyncio.sleep(LIMITS.idle - 1)
     assert not wire.closed
     await asyncio.sleep(2)
     assert wire.closed

@@ -165,6 +165,8 @@ def test_a_form_that_breaks_off_or_is_none_is_refused(body: bytes) -> None:
         'multipart/form-data; boundary=""',
         "multipart/form-data; boundary=" + "x" * 71,
         "multipart/form-data; boundary*=utf-8''%ff",
+        "multipart/form-data; boundary*=undefined''b",
+        "multipart/form-data; boundary*=\0''b",
         "multipart/form-data; boundary=\xff",
         "multipart/form-data; boundary=\udcff",
         "multipart/form-data; charset=utf-8",

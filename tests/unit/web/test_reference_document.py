@@ -148,7 +148,9 @@ def test_every_code_stands_under_its_status_and_with_its_type() -> None:
 def test_every_operation_tells_what_the_gate_may_answer() -> None:
     for _, _, operation in operations(REFERENCE):
         told = {code for response in operation["responses"].values() for code, _ in _told(response)}
-        assert {"origin_not_allowed", "overloaded", "internal_error"} <= told, operation["operationId"]
+        assert {"origin_not_allowed", "host_not_allowed", "overloaded", "internal_error"} <= told, operation[
+            "operationId"
+        ]
 
 
 # --- breaches --------------------------------------------------------------------------------------

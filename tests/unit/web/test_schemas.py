@@ -9,14 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import InvalidRequest
-from app.models import Family, MintRequest
-from app.web.schemas import parse_mint
+from app.models import Binding, Family, MintRequest
+from app.web.schemas import MintHeaders, parse_mint
 
 
 def parse(
     body: dict[str, Any], default_model: str | None = "gpt-realtime-2.1", **who: str | None
 ) -> MintRequest:
-    return parse_mint(body, default_model=default_model, subject=who.get("subject"), origin=who.get("origin"))
+    headers = MintHeaders(who.get("subject"), who.get("origin"))
+    return parse_mint(body, headers=headers, default_model=default_model)
 
 
 def refused(
@@ -186,3 +187,30 @@ def test_any_json_object_is_a_request_or_a_refusal_that_names_a_field(body: dict
     else:
         named = request.model
     assert named
+
+
+def test_a_binding_is_read_and_is_no_part_of_the_session() -> None:
+    bind = {"origin": "https://app.example.com", "fingerprint": "sha-256 " + ":".join(["ab"] * 32)}
+    request = parse({"session": {"model": "voice"}, "bind": bind})
+    assert request.binding == Binding("https://app.example.com", "sha-256 " + ":".join(["AB"] * 32))
+    assert request.session == {"model": "voice"}
+    assert refused({"bind": {"origin": "app.example.com"}}).param == "bind.origin"
+
+
+@pytest.mark.parametrize(
+    ("binds", "origin", "body", "bound"),
+    [
+        (False, "https://app.example.com", {}, ""),
+        (True, "https://app.example.com", {}, "https://app.example.com"),
+        (True, "https://App.example.com:443", {"bind": {}}, "https://app.example.com"),
+        (True, "https://app.example.com", {"bind": {"origin": None}}, ""),
+        (True, "https://app.example.com", {"bind": {"origin": "https://b.example"}}, "https://b.example"),
+        (True, None, {}, ""),
+        (True, "null", {}, ""),
+    ],
+)
+def test_a_user_is_bound_to_his_page_unless_he_says_otherwise(
+    binds: bool, origin: str | None, body: dict[str, Any], bound: str
+) -> None:
+    headers = MintHeaders("ada", origin, binds_origin=binds)
+    assert parse_mint(body, headers=headers, default_model="voice").binding == Binding(bound)

@@ -1,18 +1,24 @@
 /**
- * A realtime voice call through Cloakroom: the one file to copy into your own app. No dependencies.
+ * A realtime voice call through Cloakroom. Copy this file and cloakroom_outcome.js into your own app. No dependencies.
  *
- * Your backend mints. It posts {"model": "..."} with its client key to /v1/realtime/client_secrets and gives
- * the page `value` (the handle) and `calls_url`. The client key never comes near a browser.
+ * Your backend mints. It posts {"model": "...", "bind": bind} with its client key to /v1/realtime/client_secrets and
+ * gives the page `value` (the handle) and `calls_url`. The client key never comes near a browser.
  *
- *   const { value, calls_url } = await (await fetch("/your/backend", { method: "POST" })).json();
+ *   const { certificate, bind } = await ownCertificate();
+ *   const asked = { method: "POST", body: JSON.stringify({ bind }) };
+ *   const { value, calls_url } = await (await fetch("/your/backend", asked)).json();
  *   const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
- *   const call = await connect({ callsUrl: calls_url, handle: value, stream, onEvent: console.log });
+ *   const call = await connect({ callsUrl: calls_url, handle: value, certificate, stream, onEvent: console.log });
  *   call.send({ type: "response.create" });
  *   call.close();
+ *
+ * Without `bind` and `certificate` it works too, and then a stolen handle works for its thief.
  *
  * Once a call has connected, or has failed to, its outcome is reported to the service with the handle, without any
  * address or free text, so that its operator can tell "it is the browser's network". `report: false` turns it off.
  */
+
+import { sendReport, watchOutcome } from "./cloakroom_outcome.js";
 
 const PATH = /\/realtime(\/translations)?(\/calls)?\/?(\?.*)?$/;
 
@@ -25,7 +31,7 @@ export const ADVICE = {
 };
 
 const CODES = {
-  mint: ["invalid_handle", "handle_expired", "handle_revoked", "handle_spent"],
+  mint: ["invalid_handle", "handle_expired", "handle_revoked", "handle_spent", "wrong_certificate"],
   retry: ["rate_limited", "too_many_handles", "too_many_calls", "store_unavailable", "store_not_replicated",
     "overloaded", "draining", "network_error", "upstream_unreachable", "upstream_unavailable"],
   call: ["upstream_timeout", "outcome_unknown", "timeout", "answer_unusable", "connection_failed",
@@ -76,10 +82,27 @@ export async function request(url, options) {
 }
 
 /**
+ * Make a certificate for this page's calls: `{ certificate, bind }`. Mint with `bind`, and give `certificate` to
+ * connect(): the handle then opens no call for anyone else. One certificate serves any number of handles and calls.
+ */
+export async function ownCertificate() {
+  const certificate = await RTCPeerConnection.generateCertificate({ name: "ECDSA", namedCurve: "P-256" });
+  // From an offer, since not every browser has certificate.getFingerprints(), and the offer is what must fit.
+  const pc = new RTCPeerConnection({ certificates: [certificate] });
+  pc.createDataChannel("");
+  const { sdp } = await pc.createOffer();
+  pc.close();
+  const [, fingerprint] = /^a=fingerprint:(.*?)\r?$/m.exec(sdp);
+  // A page of a file has no origin to bind to.
+  return { certificate, bind: location.origin === "null" ? { fingerprint } : { origin: location.origin, fingerprint } };
+}
+
+/**
  * Make a call. Resolves to `{ id, send, close, pc, channel, sound }` once it is connected.
  * @param callsUrl  where offers go: `calls_url` of the mint's answer, or the same path at another replica
  * @param handle    `value` of the mint's answer
  * @param stream    a MediaStream with the caller's audio; stop its tracks yourself after the call
+ * @param certificate  of ownCertificate(), whose `bind` the handle was minted with
  * @param onEvent   called with each event of the provider, parsed
  * @param onStep    called with ("ice" | "offer" | "relay" | "answer" | "connected" | "outcome", detail)
  * @param onEnd     called once when an established call ends: with null after close(), else with a CallError
@@ -95,12 +118,13 @@ export async function request(url, options) {
  * @throws CallError, or the signal's AbortError
  */
 export async function connect({
-  callsUrl, handle, stream, onEvent = () => {}, onStep = () => {}, onEnd = () => {}, audio = new Audio(), signal,
-  timeout = 20_000, patience = 5_000, rtc = {}, iceServers, report = true, audioTimeout = 10_000, channelName,
+  callsUrl, handle, certificate, stream, onEvent = () => {}, onStep = () => {}, onEnd = () => {}, audio = new Audio(),
+  signal, timeout = 20_000, patience = 5_000, rtc = {}, iceServers, report = true, audioTimeout = 10_000, channelName,
 }) {
   const within = () => AbortSignal.any([AbortSignal.timeout(timeout), ...(signal ? [signal] : [])]);
   const named = iceServers === "cloakroom" && (await serversOf(callsUrl, handle, within(), onStep));
-  const pc = new RTCPeerConnection(named ? { ...rtc, iceServers: named } : rtc);
+  const certificates = certificate && { certificates: [certificate] };
+  const pc = new RTCPeerConnection({ ...rtc, ...certificates, ...(named && { iceServers: named }) });
   // Created before the offer, which must contain it. The provider expects a certain name.
   const channel = pc.createDataChannel(channelName ?? "oai-events");
   let [speaks, witness] = [true, null];
@@ -144,7 +168,9 @@ export async function connect({
     onStep("answer", { id });
     const awaitsAudio = () => speaks && pc.getTransceivers().some((one) => /recv/.test(one.currentDirection));
     witness = watchOutcome(pc, stream, audioTimeout, awaitsAudio, (found) => {
-      if (report && id) sendReport(callsUrl, id, handle, found);
+      // A page may send its offers through a backend, which has no such path.
+      const url = PATH.test(callsUrl) && String(callsUrl).replace(PATH, `/realtime/calls/${id}/report`);
+      if (report && id && url) sendReport(url, handle, found);
       onStep("outcome", found);
     });
     await established(pc, channel, signal, timeout);
@@ -167,85 +193,6 @@ async function serversOf(callsUrl, handle, signal, onStep) {
   const servers = error ? null : (await response.json()).ice_servers;
   onStep("ice", { servers, error });
   return servers;
-}
-
-/** Find out what becomes of a call after its answer, and `tell` it once, as the body of a report. */
-function watchOutcome(pc, stream, audioTimeout, awaitsAudio, tell) {
-  const began = performance.now();
-  const elapsed = () => Math.min(Math.round(performance.now() - began), 600_000);
-  let [hasPath, connectedAfter, told, timer] = [false, null, false, 0];
-  let seen = { facts: {}, heard: false };
-  const say = (outcome, after_ms) => {
-    clearInterval(timer);
-    if (!told) tell({ outcome, after_ms, ...seen.facts });
-    told = true;
-  };
-  // Statistics that are missing or late must not hold up the call.
-  const looked = () => statsOf(pc, stream).then((found) => (seen = found), () => {});
-  const look = () => Promise.race([looked(), new Promise((resolve) => setTimeout(resolve, 500))]);
-  const listen = async () => {
-    await look();
-    if (seen.heard || !awaitsAudio()) say("connected", connectedAfter);
-    else if (elapsed() - connectedAfter >= audioTimeout) say("no_audio", elapsed());
-  };
-  pc.addEventListener("iceconnectionstatechange", () => {
-    hasPath ||= ["connected", "completed"].includes(pc.iceConnectionState);
-  });
-  return {
-    connected() {
-      connectedAfter = elapsed();
-      timer = setInterval(listen, 250);
-    },
-    /** Returns the outcome, or null where the connection stands and only the event channel does not. */
-    async failed() {
-      if (pc.connectionState === "connected") return null;
-      await look();
-      const begun = hasPath || /connecting|failed/.test(seen.facts.dtls_state);
-      const outcome = begun ? "dtls_timeout" : "ice_timeout";
-      say(outcome, elapsed());
-      return outcome;
-    },
-    /** The call ends. If it was connected, it counts as that, even if there was no time to hear something. */
-    over() {
-      if (connectedAfter !== null) say("connected", connectedAfter);
-    },
-  };
-}
-
-/** What the browser's statistics say of a connection: `facts` for a report, and whether audio was `heard`. */
-async function statsOf(pc, stream) {
-  const stats = await pc.getStats();
-  const all = [...stats.values()];
-  const transport = all.find(({ type }) => type === "transport");
-  const chosen = stats.get(stats.get(transport?.selectedCandidatePairId)?.localCandidateId);
-  const candidates = { local: {}, remote: {} };
-  for (const { type, candidateType: kind } of all) {
-    const counts = candidates[type.replace("-candidate", "")];
-    if (counts) counts[kind] = Math.min((counts[kind] ?? 0) + 1, 99);
-  }
-  const [track] = stream.getAudioTracks();
-  const sounds = track?.enabled && !track.muted ? "live" : "muted";
-  const facts = {
-    ice_state: pc.iceConnectionState,
-    dtls_state: transport?.dtlsState ?? pc.sctp?.transport?.state,
-    protocol: chosen?.protocol,
-    candidate_type: chosen?.candidateType,
-    microphone: track ? (track.readyState === "ended" ? "ended" : sounds) : "none",
-    candidates,
-  };
-  return { facts, heard: all.some((one) => one.type === "inbound-rtp" && one.packetsReceived > 0) };
-}
-
-/** Report the outcome, even while the page goes away. Whether it arrives changes nothing here. */
-function sendReport(callsUrl, id, handle, found) {
-  // A page may send its offers through a backend, which has no such path.
-  if (!PATH.test(callsUrl)) return;
-  fetch(String(callsUrl).replace(PATH, `/realtime/calls/${id}/report`), {
-    method: "POST",
-    headers: { Authorization: `Bearer ${handle}`, "Content-Type": "application/json" },
-    body: JSON.stringify(found),
-    keepalive: true,
-  }).catch(() => {});
 }
 
 /** Wait until the connection and the channel are open. */

@@ -6,6 +6,11 @@
  */
 
 const AGAIN = ["again"];
+const ELSEWHERE = [
+  "This handle belongs to another page or browser",
+  "It was minted for that one, and works only there. Call with a new one.",
+  ["fresh"],
+];
 // Seen only by a page that is older or newer than its replica.
 const MISMATCH = [
   "This page does not match this replica",
@@ -67,6 +72,11 @@ export const OURS = {
     "Its operator can add this page's origin to CLOAKROOM_CORS_ORIGINS. You can also choose another replica.",
     ["relay", "again"],
   ],
+  host_not_allowed: [
+    "This replica is not called by this name",
+    "Its operator can add the name to CLOAKROOM_ALLOWED_HOSTS. You can also choose another replica.",
+    ["relay", "again"],
+  ],
   timeout: [
     "The service took too long",
     "Try again. The page mints a new handle.",
@@ -83,7 +93,7 @@ export const OURS = {
     AGAIN,
   ],
   rate_limited: [
-    "Too many requests from this client",
+    "Too many requests from this client or this address",
     "Wait for the time shown below, then try again.",
     AGAIN,
   ],
@@ -148,6 +158,8 @@ export const OURS = {
     "Choose another model, or ask the operator to add it to the service's models.",
     ["model"],
   ],
+  wrong_certificate: ELSEWHERE,
+  wrong_origin: ELSEWHERE,
   wrong_session_family: [
     "This handle is for another kind of session",
     "A handle works only for the kind of session it was minted for. Call with a new one.",

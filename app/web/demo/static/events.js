@@ -1,6 +1,6 @@
 /** The log of `oai-events`, both directions: bounded, filterable by text, copyable as JSON. */
 
-import { byId, el } from "./dom.js";
+import { byId, el, legible } from "./dom.js";
 
 const LIMIT = 500;
 // Within this many pixels of the end, the list follows new events.
@@ -64,7 +64,7 @@ export class EventLog {
       "summary",
       {},
       arrow,
-      el("span", { class: "event-type" }, ...breakable(event.type ?? "(no type)")),
+      el("span", { class: "event-type" }, ...breakable(legible(String(event.type ?? "(no type)")))),
       el("span", { class: "visually-hidden" }, `, ${what}, after `),
       el("span", { class: "event-time" }, `${at.toFixed(2)} s`),
     );
@@ -72,7 +72,7 @@ export class EventLog {
     const details = el("details", {}, head);
     // The JSON is added when the entry is opened, since most entries never are.
     details.addEventListener("toggle", () => {
-      if (details.open && details.children.length === 1) details.append(el("pre", { tabindex: "0" }, json));
+      if (details.open && details.children.length === 1) details.append(el("pre", { tabindex: "0" }, legible(json)));
     });
     return el("li", { class: "event", "data-kind": kind }, details);
   }

@@ -9,8 +9,8 @@ const MINT_PATH = "v1/realtime/client_secrets";
 const CALLS_PATH = "v1/realtime/calls";
 const LIMIT_MS = 20_000;
 
-/** Returns `{ value, expiresAt, life, replica, clock }`; times in epoch seconds by the service's clock. */
-export async function mint({ key, model, mintOn, seconds, maxCallSeconds }, signal) {
+/** Returns `{ value, expiresAt, life, replica, clock, bound }`; times in epoch seconds by the service's clock. */
+export async function mint({ key, model, mintOn, seconds, maxCallSeconds, bind }, signal) {
   if (!key) throw new CallError("no_client_key", "Minting needs a client key.");
   const response = await request(mintOn.base + MINT_PATH, {
     method: "POST",
@@ -19,20 +19,21 @@ export async function mint({ key, model, mintOn, seconds, maxCallSeconds }, sign
       session: { type: "realtime", model },
       expires_after: { anchor: "created_at", seconds },
       max_call_seconds: maxCallSeconds,
+      bind,
     }),
     signal: AbortSignal.any([signal, AbortSignal.timeout(LIMIT_MS)]),
   });
   if (!response.ok) throw await errorOf(response);
-  const { value, expires_at: expiresAt } = await response.json();
+  const { value, expires_at: expiresAt, bind: bound = null } = await response.json();
   const clock = clockOf(response);
-  return { value, expiresAt, life: expiresAt - clock, clock, replica: servedBy(response) };
+  return { value, expiresAt, life: expiresAt - clock, clock, replica: servedBy(response), bound };
 }
 
 /** A handle that was minted elsewhere. It contains its expiry. */
 export function inHand(value) {
   const clock = Date.now() / 1000;
   const expiresAt = expiryOf(value);
-  return { value, expiresAt, life: expiresAt === null ? null : expiresAt - clock, clock, replica: null };
+  return { value, expiresAt, life: expiresAt === null ? null : expiresAt - clock, clock, replica: null, bound: null };
 }
 
 /** Where offers go at this replica. */

@@ -1,6 +1,6 @@
 /** Shows a failure: what happened, its code, what to do, and buttons that help. */
 
-import { byId, el } from "./dom.js";
+import { byId, el, legible } from "./dom.js";
 import { explain } from "./errors.js";
 
 const LABELS = {
@@ -34,7 +34,7 @@ export class Notice {
   /** Show an error that ended or prevented a call; returns its title. */
   show(error) {
     const { title, message, code, advice, ways, facts } = explain(error);
-    this.#fill("error", title, message, code, advice, facts);
+    this.#fill("error", title, legible(message), code, advice, facts);
     const buttons = ways.map((way, index) => {
       const button = el("button", { type: "button", class: index ? "" : "strong" }, LABELS[way]);
       button.addEventListener("click", () => this.#onWay(way));
@@ -49,7 +49,8 @@ export class Notice {
   /** Show an error of the conversation; the call continues. */
   mention({ message, code }) {
     const advice = "The call continues. See the event log for details.";
-    this.#fill("warning", "The provider refused an event", message ?? "", code ?? "error", advice, []);
+    const [said, kind] = [message ?? "", code ?? "error"].map((text) => legible(String(text)));
+    this.#fill("warning", "The provider refused an event", said, kind, advice, []);
     this.#dismissable();
   }
 

@@ -1,7 +1,7 @@
 /** One call from the press of the button to its end; it updates the parts of the page. */
 
 import { CallFacts } from "./call_facts.js";
-import { connect } from "./cloakroom.js";
+import { connect, ownCertificate } from "./cloakroom.js";
 import { diagnose } from "./diagnose.js";
 import { duration } from "./dom.js";
 import { callsUrl, inHand, mint, servedBy } from "./mint.js";
@@ -16,6 +16,9 @@ const OUTCOMES = {
   no_audio: "no audio",
 };
 const GREETING = "Greet the caller in one short sentence.";
+
+// One for the page: a handle that was bound to it works here again, and nowhere else.
+let own = null;
 
 export class Run {
   #parts;
@@ -89,7 +92,8 @@ export class Run {
     this.#asked = this.#want.mintOn;
     status(`Minting on ${this.#asked.name}\u2026`);
     timeline.begin("mint");
-    const handle = await mint(this.#want, this.#attempt.signal);
+    const { bind } = this.#want.binds ? await myCertificate() : {};
+    const handle = await mint({ ...this.#want, bind }, this.#attempt.signal);
     timeline.end("mint", `by ${handle.replica ?? this.#asked.name}`);
     ticket.show(handle);
     return handle;
@@ -102,6 +106,7 @@ export class Run {
     const call = await connect({
       callsUrl: callsUrl(this.#asked),
       handle: value,
+      certificate: (await myCertificate()).certificate,
       stream: this.#source.stream,
       audio,
       iceServers: this.#want.iceServers,
@@ -195,6 +200,11 @@ export class Run {
     if (!this.#sounding) timeline.fail();
     ended(error);
   }
+}
+
+/** This page's certificate, and what binds to it. */
+function myCertificate() {
+  return (own ??= ownCertificate());
 }
 
 /** Never resolves; rejects when the attempt is cancelled. */

@@ -72,6 +72,7 @@ export function chosen() {
     maxCallSeconds: Number(byId("max-call-seconds").value) || undefined,
     handle: byId("handle").value.trim(),
     iceServers: !byId("ice-row").hidden && byId("ice").checked ? "cloakroom" : undefined,
+    binds: byId("bind").checked,
     greet: byId("greet").checked,
   };
 }

@@ -6,7 +6,7 @@
  */
 
 import { CallError } from "./cloakroom.js";
-import { byId } from "./dom.js";
+import { byId, legible } from "./dom.js";
 
 const PENDING = "cloakroom.sign-in";
 const DISCOVERY = "/.well-known/openid-configuration";
@@ -83,7 +83,7 @@ async function finish(back) {
   } catch (cause) {
     throw failed(cause);
   }
-  show(`Signed in as ${claimsOf(token).sub}.`);
+  show(`Signed in as ${legible(String(claimsOf(token).sub))}.`);
 }
 
 function show(text) {

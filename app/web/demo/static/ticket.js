@@ -26,18 +26,19 @@ export class Ticket {
     byId("handle-text").textContent = "none yet";
     this.#life.textContent = "\u2014";
     this.#bar.style.setProperty("--left", 0);
-    for (const name of ["minted-by", "relayed-by", "call-id", "path", "outcome"]) this.tell(name, null);
+    for (const name of ["minted-by", "bound-to", "relayed-by", "call-id", "path", "outcome"]) this.tell(name, null);
     byId("copy-handle").disabled = true;
   }
 
-  /** A handle: `{ value, life, clock, expiresAt, replica }` as mint.js makes it. */
-  show({ value, life, replica }) {
+  /** A handle: `{ value, life, clock, expiresAt, replica, bound }` as mint.js makes it. */
+  show({ value, life, replica, bound }) {
     this.clear();
     this.#handle = value;
     // Shortened, so that it cannot be copied from the screen.
     byId("handle-text").textContent = `${value.slice(0, 6)}\u2026${value.slice(-4)}`;
     byId("copy-handle").disabled = false;
     this.tell("minted-by", replica ?? "unknown (existing handle)");
+    this.tell("bound-to", replica === null ? "unknown (existing handle)" : boundTo(bound));
     if (life === null) {
       this.#card.dataset.state = "live";
       this.#life.textContent = "unknown";
@@ -78,4 +79,12 @@ export class Ticket {
     );
     setTimeout(() => (button.textContent = label), 1500);
   }
+}
+
+/** What a handle is bound to, in words; the first digits are enough to tell certificates apart. */
+function boundTo(bound) {
+  const parts = [];
+  if (bound?.origin) parts.push(bound.origin === location.origin ? "this page" : bound.origin);
+  if (bound?.fingerprint) parts.push(`certificate ${String(bound.fingerprint).split(" ")[1].slice(0, 11)}\u2026`);
+  return parts.join(", ") || "nothing";
 }

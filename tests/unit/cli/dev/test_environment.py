@@ -54,6 +54,16 @@ def test_what_the_user_set_wins() -> None:
     assert env["CLOAKROOM_API_KEYS"].startswith("dev:ck_")  # an empty value sets nothing
 
 
+def test_the_replicas_answer_to_this_machine_s_names_and_reach_its_provider() -> None:
+    settings = load_settings(told({"CLOAKROOM_ENVIRONMENT": "production"}))
+    assert settings.allowed_hosts == ("localhost",)
+    assert settings.private_networks == ("127.0.0.0/8", "::1/128")
+    for host, names in (("mybox.local", ("localhost", "mybox.local")), ("0.0.0.0", ("localhost",))):
+        run = Run(host, "redis://127.0.0.1:1", RunSecrets.fresh(), sandbox_url=None)
+        found = replica_environment({}, run, index=0, port=1)["CLOAKROOM_ALLOWED_HOSTS"]
+        assert tuple(found.split(",")) == names
+
+
 def test_what_the_users_file_sets_wins_too(tmp_path: Path) -> None:
     file = tmp_path / "cloakroom.yaml"
     file.write_text("cors_origins: https://shop.example\ndefault_model: voice\n")

@@ -14,6 +14,7 @@ from app.cli.reach.admin_answers import read_call, read_handle, read_story
 from app.cli.reach.base import HandleStory
 from app.reports import CallReport, Candidates
 from app.store.listing.views import RelayNote
+from tests.support.offers import certificate
 from tests.unit.cli.values import HANDLE_ID, NOW, call, view
 
 RELAYS = (
@@ -48,6 +49,24 @@ def test_the_verdict_says_why(changes: dict[str, Any], words: list[str]) -> None
     said = verdict(view(**changes), NOW)
     for word in words:
         assert word in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"suspicions": 3, "suspected_at": int(NOW) - 5, "suspicion": "wrong_certificate"},
+            "3 times; the last 5 s ago: wrong_certificate (an offer of another browser came with it)",
+        ),
+        ({"suspicions": 1, "suspicion": "of-a-newer-release"}, "1 time: of-a-newer-release"),
+    ],
+)
+def test_a_suspicious_handle_says_so_and_survives_the_admin_api(changes: dict[str, Any], said: str) -> None:
+    suspicious = view(**changes)
+    (line,) = [line for line in text_of(HandleStory(suspicious, {})).splitlines() if "suspicious" in line]
+    assert said in line
+    assert read_handle(handle_document(suspicious)) == suspicious
+    assert "suspicious" not in text_of(HandleStory(view(), {}))
 
 
 def test_the_story_tells_who_minted_it_where_its_refusals_and_each_relay_with_its_call() -> None:
@@ -108,7 +127,7 @@ def test_a_call_that_nobody_hung_up_is_not_called_alive() -> None:
 def test_nothing_that_a_caller_chose_reaches_the_screen_raw() -> None:
     text = text_of(HandleStory(view(subject="\x1b[2Jx", origin="a\nb", client="\x9bc"), {}))
     assert not set(text) & {"\x1b", "\x9b"}
-    assert "a?b" in text
+    assert r"a\u000ab" in text
 
 
 def test_json_is_read_back_as_it_was_written() -> None:
@@ -130,3 +149,16 @@ def test_a_handle_that_is_gone_is_told_with_what_its_token_said() -> None:
     assert "expired or never existed" in gone(UnverifiedHandle(HANDLE_ID), NOW)
     assert "5 min ago" in gone(UnverifiedHandle(HANDLE_ID, int(NOW) - 300), NOW)
     assert "whether this is the store" in gone(UnverifiedHandle(HANDLE_ID, int(NOW) + 300), NOW)
+
+
+def test_it_tells_what_the_handle_is_bound_to_and_who_used_it_first() -> None:
+    own, page = certificate(1), "https://app.example"
+    bound = view(bind_origin=page, bind_fingerprint=own, used_origin="none", used_fingerprint=own)
+    text = text_of(HandleStory(bound, {}))
+    assert f"bound to   page {page}\n           certificate {own}" in text
+    assert f"first use  page none\n           certificate {own}" in text
+    half = text_of(HandleStory(view(bind_fingerprint=own), {}))
+    assert f"bound to   certificate {own}" in half
+    for words in ("bound to", "first use"):
+        assert words not in text_of(HandleStory(view(), {}))
+    assert read_handle(handle_document(bound)) == bound

@@ -104,7 +104,7 @@ def test_only_what_is_wanted_is_shown_but_what_was_missed_concerns_everybody() -
         (Event("expiry", {"handle": "h1", "at": NOW}), ["expired", "h1"]),
         (Event("dropped", {"count": 7, "at": None}), ["--:--:--", "7 missed"]),
         (Event("dropped", {"count": None}), ["some missed"]),
-        (Event("mint", {"client": "\x1b[2J\n", "at": "soon"}), ["?[2J?"]),
+        (Event("mint", {"client": "\x1b[2J\n", "at": "soon"}), [r"\u001b[2J\u000a"]),
     ],
 )
 def test_an_event_is_one_line_that_says_how_it_ended(event: Event, words: list[str]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from app.cli.keys_new import new
+from app.cli.keys.new import new
 from app.settings import Settings, known_environment_names, load_settings
 from app.telemetry.scrape import IN_FLIGHT
 from tests.support.compose import in_bytes, read_env_file, seconds, services
@@ -123,6 +123,7 @@ def test_a_replica_starts_with_every_secret_in_a_file(printed_keys: str, tmp_pat
     (container,) = server["spec"]["template"]["spec"]["containers"]
     (mount,) = (one for one in container["volumeMounts"] if one["name"] == "config")
     assert environment["CLOAKROOM_CONFIG"] == f"{mount['mountPath']}/cloakroom.yaml"
+    assert "subPath" not in mount, "the kubelet never updates such a file, so its secrets could not rotate"
     settings = load_settings(environment | {"CLOAKROOM_CONFIG": str(file)})
     assert settings.signing_keys is not None
     assert not [name for name, value in environment.items() if PASSWORD in value or "KEYS" in name]

@@ -209,6 +209,7 @@ def test_the_overlay_of_the_documents_can_be_rendered(tmp_path: Path) -> None:
     variables = {one["name"]: one.get("value") for one in container["env"]}
     route = by_name(made)["HTTPRoute/cloakroom"]["spec"]
     assert variables["CLOAKROOM_PUBLIC_URL"] == f"https://{route['hostnames'][0]}"
+    assert variables["CLOAKROOM_TRUSTED_PROXIES"] == "1"
     assert variables["CLOAKROOM_OPS_PORT"] == "9090", "the patch replaces the list"
     assert [one["name"] for one in route["parentRefs"]] == ["shared"]
 

@@ -14,6 +14,7 @@ from app.outbound.egress import Certificates, Egress, parse_proxy
 from app.outbound.reach import Unreachable, reach
 from app.outbound.upstream import NoAnswer, NotConnected
 from tests.support.certificates import make_certificates
+from tests.support.egress import ON_LOOPBACK
 from tests.support.proxy import TunnelProxy
 from tests.unit.outbound.client.conftest import HI, post
 
@@ -63,7 +64,9 @@ async def test_the_certificate_is_shown_directly_and_through_a_tunnel(
 ) -> None:
     async with TunnelProxy() as proxy:
         proxies = {"https": parse_proxy(proxy.url())} if proxied else {}
-        client = UpstreamClient(connect_timeout=5, egress=Egress(proxies, certificates=files(provider)))
+        client = UpstreamClient(
+            connect_timeout=5, egress=Egress(proxies, certificates=files(provider), guard=ON_LOOPBACK)
+        )
         assert (await post(client, provider.url, b"")).body == b"hi"
         await client.close()
         assert provider.names == ["127.0.0.1"]
@@ -72,7 +75,7 @@ async def test_the_certificate_is_shown_directly_and_through_a_tunnel(
 
 async def test_without_the_certificate_the_provider_is_asked_nothing(provider: Strict) -> None:
     """With TLS 1.3 the refusal may come after the request was written; then it is like a lost answer."""
-    egress = Egress(certificates=Certificates(ca_file=str(provider.trusted)))
+    egress = Egress(certificates=Certificates(ca_file=str(provider.trusted)), guard=ON_LOOPBACK)
     client = UpstreamClient(connect_timeout=5, egress=egress)
     with pytest.raises((NotConnected, NoAnswer)) as failure:
         await post(client, provider.url, b"")

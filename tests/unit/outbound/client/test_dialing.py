@@ -3,48 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-from typing import Any
 
 import pytest
 
 from app.outbound.upstream import NotConnected
 from tests.support.clocks import PATIENCE, eventually
-from tests.unit.outbound.client.conftest import HI, MakeClient, StartPeer, post
+from tests.unit.outbound.client.conftest import HI, MakeClient, Names, StartPeer, post, under
 from tests.unit.outbound.peer import OK, full_listener, saying
-
-
-class Names:
-    """A name service for ``.test``: what it says of every name there, and what it was asked."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.asked: list[str] = []
-        self.addresses: list[str] = []
-        self.slow = asyncio.Event()
-        self.slow.set()
-        loop = asyncio.get_running_loop()
-        self._real = loop.getaddrinfo
-        monkeypatch.setattr(loop, "getaddrinfo", self._answer)
-
-    async def _answer(self, host: str, port: int, **more: Any) -> list[Any]:
-        if not host.endswith(".test"):
-            # uvloop takes even an address through here before it connects.
-            return await self._real(host, port, **more)
-        self.asked.append(host)
-        await self.slow.wait()
-        if not self.addresses:
-            raise socket.gaierror(socket.EAI_NONAME, "no such name")
-        kind = socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, ""
-        return [(*kind, (address, port)) for address in self.addresses]
-
-
-@pytest.fixture
-async def names(monkeypatch: pytest.MonkeyPatch) -> Names:
-    return Names(monkeypatch)
-
-
-def under(name: str, url: str) -> str:
-    return url.replace("127.0.0.1", name)
 
 
 async def test_a_name_is_asked_for_once_for_many_connections(

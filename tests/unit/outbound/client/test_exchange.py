@@ -20,6 +20,7 @@ from app.outbound.upstream import NoAnswer, NotConnected
 from app.providers.base import Exchange, UpstreamRequest, UpstreamResponse
 from app.telemetry.timings import Timings
 from tests.support.clocks import eventually
+from tests.support.egress import HERE
 
 EXCHANGE = Exchange(frozenset({"created"}), frozenset({"error"}), sdp_field="sdp", call_field="id")
 CREATED = {"type": "created", "id": "rtc_1", "sdp": "v=0"}
@@ -62,9 +63,12 @@ async def between(
     app.router.add_get("/calls", far.handle)
     server = TestServer(app)
     await server.start_server()
-    sockets = SidebandClient(connect_timeout=30.0, largest=LARGEST)
+    sockets = SidebandClient(connect_timeout=30.0, largest=LARGEST, egress=HERE)
     exchanges = Exchanges(
-        UpstreamClient(connect_timeout=30.0), sockets, handshake_seconds=handshake_seconds, most=most
+        UpstreamClient(connect_timeout=30.0, egress=HERE),
+        sockets,
+        handshake_seconds=handshake_seconds,
+        most=most,
     )
     url = str(server.make_url("/calls")).replace("http", "ws", 1)
     try:

@@ -16,6 +16,7 @@ from app.outbound.client import UpstreamClient
 from app.outbound.egress import Certificates, Egress, parse_proxy
 from app.outbound.upstream import NoAnswer, NotConnected
 from tests.support.certificates import make_certificates
+from tests.support.egress import ON_LOOPBACK
 from tests.support.proxy import TunnelProxy
 from tests.unit.outbound.client.conftest import HI, StartPeer, post
 from tests.unit.outbound.peer import OK, saying
@@ -43,7 +44,9 @@ async def through() -> AsyncIterator[MakeClient]:
 
     def client(url: str, *, no_proxy: str = "", connect_timeout: float = 5, **files: str) -> UpstreamClient:
         one = parse_proxy(url)
-        egress = Egress({"http": one, "https": one}, no_proxy, "A_SETTING", Certificates(**files))
+        egress = Egress(
+            {"http": one, "https": one}, no_proxy, "A_SETTING", Certificates(**files), ON_LOOPBACK
+        )
         clients.append(UpstreamClient(connect_timeout=connect_timeout, egress=egress))
         return clients[-1]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from app.cli.failure import CliFailure
-from app.cli.keys_new import kids_in, make, next_kid
+from app.cli.keys.new import kids_in, make, next_kid
 from app.cli.root import run
 from app.handles.keyring import parse_sealing_ring, parse_signing_ring
 from app.settings.load import load_settings

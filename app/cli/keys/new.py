@@ -153,7 +153,12 @@ def sealing_secret(kid: str) -> RingSecret:
 def caller_secret(name: str, *, admin: bool = False) -> CallerSecret:
     """A key for a client or an operator. Its prefix tells the finder of a leaked key what it is."""
     key = ("ck_admin_" if admin else "ck_") + _random_text()
-    return CallerSecret(name, key, "sha256:" + hashlib.sha256(key.encode()).hexdigest())
+    return CallerSecret(name, key, digest_of(key))
+
+
+def digest_of(key: str) -> str:
+    """The form of a key that the service can be given in its place."""
+    return "sha256:" + hashlib.sha256(key.encode()).hexdigest()
 
 
 def next_kid(today: date, taken: Collection[str]) -> str:

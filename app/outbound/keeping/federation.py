@@ -12,7 +12,7 @@ from app.outbound.client import UpstreamClient
 from app.outbound.egress import Egress
 from app.outbound.keeping.keeper import read_token_file
 from app.outbound.keeping.tokens import Fetch, FreshToken, TokenFault
-from app.outbound.upstream import NoAnswer, NotConnected
+from app.outbound.upstream import NoAnswer, NotAllowed, NotConnected
 from app.providers.federation import ExchangeRefused, Federation, exchange_request, read_exchange
 from app.telemetry.timings import Timings
 
@@ -38,6 +38,8 @@ def federation_fetch(
         try:
             response = await client.post(request, timeout=EXCHANGE_SECONDS, timings=Timings())
             token, life, renew = read_exchange(federation, response)
+        except NotAllowed as refused:
+            raise TokenFault(f"the token exchange may not be asked: {refused}") from None
         except NotConnected:
             raise TokenFault(
                 f"the token exchange cannot be reached, check {federation.place}.token_url"

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from app.cli.failure import usable_variables
-from app.cli.keys_new import ENV_NAMES, Kind
+from app.cli.keys.new import ENV_NAMES, Kind
 from app.handles.keyring import parse_sealing_ring, parse_signing_ring
 from app.settings.secrets import MAKE_KEYS, parse_key_pairs
 from app.telemetry.redaction import redact, redact_labels
