@@ -94,6 +94,7 @@ def test_a_replica_of_every_overlay_starts(name: str, printed_keys: str, tmp_pat
         assert entra.kind == "workload_identity"
     if name == "issuers":
         assert set(settings.issuers) == {"cluster", "sso"}
+        assert settings.private_networks == ("10.0.0.0/8",)
         # Its own token is where a projected volume puts one, for the API server and renewed by the kubelet.
         spec = server["spec"]["template"]["spec"]
         (volume,) = (one for one in spec["volumes"] if "projected" in one)
