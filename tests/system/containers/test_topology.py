@@ -216,10 +216,7 @@ def test_names_are_known_and_the_store_is_reachable_only_on_its_network(world: W
 
 def test_the_doctor_is_content_in_the_container(world: World) -> None:
     done = world["replica-a"].run(["cloakroom", "doctor"])
-    failed = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
-    # The provider in a box speaks no TLS, which is all that the doctor has against this deployment.
-    assert len(failed) == 1, done.stdout + done.stderr
-    assert "http:// sends the provider's key unencrypted" in failed[0]
+    assert done.returncode == 0, done.stdout + done.stderr
     assert "may do all that the service does" in done.stdout
 
 
