@@ -42,7 +42,8 @@ from tests.system.containers.world import Plan, World
 pytestmark = pytest.mark.timeout(1200)
 
 REPLICAS: Final = ("replica-a", "replica-b")
-CALLERS: Final = 3
+CALLERS: Final = 6
+THINKS_SECONDS: Final = 0.4
 # Text answers in place of a WebRTC peer for each call: the load is for the replicas.
 STATIC_PEER: Final = ["--host", "0.0.0.0", "--port", "9090", "--peer", "static", "--peer-cap", "1000000"]
 
@@ -137,16 +138,23 @@ class Browser:
     def load(self) -> Iterator[Load]:
         """Callers that mint and relay until the block ends; no request of theirs may fail."""
         loads: list[Load] = []
+        faults = f"http://{self._world.address('sandbox', 'front')}:9090/_sandbox/faults"
         begun, ended = threading.Event(), threading.Event()
 
         async def call_on(http: aiohttp.ClientSession, url: str) -> None:
             load = Load(http, url, {"Authorization": f"Bearer {self._key}"})
             loads.append(load)
+            # So that there is always an offer in flight at each replica.
+            slow = {"kind": "delay", "path": "calls", "seconds": THINKS_SECONDS, "times": 0}
+            async with http.post(faults, json=slow) as armed:
+                assert armed.status < 300, await armed.text()
             callers = [asyncio.create_task(load.caller()) for _ in range(CALLERS)]
             begun.set()
             await asyncio.to_thread(ended.wait)
             load.ended.set()
             await asyncio.gather(*callers)
+            async with http.delete(faults) as cleared:
+                assert cleared.status < 300, await cleared.text()
 
         thread = threading.Thread(target=self, args=(call_on,))
         thread.start()
