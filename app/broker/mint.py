@@ -39,6 +39,7 @@ from app.models import (
     Deployment,
     Family,
     MintRequest,
+    value,
 )
 from app.providers.sessions import with_models
 from app.store.records.handles import HandleStore
@@ -52,7 +53,7 @@ log = structlog.get_logger("cloakroom.mint")
 _PLACES: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Minted:
     """What the caller gets. ``expires_at`` is epoch seconds; ``session`` is the provider's echo, cleaned.
 
@@ -70,7 +71,7 @@ class Minted:
     binding: Binding = NOT_BOUND
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Order:
     """What is minted: for whom, what was asked for, the model's policy, and the handle that was counted.
 

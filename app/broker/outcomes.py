@@ -14,7 +14,7 @@ from app.broker.deadlines.orphans import Orphans
 from app.broker.settlement import Settlement, Write
 from app.errors import CloakroomError, OutcomeUnknown, Overloaded, UpstreamTimeout, UpstreamUnreachable
 from app.handles.sealing import Sealer
-from app.models import Answer, Clocks
+from app.models import Answer, Clocks, value
 from app.store.records.claims import Attempt, Keep, Won
 from app.store.records.handles import HandleStore
 from app.store.records.record import CallRecord, call_statement
@@ -38,7 +38,7 @@ class RelayPolicy:
     call_retention: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Claim:
     """A use that was won for one offer. It must be settled, in one of the ways of ``Outcomes``.
 

@@ -28,7 +28,7 @@ from app.errors import CloakroomError, InvalidHandle, OutcomeUnknown, UpstreamTi
 from app.handles.grants import Grant, open_grant
 from app.handles.sealing import Sealer, UnsealError
 from app.handles.tokens import has_proof
-from app.models import Answer, Deployment, Family, HandleClaims, Offer, Secret, Sender
+from app.models import Answer, Deployment, Family, HandleClaims, Offer, Secret, Sender, value
 from app.outbound.upstream import (
     LEAST_SHARE_OF_A_TRY,
     NoAnswer,
@@ -47,7 +47,7 @@ log = structlog.get_logger("cloakroom.relay")
 CONNECT_TRIES: Final = 2
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Relayed:
     """What the browser gets, and what the log says about it. ``replayed``: this is the first answer again.
 

@@ -8,19 +8,18 @@ change of the setting still opens after it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 import orjson
 
 from app.handles.sealing import Sealer, UnsealError
-from app.models import Secret, StandardCall
+from app.models import Secret, StandardCall, value
 
 KEY_PURPOSE: Final = "ephemeral-key"
 CALL_PURPOSE: Final = "ephemeral-key-and-session"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Grant:
     """The ephemeral key, and what creating the call with the standard credential needs, or one of the two."""
 

@@ -10,14 +10,13 @@ Where the header leaves a doubt, the life is the shortest that it can be: a hand
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Final
 
 from app.errors import UpstreamError
-from app.models import MAX_KEY_SECONDS, EphemeralKey
+from app.models import MAX_KEY_SECONDS, EphemeralKey, value
 
 # A Date further off than this is a broken header, not a clock: then ours is the better guess.
 _BELIEVABLE_SKEW_SECONDS: Final = 86_400.0
@@ -29,7 +28,7 @@ _ROUNDING: Final = 0.01
 _WRITE_SECONDS: Final = 0.1
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Life:
     """``seconds`` are what a record may last; ``expires_at`` is the end in epoch seconds on our own clock."""
 

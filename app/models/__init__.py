@@ -15,6 +15,7 @@ from app.models.base import (
     USUAL_MODEL,
     Clocks,
     Secret,
+    value,
 )
 from app.models.client import NO_LIMITS, CallLimits, Client
 from app.models.deployment import USUAL_FAMILIES, BearerTokens, Deployment, Family
@@ -58,4 +59,5 @@ __all__ = [
     "USUAL_FAMILIES",
     "USUAL_KEY_SECONDS",
     "USUAL_MODEL",
+    "value",
 ]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar, dataclass_transform
 
 # OpenAI's bounds on ``expires_after.seconds`` (its API reference, "Create client secret"), in seconds.
 MIN_KEY_SECONDS: Final = 10
@@ -24,6 +24,18 @@ CALLS_PATH: Final = "/v1/realtime/calls"
 TRANSLATION_CALLS_PATH: Final = "/v1/realtime/translations/calls"
 # The same for callers that speak GPT-Live's own form.
 LIVE_PATH: Final = "/v1/live/sessions"
+
+
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def value(cls: type[T]) -> type[T]:
+    """A dataclass that the type checker holds frozen, for what is made in each request.
+
+    Frozen at run time, it would cost 60 ns more for each field: 3 % of a mint.
+    """
+    return dataclass(slots=True, unsafe_hash=True)(cls)
 
 
 @dataclass(frozen=True, slots=True)

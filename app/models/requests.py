@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, NamedTuple
 
-from app.models.base import Secret
+from app.models.base import Secret, value
 from app.models.deployment import Family
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Binding:
     """Whose offers a handle opens calls for: those of pages of ``origin``, and of one certificate.
 
@@ -28,7 +28,7 @@ class Binding:
 NOT_BOUND: Final = Binding()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MintRequest:
     """What a caller asked for, checked. ``session`` holds the caller's fields untouched.
 
@@ -66,7 +66,7 @@ class MintRequest:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class EphemeralKey:
     """What the provider minted. ``expires_at`` is epoch seconds on the provider's own clock.
 
@@ -79,7 +79,7 @@ class EphemeralKey:
     seconds: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StandardCall:
     """What a call needs that the standard credential creates: the session as JSON, as it was minted.
 
@@ -91,7 +91,7 @@ class StandardCall:
     model: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HandleClaims:
     """The claims of a handle whose signature, type, audience and times were all verified.
 
@@ -105,7 +105,7 @@ class HandleClaims:
     owner: str = field(default="", repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Offer:
     """A browser's SDP offer: the bytes as they came, and a SHA-256 in hexadecimal by which it is known again.
 
@@ -136,7 +136,7 @@ class Sender(NamedTuple):
     facts: Callable[[], Mapping[str, str]] = dict
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Answer:
     """The provider's SDP answer. ``call_id`` is None where the provider named none."""
 

@@ -24,6 +24,7 @@ from app.models import (
     Offer,
     Secret,
     StandardCall,
+    value,
 )
 from app.providers.ice import IceServer
 
@@ -51,7 +52,7 @@ class Exchange:
     call_field: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class UpstreamRequest:
     """One request to a provider, or a WebSocket's handshake, which has no body.
 
@@ -66,7 +67,7 @@ class UpstreamRequest:
     exchange: Exchange | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class UpstreamResponse:
     """What came back: ``headers`` are case-insensitive, ``body`` is whole and within the size limit.
 

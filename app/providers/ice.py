@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from app.models import Answer
+from app.models import Answer, value
 
 # A provider that names more of either is not believed.
 MAX_SERVERS: Final = 16
@@ -37,7 +37,7 @@ class IceServer:
     credential: str | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AnswerWithServers(Answer):
     """An answer beside which the provider named the ICE servers of the call."""
 

@@ -5,13 +5,13 @@ And, before a request is parsed, who may have sent it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from aiohttp import hdrs, web
 
 from app.errors import HandleExpired, InvalidHandle, InvalidRequest
-from app.models import Client
+from app.models import Client, value
 from app.web.addresses import address_behind, counted_as
 from app.web.appkeys import CLIENTS, HANDLES, IDENTITIES, SETTINGS, LogLine
 from app.web.incoming import API_KEY_HEADER, credential, credential_in
@@ -21,7 +21,7 @@ SUBJECT_HEADER: Final = "x-cloakroom-subject"
 SAFETY_HEADER: Final = "OpenAI-Safety-Identifier"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Caller:
     """The client whose policy counts, for whom it mints, and what the provider may tell abusers apart by.
 

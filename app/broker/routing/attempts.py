@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
 import orjson
@@ -27,7 +26,7 @@ from app.errors import (
 )
 from app.handles.grants import Grant
 from app.handles.lifetimes import Life, life_of, own_life
-from app.models import USUAL_KEY_SECONDS, Clocks, Deployment, Family, MintRequest, StandardCall
+from app.models import USUAL_KEY_SECONDS, Clocks, Deployment, Family, MintRequest, StandardCall, value
 from app.outbound.upstream import (
     LEAST_SHARE_OF_A_TRY,
     MAX_TRIES,
@@ -50,7 +49,7 @@ _DEPLOYMENTS_FAULT: Final = frozenset({"OpperationNotSupported", "OperationNotSu
 _STATUSES_THAT_WAIT: Final = frozenset({429, 503})
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Candidate:
     """A deployment, and the request to send to it."""
 
@@ -67,7 +66,7 @@ class Granted(NamedTuple):
     life: Life
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Failure:
     """One try's end. ``again``: this candidate may do better later; ``shown`` is about its deployment.
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from app.broker.session_policy import ModelPolicy
 from app.errors import InvalidRequest, ModelNotAllowed, ModelNotFound
-from app.models import MAX_KEY_SECONDS, Client, Deployment
+from app.models import MAX_KEY_SECONDS, Client, Deployment, value
 
 # In ``models``: takes every alias that is not named itself.
 ANY_MODEL: Final = "*"
@@ -41,7 +41,7 @@ class Model:
     takeover: Takeover | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Route:
     """Where to mint, in the order in which to try, and under which policy.
 

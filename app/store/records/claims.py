@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
+from app.models import value
 from app.store import keys
 from app.store.keys import number_of
 from app.store.records.bearers import NO_CERTIFICATE, NO_ORIGIN, packed, unpacked
@@ -14,7 +15,7 @@ from app.store.records.record import handle_statement
 MADE_BY: Final = "@"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Won:
     """The claim succeeded: the offer may be sent. ``calls`` counts this use.
 
@@ -44,7 +45,7 @@ class Won:
         return handle_statement(handle_id, names, self.expires_at, self.max_calls, leash, bound)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Held:
     """Whose handle it is, and where it was minted; nothing is claimed."""
 
@@ -54,7 +55,7 @@ class Held:
     subject: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Standing:
     """How far a handle is used. ``max_calls`` 0: no limit of ours."""
 
@@ -63,7 +64,7 @@ class Standing:
     revoked: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Answered:
     """The same offer was answered a moment ago: the sealed answer, and the call that it belongs to."""
 
@@ -71,7 +72,7 @@ class Answered:
     sealed_answer: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Pending:
     """Another relay of the same offer is under way: ask again shortly. ``nonce`` is that one's."""
 
@@ -83,12 +84,12 @@ class Pending:
         return self.nonce.partition(MADE_BY)[2]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Unknown:
     """The same offer was sent, and it is not known what became of it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Whose:
     """Whose handle it is, and by what its bearer is known: its binding, else its first use.
 
@@ -102,7 +103,7 @@ class Whose:
     fingerprint: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Spent:
     """All uses are taken."""
 
@@ -110,28 +111,28 @@ class Spent:
     whose: Whose | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Revoked:
     """An operator revoked the handle."""
 
     whose: Whose | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OtherCertificate:
     """The handle is bound to another certificate than the offer carries."""
 
     whose: Whose
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OtherOrigin:
     """The handle is bound to another origin than the offer comes from."""
 
     whose: Whose
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Older:
     """An earlier state of the record was put back: uses, or its revocation, are missing."""
 
@@ -140,19 +141,19 @@ class Older:
     model: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Gone:
     """There is no such record: it expired, or the store lost it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OtherFamily:
     """The handle was minted for another kind of session."""
 
     family: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NewerVersion:
     """A newer release wrote the record, in a form that this one does not read. Nothing was changed."""
 
@@ -165,7 +166,7 @@ Claim = Won | Answered | Pending | Unknown | Refused
 _UNKNOWN, _GONE = Unknown(), Gone()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Keep:
     """How long, in seconds: an answer for the same offer, and a call on record."""
 
@@ -173,7 +174,7 @@ class Keep:
     retention: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Attempt:
     """One try of one relay to send one offer with one handle; ``nonce`` tells it from every other try.
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from app.models import value
 from app.store import keys
 from app.store.scripts import LIMIT, ScriptCall
 
@@ -12,7 +12,7 @@ from app.store.scripts import LIMIT, ScriptCall
 _LIMIT_LIFE_MS: Final = 120_000
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Live:
     """A handle that is to count among at most ``most``, for ``hold`` seconds until it is saved."""
 
@@ -21,7 +21,7 @@ class Live:
     most: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Minting:
     """A mint to count: of ``client``, and of its ``subject``, hashed, which may have ``most`` in a minute.
 
@@ -40,7 +40,7 @@ class Minting:
         return LIMIT, names, (_LIMIT_LIFE_MS, self.most or 0)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Admitted:
     """The mints in this minute of the client, and of its subject, 0 where that is not counted.
 

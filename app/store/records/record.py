@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
+from app.models import value
 from app.reports import CallReport
 from app.store.records.bearers import packed
 
@@ -25,7 +26,7 @@ USAGE_SECONDS: Final = ("speech_seconds", "transcription_seconds", "answer_secon
 USAGE_FIGURES: Final = (*USAGE_COUNTS, *USAGE_TOKENS, *USAGE_SECONDS)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HandleRecord:
     """What Redis keeps of a handle. Times are epoch seconds on the minting replica's clock.
 
@@ -80,7 +81,7 @@ def handle_statement(
     return ("handle", handle_id, *names, expires_at, max_calls, max_call_seconds, *bound)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallRecord:
     """What Redis keeps of a call that was relayed. Times are epoch seconds.
 
