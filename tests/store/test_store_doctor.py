@@ -87,7 +87,7 @@ async def test_a_store_that_is_well_passes_whatever_its_shape(
 ) -> None:
     url = engine.url if kind == "server" else request.getfixturevalue(kind)
     rows = await look(url)
-    assert {row.status for row in rows.values()} == {"ok"}, rows
+    assert not [row for row in rows.values() if row.status != "ok"]
     assert {
         "reach",
         "writes",

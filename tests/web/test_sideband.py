@@ -107,11 +107,11 @@ async def test_a_call_of_azures_preview_has_no_sideband(
     service = await azure_service(service_factory, planted, PREVIEW, azure_preview=True)
     # The preview in a box names no call, so this is the record of one.
     fields = {"v": 1, "handle": "h", "deployment": "voice", "relayed_at": 1, "client": "shop"}
-    await service.store_client.hset(keys.call("rtc_preview"), mapping=fields)
-    reply = await refused(service, "rtc_preview")
+    await service.store_client.hset(keys.call("rtc_of_the_preview"), mapping=fields)
+    reply = await refused(service, "rtc_of_the_preview")
     assert (reply.status, reply.code) == (400, "invalid_request")
     assert "no sideband" in reply.text
-    await service.store_client.delete(keys.call("rtc_preview"))
+    await service.store_client.delete(keys.call("rtc_of_the_preview"))
 
 
 async def test_any_replica_attaches_and_all_who_are_attached_hear_the_same(
