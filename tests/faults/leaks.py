@@ -38,6 +38,8 @@ DEADLINES: Final = {
     "CLOAKROOM_CONNECT_TIMEOUT_SECONDS": "1",
     "CLOAKROOM_MINT_TIMEOUT_SECONDS": "2",
     "CLOAKROOM_RELAY_TIMEOUT_SECONDS": "2",
+    # All come from one address, and each bad credential is to be looked at.
+    "CLOAKROOM_REFUSED_CREDENTIALS_PER_MINUTE": "0",
 }
 CONNECTIONS: Final = 48
 HANDLES: Final = 50
@@ -45,6 +47,9 @@ MEMORY_TIMES: Final = 1.05
 # A connection to the provider or the store more or less, kept for the next request.
 FEW: Final = 8
 _PART_SECONDS: Final = 900.0
+_LOOK_SECONDS: Final = 3.0
+# So many make a rest in which connections to the provider that no request uses end.
+_LOOKS: Final = 15
 _STALL_SECONDS: Final = 0.4
 _FAULT_EVERY: Final = 0.4
 _STALL_EVERY: Final = 5.0
@@ -226,7 +231,12 @@ def _loads(key: str, handles: tuple[str, ...]) -> list[Load]:
 
 
 async def leak(
-    progress: Progress, requests: int, *, parts: int = PARTS, memory_times: float = MEMORY_TIMES
+    progress: Progress,
+    requests: int,
+    *,
+    parts: int = PARTS,
+    memory_times: float = MEMORY_TIMES,
+    looks: int = _LOOKS,
 ) -> Figures:
     """Send ``requests`` in parts of one size, after one more that warms up."""
     each = -(-requests // parts)
@@ -241,7 +251,8 @@ async def leak(
             for number in range(parts + 1):
                 part = Part(stack, replica, http, number)
                 found = await part.run(each)
-                held.append(await _at_rest(http, replica))
+                compared = number in (0, parts)
+                held.append(await _at_rest(http, replica, looks=looks if compared else 1))
                 # A line a request, which this process keeps.
                 replica.lines.clear()
                 progress.say(
@@ -271,8 +282,11 @@ async def leak(
     return figures
 
 
-async def _at_rest(http: aiohttp.ClientSession, replica: Replica) -> Held:
-    """What the replica holds when it has nothing to do: no request, no record that waits for the store."""
+async def _at_rest(http: aiohttp.ClientSession, replica: Replica, *, looks: int) -> Held:
+    """What the replica holds when it has nothing to do: no request, no record that waits for the store.
+
+    It counts once it was the same at so many looks in a row.
+    """
 
     async def idle() -> bool:
         seen = await scrape(http, replica.url)
@@ -281,14 +295,15 @@ async def _at_rest(http: aiohttp.ClientSession, replica: Replica) -> Held:
 
     await eventually(idle, "the replica never comes to rest")
     # Connections that were closed at this end are noticed at the other a moment later.
-    previous = -1.0
+    previous, same = -1.0, 0
     while True:
         seen = await scrape(http, replica.url)
         tasks, files = seen.value("cloakroom_tasks") or 0, seen.value("process_open_fds") or 0
-        if tasks + files == previous:
+        same = same + 1 if tasks + files == previous else 0
+        if same == looks:
             return Held(procfs.memory_bytes(replica.pid), int(files), int(tasks))
         previous = tasks + files
-        await asyncio.sleep(3)
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 DRILLS: Final = (Drill("leaks", promise="11", minutes=15, rounds=1_000_000, run=leak),)
