@@ -285,7 +285,7 @@ async def leak(
 async def _at_rest(http: aiohttp.ClientSession, replica: Replica, *, looks: int) -> Held:
     """What the replica holds when it has nothing to do: no request, no record that waits for the store.
 
-    It counts once it was the same at so many looks in a row.
+    It counts once as many files were open at so many looks in a row.
     """
 
     async def idle() -> bool:
@@ -299,10 +299,11 @@ async def _at_rest(http: aiohttp.ClientSession, replica: Replica, *, looks: int)
     while True:
         seen = await scrape(http, replica.url)
         tasks, files = seen.value("cloakroom_tasks") or 0, seen.value("process_open_fds") or 0
-        same = same + 1 if tasks + files == previous else 0
+        # A task of the background comes and goes.
+        same = same + 1 if files == previous else 0
         if same == looks:
             return Held(procfs.memory_bytes(replica.pid), int(files), int(tasks))
-        previous = tasks + files
+        previous = files
         await asyncio.sleep(_LOOK_SECONDS)
 
 
