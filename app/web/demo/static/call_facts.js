@@ -43,7 +43,7 @@ export class CallFacts {
     sum.cached += used.input_token_details?.cached_tokens ?? 0;
     sum.output += used.output_tokens ?? 0;
     const cached = sum.cached ? ` (${sum.cached} cached)` : "";
-    byId("usage").textContent = `${sum.input} tokens in${cached}, ${sum.output} out, ${sum.responses} answers`;
+    byId("usage").textContent = `${sum.input} tokens in${cached}, ${sum.output} out, ${sum.responses} answer${sum.responses === 1 ? "" : "s"}`;
   }
 
   /** The call is over: by this page without an error. */
