@@ -131,7 +131,10 @@ class Relay:
         won = claim.won
         deployment = self.catalog.deployment(won.deployment)
         reason = "unknown_deployment"
-        if not self._is_proven(claim):
+        if not self.sealer.knows(won.sealed_key):
+            # A key that left the ring too early, more often than a record that was changed.
+            reason = "unknown_sealing_key"
+        elif not self._is_proven(claim):
             reason = "not_proven"
         elif deployment is not None:
             context = (claim.handle_id, won.client, won.expires_at)

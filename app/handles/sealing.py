@@ -76,6 +76,10 @@ class Sealer:
         except (binascii.Error, ValueError, InvalidTag):
             raise UnsealError from None
 
+    def knows(self, sealed: str) -> bool:
+        """Whether the ring has the key that this names."""
+        return sealed.partition(".")[0] in self._ciphers
+
     def prove(self, *stated: str) -> str:
         """A short proof of these texts, in this order: 128 bits. They are authenticated, not stored."""
         kid = self._active_kid

@@ -76,5 +76,5 @@ async def test_a_sealing_key_retired_too_early_costs_no_use_and_says_mint_again(
     handle = await minted(http, first.url, static_stack.planted.client_key)
     reply = await relay(http, second.url, handle)
     assert (reply.status, reply.code) == (401, "invalid_handle")
-    assert second.wait_for_event("handle_not_opened")["reason"] == "not_unsealed"
+    assert second.wait_for_event("handle_not_opened")["reason"] == "unknown_sealing_key"
     assert (await relay(http, first.url, handle)).status == 201
