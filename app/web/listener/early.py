@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from app.models import Client
@@ -29,6 +29,11 @@ _MINT: Final = re.compile(
 )
 
 
+_CREDENTIAL: Final = (b"\r\nAuthorization:", b"\r\nauthorization:")
+FORGOTTEN_AFTER_SECONDS: Final = 0.5
+MOST_REMEMBERED: Final = 256
+
+
 class Callers(Protocol):
     """Who sends a request, told by its head alone."""
 
@@ -40,6 +45,26 @@ class Callers(Protocol):
 
     def client(self, head: Head) -> Client | None:
         """The client whose key or token it carries."""
+
+
+class Greedy:
+    """The credentials of mints that were not spared a moment ago: a flood of them costs one look at each."""
+
+    def __init__(self) -> None:
+        self._lines: set[bytes] = set()
+        self._until = 0.0
+
+    def has(self, line: bytes, now: float) -> bool:
+        """Whether this line was added less than ``FORGOTTEN_AFTER_SECONDS`` before ``now``."""
+        if now >= self._until:
+            self._lines.clear()
+            self._until = now + FORGOTTEN_AFTER_SECONDS
+        return line in self._lines
+
+    def add(self, line: bytes) -> None:
+        """Remember it, if there is room and it is not empty."""
+        if line and len(self._lines) < MOST_REMEMBERED:
+            self._lines.add(line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +81,7 @@ class EarlyRefusals:
     overloaded: Refusal
     limited: Refusal
     metrics: ProtectionMetrics
+    greedy: Greedy = field(default_factory=Greedy, repr=False)
 
     def of(self, data: bytes, peer: str, loop: asyncio.AbstractEventLoop) -> Refusal | None:
         """The refusal of the request that ``data`` begins with, whose head is whole; None to serve it.
@@ -64,7 +90,7 @@ class EarlyRefusals:
         """
         if self.credentials.over and self._is_limited(data, peer):
             return self.limited
-        if self.admission.admits(loop) or self._is_spared(data):
+        if self.admission.admits(loop) or self._is_spared(data, loop.time()):
             return None
         return self.overloaded
 
@@ -75,11 +101,26 @@ class EarlyRefusals:
         address = self.callers.address(peer, head)
         return address is not None and self.credentials.limits(address) and self.callers.is_worthless(head)
 
-    def _is_spared(self, data: bytes) -> bool:
+    def _is_spared(self, data: bytes, now: float) -> bool:
         if not _MINT.match(data):
             return False
+        credential = _raw_credential(data)
+        if self.greedy.has(credential, now):
+            return False
         client = self.callers.client(Head(data))
-        return client is not None and self.shares.spares(client.name)
+        if client is not None and self.shares.spares(client.name):
+            return True
+        self.greedy.add(credential)
+        return False
+
+
+def _raw_credential(data: bytes) -> bytes:
+    """The line with the credential, as it came; empty where it is spelled unusually."""
+    for name in _CREDENTIAL:
+        at = data.find(name)
+        if at >= 0:
+            return data[at : data.find(b"\r\n", at + 2)]
+    return b""
 
 
 def early_refusals(

@@ -67,9 +67,13 @@ class Shares:
         return not self._counted(others * (len(self._mints) + 1) <= self.most)
 
     def spares(self, client: str) -> bool:
-        """Whether a mint is served although load is shed: its client has fewer than an equal share."""
-        in_flight = self._load.in_flight
-        return self._counted(self._within(client, in_flight - self._minting, in_flight))
+        """Whether a mint is served although load is shed: its client has less than an equal share of mints.
+
+        One client alone takes nothing from another, and is not spared.
+        """
+        mine = self._mints.get(client, 0)
+        clients = len(self._mints) + (mine == 0)
+        return clients > 1 and self._counted((mine + 1) * clients <= self._minting)
 
     def _within(self, client: str, others: int, places: int) -> bool:
         """Whether one more of this client is within its share of so many places."""

@@ -22,7 +22,7 @@ from app.web.appkeys import CLIENTS, HANDLES, IDENTITIES, SETTINGS
 from app.web.callers import UnparsedCallers
 from app.web.listener.admission import Admission
 from app.web.listener.credentials import RefusedCredentials
-from app.web.listener.early import EarlyRefusals
+from app.web.listener.early import FORGOTTEN_AFTER_SECONDS, EarlyRefusals
 from app.web.listener.refusal import Refusal
 from app.web.listener.shares import Shares
 from tests.unit.values import ring, ring_secret
@@ -47,6 +47,7 @@ class Port:
 
     def __init__(self) -> None:
         self.sheds = False
+        self.now = 0.0
         self.in_flight = 0
         self.app = web.Application()
         self.handles = HandleIssuer(parse_signing_ring(ring("k1")), prefix="ek_", clock=time.time)
@@ -76,7 +77,11 @@ class Port:
             self.early.credentials.judged(InvalidApiKey("no"), lambda: address)
 
     def of(self, data: bytes, peer: str = PEER) -> Refusal | None:
-        return self.early.of(data, peer, cast(asyncio.AbstractEventLoop, None))
+        return self.early.of(data, peer, cast(asyncio.AbstractEventLoop, self))
+
+    def time(self) -> float:
+        """Of the event loop, in seconds."""
+        return self.now
 
 
 @pytest.fixture
@@ -155,6 +160,9 @@ def test_while_load_is_shed_a_client_below_its_share_is_served(port: Port) -> No
     for _ in range(10):
         port.early.shares.take("greedy")
         port.in_flight += 1
+    # It was not spared a moment ago, so it is not looked at again.
+    assert port.of(quiet) is OVERLOADED
+    port.now += FORGOTTEN_AFTER_SECONDS
     assert port.of(quiet) is None
     # Of an offer it is not known whose it is.
     assert port.of(request(OFFER, bearer(KEY))) is OVERLOADED
