@@ -177,7 +177,9 @@ def keys_finding(
                 "keys in force", "warn", text, "correct that; it serves on with the old ones until then"
             )
     for name, keys in here.items():
-        rings = {tuple((key["kid"], key["fingerprint"]) for key in each[name]) for each in replicas}
+        # A replica of another release may tell less.
+        told = [each[name] for each in replicas if name in each]
+        rings = {tuple((key["kid"], key["fingerprint"]) for key in ring) for ring in told}
         fix = f"cloakroom keys rotate {name} says what to do next"
         if len(rings) > 1:
             shown = " and ".join(sorted(", ".join(kid for kid, _ in ring) for ring in rings))

@@ -81,12 +81,12 @@ async def step(fleet: Fleet, way: str = "url") -> dict[str, Any]:
     return found
 
 
-async def until(fleet: Fleet, action: str) -> dict[str, Any]:
+async def until(fleet: Fleet, *actions: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
 
     async def so() -> bool:
         found.update(await step(fleet))
-        return bool(found["action"] == action)
+        return found["action"] in actions
 
     await eventually(so, lambda: found)
     return found
@@ -107,9 +107,10 @@ async def test_it_leads_through_a_whole_rotation_and_no_handle_is_lost(alone_fle
 
     written = await keys_rotate(fleet, "signing", "--write", str(file))
     assert written.returncode == 0, written.stderr
-    found = await until(fleet, "wait")
+    # On a busy machine the wait is over before it is seen.
+    found = await until(fleet, "wait", "drop")
     assert (found["step"], found["key"]) == (3, "sign1")
-    assert 0 < found["wait_seconds"] <= 10
+    assert 0 <= found["wait_seconds"] <= 10
     reply = await relay(fleet.http, second.url, old)
     assert reply.status == 201 or reply.code == "handle_expired"
 
