@@ -170,6 +170,8 @@ def keys_finding(
         replicas: what each tells of itself.
         here: the ids and fingerprints of the keys, by the name of the ring.
     """
+    # A replica of another release may tell less, and is left out.
+    replicas = [each for each in replicas if {"replica", "process", *here} <= each.keys()]
     for each in replicas:
         if each.get("problem") is not None:
             text = f"{each['replica']} does not take the secrets in its files: {each['problem']}"
@@ -177,9 +179,7 @@ def keys_finding(
                 "keys in force", "warn", text, "correct that; it serves on with the old ones until then"
             )
     for name, keys in here.items():
-        # A replica of another release may tell less.
-        told = [each[name] for each in replicas if name in each]
-        rings = {tuple((key["kid"], key["fingerprint"]) for key in ring) for ring in told}
+        rings = {tuple((key["kid"], key["fingerprint"]) for key in each[name]) for each in replicas}
         fix = f"cloakroom keys rotate {name} says what to do next"
         if len(rings) > 1:
             shown = " and ".join(sorted(", ".join(kid for kid, _ in ring) for ring in rings))
