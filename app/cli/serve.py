@@ -114,7 +114,8 @@ def _supervise(count: int, settings: Settings, environ: dict[str, str]) -> None:
         raise CliFailure(
             "this system has no workers; leave CLOAKROOM_WORKERS out, and start several replicas"
         )
-    import uvloop  # noqa: F401 - once for all workers
+    # Before the fork, so that its memory is shared.
+    import uvloop  # noqa: F401 - not used here
 
     from app.supervisor.supervisor import WorkersFailed
     from app.supervisor.workers import run_workers

@@ -45,11 +45,14 @@ class Lines:
             if key.data is not None:
                 key.data()
                 continue
+            ready = key.fileobj
             # It may have gone with what was heard before.
-            number, process = self._processes.get(key.fileobj, (0, None))  # type: ignore[call-overload]  # a socket
-            if process is not None and events & selectors.EVENT_WRITE:
+            if not isinstance(ready, socket.socket) or ready not in self._processes:
+                continue
+            number, process = self._processes[ready]
+            if events & selectors.EVENT_WRITE:
                 process.flush()
-            if process is not None and events & selectors.EVENT_READ:
+            if events & selectors.EVENT_READ:
                 self._read(number, process)
 
     def _read(self, number: int, process: WorkerProcess) -> None:
