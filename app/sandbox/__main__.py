@@ -72,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
         default=default.key_seconds,
         help="life of a key that names none (default: %(default)s)",
     )
+    add("--mint-seconds", type=float, default=default.mint_seconds, help="how long a mint takes")
     add("--clock-skew", type=float, default=0.0, help="seconds that the provider's clock is ahead")
     add(
         "--no-ephemeral-sidebands",
@@ -106,6 +107,7 @@ def config_from(options: argparse.Namespace, environ: Mapping[str, str]) -> Sand
         openai_ends=dict(map(_end, options.openai_end)),
         identity=_identity(options.workload_identity, environ.get(ISSUER_KEY_ENV)),
         key_seconds=options.key_seconds,
+        mint_seconds=options.mint_seconds,
         clock_skew=options.clock_skew,
         peer=options.peer,
         peer_cap=options.peer_cap,

@@ -57,6 +57,7 @@ class SandboxConfig:
         openai_ends: the day in UTC, as `2027-01-20`, from which OpenAI no longer serves a model.
         identity: whose workloads may exchange their tokens at OpenAI; None for nobody.
         key_seconds: life of an ephemeral key, in seconds, when the request names none.
+        mint_seconds: how long a mint takes before it is answered.
         clock_skew: seconds added to the provider's whole notion of time.
         peer: `webrtc` answers with a real peer, `static` with text that only matches the offer's m-lines.
         peer_cap: calls that may be alive at once; the next offer is refused with 429.
@@ -83,6 +84,7 @@ class SandboxConfig:
     openai_ends: Mapping[str, str] = field(default_factory=dict)
     identity: Identity | None = None
     key_seconds: int = 600
+    mint_seconds: float = 0.0
     clock_skew: float = 0.0
     peer: PeerKind = "webrtc"
     peer_cap: int = 64

@@ -48,6 +48,10 @@ OPERATIONS = (
     "tokens",
     "ice_servers",
 )
+# Those that mint an ephemeral key.
+MINTS = frozenset(
+    {"client_secrets", "sessions", "transcription_sessions", "translations_client_secrets", "tokens"}
+)
 _OF_THE_ISSUER = frozenset({"configuration", "jwks", "authorize", "signed_in", "user_token"})
 # What a service asks in the background, and what pages ask of the identity provider: a fault that names no
 # operation must strike a caller's request.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from ipaddress import ip_address
 
@@ -9,7 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from .. import fault_wire, refusals
-from ..faults import AFTER, BEFORE
+from ..faults import AFTER, BEFORE, MINTS
 from ..provider import FAULT, PROVIDER
 from ..refusals import Flavour, Refusal
 
@@ -66,6 +67,8 @@ async def provider_edge(request: web.Request, handler: Handler) -> web.StreamRes
         if fault.kind in BEFORE:
             response = await fault_wire.strike_before(request, fault)
     if response is None:
+        if operation in MINTS:
+            await asyncio.sleep(provider.config.mint_seconds)
         response = await _handled(request, handler)
         if fault is not None and fault.kind in AFTER and not response.prepared:
             response = await fault_wire.strike_after(request, fault, response)

@@ -13,6 +13,8 @@ import pytest
 from aiohttp import FormData
 from openai.types.realtime import ClientSecretCreateResponse, RealtimeTranslationClientSecretCreateResponse
 
+from tests.support.clocks import no_sooner_than
+
 if TYPE_CHECKING:
     from tests.unit.sandbox.conftest import Client, MakeSandbox
 
@@ -239,3 +241,10 @@ async def test_the_journal_tells_what_arrived_and_is_bounded_and_cleared(sandbox
     async with client.delete("/_sandbox/requests") as answer:
         assert answer.status == 204
     assert (await (await client.get("/_sandbox/state")).json())["requests"] == {}
+
+
+async def test_a_mint_takes_as_long_as_it_was_told(sandbox: MakeSandbox, minted: Minted, offer: str) -> None:
+    client = await sandbox(mint_seconds=0.3)
+    with no_sooner_than(0.3):
+        key = await minted(client)
+    assert await call(client, key, offer) == 201
