@@ -27,13 +27,26 @@ from app.providers.sessions import with_models
 
 
 @dataclass(frozen=True, slots=True)
+class PoolPolicy:
+    """Keys that are minted ahead for a model.
+
+    At most ``target`` are in stock; of those minted within an hour, at most the share ``max_waste`` may be
+    thrown away.
+    """
+
+    target: int
+    max_waste: float
+
+
+@dataclass(frozen=True, slots=True)
 class ModelPolicy:
     """What an operator fixes for one model.
 
     ``defaults`` lie below the caller's session, ``locked`` above it. ``strip_instructions`` keeps them out of
     the mint answer. The seconds bound ``expires_after``; ``default_seconds`` is asked for where the caller
     names none. ``max_calls`` of each handle, ``max_call_seconds``, the longest that a call may last, and
-    ``metering``, whether its calls' usage is counted; None takes the service's own.
+    ``metering``, whether its calls' usage is counted; None takes the service's own. ``pool`` is None where no
+    keys are minted ahead.
     """
 
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -45,6 +58,7 @@ class ModelPolicy:
     max_calls: int | None = None
     max_call_seconds: int | None = None
     metering: bool | None = None
+    pool: PoolPolicy | None = None
 
 
 def under_policy(policy: ModelPolicy, session: Mapping[str, Any], family: Family) -> Mapping[str, Any]:

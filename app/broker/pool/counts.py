@@ -1,0 +1,31 @@
+"""What a replica counts of its pools, for its metrics."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+# What a mint of a model with a pool came to. ``unsuited``: it depends on its caller, and was not looked for;
+# ``failed``: the store did not answer, or what it gave was of no use.
+TakeResult = Literal["hit", "empty", "unsuited", "failed"]
+# What became of a key, as ``app.store.pools.PoolBill`` has it.
+KeyOutcome = Literal["minted", "used", "wasted", "lost"]
+
+
+class PoolCounts(Protocol):
+    """Takes the counts of this replica. Each event is counted by one replica, so all together are the bill."""
+
+    def took(self, model: str, result: TakeResult) -> None:
+        """A mint of a model with a pool was served so."""
+
+    def keys(self, model: str, outcome: KeyOutcome, number: int) -> None:
+        """So many keys of the model came to this."""
+
+
+class NotCounted:
+    """Counts nothing."""
+
+    def took(self, model: str, result: TakeResult) -> None:
+        """Forget it."""
+
+    def keys(self, model: str, outcome: KeyOutcome, number: int) -> None:
+        """Forget it."""
