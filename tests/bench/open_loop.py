@@ -97,6 +97,7 @@ class OpenLoop:
         rate: requests a second; None is a closed loop.
         seconds: it ends after so long, or after so many ``requests``.
         cpus: where it runs.
+        patience: seconds that answers may still take when the load has ended.
     """
 
     def __init__(
@@ -109,8 +110,8 @@ class OpenLoop:
         cpus: set[int],
         connections: int = _OPEN_AT_START,
         requests: int | None = None,
+        patience: float = _LAST_SECONDS,
     ) -> None:
-        self._seconds = seconds
         order = {
             "url": url,
             "loads": [[base64.b64encode(load.template).decode(), list(load.tokens)] for load in loads],
@@ -118,6 +119,7 @@ class OpenLoop:
             "seconds": seconds,
             "connections": connections,
             "requests": requests,
+            "patience": patience,
         }
         self._process = lifeline.popen(
             [sys.executable, "-m", "tests.bench.open_loop"],
@@ -169,6 +171,7 @@ class _Generator:
         self._rate: float | None = order["rate"]
         self._seconds: float = order["seconds"]
         self._requests: float = order["requests"] or float("inf")
+        self._patience: float = order["patience"]
         self._poll = select.epoll()
         self._wires: dict[int, _Wire] = {}
         self._idle: deque[_Wire] = deque()
@@ -194,7 +197,7 @@ class _Generator:
                 due += self._random.expovariate(self._rate)
             self._read(0.001, again=self._rate is None)
         self._ended = time.perf_counter()
-        last = self._ended + _LAST_SECONDS
+        last = self._ended + self._patience
         while len(self._idle) < len(self._wires) and time.perf_counter() < last:
             self._read(0.05, again=False)
         self.lost += len(self._wires) - len(self._idle)

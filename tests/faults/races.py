@@ -31,10 +31,8 @@ from app.handles.keyring import parse_sealing_ring
 from app.handles.sealing import Sealer
 from app.models import Answer, Clocks, Family, HandleClaims, Offer, Sender
 from app.store import keys
-from app.store.address import parse_address
 from app.store.connection import StoreConnection
 from app.store.embedded.engine import LocalEngine
-from app.store.execution.driver import connect
 from app.store.records.calls import CallStore
 from app.store.records.deadlines import CallDeadlines
 from app.store.records.handles import HandleStore
@@ -42,6 +40,7 @@ from app.store.records.record import HandleRecord
 from app.telemetry.timings import Timings
 from tests.faults.drill import Drill, Figures, Progress
 from tests.support.clocks import PATIENCE, eventually
+from tests.support.connected import connected
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.onlooker import async_onlooker
 from tests.support.security import security_log
@@ -122,16 +121,13 @@ class Claimant:
 
 @asynccontextmanager
 async def claimant(url: str, replica: str, *, timeout: float = _STORE_SECONDS) -> AsyncIterator[Claimant]:
-    """Connect, and watch the store as a replica does. ``timeout`` is the store's, in seconds."""
-    client = connect(parse_address(url), replica=replica, timeout=timeout, max_connections=8)
-    connection = StoreConnection(client, replica=replica, timeout=timeout)
-    connection.start()
-    made = Claimant(connection, replica)
-    try:
-        yield made
-    finally:
-        await made.settlement.close(grace=0)
-        await connection.close()
+    """What a replica has, on its connection."""
+    async with connected(url, replica, timeout=timeout) as connection:
+        made = Claimant(connection, replica)
+        try:
+            yield made
+        finally:
+            await made.settlement.close(grace=0)
 
 
 @dataclass(slots=True)
