@@ -1,7 +1,7 @@
 """The keys that are minted ahead: the stock of each model, what is minted for it just now, and its bill.
 
-All of a model lies in one slot of a Cluster, and each step is one script and one round trip. Times are durations
-on the store's clock, or times that the store itself told, so the clocks of the replicas do not matter.
+All of a model lies in one slot of a Cluster, and each step is one script and one round trip. Times are
+durations, or those that the store itself told, so the clocks of the replicas do not matter.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class PoolLevel:
     """How one shape stands.
 
     ``stock`` and ``pending``, the keys that are there and those that are minted just now. ``minute`` and
-    ``five`` are the takes of the last minute and of the last five. ``takes`` counts those that came no further
-    apart than a key serves; 0 where the shape is not watched, as there are too many. ``idle`` is how long the
-    last take is ago, ``serves`` how long a key of it can be handed out, in seconds.
+    ``five`` are the takes of the last minute and of the last five. ``takes`` counts those that came no
+    further apart than a key serves; 0 where the shape is not watched, as there are too many. ``idle`` is how
+    long the last take is ago, ``serves`` how long a key can be handed out, in seconds.
     """
 
     shape: str

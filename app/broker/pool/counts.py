@@ -12,7 +12,7 @@ KeyOutcome = Literal["minted", "used", "wasted", "lost"]
 
 
 class PoolCounts(Protocol):
-    """Takes the counts of this replica. Each event is counted by one replica, so all together are the bill."""
+    """Takes the counts of this replica. One replica counts each event, so all together are the bill."""
 
     def took(self, model: str, result: TakeResult) -> None:
         """A mint of a model with a pool was served so."""
