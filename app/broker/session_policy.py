@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -24,6 +24,19 @@ from app.models import (
 )
 from app.providers.live import page_events
 from app.providers.sessions import with_models
+
+
+class LifeBounds(Protocol):
+    """How long a model's keys may live, in seconds, as ``ModelPolicy`` explains it."""
+
+    @property
+    def min_seconds(self) -> int: ...
+
+    @property
+    def max_seconds(self) -> int: ...
+
+    @property
+    def default_seconds(self) -> int | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +217,11 @@ def seconds_within(policy: ModelPolicy, request: MintRequest) -> int | None:
     return request.seconds
 
 
-def usual_within(policy: ModelPolicy) -> int:
+def usual_within(bounds: LifeBounds) -> int:
     """The life where no one asks for one, and no provider has a default of its own."""
-    return min(max(USUAL_KEY_SECONDS, policy.min_seconds), policy.max_seconds)
+    return min(max(USUAL_KEY_SECONDS, bounds.min_seconds), bounds.max_seconds)
+
+
+def usual_life(bounds: LifeBounds) -> int:
+    """The life of a handle whose caller asks for none, in seconds."""
+    return bounds.default_seconds if bounds.default_seconds is not None else usual_within(bounds)

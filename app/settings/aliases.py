@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import Field, model_validator
 
 from app.broker.routing.catalog import ANY_MODEL
+from app.broker.session_policy import usual_life
 from app.models import LONGEST_CALL_SECONDS, MAX_KEY_SECONDS, MIN_KEY_SECONDS, SHORTEST_CALL_SECONDS
 from app.settings.base import Section
+
+MOST_POOLED: Final = 1000
 
 
 class ChoiceSettings(Section):
@@ -22,6 +25,20 @@ class ChoiceSettings(Section):
     deployment: str = Field(description="name of a deployment")
     priority: int = Field(default=0, ge=0, le=1000, description="the lowest number is tried first")
     weight: int = Field(default=1, ge=1, le=1000, description="share among those of one priority")
+
+
+class PoolSettings(Section):
+    """Keys of a model that are minted ahead."""
+
+    target: int = Field(
+        ge=1, le=MOST_POOLED, description="most keys in stock; there are fewer where fewer are wanted"
+    )
+    max_waste: float = Field(
+        default=0.5,
+        ge=0,
+        le=0.95,
+        description="share of an hour's minted keys that may be thrown away; then fewer are minted",
+    )
 
 
 class ModelSettings(Section):
@@ -74,6 +91,10 @@ class ModelSettings(Section):
     successor_from: date | None = Field(
         default=None, description="the day on which the successor takes over, at 00:00 UTC, as 2027-01-10"
     )
+    pool: PoolSettings | None = Field(
+        default=None,
+        description="keys minted ahead, for mints that do not depend on their caller",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -92,10 +113,22 @@ class ModelSettings(Section):
             raise ValueError("default_seconds is not between min_seconds and max_seconds")
         if (self.successor is None) != (self.successor_from is None):
             raise ValueError("successor and successor_from need each other: a model, and a day")
+        if self.pool is not None:
+            _check_life(self)
         for name in ("defaults", "locked"):
             if {"model", "type"} & getattr(self, name).keys():
                 raise ValueError(f"{name} cannot hold 'model' or 'type': the alias and the path decide them")
         return self
+
+
+def _check_life(model: ModelSettings) -> None:
+    """Keys of a pool live twice as long as the usual handle, so that no handle gets shorter by it."""
+    usual = usual_life(model)
+    if 2 * usual > model.max_seconds:
+        raise ValueError(
+            f"pool mints keys that live twice as long as the usual handle, {usual} s, and max_seconds is "
+            f"{model.max_seconds}; set default_seconds to {model.max_seconds // 2} or less"
+        )
 
 
 AnyModelSettings = str | Annotated[tuple[str, ...], Field(min_length=1)] | ModelSettings

@@ -104,7 +104,7 @@ def live_handles(client: str) -> str:
 
 
 def pool(model: str) -> tuple[str, ...]:
-    """All that a model's warm pool consists of: stock, keys, marks, shapes, bill; see ``scripts/pool.lua``."""
+    """All of a model's warm pool: stock, keys, marks, shapes, bill; see ``scripts/pool.lua``."""
     place = f"{PREFIX}:pool:{{pool:{model}}}"
     return tuple(f"{place}:{part}" for part in ("stock", "keys", "marks", "shapes", "bill"))
 

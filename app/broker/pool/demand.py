@@ -1,8 +1,8 @@
 """How many keys a model should have in stock. Pure.
 
-The goal follows the demand: as many keys as were wanted in the last minute, or in an average minute of the last
-five. A burst of ten times the usual so finds keys for six seconds, and after a quiet minute they are still there.
-Where a key serves for a shorter time than that, the goal is smaller, since keys are used in the order of their age.
+The goal follows the demand: as many keys as were wanted in the last minute, or in an average minute of the
+last five. So a burst of ten times the usual finds keys for six seconds. Where a key serves for a short time,
+the goal is smaller, since keys are used in the order of their age.
 
 A session that was wanted once has no goal: it may be some caller's own, which no one will ever want again.
 """
@@ -17,12 +17,12 @@ from app.store.pools import PoolBill, PoolLevel
 
 # The stock lasts so long at the usual demand, in seconds.
 COVER_SECONDS: Final = 60.0
-# A key should be used after this share of the time for which it can be handed out, so that few become too old.
+# A key should be used after this share of the time for which it can be handed out: then few become too old.
 _SHARE_OF_SERVING: Final = 0.5
 # Takes of one session that show that it is wanted again and again.
 REPEATED: Final = 2
-# While fewer keys than this were minted in the last hour, the share of waste counts as if it were so many: the
-# first keys could not be minted otherwise.
+# While fewer keys than this were minted in the last hour, their waste counts as if it were so many. The first
+# keys could not be minted otherwise.
 LEAST_MINTED: Final = 20
 # Mints of one model that a replica has in flight for its pool, at least and at most.
 FEW_AT_ONCE: Final = 4

@@ -11,8 +11,8 @@ from app.broker.session_policy import PoolPolicy
 from app.models import value
 from app.store.pools import PoolBill, PoolState, PoolStore
 
-# ``idle``: nothing is kept, as there is no demand that a key would serve. ``filling``: fewer keys than the goal.
-# ``turned_down``: the goal is smaller than the demand asks for, since too many keys were wasted.
+# ``idle``: nothing is kept, as there is no demand that a key would serve. ``filling``: there are fewer keys
+# than the goal. ``turned_down``: the goal is less than the demand asks for, since too many keys were wasted.
 PoolMood = Literal["idle", "filling", "ready", "turned_down"]
 
 
