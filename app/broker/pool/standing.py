@@ -12,8 +12,8 @@ from app.broker.session_policy import PoolPolicy
 from app.models import value
 from app.store.pools import PoolBill, PoolState, PoolStore
 
-# ``idle``: nothing is kept, as there is no demand that a key would serve. ``turned_down``: the goal is less than
-# the demand asks for, since too many keys were wasted; ``starting``: since few were minted yet in this hour.
+# ``idle``: nothing is kept, as there is no demand that a key would serve. ``turned_down``: the goal is less
+# than the demand asks for, since too many keys were wasted; ``starting``: since few were minted in this hour.
 # ``filling``: there are fewer keys than the goal.
 PoolMood = Literal["idle", "turned_down", "starting", "filling", "ready"]
 
