@@ -6,14 +6,16 @@ import asyncio
 from collections.abc import Mapping
 from typing import Literal
 
+from app.broker.pool.counts import PoolCounts
 from app.broker.pool.demand import bound_of, goal_of
 from app.broker.session_policy import PoolPolicy
 from app.models import value
 from app.store.pools import PoolBill, PoolState, PoolStore
 
-# ``idle``: nothing is kept, as there is no demand that a key would serve. ``filling``: there are fewer keys
-# than the goal. ``turned_down``: the goal is less than the demand asks for, since too many keys were wasted.
-PoolMood = Literal["idle", "filling", "ready", "turned_down"]
+# ``idle``: nothing is kept, as there is no demand that a key would serve. ``turned_down``: the goal is less
+# than the demand asks for, since too many keys were wasted; ``starting``: since few were minted in this hour.
+# ``filling``: there are fewer keys than the goal.
+PoolMood = Literal["idle", "turned_down", "starting", "filling", "ready"]
 
 
 @value
@@ -39,13 +41,20 @@ class PoolStanding:
         return min(self.bill.hour_wasted / self.bill.hour_minted, 1.0) if self.bill.hour_minted else 0.0
 
 
-async def standings(store: PoolStore, policies: Mapping[str, PoolPolicy]) -> list[PoolStanding]:
+async def standings(
+    store: PoolStore, policies: Mapping[str, PoolPolicy], counts: PoolCounts | None = None
+) -> list[PoolStanding]:
     """Each model that has a pool, in the order of the settings.
+
+    ``counts`` is told of keys that were thrown away meanwhile, since they became too old.
 
     Raises:
         StoreUnavailable: the store does not answer.
     """
     states = await asyncio.gather(*(store.state(model) for model in policies))
+    if counts is not None:
+        for model, state in zip(policies, states, strict=True):
+            counts.swept(model, state.swept)
     return [
         standing(model, policy, state)
         for (model, policy), state in zip(policies.items(), states, strict=True)
@@ -60,7 +69,7 @@ def standing(model: str, policy: PoolPolicy, state: PoolState) -> PoolStanding:
     return PoolStanding(
         model=model,
         policy=policy,
-        mood=_mood(wanted, goal, stock),
+        mood=_mood(wanted, goal, stock, state.bill),
         shapes=len(state.shapes),
         stock=stock,
         pending=sum(level.pending for level in state.shapes),
@@ -70,9 +79,9 @@ def standing(model: str, policy: PoolPolicy, state: PoolState) -> PoolStanding:
     )
 
 
-def _mood(wanted: int, goal: int, stock: int) -> PoolMood:
+def _mood(wanted: int, goal: int, stock: int, bill: PoolBill) -> PoolMood:
     if wanted == 0:
         return "idle"
     if goal < wanted:
-        return "turned_down"
+        return "turned_down" if bill.hour_wasted else "starting"
     return "ready" if stock >= goal else "filling"
