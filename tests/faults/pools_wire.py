@@ -151,7 +151,7 @@ async def wire(progress: Progress, rounds: int) -> Figures:
                 while not all(task.done() for task in taking):
                     await asyncio.wait(taking, timeout=1)
                     progress.at(min(tally.taken.total(), rounds), rounds, f"keys taken, {tally.twice} twice")
-                    assert not tally.twice, tally
+                    assert not tally.twice, f"{tally.twice} of {tally.taken.total():,} keys were taken twice"
                 ended.set()
             # What is still on its way may put keys back.
             await asyncio.sleep(_LATE_SECONDS)
@@ -167,7 +167,7 @@ async def wire(progress: Progress, rounds: int) -> Figures:
         "taken twice": tally.twice,
         "keys put": tally.put,
         "put too late": tally.too_late,
-        "never taken": tally.put - len(tally.taken),
+        "that no one got": tally.put - len(tally.taken),
         "takes of an empty pool": tally.empty,
         **{f"no reply to a {what}": count for what, count in sorted(tally.not_known.items())},
         "the bill: minted": state.bill.minted,
