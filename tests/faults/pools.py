@@ -24,7 +24,10 @@ from app.handles.keyring import parse_sealing_ring
 from app.handles.sealing import Sealer
 from app.sandbox.keys import digest
 from app.store import keys
+from app.store.pools import PoolBill, PoolStore
 from tests.faults.drill import Drill, Figures, Progress, many_at_once
+from tests.support.clocks import PATIENCE
+from tests.support.connected import connected
 from tests.support.handles import claims_of
 from tests.support.offers import fresh_offer
 from tests.support.onlooker import async_onlooker
@@ -35,7 +38,7 @@ MODEL: Final = "realtime-pooled"
 # An ordinary mint asks for so long a life, the pool for twice of it.
 KEY_SECONDS: Final = 3600
 TARGET: Final = 1000
-CALLERS: Final = 12
+CALLERS: Final = 24
 KILL_SECONDS: Final = 3.0
 FEWEST_KILLS: Final = 2
 # Every so many handles, one is relayed.
@@ -47,7 +50,8 @@ _FILLING_SECONDS: Final = 0.1
 # A pool is empty when so many mints have failed in a row at a provider that fails.
 _EMPTY_AFTER: Final = 3 * CALLERS
 _PAGE: Final = 1000
-_RECORD: Final = ("sealed_key", "client", "expires_at")
+# A long value lies in several fields, so that the record stays small.
+_SEALED: Final = ("sealed_key", "sealed_key_2", "sealed_key_3", "sealed_key_4")
 
 
 @dataclass
@@ -129,9 +133,14 @@ class Callers:
 
 
 def from_pool(handle: str) -> bool:
-    """Whether the pool has served this mint: its keys live for longer than those of ordinary mints."""
+    """Whether the pool has served this mint."""
     claims = claims_of(handle)
-    return bool(claims["exp"] - claims["iat"] > KEY_SECONDS + 1)
+    return _is_pooled(claims["exp"] - claims["iat"])
+
+
+def _is_pooled(life: int) -> bool:
+    # The pool's keys live for longer than those of ordinary mints, for the first hour.
+    return life > KEY_SECONDS + 1
 
 
 async def takes(progress: Progress, rounds: int) -> Figures:
@@ -169,8 +178,7 @@ async def _take_and_kill(stack: Stack, callers: Callers, progress: Progress, rou
     killed_enough, kills = asyncio.Event(), 0
     async with asyncio.TaskGroup() as group:
         taking = [group.create_task(callers.until_taken(rounds, killed_enough)) for _ in range(CALLERS)]
-        while not all(task.done() for task in taking):
-            await asyncio.wait(taking, timeout=KILL_SECONDS)
+        while (await asyncio.wait(taking, timeout=KILL_SECONDS))[1]:
             assert not callers.refused, callers.refused[:5]
             progress.at(min(callers.pooled, rounds), rounds, f"keys taken, {kills} kills")
             await _kill(stack, callers, kills % 2)
@@ -204,7 +212,7 @@ async def _accounts(stack: Stack, callers: Callers) -> Figures:
     Raises:
         AssertionError: a key was handed out twice, or a handle has no record or another key than its call.
     """
-    found = await _keys_of_records(stack)
+    found, pooled = await _keys_of_records(stack)
     missing = set(callers.answered) - found.keys()
     assert not missing, f"{len(missing)} handles were answered and have no record"
     held = Counter(found.values())
@@ -215,39 +223,57 @@ async def _accounts(stack: Stack, callers: Callers) -> Figures:
     for call in calls:
         handle_id = callers.calls.get(call["call_id"])
         assert handle_id is None or found[handle_id].startswith(call["key_sha256"]), call
-    minted = int(state["keys"]["minted"])
+    minted, bill = int(state["keys"]["minted"]), await _bill(stack)
     figures: Figures = {
         "keys handed out twice": twice,
         "records of handles": len(found),
         "of them without an answer": len(found.keys() - set(callers.answered)),
         "keys minted at the provider": minted,
         "keys lost": minted - len(held),
+        "of them taken out of the pool": bill.used - pooled,
+        "the bill: minted": bill.minted,
+        "the bill: used": bill.used,
+        "the bill: wasted": bill.wasted,
+        "the bill: lost": bill.lost,
         "relays": len(callers.calls),
         "calls at the provider": len(calls),
         "keys with two calls": sum(count > 1 for count in seen.values()),
     }
     assert twice == figures["keys with two calls"] == 0, figures
+    assert bill.minted == bill.used + bill.wasted, figures
+    assert bill.used >= pooled, figures
     return figures
 
 
-async def _keys_of_records(stack: Stack) -> dict[str, str]:
-    """The SHA-256 of the key in each handle's record, by the handle's id."""
+async def _bill(stack: Stack) -> PoolBill:
+    """What the store says; nothing may be left in the pool."""
+    async with connected(stack.engine.url, "drill", timeout=PATIENCE) as connection:
+        state = await PoolStore(connection).state(MODEL)
+    assert sum(level.stock for level in state.shapes) == 0, state
+    return state.bill
+
+
+async def _keys_of_records(stack: Stack) -> tuple[dict[str, str], int]:
+    """The SHA-256 of the key in each handle's record, by the handle's id; how many came from the pool."""
     sealer = Sealer(parse_sealing_ring(stack.planted.sealing))
     found: dict[str, str] = {}
+    pooled = 0
     async with async_onlooker(stack.engine.url) as store:
         names = [name async for name in store.scan_iter(match=keys.handle("*"), count=_PAGE)]
         for first in range(0, len(names), _PAGE):
             page = names[first : first + _PAGE]
             async with store.pipeline(transaction=False) as pipeline:
                 for name in page:
-                    pipeline.hmget(name, _RECORD)
+                    pipeline.hmget(name, ("client", "expires_at", "minted_at", *_SEALED))
                 records = await pipeline.execute()
-            for name, (sealed, client, expires_at) in zip(page, records, strict=True):
+            for name, (client, expires_at, minted_at, *parts) in zip(page, records, strict=True):
                 handle_id = name.partition("{")[2].removesuffix("}")
+                sealed = "".join(part for part in parts if part is not None)
                 grant = open_grant(sealer, sealed, handle_id, client, expires_at, with_call=False)
                 assert grant.key is not None
                 found[handle_id] = digest(grant.key.reveal())
-    return found
+                pooled += _is_pooled(int(expires_at) - int(minted_at))
+    return found, pooled
 
 
 DRILLS = (Drill("pool", "19", minutes=12, rounds=100_000, run=takes),)
