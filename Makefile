@@ -20,7 +20,7 @@ UV_WEBSITE := $(BIN)/uv pip compile website/requirements.in --universal --python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system run test test-matrix test-busy test-faults fuzz audit release-check bench bench-growth bench-workers bench-profile bench-report lint format types docs all clean lock
+.PHONY: help setup system run test test-matrix test-busy test-faults fuzz audit release-check bench bench-growth bench-workers bench-pool bench-profile bench-report lint format types docs all clean lock
 
 help: ## print this help
 	@echo "Cloakroom: ephemeral-key broker and SDP relay for realtime voice"
@@ -90,6 +90,10 @@ bench-growth: $(STAMP) .bench-venv/.installed ## what a million handles, two rep
 bench-workers: $(STAMP) .bench-venv/.installed ## one replica with 1, 2 and 4 workers (2 minutes)
 	@sh tests/bench/system_packages.sh
 	@$(BIN)/python -m tests.bench.workers
+	@$(MAKE) --no-print-directory bench-report
+
+bench-pool: $(STAMP) .bench-venv/.installed ## a mint with the warm pool and without (13 minutes, five of them idle)
+	@$(BIN)/python -m tests.bench.pool
 	@$(MAKE) --no-print-directory bench-report
 
 bench-profile: $(STAMP) .bench-venv/.installed ## where the time goes: instructions and functions (2 minutes)

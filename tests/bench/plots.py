@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations, product
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +23,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import blended_transform_factory
 
 from tests.bench.goals import FLOOR_TIMES
+from tests.bench.pool_tables import SIDES, titles
 from tests.bench.tables import KINDS, NAMES
 from tests.bench.tools import ROOT, BenchError, read, run_to_end
 
@@ -30,6 +31,8 @@ IMAGES: Final = ROOT / "docs" / "images"
 
 # The Okabe-Ito palette without its light colours: people who see colours differently tell these apart.
 _COLOURS: Final = {"floor": "#5f6b7a", "cloakroom": "#0072b2", "litellm": "#d55e00"}
+# A mint with the pool is Cloakroom's own, and one without it is as fast as the provider.
+_SHOWN_AS: Final = {"with": "cloakroom", "without": "floor"}
 _INK, _FAINT, _RULE = "#1c2430", "#55606e", "#d5dae1"
 # Inches. 720 CSS pixels: a README shows that unscaled, and its smallest words stay 12 pixels high.
 _WIDTH: Final = 7.5
@@ -120,35 +123,73 @@ def latency(bench: Mapping[str, Any]) -> Figure:
         words = f"{kind}, {connections} connection{'s' if connections != '1' else ''}"
         _at_the_left(axes, top, words)
         for row, name in enumerate(NAMES):
-            run, colour = bench["servers"][name]["runs"][kind][connections], _COLOURS[name]
-            place = top + row
-            axes.hlines(place, run["p50_ms"], run["p99_ms"], color=colour, linewidth=2.5, zorder=2)
-            for which, fill in (("p50", colour), ("p99", "white")):
-                (dot,) = axes.plot(
-                    run[f"{which}_ms"], place, "o", color=colour, markerfacecolor=fill, markeredgewidth=1.7
-                )
-                dot.set_gid(_id(which, kind, connections, name))
+            run, place = bench["servers"][name]["runs"][kind][connections], top + row
+            _waits(axes, place, run, _COLOURS[name], (kind, connections, name))
             places.append((place, NAMES[name]))
     axes.set_yticks([place for place, _ in places], [name for _, name in places])
-    ticks = _decades(bench)
+    runs = [bench["servers"][name]["runs"][kind] for name in NAMES for kind in ("mint", "relay")]
+    _scale_of_waits(axes, _decades(run for each in runs for run in each.values()))
+    axes.set_ylim(places[-1][0] + 0.8, -0.8)
+    _legend_of_waits(figure, axes, height=0.945)
+    return figure
+
+
+def pool(found: Mapping[str, Any]) -> Figure:
+    """p50 to p99 of the mints that succeeded, with the warm pool and without, and how many did."""
+    figure = Figure(figsize=(_WIDTH, 4.5))
+    _title(figure, "Latency of a mint in milliseconds (less is better, logarithmic scale)")
+    axes = figure.add_axes((0.2, 0.09, 0.56, 0.76))
+    axes.set_gid("pool")
+    axes.set_xscale("log")
+    places, seen = [], []
+    for group, (situation, words) in enumerate(titles(found).items()):
+        top = group * (len(SIDES) + 1.1)
+        _at_the_left(axes, top - 0.85, words)
+        for row, (side, name) in enumerate(SIDES.items()):
+            one, place = found["situations"][situation][side], top + row
+            if one["succeeded"]:
+                seen.append(one)
+                _waits(axes, place, one, _COLOURS[_SHOWN_AS[side]], (situation, side))
+            told = f"{one['succeeded']:,} of {one['mints']:,} succeed"
+            axes.text(1.03, place, told, transform=axes.get_yaxis_transform(), va="center")
+            places.append((place, name))
+    axes.set_yticks([place for place, _ in places], [name for _, name in places])
+    _scale_of_waits(axes, _decades(seen))
+    axes.set_ylim(places[-1][0] + 0.8, -1.4)
+    _legend_of_waits(figure, axes, height=0.93)
+    return figure
+
+
+def _waits(axes: Axes, place: float, run: Mapping[str, Any], colour: str, named: tuple[str, ...]) -> None:
+    """A line from p50 to p99, with a dot at each end."""
+    axes.hlines(place, run["p50_ms"], run["p99_ms"], color=colour, linewidth=2.5, zorder=2)
+    for which, fill in (("p50", colour), ("p99", "white")):
+        (dot,) = axes.plot(
+            run[f"{which}_ms"], place, "o", color=colour, markerfacecolor=fill, markeredgewidth=1.7
+        )
+        dot.set_gid(_id(which, *named))
+
+
+def _scale_of_waits(axes: Axes, ticks: Sequence[float]) -> None:
     axes.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])
-    axes.set(xlim=(ticks[0], ticks[-1]), ylim=(places[-1][0] + 0.8, -0.8))
+    axes.set_xlim(ticks[0], ticks[-1])
     axes.minorticks_off()
     axes.grid(axis="x")
     axes.tick_params(length=0)
+
+
+def _legend_of_waits(figure: Figure, axes: Axes, *, height: float) -> None:
     for words, fill in (
         ("p50: half of the requests are faster", _INK),
         ("p99: 99 in 100 are faster", "white"),
     ):
         axes.plot([], [], "o", color=_INK, markerfacecolor=fill, markeredgewidth=1.7, label=words)
-    figure.legend(loc="upper left", bbox_to_anchor=(_LEFT, 0.945), ncols=2, **_LEGEND)
-    return figure
+    figure.legend(loc="upper left", bbox_to_anchor=(_LEFT, height), ncols=2, **_LEGEND)
 
 
-def _decades(bench: Mapping[str, Any]) -> list[float]:
+def _decades(runs: Iterable[Mapping[str, Any]]) -> list[float]:
     """The powers of ten from below the shortest latency to above the longest."""
-    runs = [bench["servers"][name]["runs"][kind] for name in NAMES for kind in ("mint", "relay")]
-    found = [run[which] for each in runs for run in each.values() for which in ("p50_ms", "p99_ms")]
+    found = [run[which] for run in runs for which in ("p50_ms", "p99_ms")]
     first, last = math.floor(math.log10(min(found))), math.ceil(math.log10(max(found)))
     return [10.0**power for power in range(first, last + 1)]
 
@@ -235,11 +276,12 @@ def write(figure: Figure, path: Path, title: str) -> None:
 
 
 def main() -> None:
-    bench, grown = read("bench"), read("growth")
+    bench, grown, pooled = read("bench"), read("growth"), read("pool")
     pictures: dict[str, tuple[Callable[[Mapping[str, Any]], Figure], Mapping[str, Any]]] = {
         "cpu": (cpu, bench),
         "latency": (latency, bench),
         "growth": (growth, grown),
+        "pool": (pool, pooled),
     }
     with mpl.rc_context(_STYLE):
         for name, (draw, figures) in pictures.items():

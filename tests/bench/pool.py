@@ -20,122 +20,21 @@ import json
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
-from app.store.embedded.engine import LocalEngine
-from tests.bench import machine, procfs, traffic
-from tests.bench.contenders import Cloakroom, mint_once
-from tests.bench.open_loop import OpenLoop, Told
-from tests.bench.program import Program
+from tests.bench import machine
+from tests.bench.open_loop import Told
+from tests.bench.pool_sides import MINT_SECONDS, Side
 from tests.bench.tools import RESULTS, Progress, run_to_end
-from tests.support.planted import Planted
 
-MODEL: Final = "gpt-realtime-2.1"
 POOL: Final = {"target": 500, "max_waste": 0.5}
-MINT_SECONDS: Final = 0.4
 BURST_TIMES: Final = 10
 BURST_SECONDS: Final = 10.0
 AFTER_IDLE_SECONDS: Final = 20.0
-# A mint has ten seconds for all its tries.
-_PATIENCE: Final = 15.0
 SITUATIONS: Final = ("steady", "burst", "idle", "failing")
-
-
-class Box(Program):
-    """The provider in a box, whose mints take as long as a real one's."""
-
-    def __init__(self, *, key: str, cpus: set[int]) -> None:
-        super().__init__(
-            "box",
-            [
-                *(sys.executable, "-m", "app.sandbox", "--port", "0", "--peer", "static"),
-                *("--mint-seconds", f"{MINT_SECONDS}"),
-            ],
-            {"CLOAKROOM_SANDBOX_OPENAI_KEY": key},
-            cpus=cpus,
-        )
-        try:
-            self.url: str = self.wait_for_event("sandbox_ready")["url"]
-        except BaseException:
-            self.stop()
-            raise
-
-    def fail(self, kind: str, **fields: Any) -> None:
-        """Let every mint fail like this until ``recover``."""
-        self._control("POST", {"kind": kind, "path": "client_secrets", "times": 0, **fields})
-
-    def recover(self) -> None:
-        self._control("DELETE", None)
-
-    def _control(self, method: str, body: Mapping[str, Any] | None) -> None:
-        request = urllib.request.Request(
-            f"{self.url}/_sandbox/faults",
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=30):
-            pass
-
-
-class Side:
-    """A replica with its own store and provider."""
-
-    def __init__(self, name: str, pool: Mapping[str, Any] | None) -> None:
-        self.name = name
-        self._pool = pool
-        self._stack = contextlib.ExitStack()
-
-    def __enter__(self) -> Self:
-        mine, others = procfs.split_cpus()
-        policy = {"deployments": ["openai"], **({} if self._pool is None else {"pool": self._pool})}
-        planted = Planted()
-        with contextlib.ExitStack() as stack:
-            self.engine = stack.enter_context(LocalEngine())
-            procfs.pin(self.engine.pid, others)
-            self.box = stack.enter_context(Box(key=planted.openai_key, cpus=others))
-            self.replica = stack.enter_context(
-                Cloakroom(
-                    provider=f"{self.box.url}/v1",
-                    redis=self.engine.url,
-                    cpus=mine,
-                    name=f"{self.name}-pool",
-                    planted=planted,
-                    more={"CLOAKROOM_MODELS": json.dumps({MODEL: policy})},
-                )
-            )
-            self._load = self.replica.mint(limited=False)
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def start(self, rate: float, seconds: float) -> OpenLoop:
-        """Begin to mint at this rate."""
-        cpus = procfs.split_cpus()[1]
-        return OpenLoop(
-            self.replica.url,
-            [self._load],
-            rate=rate,
-            seconds=seconds,
-            cpus=cpus,
-            patience=_PATIENCE,
-        )
-
-    def first_ms(self) -> float:
-        """How long one mint takes, in milliseconds."""
-        begun = time.perf_counter()
-        mint_once(self.replica.url, self.replica.planted.client_key)
-        return round((time.perf_counter() - begun) * 1000, 2)
-
-    def round_trips(self) -> traffic.Trips:
-        """What a mint asks of the store."""
-        return traffic.count(self.engine.url, self.replica.url, self._load)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,10 +71,15 @@ class Comparison:
         """Mint at both sides at this rate."""
         self._progress.step(f"{what}: {rate:g} mints a second for {seconds:g} s")
         with contextlib.ExitStack() as stack:
+            before = {name: (side.bill()["used"], side.reads()) for name, side in self._sides.items()}
             running = {
                 name: stack.enter_context(side.start(rate, seconds)) for name, side in self._sides.items()
             }
-            return {name: _told(one.result()) for name, one in running.items()}
+            found = {name: _told(one.result()) for name, one in running.items()}
+        for name, side in self._sides.items():
+            found[name]["reads"] = side.reads() - before[name][1]
+            found[name]["from_pool"] = side.bill()["used"] - before[name][0]
+        return found
 
     def _failing(self) -> dict[str, Any]:
         """Mint while the provider answers nothing but errors; it recovers when the load ends."""
@@ -214,19 +118,21 @@ def _told(told: Told) -> dict[str, Any]:
     }
 
 
-def round_trips(sides: Mapping[str, Side]) -> dict[str, float]:
-    """To the store for each mint; with the pool also while the provider stalls, so that nothing fills it."""
-    with_pool = sides["with"]
-    found = {
-        "without": sides["without"].round_trips().round_trips,
-        "with refills": with_pool.round_trips().round_trips,
-    }
-    with_pool.box.fail("stall")
+def round_trips(pooled: Side, steady: Mapping[str, Any]) -> dict[str, float]:
+    """To the store for each mint.
+
+    The pool is filled beside the mints. What that takes is the difference between both sides in the steady
+    load: what a replica asks of the store without any mint is the same at both.
+    """
+    with Side("quick", None, mint_seconds=0) as quick:
+        without = quick.round_trips()
+    pooled.box.fail("stall")
     try:
-        found["with"] = with_pool.round_trips().round_trips
+        alone = pooled.round_trips()
     finally:
-        with_pool.box.recover()
-    return found
+        pooled.box.recover()
+    more = (steady["with"]["reads"] - steady["without"]["reads"]) / steady["with"]["mints"]
+    return {"without": without, "with": alone, "with refills": round(without + more, 2)}
 
 
 def compare(plan: Plan) -> dict[str, Any]:
@@ -241,7 +147,7 @@ def compare(plan: Plan) -> dict[str, Any]:
         situations = Comparison(sides, plan, progress).run()
         bill = pooled.bill()
         progress.step("round trips to the store")
-        trips = round_trips(sides)
+        trips = round_trips(pooled, situations["steady"])
     return {
         **machine.facts(),
         "plan": asdict(plan),

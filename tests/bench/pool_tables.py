@@ -40,11 +40,11 @@ def situations(found: Mapping[str, Any]) -> str:
                 (
                     f"{title}: {words}",
                     *(_milliseconds(one[which]) for which in ("p50_ms", "p99_ms", "max_ms")),
-                    f"{one['succeeded']:,} of {one['mints']:,}",
-                    f"{share:.1%}",
+                    f"{one['succeeded']:,} of {one['mints']:,} ({share:.1%})",
+                    f"{one['from_pool']:,}",
                 )
             )
-    head = ("", "p50, ms", "p99, ms", "longest, ms", "succeeded", "%")
+    head = ("", "p50, ms", "p99, ms", "longest, ms", "succeeded", "served by the pool")
     first = found["situations"]["idle"]
     told = (
         f"Measured on {found['date']} at commit `{found['commit']}`: {found['machine']['cpus']} CPUs, load "

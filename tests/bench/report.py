@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tests.bench import growth_tables, tables
+from tests.bench import growth_tables, pool_tables, tables
 from tests.bench.plan_tables import capacity_blocks
 from tests.bench.tools import ROOT, BenchError, read, run_to_end
 
@@ -23,7 +23,7 @@ _BLOCK: Final = re.compile(r"(<!-- bench: ([a-z-]+) -->\n).*?(<!-- end -->)", re
 def blocks() -> dict[str, Callable[[], str]]:
     """Every table by its name."""
     bench, grown = read("bench"), read("growth")
-    before, profile, crews = read("before"), read("profile"), read("workers")
+    before, profile, crews, pooled = read("before"), read("profile"), read("workers"), read("pool")
     return {
         "setup": lambda: tables.setup(bench),
         "goals": lambda: tables.goal_table(bench, grown),
@@ -36,6 +36,8 @@ def blocks() -> dict[str, Callable[[], str]]:
         "topologies": lambda: growth_tables.topologies(grown),
         "commands": lambda: growth_tables.commands(grown),
         "workers": lambda: tables.workers(crews),
+        "pool": lambda: pool_tables.situations(pooled),
+        "pool-bill": lambda: pool_tables.bill(pooled),
         "optimised": lambda: tables.optimised(before, bench, profile),
         "hot-before": lambda: tables.hot_functions(before["profile"]),
         "hot-after": lambda: tables.hot_functions(profile),

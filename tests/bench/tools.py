@@ -61,7 +61,7 @@ def version_of(name: str, *arguments: str) -> str:
 
 
 def read(name: str) -> dict[str, Any]:
-    """The recorded figures of one run: ``bench``, ``growth``, ``workers``, ``profile`` or ``before``.
+    """The recorded figures of one run: ``before``, or those of ``make bench`` and ``bench-...``.
 
     Raises:
         BenchError: there are none yet.
@@ -69,7 +69,8 @@ def read(name: str) -> dict[str, Any]:
     path = RESULTS / f"{name}.json"
     if not path.exists():
         raise BenchError(
-            f"{path} is not there: run 'make bench', bench-growth, bench-workers and bench-profile first"
+            f"{path} is not there: run 'make bench', bench-growth, bench-workers, bench-pool and "
+            "bench-profile first"
         )
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found
@@ -86,11 +87,11 @@ class Progress:
     def step(self, what: str) -> None:
         """One more step begins."""
         self._done += 1
-        elapsed = time.monotonic() - self._started
+        elapsed, every = time.monotonic() - self._started, max(1, self._steps // 10)
         text = f"[{elapsed:4.0f} s] {self._done:3d}/{self._steps} {what}"
         if sys.stderr.isatty():
             sys.stderr.write(f"\r\x1b[K{text}")
-        elif self._done % max(1, self._steps // 10) == 1 or self._done == self._steps:
+        elif self._done % every == 1 % every or self._done == self._steps:
             sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
 

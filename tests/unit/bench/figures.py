@@ -100,3 +100,32 @@ def crews() -> dict[str, Any]:
         "connections": 64,
         "workers": {"1": crew(4000.0), "2": crew(6000.0)},
     }
+
+
+def pool() -> dict[str, Any]:
+    def side(succeeded: int, p50_ms: float | None, *, served: int = 0) -> dict[str, Any]:
+        longest = None if p50_ms is None else p50_ms * 3
+        return {
+            **{"mints": 600, "succeeded": succeeded, "lost": 0, "late_p99_ms": 0.2},
+            **{"p50_ms": p50_ms, "p99_ms": longest, "max_ms": longest, "statuses": {}},
+            **{"reads": 1800, "from_pool": served},
+        }
+
+    calm = {"with": side(600, 1.5, served=600), "without": side(600, 402.0)}
+    return {
+        "date": "2026-11-27",
+        "commit": "0000000",
+        "machine": {"cpus": 2, "load": 0.4},
+        "plan": {"usual": 5.0, "seconds": 120.0, "idle": 300.0, "failing": 60.0},
+        "mint_seconds": 0.4,
+        "burst": {"times": 10, "seconds": 10.0},
+        "pool": {"target": 500, "max_waste": 0.5},
+        "situations": {
+            "steady": calm,
+            "burst": calm,
+            "idle": {name: {**one, "first_ms": one["p50_ms"]} for name, one in calm.items()},
+            "failing": {"with": side(590, 1.5, served=590), "without": side(0, None)},
+        },
+        "bill": {"minted": 2000, "used": 1700, "wasted": 100, "lost": 0, "stock": 200},
+        "round_trips": {"without": 1.0, "with": 2.0, "with refills": 2.4},
+    }

@@ -16,7 +16,8 @@ from tests.bench.tables import KINDS, NAMES
 from tests.bench.tools import read
 
 SVG = "{http://www.w3.org/2000/svg}"
-PICTURES = ("cpu", "latency", "growth")
+# Each picture with the figures that it shows.
+PICTURES = {"cpu": "bench", "latency": "bench", "growth": "growth", "pool": "pool"}
 HOW = "run: make bench-report"
 
 # Two points of an axis: the value and the place in the picture.
@@ -89,8 +90,8 @@ def test_the_pictures_are_whole_svg_with_every_server_named() -> None:
 
 
 def test_every_picture_tells_which_run_it_shows() -> None:
-    for name in PICTURES:
-        figures = read("growth" if name == "growth" else "bench")
+    for name, run in PICTURES.items():
+        figures = read(run)
         title = picture(name).findtext(f"{SVG}title", "")
         assert title.endswith(f"measured on {figures['date']} at commit {figures['commit']}"), HOW
 
@@ -137,6 +138,21 @@ def test_every_latency_stands_at_its_place_on_the_axis() -> None:
                 for which in ("p50", "p99"):
                     ((x, _),) = dots(part(root, f"{which}-{kind}-{connections}-{name}"))
                     assert 10 ** value_at(x) == pytest.approx(run[f"{which}_ms"], rel=0.01), HOW
+
+
+def test_every_mint_of_the_pool_stands_at_its_place_on_the_axis() -> None:
+    situations, root = read("pool")["situations"], picture("pool")
+    value_at = scale(part(root, "pool"), "x", math.log10)
+    shown = {words for words, *_ in texts(root)}
+    for situation, sides in situations.items():
+        for side, one in sides.items():
+            assert f"{one['succeeded']:,} of {one['mints']:,} succeed" in shown, HOW
+            if not one["succeeded"]:
+                assert root.find(f".//{SVG}g[@id='p50-{situation}-{side}']") is None, HOW
+                continue
+            for which in ("p50", "p99"):
+                ((x, _),) = dots(part(root, f"{which}-{situation}-{side}"))
+                assert 10 ** value_at(x) == pytest.approx(one[f"{which}_ms"], rel=0.01), HOW
 
 
 def test_every_point_of_a_growing_store_stands_at_its_place_on_both_axes() -> None:

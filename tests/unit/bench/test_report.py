@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.bench import growth_tables, report, tables
+from tests.bench import growth_tables, pool_tables, report, tables
 from tests.bench.tools import BenchError
 from tests.unit.bench import figures
 
@@ -26,8 +26,9 @@ def test_every_row_of_a_table_has_as_many_cells_as_its_head() -> None:
     bench, grown = figures.bench(), figures.grown()
     made = [table(bench) for table in (tables.servers, tables.latencies, tables.memory)]
     made += [table(grown) for table in (growth_tables.growth, growth_tables.operators, growth_tables.beside)]
+    made += [table(figures.pool()) for table in (pool_tables.situations, pool_tables.bill)]
     for table in made:
-        assert len({line.count(" | ") for line in table.splitlines() if not line.startswith("|-")}) == 1
+        assert len({line.count(" | ") for line in table.splitlines() if line.startswith("| ")}) == 1
 
 
 def test_workers_are_compared_with_one() -> None:
@@ -44,6 +45,27 @@ def test_a_busy_machine_is_told() -> None:
     assert "busy" not in tables.workers(busy)
     busy["workers"]["1"]["runs"]["mint"]["cpus"] = 0.22
     assert "**Other work kept the machine busy**: one worker had 0.22 CPUs" in tables.workers(busy)
+
+
+def test_a_mint_from_the_pool_stands_beside_one_of_the_provider() -> None:
+    told, _, _, _, *rows = pool_tables.situations(figures.pool()).splitlines()
+    assert "a mint takes 400 ms at the provider" in told
+    assert "The very first mint after the idle time took 1.5 ms with the pool and 402 ms without." in told
+    assert (
+        rows[0] == "| steady load, 5 mints/s: with the pool | 1.5 | 4.5 | 4.5 | 600 of 600 (100.0%) | 600 |"
+    )
+    assert [row.split("|")[1].partition(":")[0].strip() for row in rows[2::2]] == [
+        "burst of 50 mints/s for 10 s",
+        "after 5 minutes without a mint",
+        "the provider fails for a minute",
+    ]
+    assert rows[-1].endswith(": without | - | - | - | 0 of 600 (0.0%) | 0 |")
+
+
+def test_what_is_left_in_the_pool_counts_as_waste_too() -> None:
+    told = pool_tables.bill(figures.pool())
+    assert "| thrown away | 100 (5.0%) |" in told
+    assert "| wasted, if no one mints any more | 300 (15.0%) |" in told
 
 
 def test_a_server_without_limits_has_no_row_for_them() -> None:
