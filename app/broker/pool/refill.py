@@ -145,6 +145,9 @@ class Refill:
             return
         finally:
             self._asking.discard(order.place)
+        if self._closing:
+            await self._shelf.give_back(order.place, leave.marks, lost=False)
+            return
         for mark in leave.marks:
             self._marks[mark] = order.place
             self._minting[order.model] += 1
