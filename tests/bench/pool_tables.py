@@ -54,6 +54,8 @@ def situations(found: Mapping[str, Any]) -> str:
         f"{_milliseconds(first['with']['first_ms'])} ms with the pool and "
         f"{_milliseconds(first['without']['first_ms'])} ms without."
     )
+    if found["machine"]["load"] >= found["machine"]["cpus"]:
+        told += " **Other work kept the machine busy**, so each p99 is longer than the service makes it."
     return f"{told}\n\n{markdown(head, rows)}"
 
 

@@ -62,6 +62,13 @@ def test_a_mint_from_the_pool_stands_beside_one_of_the_provider() -> None:
     assert rows[-1].endswith(": without | - | - | - | 0 of 600 (0.0%) | 0 |")
 
 
+def test_a_machine_that_was_busy_with_something_else_is_told_beside_the_pool() -> None:
+    busy = figures.pool()
+    assert "busy" not in pool_tables.situations(busy)
+    busy["machine"]["load"] = 2.1
+    assert "**Other work kept the machine busy**" in pool_tables.situations(busy)
+
+
 def test_what_is_left_in_the_pool_counts_as_waste_too() -> None:
     told = pool_tables.bill(figures.pool())
     assert "| thrown away | 100 (5.0%) |" in told
