@@ -276,4 +276,4 @@ async def _keys_of_records(stack: Stack) -> tuple[dict[str, str], int]:
     return found, pooled
 
 
-DRILLS = (Drill("pool", "19", minutes=12, rounds=100_000, run=takes),)
+DRILLS = (Drill("pool", "19", minutes=5, rounds=100_000, run=takes),)

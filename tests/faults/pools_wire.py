@@ -183,4 +183,4 @@ async def wire(progress: Progress, rounds: int) -> Figures:
     return figures
 
 
-DRILLS: Final = (Drill("pool-wire", "19", minutes=4, rounds=100_000, run=wire),)
+DRILLS: Final = (Drill("pool-wire", "19", minutes=1.5, rounds=100_000, run=wire),)
