@@ -44,6 +44,7 @@ def _load(name: str) -> Script:
 RECORD = _load("record")
 INDEX = _load("index")
 CLAIM = _load("claim")
+LOOK = _load("look")
 SETTLE = _load("settle")
 CALL = _load("call")
 LIMIT = _load("limit")
