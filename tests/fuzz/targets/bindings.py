@@ -102,7 +102,7 @@ def _check_origin(found: str, given: str) -> None:
     except ValueError:
         # No address that a browser could have, so no page comes from there.
         return
-    assert not (parts.path or parts.query or parts.fragment or parts.username)
+    assert (parts.path, parts.query, parts.fragment, parts.username) == ("", "", "", None)
     assert theirs.username is None, "a user's name is no part of an origin"
     assert (parts.scheme, parts.hostname) == (theirs.scheme.lower(), theirs.hostname), "it binds elsewhere"
     usual = {"https": 443, "http": 80}.get(parts.scheme)
