@@ -223,7 +223,8 @@ def create_app(
         usage.expose(catalog.names, hows=HOWS, kinds=KINDS)
         app[MINTER], app[RELAY], overdue = broker.minter(), broker.relay(), broker.overdue()
         served = (app[CLIENTS], app[DESK].admins, client_tokens, app[MINTER], app[ICE_SERVERS])
-        reloader = Reloader(source, settings, SecretHolders(broker.shared, *served))
+        holders = SecretHolders(broker.shared, *served, egress.certificates)
+        reloader = Reloader(source, settings, holders)
         app[RELOADER] = reloader
         held = broker.held_calls()
         upstream.on_end = held.ended
