@@ -26,6 +26,10 @@ class Demo:
         await self.page.goto(self._service.page(at))
         await self.page.get_by_text("Ready. Start a call").wait_for()
 
+    async def choose(self, model: str) -> None:
+        """Choose the model to call."""
+        await self.page.locator("#model").select_option(model)
+
     @property
     def start_button(self) -> Locator:
         return self.page.get_by_role("button", name="Start call")

@@ -54,7 +54,7 @@ async def opened(open_tab: OpenTab, deployments: Deployments, model: str) -> tup
     tab = await open_tab()
     demo = Demo(tab.page, deployments)
     await demo.open()
-    await tab.page.get_by_label("Model", exact=True).select_option(model)
+    await demo.choose(model)
     return demo, tab
 
 
@@ -147,12 +147,12 @@ async def test_the_form_follows_the_model(open_tab: OpenTab, deployments: Deploy
         (LIVE, "oai-events", True),
         (VOICE_LIVE, "voice-live-events", False),
     ):
-        await tab.page.get_by_label("Model", exact=True).select_option(model)
+        await demo.choose(model)
         await expect(tab.page.locator("#channel")).to_have_text(channel)
         await expect(hint).to_be_visible(visible=is_live)
         await expect(greets).to_be_visible(visible=not is_live)
     # A call of the usual kind is as ever, after the others were chosen.
-    await tab.page.get_by_label("Model", exact=True).select_option(USUAL)
+    await demo.choose(USUAL)
     await demo.call(USUAL)
     await demo.hears("The assistant's level")
     await demo.end()
