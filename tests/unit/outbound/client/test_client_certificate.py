@@ -102,9 +102,11 @@ async def test_new_connections_take_the_files_that_were_read_last(tmp_path: Path
         shutil.copy(of.chain, chain)
 
     put(one)
+    servers = []
     for strict in (one, other):
         server = await asyncio.start_server(strict.serve, "127.0.0.1", 0, ssl=strict.context)
         strict.port = server.sockets[0].getsockname()[1]
+        servers.append(server)
     egress = Egress(certificates=certificates, guard=ON_LOOPBACK)
     client = UpstreamClient(connect_timeout=5, egress=egress, keepalive=1000)
     assert (await post(client, one.url, b"")).body == b"hi"
@@ -120,4 +122,6 @@ async def test_new_connections_take_the_files_that_were_read_last(tmp_path: Path
         certificates.read()
     assert (await post(client, other.url, b"")).body == b"hi"
     await client.close()
+    for server in servers:
+        server.close()
     assert (len(one.names), len(other.names)) == (2, 2)
