@@ -24,7 +24,8 @@ ASKING = 300
 
 async def writes(connection: StoreConnection) -> int:
     """How many probes the store has had: each writes its number."""
-    return int(await connection._client.get(keys.lease(connection.process)))
+    (renewals,) = await connection.run_together(("GET", keys.lease(connection.process)))
+    return int(renewals)
 
 
 async def test_a_flood_of_questions_is_a_few_writes(connection: StoreConnection) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import orjson
@@ -139,30 +139,29 @@ _LONG: Final = b"sha-512 " + b":".join([b"EF"] * 64)
 # Between the head of a browser's offer and its first section.
 _IN_HEAD: Final = BROWSER_OFFER.index(b"m=").to_bytes(_PLACE_BYTES)
 
+_FIELD_SEEDS: Final[tuple[Any, ...]] = (
+    None,
+    {},
+    {"origin": _USUAL, "fingerprint": BROWSER_CERTIFICATE},
+    {"origin": "HTTPS://App.Example.com:443"},
+    {"origin": "https://[::1]:8443"},
+    {"origin": None},
+    {"origin": f"https://user:{PLANTED}@a.example"},
+    {"fingerprint": [_LONG.decode(), certificate(1).lower()]},
+    {"fingerprint": "sha-1 " + ":".join(["AB"] * 20)},
+    {"fingerprint": [certificate(number) for number in range(MOST_FINGERPRINTS + 1)]},
+    {"fingerprint": {}},
+    {PLANTED[:8]: 1},
+    [1],
+)
+
 
 TARGET: Final = Target(
     name="bindings",
     check=check,
     share=0.06,
     seeds=(
-        *(
-            b"b" + orjson.dumps(value)
-            for value in (
-                None,
-                {},
-                {"origin": _USUAL, "fingerprint": BROWSER_CERTIFICATE},
-                {"origin": "HTTPS://App.Example.com:443"},
-                {"origin": "https://[::1]:8443"},
-                {"origin": None},
-                {"origin": f"https://user:{PLANTED}@a.example"},
-                {"fingerprint": [_LONG.decode(), certificate(1).lower()]},
-                {"fingerprint": "sha-1 " + ":".join(["AB"] * 20)},
-                {"fingerprint": [certificate(number) for number in range(MOST_FINGERPRINTS + 1)]},
-                {"fingerprint": {}},
-                {PLANTED[:8]: 1},
-                [1],
-            )
-        ),
+        *(b"b" + orjson.dumps(value) for value in _FIELD_SEEDS),
         b"s" + BROWSER_OFFER,
         b"sv=0\n" + _LINE + _OWN,
         b"s" + _LINE + _OWN + b"\n" + _LINE + _OTHER,
