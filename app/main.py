@@ -98,8 +98,8 @@ from app.wiring import (
 )
 
 FIRST_TOKEN_SECONDS: Final = 5.0
-# At the end: to write what security events wait, and to send what is due.
-SECURITY_GRACE_SECONDS: Final = 5.0
+# At the end: to write what security events wait and to send what is due, and for keys that are being minted.
+LAST_GRACE_SECONDS: Final = 5.0
 
 
 def create_app(
@@ -266,11 +266,13 @@ def create_app(
         await reloader.close()
         await radar.close()
         await census.close()
+        grace = min(settings.shutdown_seconds, LAST_GRACE_SECONDS)
+        await broker.pool.close(grace=grace)
         await meter.close()
         await overdue.close(grace=settings.store_timeout_seconds)
         await broker.late.close(grace=settings.store_timeout_seconds)
         await held.close()
-        await security.close(grace=min(settings.shutdown_seconds, SECURITY_GRACE_SECONDS))
+        await security.close(grace=grace)
         await settlement.close(grace=settings.store_timeout_seconds * 3)
         await asyncio.gather(*(kept.close() for kept in keepers()))
         await upstream.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -26,6 +26,31 @@ from app.providers.live import page_events
 from app.providers.sessions import with_models
 
 
+class LifeBounds(Protocol):
+    """How long a model's keys may live, in seconds, as ``ModelPolicy`` explains it."""
+
+    @property
+    def min_seconds(self) -> int: ...
+
+    @property
+    def max_seconds(self) -> int: ...
+
+    @property
+    def default_seconds(self) -> int | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PoolPolicy:
+    """Keys that are minted ahead for a model.
+
+    At most ``target`` are in stock; of those minted within an hour, at most the share ``max_waste`` may be
+    thrown away.
+    """
+
+    target: int
+    max_waste: float
+
+
 @dataclass(frozen=True, slots=True)
 class ModelPolicy:
     """What an operator fixes for one model.
@@ -33,7 +58,8 @@ class ModelPolicy:
     ``defaults`` lie below the caller's session, ``locked`` above it. ``strip_instructions`` keeps them out of
     the mint answer. The seconds bound ``expires_after``; ``default_seconds`` is asked for where the caller
     names none. ``max_calls`` of each handle, ``max_call_seconds``, the longest that a call may last, and
-    ``metering``, whether its calls' usage is counted; None takes the service's own.
+    ``metering``, whether its calls' usage is counted; None takes the service's own. ``pool`` is None where no
+    keys are minted ahead.
     """
 
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -45,6 +71,7 @@ class ModelPolicy:
     max_calls: int | None = None
     max_call_seconds: int | None = None
     metering: bool | None = None
+    pool: PoolPolicy | None = None
 
 
 def under_policy(policy: ModelPolicy, session: Mapping[str, Any], family: Family) -> Mapping[str, Any]:
@@ -190,6 +217,11 @@ def seconds_within(policy: ModelPolicy, request: MintRequest) -> int | None:
     return request.seconds
 
 
-def usual_within(policy: ModelPolicy) -> int:
+def usual_within(bounds: LifeBounds) -> int:
     """The life where no one asks for one, and no provider has a default of its own."""
-    return min(max(USUAL_KEY_SECONDS, policy.min_seconds), policy.max_seconds)
+    return min(max(USUAL_KEY_SECONDS, bounds.min_seconds), bounds.max_seconds)
+
+
+def usual_life(bounds: LifeBounds) -> int:
+    """The life of a handle whose caller asks for none, in seconds."""
+    return bounds.default_seconds if bounds.default_seconds is not None else usual_within(bounds)

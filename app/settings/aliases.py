@@ -7,13 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import Field, model_validator
+from pydantic_core import ErrorDetails
 
 from app.broker.routing.catalog import ANY_MODEL
+from app.broker.session_policy import usual_life
 from app.models import LONGEST_CALL_SECONDS, MAX_KEY_SECONDS, MIN_KEY_SECONDS, SHORTEST_CALL_SECONDS
 from app.settings.base import Section
+
+MOST_POOLED: Final = 1000
+# pydantic tells of each form of a model apart: models, alias, the form, and what is inside it.
+_IN_A_FORM: Final = 3
+_NOT_THIS_FORM: Final = frozenset({"string_type", "tuple_type", "model_type", "model_attributes_type"})
 
 
 class ChoiceSettings(Section):
@@ -22,6 +29,20 @@ class ChoiceSettings(Section):
     deployment: str = Field(description="name of a deployment")
     priority: int = Field(default=0, ge=0, le=1000, description="the lowest number is tried first")
     weight: int = Field(default=1, ge=1, le=1000, description="share among those of one priority")
+
+
+class PoolSettings(Section):
+    """Keys of a model that are minted ahead."""
+
+    target: int = Field(
+        ge=1, le=MOST_POOLED, description="most keys in stock; there are fewer where fewer are wanted"
+    )
+    max_waste: float = Field(
+        default=0.5,
+        ge=0,
+        le=0.95,
+        description="share of an hour's minted keys that may be thrown away; then fewer are minted",
+    )
 
 
 class ModelSettings(Section):
@@ -74,6 +95,10 @@ class ModelSettings(Section):
     successor_from: date | None = Field(
         default=None, description="the day on which the successor takes over, at 00:00 UTC, as 2027-01-10"
     )
+    pool: PoolSettings | None = Field(
+        default=None,
+        description="keys minted ahead, for mints that do not depend on their caller",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -92,10 +117,39 @@ class ModelSettings(Section):
             raise ValueError("default_seconds is not between min_seconds and max_seconds")
         if (self.successor is None) != (self.successor_from is None):
             raise ValueError("successor and successor_from need each other: a model, and a day")
+        if self.pool is not None:
+            _check_life(self)
         for name in ("defaults", "locked"):
             if {"model", "type"} & getattr(self, name).keys():
                 raise ValueError(f"{name} cannot hold 'model' or 'type': the alias and the path decide them")
         return self
+
+
+def problems_in_place(problems: Iterable[ErrorDetails]) -> list[tuple[tuple[str, ...], str]]:
+    """The place and the message of each problem; of a model, only those of the form that it is written in."""
+    found: list[tuple[tuple[str, ...], str]] = []
+    formless, written = dict[tuple[str, ...], None](), set[tuple[str, ...]]()
+    for problem in problems:
+        place, message = tuple(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, ")
+        if place[0] != "models" or len(place) < _IN_A_FORM:
+            found.append((place, message))
+        elif len(place) == _IN_A_FORM and problem["type"] in _NOT_THIS_FORM:
+            formless[place[:2]] = None
+        else:
+            written.add(place[:2])
+            found.append(((*place[:2], *place[_IN_A_FORM:]), message))
+    told = "write a deployment's name, a list of names, or a section with deployments"
+    return [*found, *((place, told) for place in formless if place not in written)]
+
+
+def _check_life(model: ModelSettings) -> None:
+    """Keys of a pool live twice as long as the usual handle, so that no handle gets shorter by it."""
+    usual = usual_life(model)
+    if 2 * usual > model.max_seconds:
+        raise ValueError(
+            f"pool mints keys that live twice as long as the usual handle, {usual} s, and max_seconds is "
+            f"{model.max_seconds}; set default_seconds to {model.max_seconds // 2} or less"
+        )
 
 
 AnyModelSettings = str | Annotated[tuple[str, ...], Field(min_length=1)] | ModelSettings

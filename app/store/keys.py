@@ -103,6 +103,12 @@ def live_handles(client: str) -> str:
     return f"{PREFIX}:live:{{{client}}}"
 
 
+def pool(model: str) -> tuple[str, ...]:
+    """All of a model's warm pool: stock, keys, marks, shapes, bill; see ``scripts/pool.lua``."""
+    place = f"{PREFIX}:pool:{{pool:{model}}}"
+    return tuple(f"{place}:{part}" for part in ("stock", "keys", "marks", "shapes", "bill"))
+
+
 def lease(process: str) -> str:
     """String: a replica's process renews it, which shows that it lives; see ``app.store.leases``."""
     return f"{PREFIX}:lease:{process}"

@@ -9,7 +9,7 @@ from typing import Final
 from pydantic import SecretStr
 
 from app.broker.routing.catalog import Catalog, Choice, Model, Takeover
-from app.broker.session_policy import ModelPolicy
+from app.broker.session_policy import ModelPolicy, PoolPolicy
 from app.models import BearerTokens, Deployment, Secret
 from app.outbound.addresses import LOOPBACK, Guard, parse_network
 from app.outbound.egress import (
@@ -261,6 +261,7 @@ def build_model(entry: AnyModelSettings) -> Model:
             max_calls=entry.max_calls,
             max_call_seconds=entry.max_call_seconds,
             metering=entry.metering,
+            pool=PoolPolicy(entry.pool.target, entry.pool.max_waste) if entry.pool is not None else None,
         ),
         _takeover(entry),
     )

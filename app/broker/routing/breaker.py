@@ -168,6 +168,11 @@ class Breakers:
         now = self._monotonic()
         return max(math.ceil(min(self._seconds_left(name, now) for name in names) - _TICK_SECONDS), 1)
 
+    def is_calm(self, name: str) -> bool:
+        """Whether the deployment may be asked and has not just failed, or asked for a pause."""
+        now = self._monotonic()
+        return name not in self._troubled or not (self._cools(name, now) or self._seconds_left(name, now))
+
     def cooling(self) -> Iterator[str]:
         """The deployments that mints try after their alternatives."""
         now = self._monotonic()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from app.broker.session_policy import ModelPolicy
+from app.broker.session_policy import ModelPolicy, PoolPolicy
 from app.errors import InvalidRequest, ModelNotAllowed, ModelNotFound
 from app.models import MAX_KEY_SECONDS, Client, Deployment, value
 
@@ -135,6 +135,12 @@ class Catalog:
     def meters(self) -> bool:
         """Whether the policy of some model has its calls' usage counted."""
         return any(model.policy.metering for model in self._models.values())
+
+    @property
+    def pools(self) -> Mapping[str, PoolPolicy]:
+        """The models whose keys are minted ahead, by alias."""
+        found = ((alias, model.policy.pool) for alias, model in self._models.items())
+        return {alias: pool for alias, pool in found if pool is not None}
 
     @property
     def longest_handle_seconds(self) -> int:
