@@ -223,8 +223,7 @@ def create_app(
         usage.expose(catalog.names, hows=HOWS, kinds=KINDS)
         app[MINTER], app[RELAY], overdue = broker.minter(), broker.relay(), broker.overdue()
         served = (app[CLIENTS], app[DESK].admins, client_tokens, app[MINTER], app[ICE_SERVERS])
-        holders = SecretHolders(broker.shared, *served, egress.certificates)
-        reloader = Reloader(source, settings, holders)
+        reloader = Reloader(source, settings, SecretHolders(broker.shared, *served, egress.certificates))
         app[RELOADER] = reloader
         held = broker.held_calls()
         upstream.on_end = held.ended
