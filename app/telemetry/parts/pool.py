@@ -1,0 +1,92 @@
+"""The metrics of warm pools: the keys that were minted ahead, and the mints that wanted one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, Protocol
+
+from prometheus_client import Counter
+from prometheus_client.metrics_core import GaugeMetricFamily
+
+from app.telemetry.metrics import Family, Metrics
+
+KEYS: Final = Family(
+    "cloakroom_pool_keys_total",
+    "counter",
+    ("model", "outcome"),
+    "Keys of warm pools: those that this replica minted ahead, and what it saw become of any.",
+)
+TAKES: Final = Family(
+    "cloakroom_pool_takes_total",
+    "counter",
+    ("model", "result"),
+    "Mints of models with a warm pool, by whether it had a key for them.",
+)
+STOCK: Final = Family(
+    "cloakroom_pool_stock", "gauge", ("model",), "Keys in stock in a warm pool, of all replicas together."
+)
+GOAL: Final = Family(
+    "cloakroom_pool_goal",
+    "gauge",
+    ("model",),
+    "How many keys a warm pool wants in stock just now, of all replicas together.",
+)
+
+# ``used``: handed out; ``wasted``: thrown away, too old; ``lost``: neither, such as one whose replica died.
+OUTCOMES: Final = ("minted", "used", "wasted", "lost")
+# ``unsuited``: what its provider would be asked depends on the caller; ``failed``: the store did not answer,
+# or what it had could not be used.
+RESULTS: Final = ("hit", "empty", "unsuited", "failed")
+
+
+class Figures(Protocol):
+    """How one pool stands, for all replicas."""
+
+    @property
+    def stock(self) -> int: ...
+
+    @property
+    def goal(self) -> int: ...
+
+
+class PoolMetrics:
+    """Counts keys and takes of the models that have a pool; each of their series is there from the start."""
+
+    def __init__(self, metrics: Metrics, models: Iterable[str]) -> None:
+        names = tuple(models)
+        self._metrics = metrics
+        keys, takes = (
+            Counter(family.name, family.meaning, family.labels, registry=metrics.registry)
+            for family in (KEYS, TAKES)
+        )
+        self._keys = {
+            (model, outcome): keys.labels(model, outcome) for model in names for outcome in OUTCOMES
+        }
+        self._takes = {(model, result): takes.labels(model, result) for model in names for result in RESULTS}
+
+    def keys(self, model: str, outcome: str, number: int = 1) -> None:
+        """Count keys; ``outcome`` is one of ``OUTCOMES``."""
+        self._keys[model, outcome].inc(number)
+
+    def took(self, model: str, result: str) -> None:
+        """Count a mint; ``result`` is one of ``RESULTS``."""
+        self._takes[model, result].inc()
+
+    def watch(self, latest: Callable[[], Mapping[str, Figures] | None]) -> None:
+        """Read the gauges here at each scrape, by model; None tells none."""
+        self._metrics.registry.register(_Gauges(latest))
+
+
+class _Gauges:
+    def __init__(self, latest: Callable[[], Mapping[str, Figures] | None]) -> None:
+        self._latest = latest
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        found = self._latest() or {}
+        stock, goal = (
+            GaugeMetricFamily(family.name, family.meaning, labels=family.labels) for family in (STOCK, GOAL)
+        )
+        for model, figures in found.items():
+            stock.add_metric((model,), figures.stock)
+            goal.add_metric((model,), figures.goal)
+        yield from (stock, goal)
