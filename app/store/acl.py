@@ -42,6 +42,9 @@ _IN_SCRIPTS: Final = (
     "expire",
     "hgetall",
     "xadd",
+    "hlen",
+    "zrangebylex",
+    "zlexcount",
 )
 # Where ``CLOAKROOM_STORE_WAIT_REPLICAS`` is set; the doctor asks in every case.
 _REPLICAS: Final = ("wait",)

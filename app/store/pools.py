@@ -6,13 +6,16 @@ durations, or those that the store itself told, so the clocks of the replicas do
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from typing import Final
 
 from app.models import value
 from app.store import keys
 from app.store.connection import StoreConnection
+from app.store.keys import number_of
 from app.store.replication import Replication
+from app.store.scripts import POOL_PUT, POOL_RELEASE, POOL_RESERVE, POOL_STATE, POOL_TAKE, ScriptCall
 
 # Of one model. A shape that is wanted no more makes room for a new one.
 MOST_SHAPES: Final = 64
@@ -135,33 +138,56 @@ class PoolStore:
 
         ``serves`` is how long a key of a new shape is good, in seconds, until one is there.
         """
-        raise NotImplementedError
+        taking: ScriptCall = (POOL_TAKE, keys.pool(model), (shape, int(serves * 1000), MOST_SHAPES))
+        reply = await (
+            self._connection.run_script(taking[0], taking[1], *taking[2])
+            if self._replication is None
+            else self._replication.run(taking)
+        )
+        member, kept, now, level, bill, swept = reply
+        entry = None
+        if member:
+            ends_at, sealed, deployment = kept.split(" ", 2)
+            entry = PoolEntry(member.rpartition("|")[2], deployment, number_of(ends_at), sealed)
+        return PoolTake(entry, int(now), _level(shape, level), PoolBill(*bill), Swept(*swept))
 
     async def reserve(self, model: str, wish: PoolWish) -> PoolMarks:
         """Ask how many keys to mint now, and mark them as pending, so that others do not mint them too."""
-        raise NotImplementedError
+        nonce = secrets.token_urlsafe(9)
+        args = (wish.shape, nonce, wish.goal, wish.bound, wish.most, int(wish.hold * 1000))
+        number, now, swept = await self._connection.run_script(POOL_RESERVE, keys.pool(model), *args)
+        ids = tuple(f"{nonce}.{mark + 1}" for mark in range(number))
+        return PoolMarks(ids, int(now), Swept(*swept))
 
     async def put(self, model: str, shape: str, entry: PoolEntry, *, good_until: int) -> bool:
-        """Turn a mark into a key in stock. Returns False where its time was over.
+        """Turn a mark into a key in stock. Returns False where its time was over, or this was done before.
 
         ``entry.id`` is the mark's; ``good_until`` is until when it may be handed out, as ``entry.ends_at``.
         May be repeated.
         """
-        raise NotImplementedError
+        args = (shape, entry.id, good_until, entry.ends_at, entry.sealed, entry.deployment)
+        return bool(await self._connection.run_script(POOL_PUT, keys.pool(model), *args))
 
-    async def release(self, model: str, shape: str, ids: Sequence[str], *, lost: bool) -> None:
-        """Take marks back. ``lost``: the provider may have minted their keys."""
-        raise NotImplementedError
+    async def release(
+        self, model: str, shape: str, ids: Sequence[str], *, lost: bool = False, unused: int = 0
+    ) -> int:
+        """Take marks back. Returns how many keys count as lost by this.
 
-    async def lose(self, model: str) -> None:
-        """A key that was taken did not reach a caller: it counts as lost, not as used."""
-        raise NotImplementedError
+        ``lost``: the provider may have minted their keys. ``unused`` is how many keys were taken and reached
+        no caller: they count as lost, not as used.
+        """
+        marks = [f"{shape}|{mark}" for mark in ids]
+        args = (int(lost), unused, *marks)
+        return int(await self._connection.run_script(POOL_RELEASE, keys.pool(model), *args))
 
     async def state(self, model: str) -> PoolState:
         """How the pool stands, once what is too old is thrown away."""
-        raise NotImplementedError
+        bill, swept, *levels = await self._connection.run_script(POOL_STATE, keys.pool(model))
+        shapes = [_level(shape, level) for shape, level in zip(levels[::2], levels[1::2], strict=True)]
+        shapes.sort(key=lambda level: level.idle)
+        return PoolState(tuple(shapes), PoolBill(*bill), Swept(*swept))
 
 
-def _names(model: str) -> tuple[str, ...]:
-    """The KEYS of every script."""
-    return keys.pool(model)
+def _level(shape: str, reply: Sequence[int]) -> PoolLevel:
+    stock, pending, minute, five, takes, idle, serves = reply
+    return PoolLevel(shape, stock, pending, minute, five, takes, idle / 1000, serves / 1000)

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, Protocol
 
 # How a try ended. Only ``answered`` has a status, which may be any.
 TryOutcome = Literal["answered", "unreachable", "timeout", "cut_off"]
-StoreStep = Literal["limit", "save", "claim", "settle", "release", "find", "note", "report"]
+StoreStep = Literal["limit", "pool", "save", "claim", "settle", "release", "find", "note", "report"]
 
 
 class OutgoingSpan(Protocol):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
+from app.telemetry.timings import Timings
+
 # What a mint of a model with a pool came to. ``unsuited``: it depends on its caller, and was not looked for;
 # ``failed``: the store did not answer, or what it gave was of no use.
 TakeResult = Literal["hit", "empty", "unsuited", "failed"]
@@ -20,6 +22,9 @@ class PoolCounts(Protocol):
     def keys(self, model: str, outcome: KeyOutcome, number: int) -> None:
         """So many keys of the model came to this."""
 
+    def tried(self, timings: Timings) -> None:
+        """The pool asked a provider."""
+
 
 class NotCounted:
     """Counts nothing."""
@@ -28,4 +33,7 @@ class NotCounted:
         """Forget it."""
 
     def keys(self, model: str, outcome: KeyOutcome, number: int) -> None:
+        """Forget it."""
+
+    def tried(self, timings: Timings) -> None:
         """Forget it."""

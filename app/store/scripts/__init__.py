@@ -35,8 +35,9 @@ def in_full(call: ScriptCall) -> tuple[str | int, ...]:
     return ("EVAL", script.text, len(names), *names, *args)
 
 
-def _load(name: str) -> Script:
-    text = (files(__name__) / f"{name}.lua").read_text(encoding="utf-8")
+def _load(*names: str) -> Script:
+    """A script, which may begin with what it shares with others."""
+    text = "".join((files(__name__) / f"{name}.lua").read_text(encoding="utf-8") for name in names)
     # Redis itself names scripts by SHA-1; nothing here depends on its strength.
     return Script(text=text, sha1=hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
@@ -64,3 +65,8 @@ USAGE = _load("usage")
 REPLICAS = _load("replicas")
 SUSPECT = _load("suspect")
 QUEUE = _load("queue")
+POOL_TAKE = _load("pool", "pool_take")
+POOL_RESERVE = _load("pool", "pool_reserve")
+POOL_PUT = _load("pool", "pool_put")
+POOL_RELEASE = _load("pool", "pool_release")
+POOL_STATE = _load("pool", "pool_state")
