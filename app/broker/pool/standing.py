@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Literal
 
+from app.broker.pool.counts import PoolCounts
 from app.broker.pool.demand import bound_of, goal_of
 from app.broker.session_policy import PoolPolicy
 from app.models import value
@@ -39,13 +40,22 @@ class PoolStanding:
         return min(self.bill.hour_wasted / self.bill.hour_minted, 1.0) if self.bill.hour_minted else 0.0
 
 
-async def standings(store: PoolStore, policies: Mapping[str, PoolPolicy]) -> list[PoolStanding]:
+async def standings(
+    store: PoolStore, policies: Mapping[str, PoolPolicy], counts: PoolCounts | None = None
+) -> list[PoolStanding]:
     """Each model that has a pool, in the order of the settings.
+
+    Args:
+        counts: is told of the keys that were found to be over.
 
     Raises:
         StoreUnavailable: the store does not answer.
     """
     states = await asyncio.gather(*(store.state(model) for model in policies))
+    if counts is not None:
+        for model, state in zip(policies, states, strict=True):
+            counts.keys(model, "wasted", state.swept.wasted)
+            counts.keys(model, "lost", state.swept.lost)
     return [
         standing(model, policy, state)
         for (model, policy), state in zip(policies.items(), states, strict=True)

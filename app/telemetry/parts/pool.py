@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import product
 from typing import Final, Protocol
 
 from prometheus_client import Counter
 from prometheus_client.metrics_core import GaugeMetricFamily
 
 from app.telemetry.metrics import Family, Metrics
+from app.telemetry.timings import Timings
 
 KEYS: Final = Family(
     "cloakroom_pool_keys_total",
@@ -50,7 +52,7 @@ class Figures(Protocol):
 
 
 class PoolMetrics:
-    """Counts keys and takes of the models that have a pool; each of their series is there from the start."""
+    """Counts keys and takes. The series of the models that have a pool are there from the start."""
 
     def __init__(self, metrics: Metrics, models: Iterable[str]) -> None:
         names = tuple(models)
@@ -59,18 +61,21 @@ class PoolMetrics:
             Counter(family.name, family.meaning, family.labels, registry=metrics.registry)
             for family in (KEYS, TAKES)
         )
-        self._keys = {
-            (model, outcome): keys.labels(model, outcome) for model in names for outcome in OUTCOMES
-        }
-        self._takes = {(model, result): takes.labels(model, result) for model in names for result in RESULTS}
-
-    def keys(self, model: str, outcome: str, number: int = 1) -> None:
-        """Count keys; ``outcome`` is one of ``OUTCOMES``."""
-        self._keys[model, outcome].inc(number)
+        # Each is a counter by itself, because ``labels()`` takes longer than ``inc()``.
+        self._keys = {pair: keys.labels(*pair) for pair in product(names, OUTCOMES)}
+        self._takes = {pair: takes.labels(*pair) for pair in product(names, RESULTS)}
 
     def took(self, model: str, result: str) -> None:
         """Count a mint; ``result`` is one of ``RESULTS``."""
         self._takes[model, result].inc()
+
+    def keys(self, model: str, outcome: str, number: int) -> None:
+        """Count keys; ``outcome`` is one of ``OUTCOMES``."""
+        self._keys[model, outcome].inc(number)
+
+    def tried(self, timings: Timings) -> None:
+        """Count the requests to providers of a mint ahead."""
+        self._metrics.tried("mint", timings)
 
     def watch(self, latest: Callable[[], Mapping[str, Figures] | None]) -> None:
         """Read the gauges here at each scrape, by model; None tells none."""

@@ -1,0 +1,151 @@
+"""``cloakroom pool show``: the keys that are minted ahead, and what became of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Final
+
+from cyclopts import Parameter
+from rich.text import Text
+
+from app.cli.arguments import checked_name
+from app.cli.display import Column, Columns, print_lines, terminal_width
+from app.cli.failure import EXIT_UNREACHED, CliFailure
+from app.cli.output import document, tell, write
+from app.cli.reach.target import NOWHERE_ELSE, Target, operate
+from app.telemetry.redaction import legible
+
+_NONE: Final = "no running replica has a warm pool; models.<name>.pool turns one on (docs/warm-pool.md)."
+_NOT_UNDERSTOOD: Final = (
+    "what answers does not tell its pools as this version has them; see 'cloakroom --version'."
+)
+_FOLLOWS, _CAUTIOUS, _TURNED_DOWN = "follows demand", "cautious", "turned down"
+_STATES: Final[Mapping[str, str]] = {"ready": _FOLLOWS, "turned_down": _TURNED_DOWN}
+_STYLES: Final = {
+    _FOLLOWS: "green",
+    "filling": "green",
+    _CAUTIOUS: "yellow",
+    _TURNED_DOWN: "yellow",
+    "paused": "yellow",
+    "idle": "dim",
+}
+_COLUMNS: Final = (
+    Column("MODEL", most=40),
+    Column("STOCK", right=True),
+    Column("GOAL", right=True),
+    Column("TARGET", rank=6, right=True),
+    Column("DEMAND", rank=1, right=True),
+    Column("MINTED", rank=3, right=True),
+    Column("USED", rank=3, right=True),
+    Column("WASTED", rank=4, right=True),
+    Column("LOST", rank=5, right=True),
+    Column("WASTE/H", rank=2, right=True),
+    Column("STATE", styles=_STYLES),
+)
+
+Pool = Mapping[str, Any]
+
+
+def show_pools(
+    *,
+    model: str | None = None,
+    as_document: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    target: Target = NOWHERE_ELSE,
+) -> None:
+    """Show each model's warm pool: its keys in stock, what became of the others, and what it does now.
+
+    GOAL is how many keys it wants in stock just now, DEMAND the mints of the last minute that could use one.
+    MINTED, USED, WASTED (thrown away, too old) and LOST add up since the pool was first used. WASTE/H is the
+    share of the last hour's keys that was thrown away.
+
+    Args:
+        model: Only this one. Exit status 1 when no running replica has a pool for it.
+        as_document: Print one JSON document.
+    """
+    checked_name("--model", model)
+    found = operate(target, lambda operator: operator.pools())
+    try:
+        pools = [pool for pool in found["data"] if model in (None, pool["model"])]
+        lines = list(_lines(pools))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise CliFailure(_NOT_UNDERSTOOD, status=EXIT_UNREACHED) from None
+    if model is not None and not pools:
+        raise CliFailure(f"no running replica has a warm pool for the model {legible(model)}.")
+    if as_document:
+        write(document({**found, "data": pools}))
+    elif pools:
+        print_lines(lines)
+    else:
+        tell(_NONE)
+
+
+def _lines(pools: Sequence[Pool]) -> Iterator[Text]:
+    yield from Columns(_COLUMNS, width=terminal_width()).lines([_row(pool) for pool in pools])
+    notes = [(pool["model"], note) for pool in pools for note in _notes(pool)]
+    if notes:
+        yield Text()
+    for name, note in notes:
+        yield Text(legible(f"{name} {note}"))
+
+
+def _row(pool: Pool) -> Sequence[str]:
+    counts = (pool[name] for name in ("minted", "used", "wasted", "lost"))
+    return (
+        pool["model"],
+        f"{pool['stock']:,}",
+        f"{pool['goal']:,}",
+        f"{pool['target']:,}",
+        f"{pool['demand']:,}/min",
+        *(f"{count:,}" for count in counts),
+        _percent(pool["hour"]["waste"]) if pool["hour"]["minted"] else "",
+        _state(pool),
+    )
+
+
+def _state(pool: Pool) -> str:
+    if pool["state"] == "turned_down" and not pool["hour"]["wasted"]:
+        return _CAUTIOUS
+    return _STATES.get(pool["state"], pool["state"])
+
+
+def _notes(pool: Pool) -> Iterator[str]:
+    """What the state means, in sentences that follow the model's name."""
+    if pool["paused"]:
+        yield _paused(pool)
+    state, hour = _state(pool), pool["hour"]
+    if state == "filling":
+        yield f"is filling: {pool['pending']:,} keys are being minted."
+    elif state == _CAUTIOUS:
+        yield (
+            f"is cautious: it keeps {pool['goal']:,} keys at most until it has minted more, so that no more "
+            f"than {_percent(pool['max_waste'])} of them can be wasted (max_waste)."
+        )
+    elif state == _TURNED_DOWN:
+        yield (
+            f"is turned down: {_percent(hour['waste'])} of the last hour's keys were thrown away, and "
+            f"max_waste is {_percent(pool['max_waste'])}. It recovers as that hour passes."
+        )
+    elif state == "idle" and pool["demand"]:
+        yield (
+            f"is idle: of {pool['sessions']:,} different sessions none was wanted twice, and only equal "
+            "sessions share keys."
+        )
+
+
+def _paused(pool: Pool) -> str:
+    longest = max(pool["paused"], key=lambda one: float(one["seconds"]))
+    seconds = f"{math.ceil(longest['seconds'])} s"
+    said = (
+        f"the provider says wait {seconds}"
+        if longest["reason"] == "limited"
+        else f"its mints fail, and are tried again in {seconds}"
+    )
+    if pool["state"] == "paused":
+        return f"is paused: {said}."
+    names = ", ".join(sorted({str(one["replica"]) for one in pool["paused"]}))
+    return f"is paused at {names}: {said}."
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.0f} %"
