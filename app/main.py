@@ -90,14 +90,15 @@ from app.wiring import (
     build_security,
     build_store,
     reveal,
+    tell_pools,
     tell_span,
     token_keepers,
     watch_pools,
 )
 
 FIRST_TOKEN_SECONDS: Final = 5.0
-# At the end: to write what security events wait, and to send what is due.
-SECURITY_GRACE_SECONDS: Final = 5.0
+# At the end: to write what security events wait and to send what is due, and for keys that are being minted.
+LAST_GRACE_SECONDS: Final = 5.0
 
 
 def create_app(
@@ -196,6 +197,7 @@ def create_app(
                 breakers=breakers,
                 security=security,
                 clocks=clocks,
+                pool_counts=pool_counts,
             ),
         )
         app[ORPHANS], app[HANGUP] = broker.orphans, broker.hangup
@@ -215,6 +217,7 @@ def create_app(
         served = (app[CLIENTS], app[DESK].admins, client_tokens, app[MINTER], app[ICE_SERVERS])
         reloader = Reloader(source, settings, SecretHolders(broker.shared, *served))
         app[RELOADER] = reloader
+        reloader.keys.pools = partial(tell_pools, catalog, breakers, broker.pool)
         held = broker.held_calls()
         upstream.on_end = held.ended
         census = Census(app[DESK].alive, monotonic=monotonic)
@@ -257,11 +260,13 @@ def create_app(
         await radar.close()
         await census.close()
         await pool_census.close()
+        grace = min(settings.shutdown_seconds, LAST_GRACE_SECONDS)
+        await broker.pool.close(grace=grace)
         await meter.close()
         await overdue.close(grace=settings.store_timeout_seconds)
         await broker.late.close(grace=settings.store_timeout_seconds)
         await held.close()
-        await security.close(grace=min(settings.shutdown_seconds, SECURITY_GRACE_SECONDS))
+        await security.close(grace=grace)
         await settlement.close(grace=settings.store_timeout_seconds * 3)
         await asyncio.gather(*(kept.close() for kept in keepers()))
         await upstream.close()

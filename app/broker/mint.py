@@ -1,4 +1,4 @@
-"""The mint: the caller is known already; here limits, provider, seal, store and sign, in this order.
+"""The mint: the caller is known already; here limits, pool or provider, seal, store and sign, in this order.
 
 The store is asked whether it is there before the provider is asked for a key, and a key whose record
 could not be stored is dropped: a raw key never reaches a caller. Where the provider mints no keys, the handle
@@ -16,6 +16,7 @@ import structlog
 
 from app.broker.allowance import Allowance
 from app.broker.mint_limits import MintLimits
+from app.broker.pool.warm import WarmPool
 from app.broker.routing.attempts import Candidate, Granted, MintAttempts
 from app.broker.routing.catalog import Catalog, Route
 from app.broker.session_policy import (
@@ -105,6 +106,7 @@ class Minter:
 
     catalog: Catalog
     attempts: MintAttempts
+    pool: WarmPool
     handles: HandleIssuer
     allowance: Allowance
     limits: MintLimits
@@ -155,18 +157,28 @@ class Minter:
     async def _made(
         self, order: _Order, candidates: Sequence[Candidate], timings: Timings
     ) -> tuple[Granted, HandleRecord]:
-        """Mint at the provider, and store what the handle stands for."""
-        started = self.clocks.monotonic()
-        try:
-            granted = await self.attempts.mint(candidates, timings)
-        finally:
-            timings.provider += self.clocks.monotonic() - started
+        """Take a key from the pool or mint at the provider, and store what the handle stands for."""
+        spent, granted = 0.0, None
+        if order.policy.pool is not None:
+            started = self.clocks.monotonic()
+            granted = await self.pool.take(order.policy, order.request, candidates, timings)
+            spent = self.clocks.monotonic() - started
+        if granted is None:
+            granted = await self._asked(candidates, timings, spent)
         started = self.clocks.monotonic()
         try:
             record = await self._save(order, granted)
         finally:
             timings.store_took("save", started, self.clocks.monotonic())
         return granted, record
+
+    async def _asked(self, candidates: Sequence[Candidate], timings: Timings, spent: float) -> Granted:
+        """Ask the provider; ``spent`` seconds of the deadline are over."""
+        started = self.clocks.monotonic()
+        try:
+            return await self.attempts.mint(candidates, timings, spent=spent)
+        finally:
+            timings.provider += self.clocks.monotonic() - started
 
     async def _save(self, order: _Order, granted: Granted) -> HandleRecord:
         """Store a record under a fresh id; where a node of a Cluster fails, under an id of another node."""

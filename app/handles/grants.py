@@ -8,7 +8,8 @@ change of the setting still opens after it.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import orjson
 
@@ -17,6 +18,7 @@ from app.models import Secret, StandardCall, value
 
 KEY_PURPOSE: Final = "ephemeral-key"
 CALL_PURPOSE: Final = "ephemeral-key-and-session"
+POOL_PURPOSE: Final = "pooled-key"
 
 
 @value
@@ -34,13 +36,7 @@ def seal_grant(sealer: Sealer, grant: Grant, *context: str) -> str:
         if key is None:
             raise ValueError("a grant has a key or a call")
         return sealer.seal(key.encode(), KEY_PURPOSE, *context)
-    content = {
-        "key": key,
-        "session": orjson.Fragment(grant.call.session),
-        "safety_identifier": grant.call.safety_identifier,
-        "model": grant.call.model,
-    }
-    return sealer.seal(orjson.dumps(content), CALL_PURPOSE, *context)
+    return sealer.seal(orjson.dumps({"key": key, **_call_content(grant.call)}), CALL_PURPOSE, *context)
 
 
 def open_grant(sealer: Sealer, sealed: str, *context: str, with_call: bool) -> Grant:
@@ -56,13 +52,53 @@ def open_grant(sealer: Sealer, sealed: str, *context: str, with_call: bool) -> G
         return forms[1](sealer, sealed, context)
 
 
+def seal_pooled(sealer: Sealer, grant: Grant, session: Mapping[str, Any], *context: str) -> str:
+    """Seal a grant that has no handle yet, with the session as the provider has it, for this context.
+
+    Raises:
+        ValueError: the session cannot be written, or there is no key.
+    """
+    if grant.key is None:
+        raise ValueError("a pool keeps keys")
+    call = _call_content(grant.call) if grant.call is not None else None
+    try:
+        content = orjson.dumps({"key": grant.key.reveal(), "session": session, "call": call})
+    except orjson.JSONEncodeError:
+        raise ValueError("the session is nested too deeply") from None
+    return sealer.seal(content, POOL_PURPOSE, *context)
+
+
+def open_pooled(sealer: Sealer, sealed: str, *context: str) -> tuple[Grant, Mapping[str, Any]]:
+    """Open what ``seal_pooled`` made.
+
+    Raises:
+        UnsealError: another key, another context, or not one of ours.
+    """
+    content = orjson.loads(sealer.unseal(sealed, POOL_PURPOSE, *context))
+    call = _read_call(content["call"]) if content["call"] is not None else None
+    return Grant(Secret(content["key"]), call), content["session"]
+
+
 def _open_key(sealer: Sealer, sealed: str, context: tuple[str, ...]) -> Grant:
     return Grant(Secret(sealer.unseal(sealed, KEY_PURPOSE, *context).decode()))
 
 
 def _open_call(sealer: Sealer, sealed: str, context: tuple[str, ...]) -> Grant:
     content = orjson.loads(sealer.unseal(sealed, CALL_PURPOSE, *context))
-    key, session = content["key"], orjson.dumps(content["session"])
+    key = content["key"]
+    return Grant(Secret(key) if key is not None else None, _read_call(content))
+
+
+def _call_content(call: StandardCall) -> dict[str, Any]:
+    return {
+        "session": orjson.Fragment(call.session),
+        "safety_identifier": call.safety_identifier,
+        "model": call.model,
+    }
+
+
+def _read_call(content: Mapping[str, Any]) -> StandardCall:
     # Older releases kept no model.
-    call = StandardCall(session, content["safety_identifier"], content.get("model", ""))
-    return Grant(Secret(key) if key is not None else None, call)
+    return StandardCall(
+        orjson.dumps(content["session"]), content["safety_identifier"], content.get("model", "")
+    )

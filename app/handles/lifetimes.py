@@ -24,6 +24,11 @@ _BELIEVABLE_SKEW_SECONDS: Final = 86_400.0
 _PROMPT_ANSWER_SECONDS: Final = 1.5
 # Rounding slack, so that clocks in step give exactly the provider's own ``expires_at``.
 _ROUNDING: Final = 0.01
+# A key of a pool has to live so much longer than the usual handle when it is handed out, in seconds: what the
+# doubt about the provider's clock, the way to the store and the rounding of ``exp`` may take.
+_POOL_DOUBT: Final = 2.0
+# Where a provider gave a pool less than this share of the life that it asked for, it does not heed wishes.
+_HEEDED: Final = 0.75
 # The store's clock starts when the record arrives there, which is a moment after the life was reckoned.
 _WRITE_SECONDS: Final = 0.1
 
@@ -56,6 +61,16 @@ def life_of(key: EphemeralKey, date_header: str | None, *, now: float, under_way
 def own_life(seconds: float, *, now: float) -> Life:
     """Return the life of what no provider minted: it begins at our time ``now`` (epoch seconds)."""
     return _life(seconds, now)
+
+
+def least_left(seconds: float, *, usual: float) -> float:
+    """How much of a life of so many ``seconds`` must be left for a pool to hand its key out.
+
+    The pool asked for twice the ``usual`` life of a handle, so no handle is shorter for it. Where the
+    provider gave another life, half of that.
+    """
+    heeded = usual + _POOL_DOUBT
+    return max(heeded, seconds / 2) if heeded < seconds * _HEEDED else seconds / 2
 
 
 def remaining_life(key_expires_at: int, date_header: str | None, *, now: float, under_way: float) -> Life:

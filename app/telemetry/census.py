@@ -12,7 +12,7 @@ from app.errors import StoreUnavailable
 # At most one count in this time, in seconds. Scrapers come every 15 to 60 seconds.
 COUNT_EVERY_SECONDS: Final = 10.0
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 class Alive(Protocol):
@@ -25,7 +25,7 @@ class Alive(Protocol):
     def calls(self) -> int: ...
 
 
-class Census(Generic[T]):
+class Census(Generic[T_co]):
     """Keeps the last count.
 
     Args:
@@ -33,14 +33,14 @@ class Census(Generic[T]):
         monotonic: returns seconds.
     """
 
-    def __init__(self, count: Callable[[], Awaitable[T]], *, monotonic: Callable[[], float]) -> None:
+    def __init__(self, count: Callable[[], Awaitable[T_co]], *, monotonic: Callable[[], float]) -> None:
         self._count = count
         self._monotonic = monotonic
         self._counted: float | None = None
-        self._last: T | None = None
+        self._last: T_co | None = None
         self._task: asyncio.Task[None] | None = None
 
-    def latest(self) -> T | None:
+    def latest(self) -> T_co | None:
         """Return the last count, and begin the next one if it is due.
 
         The first call, and one after a failed count, gets None.

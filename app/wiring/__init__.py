@@ -22,7 +22,7 @@ from app.wiring.parts import (
     reveal,
     token_keepers,
 )
-from app.wiring.pools import watch_pools
+from app.wiring.pools import tell_pools, watch_pools
 from app.wiring.reload import Reloader
 from app.wiring.secrets import SecretHolders
 from app.wiring.security import Beside, build_security, build_webhook
@@ -48,6 +48,7 @@ __all__ = [
     "build_store",
     "build_webhook",
     "reveal",
+    "tell_pools",
     "tell_span",
     "token_keepers",
     "watch_pools",

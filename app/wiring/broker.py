@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -24,6 +24,10 @@ from app.broker.metering.watch import Around
 from app.broker.mint import Minter, MintPolicy
 from app.broker.mint_limits import MintLimits
 from app.broker.outcomes import Outcomes, RelayPolicy
+from app.broker.pool.counts import NotCounted, PoolCounts
+from app.broker.pool.refill import Refill
+from app.broker.pool.shelf import Shelf
+from app.broker.pool.warm import WarmPool
 from app.broker.relay import Relay
 from app.broker.routing.attempts import MintAttempts
 from app.broker.routing.breaker import Breakers
@@ -38,6 +42,7 @@ from app.providers.registry import PROVIDERS
 from app.providers.usage import kinds_of
 from app.settings import Settings
 from app.store.connection import StoreConnection
+from app.store.pools import PoolStore
 from app.store.records.calls import CallStore
 from app.store.records.deadlines import CallDeadlines
 from app.store.records.handles import HandleStore
@@ -47,6 +52,9 @@ from app.telemetry.timings import Timings
 from app.telemetry.usage import UsageMetrics
 from app.wiring.ice import build_ice
 from app.wiring.parts import build_replication, reveal
+
+# A mark lasts so much longer than a mint may take, in seconds: its key may wait for the store.
+POOL_MARGIN_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +74,7 @@ class Shared:
     breakers: Breakers
     security: SecurityLog
     clocks: Clocks
+    pool_counts: PoolCounts = field(default_factory=NotCounted)
 
 
 class Broker:
@@ -74,6 +83,7 @@ class Broker:
     Attributes:
         shared: the parts that it was made with.
         replication: what the handles' writes wait for, None where they wait for nothing; to be closed.
+        pool: hands out keys that were minted ahead; to be closed. ``pools`` is what lies in the store.
         late: the answers that come too late; to be closed.
         orphans: notes calls that no browser holds.
         hangup: ends calls.
@@ -90,6 +100,15 @@ class Broker:
             replication=self.replication,
             unknown_is_final=settings.hangup_lost_calls,
         )
+        self._attempts = MintAttempts(
+            providers=PROVIDERS,
+            upstream=shared.upstream,
+            deadline=settings.mint_timeout_seconds,
+            clocks=shared.clocks,
+            breakers=shared.breakers,
+        )
+        self.pools: Final = PoolStore(shared.store, replication=self.replication)
+        self.pool: Final = self._pool(shared.pool_counts)
         self._deadlines = CallDeadlines(shared.store)
         self._allowance = Allowance(self._sealer, shared.clients)
         self.late: Final = LateAnswers(shared.upstream)
@@ -112,13 +131,8 @@ class Broker:
         settings, shared = self._settings, self.shared
         return Minter(
             catalog=shared.catalog,
-            attempts=MintAttempts(
-                providers=PROVIDERS,
-                upstream=shared.upstream,
-                deadline=settings.mint_timeout_seconds,
-                clocks=shared.clocks,
-                breakers=shared.breakers,
-            ),
+            attempts=self._attempts,
+            pool=self.pool,
             handles=shared.handles,
             allowance=self._allowance,
             limits=MintLimits(self._handles, settings.mint_timeout_seconds, shared.clocks),
@@ -240,6 +254,18 @@ class Broker:
             tell=tell,
             most=settings.metering_max,
         )
+
+    def _pool(self, counts: PoolCounts) -> WarmPool:
+        shared = self.shared
+        shelf = Shelf(store=self.pools, sealer=self._sealer, counts=counts, clocks=shared.clocks)
+        refill = Refill(
+            shelf,
+            self._attempts,
+            shared.breakers,
+            clocks=shared.clocks,
+            hold=self._settings.mint_timeout_seconds + POOL_MARGIN_SECONDS,
+        )
+        return WarmPool(shelf, refill)
 
     def _orphans(self) -> Orphans:
         grace, window = self._settings.undelivered_grace_seconds, self._settings.replay_window_seconds

@@ -1,10 +1,14 @@
-"""How the warm pools stand, for scrapes."""
+"""How the warm pools stand, for scrapes and for the other replicas."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from app.broker.pool.overview import Document, pauses, told
 from app.broker.pool.standing import PoolStanding, standings
+from app.broker.pool.warm import WarmPool
+from app.broker.routing.breaker import Breakers
+from app.broker.routing.catalog import Catalog
 from app.broker.session_policy import PoolPolicy
 from app.store.pools import PoolStore
 from app.telemetry.census import Census
@@ -32,3 +36,8 @@ def watch_pools(
     # Without a pool nobody asks the store.
     metrics.watch(census.latest if policies else dict)
     return census
+
+
+def tell_pools(catalog: Catalog, breakers: Breakers, pool: WarmPool) -> Document:
+    """What this replica tells the others of its pools."""
+    return told(catalog.pools, pauses(catalog, breakers, pool.rests))

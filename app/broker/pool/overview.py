@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from app.broker.pool.standing import PoolStanding, standings
+from app.broker.routing.breaker import Breakers
+from app.broker.routing.catalog import Catalog
 from app.broker.session_policy import PoolPolicy
 from app.models import value
 from app.store.pools import PoolStore
@@ -24,6 +26,26 @@ class Pause:
 
     reason: PauseReason
     seconds: float
+
+
+def pauses(catalog: Catalog, breakers: Breakers, rests: Callable[[str], float]) -> dict[str, Pause]:
+    """The models for which this replica mints nothing ahead just now, whatever the demand.
+
+    Args:
+        rests: as ``WarmPool.rests``.
+    """
+    found = ((model, _pause(catalog, breakers, model, rests(model))) for model in catalog.pools)
+    return {model: pause for model, pause in found if pause is not None}
+
+
+def _pause(catalog: Catalog, breakers: Breakers, model: str, rest: float) -> Pause | None:
+    served = catalog.stages(model)[0].deployments
+    unrest = [breakers.unrest(deployment.name) for deployment in served]
+    troubled = [one for one in unrest if one is not None]
+    if len(troubled) == len(served):
+        first = min(troubled, key=lambda one: one.seconds)
+        return Pause("limited" if first.asked else "failing", first.seconds)
+    return Pause("failing", rest) if rest > 0 else None
 
 
 def told(policies: Mapping[str, PoolPolicy], pauses: Mapping[str, Pause]) -> Document:

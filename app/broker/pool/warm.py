@@ -1,56 +1,72 @@
-"""The warm pool: hands out keys that were minted ahead, and mints the next ones in the background."""
+"""The warm pool: hands out keys that were minted ahead. The next ones are minted in the background.
+
+Whatever goes wrong here, the mint asks the provider as it would without a pool.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.broker.pool.counts import PoolCounts
-from app.broker.routing.attempts import Candidate, Granted, MintAttempts
-from app.broker.session_policy import ModelPolicy
-from app.handles.sealing import Sealer
-from app.models import Clocks, MintRequest
-from app.store.pools import PoolStore
+from app.broker.pool.refill import Refill
+from app.broker.pool.shapes import shape_of
+from app.broker.pool.shelf import Order, Shelf
+from app.broker.routing.attempts import Candidate, Granted
+from app.broker.session_policy import ModelPolicy, usual_life
+from app.errors import StoreUnavailable
+from app.models import MintRequest
 from app.telemetry.timings import Timings
 
 
 class WarmPool:
-    """The pools of all models, as one replica uses them.
+    """The pools of all models, as one replica uses them."""
 
-    Args:
-        counts: is told of every take, and of what becomes of keys.
-        hold: how long a key that is being minted counts as pending, in seconds: longer than any mint takes.
-    """
-
-    def __init__(
-        self,
-        *,
-        store: PoolStore,
-        attempts: MintAttempts,
-        sealer: Sealer,
-        counts: PoolCounts,
-        clocks: Clocks,
-        hold: float,
-    ) -> None:
-        raise NotImplementedError
+    def __init__(self, shelf: Shelf, refill: Refill) -> None:
+        self._shelf = shelf
+        self._refill = refill
+        self._count = shelf.counts.took
 
     async def take(
         self, policy: ModelPolicy, request: MintRequest, candidates: Sequence[Candidate], timings: Timings
     ) -> Granted | None:
         """A key for this request, as a candidate would have given it; None where it must be minted.
 
-        ``request`` is the caller's, ``candidates`` are as for ``MintAttempts.mint``. Never raises an error of
-        the store or of a key. Begins to refill in the background.
+        ``request`` is the caller's, ``candidates`` are as for ``MintAttempts.mint``. Begins to refill in the
+        background. Never raises an error of the store.
         """
-        raise NotImplementedError
+        model, shape = request.model, shape_of(self._shelf.sealer, request, candidates)
+        if policy.pool is None or shape is None:
+            self._count(model, "unsuited")
+            return None
+        order = Order(model, policy.pool, usual_life(policy), shape, candidates)
+        monotonic = self._shelf.clocks.monotonic
+        sent = monotonic()
+        try:
+            took = await self._shelf.take(order)
+        except StoreUnavailable:
+            self._count(model, "failed")
+            return None
+        finally:
+            received = monotonic()
+            timings.store_took("pool", sent, received)
+        self._refill.wanted(order, took)
+        if took.entry is None:
+            self._count(model, "empty")
+            return None
+        left = (took.entry.ends_at - took.now) / 1000 - (received - sent)
+        granted = self._shelf.opened(order, took.entry, left=left)
+        if granted is None:
+            self._count(model, "failed")
+            self._refill.later(self._shelf.correct(order))
+            return None
+        timings.deployment = granted.candidate.deployment.name
+        self._count(model, "hit")
+        self._shelf.counts.keys(model, "used", 1)
+        return granted
 
-    def saw(self, model: str, timings: Timings) -> None:
-        """An ordinary mint of the model is over; where the provider refused it for now, the pool rests."""
-        raise NotImplementedError
-
-    def lose(self, model: str) -> None:
-        """A key that was taken reached no caller."""
-        raise NotImplementedError
+    def rests(self, model: str) -> float:
+        """For how long this replica mints no key of a model, in seconds, since mints failed; 0: it may."""
+        return self._refill.rests(model)
 
     async def close(self, *, grace: float) -> None:
-        """Begin no refill any more. Give those under way ``grace`` seconds, then take their marks back."""
-        raise NotImplementedError
+        """End the refills: those under way have ``grace`` seconds."""
+        await self._refill.close(grace=grace)

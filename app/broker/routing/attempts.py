@@ -102,8 +102,14 @@ class MintAttempts:
         self._clocks = clocks
         self._breakers = breakers
 
-    async def mint(self, candidates: Sequence[Candidate], timings: Timings) -> Granted:
+    async def mint(
+        self, candidates: Sequence[Candidate], timings: Timings, *, spent: float = 0.0, once: bool = False
+    ) -> Granted:
         """Return the first grant that a candidate gives.
+
+        Args:
+            spent: what is over of the deadline, in seconds.
+            once: ask no candidate a second time.
 
         Raises:
             InvalidRequest: the session cannot be sent.
@@ -111,7 +117,7 @@ class MintAttempts:
             UpstreamError, UpstreamUnreachable, UpstreamTimeout: the last failure, when none does.
         """
         line = deque(self._breakers.in_order(candidates, _name))
-        deadline = self._clocks.monotonic() + self._deadline
+        deadline = self._clocks.monotonic() + self._deadline - spent
         fresh, most_tries, tries = len(line), max(MAX_TRIES, len(line)), 0
         error: CloakroomError | None = None
         while line:
@@ -134,7 +140,7 @@ class MintAttempts:
             error = result.error
             if not (result.shown.elsewhere or result.unfit) or tries == most_tries:
                 break
-            if result.again:
+            if result.again and not once:
                 line.append(candidate)
             if fresh <= 0 and line and not await self._paused(error, tries, deadline):
                 break
