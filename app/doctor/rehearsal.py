@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final
 
+from app.doctor.pools import rehearse_pool
 from app.errors import StoreUnavailable
 from app.models import CallLimits, Family
 from app.store import keys
@@ -135,6 +136,7 @@ def _of_requests(handle_id: str, now: float) -> list[Step]:
         ("note what became of a call", note),
         ("keep the deadline of a call", keep_deadline),
         ("write a record of usage", meter),
+        ("keep keys of a warm pool", lambda connection: rehearse_pool(connection, handle_id)),
         ("tell the live events", publish),
     ]
 
