@@ -177,6 +177,7 @@ def _catalog_problems(settings: Settings) -> list[str]:
     ]
     problems += _leaving_their_region(settings)
     problems += _lost_sessions(settings)
+    problems += _idle_pools(settings)
     successions = list(successor_problems(settings.models))
     problems += successions or _idle_successors(settings)
     if not settings.models:
@@ -240,6 +241,21 @@ def _lost_sessions(settings: Settings) -> Iterator[str]:
                     f"models.{alias}: a call at deployment {name!r} takes no session, since it is "
                     f"{provider}, so what is locked or a default would be lost; remove it, or take the "
                     "deployment out"
+                )
+
+
+def _idle_pools(settings: Settings) -> Iterator[str]:
+    """A line for each pool that could hold nothing."""
+    for alias, entry in settings.models.items():
+        if not isinstance(entry, ModelSettings) or entry.pool is None:
+            continue
+        if alias == ANY_MODEL:
+            yield "models.*.pool: any name has no pool; name the models that are to have one"
+        for name in dict.fromkeys(_later_deployments(settings, alias)):
+            if not settings.deployments[name].mints:
+                yield (
+                    f"models.{alias}.pool: deployment {name!r} mints no keys, so there is nothing to keep; "
+                    "remove pool, or take the deployment out"
                 )
 
 

@@ -46,6 +46,7 @@ PURE: Final = frozenset(
     }
     | {"app.broker.routing.catalog", "app.broker.clients", "app.broker.session_policy"}
     | {"app.broker.routing.breaker", "app.reports"}
+    | {"app.broker.pool.demand", "app.broker.pool.shapes"}
     | {"app.supervisor.deaths", "app.supervisor.messages"}
     | {"app.telemetry.redaction", "app.telemetry.timings", "app.telemetry.tracing"}
     | {

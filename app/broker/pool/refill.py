@@ -1,4 +1,4 @@
-"""Mints the keys of the pools, in the background of a replica that saw a take. While none comes, nothing runs.
+"""Mints the keys of the pools, in the background of replicas that see takes. While none comes, nothing runs.
 
 The provider's rate limit is shared with ordinary mints, which go first. So there are a few mints at once, and
 only at deployments that neither failed just now nor asked for a pause. Each of these is asked once.
@@ -206,7 +206,7 @@ class Refill:
         seconds = min(FIRST_REST_SECONDS * 2.0**rest.failures, LONGEST_REST_SECONDS)
         rest.until = self._clocks.monotonic() + seconds
         rest.failures = min(rest.failures + 1, _MOST_DOUBLINGS)
-        reason = failure.code if isinstance(failure, CloakroomError) else str(failure)
+        reason = failure.message if isinstance(failure, CloakroomError) else str(failure)
         log.warning("pool_rests", model=order.model, seconds=seconds, reason=reason)
 
     def _rests_now(self, order: Order) -> bool:

@@ -349,3 +349,22 @@ def test_an_answered_call_leaves_nothing_behind(bench: Bench) -> None:
     bench.breakers.tell("a", ANSWERED)
     bench.breakers.tell("a", SHOWS_NOTHING)
     assert not bench.breakers._troubled
+
+
+def test_a_deployment_is_calm_unless_it_just_failed_asked_for_a_pause_or_is_closed(bench: Bench) -> None:
+    assert bench.breakers.is_calm("a")
+    bench.asks(Verdict("answered", elsewhere=True))
+    assert not bench.breakers.is_calm("a"), "a 429 without Retry-After, say"
+    assert bench.breakers.is_calm("b")
+    bench.now += 1.1 * COOLING_SECONDS
+    assert bench.breakers.is_calm("a")
+    bench.asks(Verdict("answered", elsewhere=True, wait=2 * COOLING_SECONDS))
+    bench.now += 1.1 * COOLING_SECONDS
+    assert not bench.breakers.is_calm("a"), "Retry-After"
+    bench.now += 2 * COOLING_SECONDS
+    bench.fails()
+    assert not bench.breakers.is_calm("a")
+    bench.now += LONGEST_OPEN_SECONDS
+    assert bench.breakers.is_calm("a"), "someone has to try"
+    assert bench.breakers.enter("a") is not None
+    assert not bench.breakers.is_calm("a"), "and one is enough"

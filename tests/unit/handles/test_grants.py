@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.handles.grants import Grant, open_grant, seal_grant
+from app.handles.grants import Grant, open_grant, open_pooled, seal_grant, seal_pooled
 from app.handles.keyring import parse_sealing_ring
 from app.handles.sealing import Sealer, UnsealError
 from app.models import Secret, StandardCall
@@ -69,3 +69,43 @@ def test_a_call_that_an_older_release_sealed_has_no_model() -> None:
     assert open_grant(SEALER, sealed, *CONTEXT, with_call=True) == Grant(
         Secret("ek_old"), StandardCall(b'{"type":"realtime"}', "user-hash", "")
     )
+
+
+# --- keys of a pool ----------------------------------------------------------------------------------
+
+POOLED_CONTEXT = ("voice", "k1.shape", "main", "nonce.1", "1790000600000")
+ECHO = {"id": "sess_1", "client_secret": {"value": EPHEMERAL_KEY}, "instructions": "Say 'hi' é"}
+
+
+@pytest.mark.parametrize("grant", GRANTS[:3])
+def test_a_key_of_a_pool_opens_as_it_was_with_the_session_that_the_provider_gave(grant: Grant) -> None:
+    sealed = seal_pooled(SEALER, grant, ECHO, *POOLED_CONTEXT)
+    assert EPHEMERAL_KEY not in sealed
+    assert open_pooled(SEALER, sealed, *POOLED_CONTEXT) == (grant, ECHO)
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_a_key_of_a_pool_opens_in_its_own_place_only(place: int) -> None:
+    sealed = seal_pooled(SEALER, GRANTS[0], ECHO, *POOLED_CONTEXT)
+    other = [*POOLED_CONTEXT]
+    other[place] += "0"
+    with pytest.raises(UnsealError):
+        open_pooled(SEALER, sealed, *other)
+
+
+def test_no_form_is_taken_for_another_one() -> None:
+    with pytest.raises(UnsealError):
+        open_pooled(SEALER, seal_grant(SEALER, GRANTS[1], *POOLED_CONTEXT), *POOLED_CONTEXT)
+    sealed = seal_pooled(SEALER, GRANTS[0], ECHO, *CONTEXT)
+    with pytest.raises(UnsealError):
+        open_grant(SEALER, sealed, *CONTEXT, with_call=True)
+
+
+def test_what_is_no_key_and_what_cannot_be_written_is_not_kept() -> None:
+    with pytest.raises(ValueError, match="keys"):
+        seal_pooled(SEALER, GRANTS[3], ECHO, *POOLED_CONTEXT)
+    deep: dict[str, object] = {}
+    for _ in range(300):
+        deep = {"deeper": deep}
+    with pytest.raises(ValueError, match="nested"):
+        seal_pooled(SEALER, GRANTS[0], deep, *POOLED_CONTEXT)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import UpstreamError
-from app.handles.lifetimes import Life, own_life, remaining_life
+from app.handles.lifetimes import Life, least_left, own_life, remaining_life
 from app.models import MAX_KEY_SECONDS
 from tests.unit.values import NOW
 
@@ -187,3 +187,23 @@ def test_what_no_provider_minted_lives_on_our_clock_alone(seconds: int, fraction
     assert life.expires_at in (int(NOW) + seconds, int(NOW) + seconds + 1)
     assert life.seconds == pytest.approx(seconds - WRITING)
     assert life.expires_at <= NOW + fraction + seconds + 0.01
+
+
+@given(usual=st.integers(10, MAX_KEY_SECONDS // 2), doubt=st.floats(0, 2), fraction=st.floats(0, 0.999))
+def test_a_key_of_a_pool_is_handed_out_only_while_its_handle_is_no_shorter_than_usual(
+    usual: int, doubt: float, fraction: float
+) -> None:
+    """Today's handle ends with its key: at a whole second, ``usual`` seconds after the key was made."""
+    left = least_left(2 * usual - doubt, usual=usual)
+    assert usual < left < 2 * usual - doubt or usual < 12
+    now = NOW + fraction
+    assert own_life(left, now=now).expires_at >= int(now) + usual
+
+
+@given(seconds=st.floats(1, 600), usual=st.integers(600, 3600))
+def test_where_a_provider_gives_another_life_at_least_half_of_it_is_left(seconds: float, usual: int) -> None:
+    assert least_left(seconds, usual=usual) == seconds / 2
+
+
+def test_a_longer_life_than_was_asked_for_is_halved_too() -> None:
+    assert least_left(3600, usual=600) == 1800
