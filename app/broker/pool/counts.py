@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
+from app.store.pools import Swept
 from app.telemetry.timings import Timings
 
 # What a mint of a model with a pool came to. ``unsuited``: it depends on its caller, and was not looked for;
@@ -19,20 +20,25 @@ class PoolCounts(Protocol):
     def took(self, model: str, result: TakeResult) -> None:
         """A mint of a model with a pool was served so."""
 
-    def keys(self, model: str, outcome: KeyOutcome, number: int) -> None:
-        """So many keys of the model came to this."""
+    def keys(self, model: str, outcome: KeyOutcome, number: int = 1) -> None:
+        """So many keys of the model came to this, maybe none."""
+
+    def swept(self, model: str, swept: Swept) -> None:
+        """So many keys were found to be over."""
+        self.keys(model, "wasted", swept.wasted)
+        self.keys(model, "lost", swept.lost)
 
     def tried(self, timings: Timings) -> None:
         """The pool asked a provider."""
 
 
-class NotCounted:
+class NotCounted(PoolCounts):
     """Counts nothing."""
 
     def took(self, model: str, result: TakeResult) -> None:
         """Forget it."""
 
-    def keys(self, model: str, outcome: KeyOutcome, number: int) -> None:
+    def keys(self, model: str, outcome: KeyOutcome, number: int = 1) -> None:
         """Forget it."""
 
     def tried(self, timings: Timings) -> None:

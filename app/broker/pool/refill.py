@@ -87,7 +87,7 @@ class Refill:
         level, policy = took.level, order.policy
         by_demand, bound = goal_of(level, target=policy.target), bound_of(took.bill, policy)
         goal = min(by_demand, bound)
-        self._tell(order.model, took, turned_down=goal < by_demand)
+        self._tell(order.model, took, turned_down=goal < by_demand and took.bill.hour_wasted > 0)
         if level.stock + level.pending < goal:
             most = at_once(level, mint_seconds=self._mint_seconds)
             self._begin(_Wish(order, goal, bound, most))

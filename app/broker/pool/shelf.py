@@ -19,7 +19,7 @@ from app.handles.grants import open_pooled, seal_pooled
 from app.handles.lifetimes import least_left, own_life
 from app.handles.sealing import Sealer, UnsealError
 from app.models import Clocks, value
-from app.store.pools import PoolEntry, PoolStore, PoolTake, PoolWish, Swept
+from app.store.pools import PoolEntry, PoolStore, PoolTake, PoolWish
 
 log = structlog.get_logger("cloakroom.pool")
 
@@ -67,7 +67,7 @@ class Shelf:
             StoreUnavailable: whether one was taken is not known; then no one has it.
         """
         took = await self.store.take(order.model, order.shape, serves=order.usual)
-        self._swept(order.model, took.swept)
+        self.counts.swept(order.model, took.swept)
         return took
 
     def opened(self, order: Order, entry: PoolEntry, *, left: float) -> Granted | None:
@@ -95,7 +95,7 @@ class Shelf:
         except StoreUnavailable:
             log.warning("pool_bill_not_corrected", model=order.model)
         else:
-            self._count_lost(order.model, lost)
+            self.counts.keys(order.model, "lost", lost)
 
     async def reserve(self, order: Order, wish: PoolWish) -> Leave:
         """Ask for leave to mint.
@@ -105,7 +105,7 @@ class Shelf:
         """
         marks = await self.store.reserve(order.model, wish)
         then = self.clocks.monotonic()
-        self._swept(order.model, marks.swept)
+        self.counts.swept(order.model, marks.swept)
         return Leave(marks.ids, marks.now, then)
 
     async def put(self, order: Order, entry: PoolEntry, good_until: int) -> None:
@@ -115,7 +115,7 @@ class Shelf:
             StoreUnavailable: it may be there; this may be repeated.
         """
         if await self.store.put(order.model, order.shape, entry, good_until=good_until):
-            self.counts.keys(order.model, "minted", 1)
+            self.counts.keys(order.model, "minted")
 
     def sealed(self, order: Order, mark: str, granted: Granted, leave: Leave) -> tuple[PoolEntry, int]:
         """A key as the store keeps it, and until when it may be handed out, on the store's clock.
@@ -134,18 +134,9 @@ class Shelf:
         """Take marks back, or let them end later. ``lost``: the provider may have minted their keys."""
         model, shape = place
         try:
-            self._count_lost(model, await self.store.release(model, shape, marks, lost=lost))
+            self.counts.keys(model, "lost", await self.store.release(model, shape, marks, lost=lost))
         except StoreUnavailable:
             log.warning("pool_marks_left", model=model, marks=len(marks))
-
-    def _swept(self, model: str, swept: Swept) -> None:
-        if swept.wasted:
-            self.counts.keys(model, "wasted", swept.wasted)
-        self._count_lost(model, swept.lost)
-
-    def _count_lost(self, model: str, number: int) -> None:
-        if number:
-            self.counts.keys(model, "lost", number)
 
 
 def _context(order: Order, entry: PoolEntry) -> tuple[str, ...]:

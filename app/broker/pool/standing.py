@@ -12,9 +12,10 @@ from app.broker.session_policy import PoolPolicy
 from app.models import value
 from app.store.pools import PoolBill, PoolState, PoolStore
 
-# ``idle``: nothing is kept, as there is no demand that a key would serve. ``filling``: there are fewer keys
-# than the goal. ``turned_down``: the goal is less than the demand asks for, since too many keys were wasted.
-PoolMood = Literal["idle", "filling", "ready", "turned_down"]
+# ``idle``: nothing is kept, as there is no demand that a key would serve. ``turned_down``: the goal is less
+# than the demand asks for, since too many keys were wasted; ``starting``: since few were minted in this hour.
+# ``filling``: there are fewer keys than the goal.
+PoolMood = Literal["idle", "turned_down", "starting", "filling", "ready"]
 
 
 @value
@@ -45,8 +46,7 @@ async def standings(
 ) -> list[PoolStanding]:
     """Each model that has a pool, in the order of the settings.
 
-    Args:
-        counts: is told of the keys that were found to be over.
+    ``counts`` is told of keys that were thrown away meanwhile, since they became too old.
 
     Raises:
         StoreUnavailable: the store does not answer.
@@ -54,8 +54,7 @@ async def standings(
     states = await asyncio.gather(*(store.state(model) for model in policies))
     if counts is not None:
         for model, state in zip(policies, states, strict=True):
-            counts.keys(model, "wasted", state.swept.wasted)
-            counts.keys(model, "lost", state.swept.lost)
+            counts.swept(model, state.swept)
     return [
         standing(model, policy, state)
         for (model, policy), state in zip(policies.items(), states, strict=True)
@@ -70,7 +69,7 @@ def standing(model: str, policy: PoolPolicy, state: PoolState) -> PoolStanding:
     return PoolStanding(
         model=model,
         policy=policy,
-        mood=_mood(wanted, goal, stock),
+        mood=_mood(wanted, goal, stock, state.bill),
         shapes=len(state.shapes),
         stock=stock,
         pending=sum(level.pending for level in state.shapes),
@@ -80,9 +79,9 @@ def standing(model: str, policy: PoolPolicy, state: PoolState) -> PoolStanding:
     )
 
 
-def _mood(wanted: int, goal: int, stock: int) -> PoolMood:
+def _mood(wanted: int, goal: int, stock: int, bill: PoolBill) -> PoolMood:
     if wanted == 0:
         return "idle"
     if goal < wanted:
-        return "turned_down"
+        return "turned_down" if bill.hour_wasted else "starting"
     return "ready" if stock >= goal else "filling"

@@ -60,7 +60,7 @@ class WarmPool:
             return None
         timings.deployment = granted.candidate.deployment.name
         self._count(model, "hit")
-        self._shelf.counts.keys(model, "used", 1)
+        self._shelf.counts.keys(model, "used")
         return granted
 
     def rests(self, model: str) -> float:

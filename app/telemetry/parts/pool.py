@@ -51,6 +51,16 @@ class Figures(Protocol):
     def goal(self) -> int: ...
 
 
+class Swept(Protocol):
+    """Keys that were found to be over."""
+
+    @property
+    def wasted(self) -> int: ...
+
+    @property
+    def lost(self) -> int: ...
+
+
 class PoolMetrics:
     """Counts keys and takes. The series of the models that have a pool are there from the start."""
 
@@ -69,9 +79,14 @@ class PoolMetrics:
         """Count a mint; ``result`` is one of ``RESULTS``."""
         self._takes[model, result].inc()
 
-    def keys(self, model: str, outcome: str, number: int) -> None:
+    def keys(self, model: str, outcome: str, number: int = 1) -> None:
         """Count keys; ``outcome`` is one of ``OUTCOMES``."""
         self._keys[model, outcome].inc(number)
+
+    def swept(self, model: str, swept: Swept) -> None:
+        """Count keys that were found to be over."""
+        self.keys(model, "wasted", swept.wasted)
+        self.keys(model, "lost", swept.lost)
 
     def tried(self, timings: Timings) -> None:
         """Count the requests to providers of a mint ahead."""

@@ -317,6 +317,27 @@ async def test_what_may_pass_is_tried_again_and_what_will_not_is_not(over: Over)
     assert (first.asked, second.asked) == (2, 1)
 
 
+async def test_a_mint_that_asks_each_deployment_once_goes_to_the_next_and_comes_back_to_none(
+    over: Over,
+) -> None:
+    mints = await over(failing, minted)
+    candidates = [place.candidate for place in mints.places]
+    granted = await mints.attempts.mint(candidates, Timings(), once=True)
+    assert granted.candidate.deployment.name == "b"
+    alone = await over(answer(429))
+    with pytest.raises(UpstreamError):
+        await alone.attempts.mint([alone.places[0].candidate], Timings(), once=True)
+    assert alone.places[0].asked == 1
+
+
+async def test_time_that_is_spent_before_counts_to_the_deadline(over: Over) -> None:
+    mints = await over(silent)
+    started = now()
+    with pytest.raises(UpstreamTimeout):
+        await mints.attempts.mint([mints.places[0].candidate], Timings(), spent=0.8 * DEADLINE)
+    assert now() - started <= 0.25 * DEADLINE
+
+
 async def test_a_port_that_nobody_listens_at_opens_its_breaker(over: Over) -> None:
     mints = await over(minted)
     await mints.places[0].peer.close()
