@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from textwrap import wrap
 from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
@@ -31,16 +32,15 @@ _STYLES: Final = {
     "idle": "dim",
 }
 _COLUMNS: Final = (
-    Column("MODEL", most=40),
+    Column("MODEL", most=32),
     Column("STOCK", right=True),
-    Column("GOAL", right=True),
     Column("TARGET", rank=6, right=True),
-    Column("DEMAND", rank=1, right=True),
-    Column("MINTED", rank=3, right=True),
-    Column("USED", rank=3, right=True),
-    Column("WASTED", rank=4, right=True),
+    Column("DEMAND", rank=4, right=True),
+    Column("MINTED", rank=2, right=True),
+    Column("USED", rank=2, right=True),
+    Column("WASTED", rank=3, right=True),
     Column("LOST", rank=5, right=True),
-    Column("WASTE/H", rank=2, right=True),
+    Column("WASTE", rank=1, right=True),
     Column("STATE", styles=_STYLES),
 )
 
@@ -55,9 +55,9 @@ def show_pools(
 ) -> None:
     """Show each model's warm pool: its keys in stock, what became of the others, and what it does now.
 
-    GOAL is how many keys it wants in stock just now, DEMAND the mints of the last minute that could use one.
-    MINTED, USED, WASTED (thrown away, too old) and LOST add up since the pool was first used. WASTE/H is the
-    share of the last hour's keys that was thrown away.
+    STOCK is how many keys are there of those that the demand asks for, DEMAND the mints of the last minute
+    that could use one. MINTED, USED, WASTED (thrown away, too old) and LOST add up since the pool was first
+    used. WASTE is the share of the last hour's keys that was thrown away.
 
     Args:
         model: Only this one. Exit status 1 when no running replica has a pool for it.
@@ -81,20 +81,20 @@ def show_pools(
 
 
 def _lines(pools: Sequence[Pool]) -> Iterator[Text]:
-    yield from Columns(_COLUMNS, width=terminal_width()).lines([_row(pool) for pool in pools])
-    notes = [(pool["model"], note) for pool in pools for note in _notes(pool)]
+    width = terminal_width()
+    yield from Columns(_COLUMNS, width=width).lines([_row(pool) for pool in pools])
+    notes = [legible(f"{pool['model']} {note}") for pool in pools for note in _notes(pool)]
     if notes:
         yield Text()
-    for name, note in notes:
-        yield Text(legible(f"{name} {note}"))
+    for note in notes:
+        yield from map(Text, [note] if width is None else wrap(note, width, subsequent_indent="  "))
 
 
 def _row(pool: Pool) -> Sequence[str]:
     counts = (pool[name] for name in ("minted", "used", "wasted", "lost"))
     return (
         pool["model"],
-        f"{pool['stock']:,}",
-        f"{pool['goal']:,}",
+        f"{pool['stock']:,}/{pool['goal']:,}",
         f"{pool['target']:,}",
         f"{pool['demand']:,}/min",
         *(f"{count:,}" for count in counts),

@@ -104,7 +104,7 @@ async def test_the_table_says_how_each_pool_stands(
     await eventually(whole)
     done = cloakroom.run("pool", "show", way=way)
     header, *rows = done.lines
-    assert header.split()[:5] == ["MODEL", "STOCK", "GOAL", "TARGET", "DEMAND"]
+    assert header.split()[:5] == ["MODEL", "STOCK", "TARGET", "DEMAND", "MINTED"]
     assert {row.split()[0] for row in rows[:2]} == {USUAL_MODEL, LIMITED}
     (idle,) = (row for row in rows if row.startswith(LIMITED))
     assert idle.endswith("  idle")
