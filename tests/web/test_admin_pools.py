@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from app.models import USUAL_MODEL
 from app.telemetry.parts.pool import RESULTS
 from tests.conftest import ServiceFactory
 from tests.support.clocks import eventually
+from tests.support.planted import Planted
 from tests.support.scrape import scrape
 from tests.support.service import Service
 from tests.web.operators import ask, audited, get
@@ -23,10 +25,14 @@ def model() -> str:
 
 
 @pytest.fixture
-async def service(service_factory: ServiceFactory, model: str) -> Service:
+async def service(service_factory: ServiceFactory, planted: Planted, model: str) -> Service:
     pool = {"target": 6, "max_waste": 0.5}
     models = {model: {"deployments": "openai", "pool": pool}, "plain": "openai"}
-    return await service_factory(CLOAKROOM_MODELS=json.dumps(models))
+    place = {"provider": "openai", "api_key": planted.openai_key, "base_url": "{provider}/v1"}
+    deployments = {"openai": {**place, "model": USUAL_MODEL}}
+    return await service_factory(
+        CLOAKROOM_DEPLOYMENTS=json.dumps(deployments), CLOAKROOM_MODELS=json.dumps(models)
+    )
 
 
 async def pool(service: Service, model: str) -> dict[str, Any]:
@@ -85,7 +91,11 @@ async def test_a_pause_that_the_provider_asked_for_is_told(service: Service, mod
     assert 60 < paused["seconds"] <= 120
 
 
-async def test_the_metrics_tell_the_same(service: Service, model: str) -> None:
+async def test_the_metrics_tell_the_same(
+    service: Service, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.telemetry.census.COUNT_EVERY_SECONDS", 0.0)
+
     async def told(name: str, **labels: str) -> float | None:
         return (await scrape(service.http, service.base)).value(
             f"cloakroom_pool_{name}", model=model, **labels
