@@ -21,13 +21,12 @@ _NONE: Final = "no running replica has a warm pool; models.<name>.pool turns one
 _NOT_UNDERSTOOD: Final = (
     "what answers does not tell its pools as this version has them; see 'cloakroom --version'."
 )
-_FOLLOWS, _CAUTIOUS, _TURNED_DOWN = "follows demand", "cautious", "turned down"
-_STATES: Final[Mapping[str, str]] = {"ready": _FOLLOWS, "turned_down": _TURNED_DOWN}
+_STATES: Final[Mapping[str, str]] = {"ready": "follows demand", "turned_down": "turned down"}
 _STYLES: Final = {
-    _FOLLOWS: "green",
+    "follows demand": "green",
     "filling": "green",
-    _CAUTIOUS: "yellow",
-    _TURNED_DOWN: "yellow",
+    "starting": "green",
+    "turned down": "yellow",
     "paused": "yellow",
     "idle": "dim",
 }
@@ -99,38 +98,34 @@ def _row(pool: Pool) -> Sequence[str]:
         f"{pool['demand']:,}/min",
         *(f"{count:,}" for count in counts),
         _percent(pool["hour"]["waste"]) if pool["hour"]["minted"] else "",
-        _state(pool),
+        _STATES.get(pool["state"], pool["state"]),
     )
-
-
-def _state(pool: Pool) -> str:
-    if pool["state"] == "turned_down" and not pool["hour"]["wasted"]:
-        return _CAUTIOUS
-    return _STATES.get(pool["state"], pool["state"])
 
 
 def _notes(pool: Pool) -> Iterator[str]:
     """What the state means, in sentences that follow the model's name."""
     if pool["paused"]:
         yield _paused(pool)
-    state, hour = _state(pool), pool["hour"]
-    if state == "filling":
-        yield f"is filling: {pool['pending']:,} keys are being minted."
-    elif state == _CAUTIOUS:
+    if pool["state"] == "starting":
         yield (
-            f"is cautious: it keeps {pool['goal']:,} keys at most until it has minted more, so that no more "
+            f"is starting: it keeps {pool['goal']:,} keys at most until it has minted more, so that no more "
             f"than {_percent(pool['max_waste'])} of them can be wasted (max_waste)."
         )
-    elif state == _TURNED_DOWN:
-        yield (
-            f"is turned down: {_percent(hour['waste'])} of the last hour's keys were thrown away, and "
-            f"max_waste is {_percent(pool['max_waste'])}. It recovers as that hour passes."
-        )
-    elif state == "idle" and pool["demand"]:
+    elif pool["state"] == "turned_down":
+        yield _turned_down(pool)
+    elif pool["state"] == "idle" and pool["demand"]:
         yield (
             f"is idle: of {pool['sessions']:,} different sessions none was wanted twice, and only equal "
             "sessions share keys."
         )
+
+
+def _turned_down(pool: Pool) -> str:
+    waste, most = pool["hour"]["waste"], _percent(pool["max_waste"])
+    said = f"is turned down: {_percent(waste)} of the last hour's keys were thrown away"
+    if waste < pool["max_waste"]:
+        return f"{said}. With more than {pool['goal']:,} in stock it could be more than {most} (max_waste)."
+    return f"{said}, and max_waste is {most}. It recovers as that hour passes."
 
 
 def _paused(pool: Pool) -> str:

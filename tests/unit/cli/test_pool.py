@@ -108,11 +108,7 @@ def test_a_pool_without_a_key_in_the_last_hour_has_no_share_of_waste(shown: Show
     [
         ({}, "follows demand", None),
         ({"state": "idle", "demand": 0}, "idle", None),
-        (
-            {"state": "filling", "pending": 3},
-            "filling",
-            "gpt-realtime-2.1 is filling: 3 keys are being minted.",
-        ),
+        ({"state": "filling", "pending": 3}, "filling", None),
         (
             {"state": "turned_down", "goal": 3, "hour": {"minted": 50, "wasted": 31, "waste": 0.62}},
             "turned down",
@@ -120,9 +116,15 @@ def test_a_pool_without_a_key_in_the_last_hour_has_no_share_of_waste(shown: Show
             "is 50 %. It recovers as that hour passes.",
         ),
         (
-            {"state": "turned_down", "goal": 10, "hour": {"minted": 4, "wasted": 0, "waste": 0.0}},
-            "cautious",
-            "gpt-realtime-2.1 is cautious: it keeps 10 keys at most until it has minted more, so that no "
+            {"state": "turned_down", "goal": 18, "hour": {"minted": 40, "wasted": 2, "waste": 0.05}},
+            "turned down",
+            "gpt-realtime-2.1 is turned down: 5 % of the last hour's keys were thrown away. With more than 18 "
+            "in stock it could be more than 50 % (max_waste).",
+        ),
+        (
+            {"state": "starting", "goal": 10, "hour": {"minted": 4, "wasted": 0, "waste": 0.0}},
+            "starting",
+            "gpt-realtime-2.1 is starting: it keeps 10 keys at most until it has minted more, so that no "
             "more than 50 % of them can be wasted (max_waste).",
         ),
         (
