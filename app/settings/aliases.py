@@ -10,6 +10,7 @@ from datetime import date
 from typing import Annotated, Any, Final
 
 from pydantic import Field, model_validator
+from pydantic_core import ErrorDetails
 
 from app.broker.routing.catalog import ANY_MODEL
 from app.broker.session_policy import usual_life
@@ -17,6 +18,9 @@ from app.models import LONGEST_CALL_SECONDS, MAX_KEY_SECONDS, MIN_KEY_SECONDS, S
 from app.settings.base import Section
 
 MOST_POOLED: Final = 1000
+# pydantic tells of each form of a model apart: models, alias, the form, and what is inside it.
+_IN_A_FORM: Final = 3
+_NOT_THIS_FORM: Final = frozenset({"string_type", "tuple_type", "model_type", "model_attributes_type"})
 
 
 class ChoiceSettings(Section):
@@ -119,6 +123,23 @@ class ModelSettings(Section):
             if {"model", "type"} & getattr(self, name).keys():
                 raise ValueError(f"{name} cannot hold 'model' or 'type': the alias and the path decide them")
         return self
+
+
+def problems_in_place(problems: Iterable[ErrorDetails]) -> list[tuple[tuple[str, ...], str]]:
+    """The place and the message of each problem; of a model, only those of the form that it is written in."""
+    found: list[tuple[tuple[str, ...], str]] = []
+    formless, written = dict[tuple[str, ...], None](), set[tuple[str, ...]]()
+    for problem in problems:
+        place, message = tuple(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, ")
+        if place[0] != "models" or len(place) < _IN_A_FORM:
+            found.append((place, message))
+        elif len(place) == _IN_A_FORM and problem["type"] in _NOT_THIS_FORM:
+            formless[place[:2]] = None
+        else:
+            written.add(place[:2])
+            found.append(((*place[:2], *place[_IN_A_FORM:]), message))
+    told = "write a deployment's name, a list of names, or a section with deployments"
+    return [*found, *((place, told) for place in formless if place not in written)]
 
 
 def _check_life(model: ModelSettings) -> None:

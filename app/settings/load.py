@@ -23,6 +23,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource
 
 from app.models import USUAL_MODEL
+from app.settings.aliases import problems_in_place
 from app.settings.base import SettingsError
 from app.settings.checks import problems_of
 from app.settings.environment import PREFIX, Variables
@@ -289,9 +290,7 @@ def _add_usual_deployments(values: dict[str, Any], environ: Mapping[str, str]) -
 
 
 def _problem_lines(error: ValidationError) -> Iterator[str]:
-    for problem in error.errors(include_input=False, include_url=False):
-        message = problem["msg"].removeprefix("Value error, ")
-        place = [str(part) for part in problem["loc"]]
+    for place, message in problems_in_place(error.errors(include_input=False, include_url=False)):
         if len(place) == 1:
             # The message quotes the label of a key, which is the secret if the two are swapped.
             shown = redact_labels(message) if place[0].endswith("_keys") else message

@@ -177,8 +177,9 @@ class PoolStore:
         no caller: they count as lost, not as used.
         """
         marks = [f"{shape}|{mark}" for mark in ids]
-        args = (int(lost), unused, *marks)
-        return int(await self._connection.run_script(POOL_RELEASE, keys.pool(model), *args))
+        return int(
+            await self._connection.run_script(POOL_RELEASE, keys.pool(model), int(lost), unused, *marks)
+        )
 
     async def state(self, model: str) -> PoolState:
         """How the pool stands, once what is too old is thrown away."""

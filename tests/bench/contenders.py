@@ -19,7 +19,8 @@ from tests.support.planted import Planted
 ORIGIN: Final = "https://shop.example.com"
 MINT_PATH: Final = "/v1/realtime/client_secrets"
 RELAY_PATH: Final = "/v1/realtime/calls"
-MINT_BODY: Final = b'{"model": "gpt-realtime-2.1"}'
+MODEL: Final = "gpt-realtime-2.1"
+MINT_BODY: Final = f'{{"model": "{MODEL}"}}'.encode()
 # What a browser sends beside what matters.
 _BROWSER: Final = (
     ("Origin", ORIGIN),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, Self
 from urllib.parse import urlsplit
 
-from tests.bench.contenders import mint_load, mint_once, relay_load
+from tests.bench.contenders import MODEL, mint_load, mint_once, relay_load
 from tests.bench.program import Program, free_port
 from tests.bench.tools import BENCH_VENV, BenchError, find
 from tests.bench.wrk import Load
@@ -25,9 +25,9 @@ def config(*, provider: str, redis_host: str, redis_port: int, master_key: str) 
         {
             "model_list": [
                 {
-                    "model_name": "gpt-realtime",
+                    "model_name": MODEL,
                     "litellm_params": {
-                        "model": "openai/gpt-realtime",
+                        "model": f"openai/{MODEL}",
                         "api_base": provider,
                         "api_key": "sk-bench",
                     },

@@ -18,6 +18,8 @@ from tests.bench.wrk import Load
 
 _RATE: Final = 400  # samples a second
 _CONNECTIONS: Final = 32
+# A thread of a pool that has nothing to do. It sleeps in C code, which py-spy takes for work.
+_AT_REST: Final = "_worker (concurrent/futures/thread.py)"
 _LINE_NUMBER = re.compile(r":\d+\)$")
 
 
@@ -63,6 +65,8 @@ def shares(folded: Iterable[str]) -> Shares:
         if not stack:
             continue
         frames = [_LINE_NUMBER.sub(")", frame) for frame in stack.split(";")]
+        if frames[-1] == _AT_REST:
+            continue
         total += int(count)
         own[frames[-1]] += int(count)
         cumulative.update(dict.fromkeys(frames, int(count)))

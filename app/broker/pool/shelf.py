@@ -74,7 +74,8 @@ class Shelf:
         """What an entry holds; None where it is of no use. ``left`` is the rest of its life, in seconds."""
         candidate = next((one for one in order.candidates if one.deployment.name == entry.deployment), None)
         try:
-            grant, session = open_pooled(self.sealer, entry.sealed, *_context(order, entry))
+            context = (*order.place, entry.deployment, entry.id, str(entry.ends_at))
+            grant, session = open_pooled(self.sealer, entry.sealed, *context)
             life = own_life(left, now=self.clocks.now())
         except UnsealError:
             # Someone changed or swapped it, or this replica does not have the key that sealed it.
@@ -126,9 +127,10 @@ class Shelf:
         seconds, now = granted.life.seconds, self.clocks.monotonic()
         ends_at = leave.told + int((now - leave.then + seconds) * 1000)
         good_until = ends_at - int(least_left(seconds, usual=order.usual) * 1000)
-        entry = PoolEntry(mark, granted.candidate.deployment.name, ends_at, "")
-        entry.sealed = seal_pooled(self.sealer, granted.grant, granted.session, *_context(order, entry))
-        return entry, good_until
+        deployment = granted.candidate.deployment.name
+        context = (*order.place, deployment, mark, str(ends_at))
+        sealed = seal_pooled(self.sealer, granted.grant, granted.session, *context)
+        return PoolEntry(mark, deployment, ends_at, sealed), good_until
 
     async def give_back(self, place: tuple[str, str], marks: Sequence[str], *, lost: bool) -> None:
         """Take marks back, or let them end later. ``lost``: the provider may have minted their keys."""
@@ -137,7 +139,3 @@ class Shelf:
             self.counts.keys(model, "lost", await self.store.release(model, shape, marks, lost=lost))
         except StoreUnavailable:
             log.warning("pool_marks_left", model=model, marks=len(marks))
-
-
-def _context(order: Order, entry: PoolEntry) -> tuple[str, ...]:
-    return order.model, order.shape, entry.deployment, entry.id, str(entry.ends_at)

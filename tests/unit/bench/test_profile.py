@@ -49,6 +49,15 @@ def test_samples_count_once_for_a_function_that_calls_itself() -> None:
     assert dict(found.cumulative) == {"main (m.py)": 1.0, "walk (w.py)": 0.75}
 
 
+def test_a_thread_that_waits_for_work_counts_for_nothing() -> None:
+    folded = ["main (m.py:1) 3", "_bootstrap (threading.py:1);_worker (concurrent/futures/thread.py:81) 5"]
+
+    found = pyspy.shares(folded)
+
+    assert found.samples == 3
+    assert dict(found.cumulative) == {"main (m.py)": 1.0}
+
+
 def test_a_missing_program_is_an_error_that_says_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

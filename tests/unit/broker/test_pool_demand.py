@@ -160,10 +160,10 @@ class _Pool:
         if self.stock:
             self.stock.pop(0)
             self.hits += 1
-        wanted = [sum(now - when < seconds for when in self.takes) for seconds in (60, 300)]
-        level = PoolLevel("s", len(self.stock), 0, *wanted, takes=self.repeated, idle=0.0, serves=self.serves)
-        hour = [sum(now - when < 3600 for when in those) for those in (self.minted, self.wasted)]
-        bill = PoolBill(hour_minted=hour[0], hour_wasted=hour[1])
+        minute, five = (sum(now - when < seconds for when in self.takes) for seconds in (60, 300))
+        level = PoolLevel("s", len(self.stock), 0, minute, five, self.repeated, 0.0, self.serves)
+        minted, wasted = (sum(now - when < 3600 for when in those) for those in (self.minted, self.wasted))
+        bill = PoolBill(hour_minted=minted, hour_wasted=wasted)
         goal = min(goal_of(level, target=self.policy.target), bound_of(bill, self.policy))
         for _ in range(goal - len(self.stock)):
             self.stock.append(now + self.serves)
