@@ -16,7 +16,6 @@ from app.doctor.endings import Foresight
 from app.doctor.finding import Finding, Report, guarded
 from app.doctor.issuer import examine_issuer
 from app.doctor.mint import Trial
-from app.doctor.pools import pool_findings
 from app.doctor.settings import egress_finding, settings_findings, shared_secret_findings
 from app.doctor.source import Origin, place_of, read_source
 from app.doctor.store import StoreDoctor
@@ -82,8 +81,7 @@ async def examine(
         return Report([*source.findings, rest], time.monotonic() - started)
     settings = source.settings
     has_engine = settings.redis_url is None and find_engine(environ) is not None
-    written = [*settings_findings(settings, has_engine=has_engine), *pool_findings(settings)]
-    written += shared_secret_findings(settings)
+    written = [*settings_findings(settings, has_engine=has_engine), *shared_secret_findings(settings)]
     unknown = unknown_model_findings(settings, options.model)
     egress, way_out = _egress(settings)
     upstream = UpstreamClient(connect_timeout=settings.connect_timeout_seconds, egress=egress)

@@ -118,8 +118,8 @@ def test_a_pool_without_a_key_in_the_last_hour_has_no_share_of_waste(shown: Show
         (
             {"state": "turned_down", "goal": 18, "hour": {"minted": 40, "wasted": 2, "waste": 0.05}},
             "turned down",
-            "gpt-realtime-2.1 is turned down: 5 % of the last hour's keys were thrown away. With more than 18 "
-            "in stock it could be more than 50 % (max_waste).",
+            "gpt-realtime-2.1 is turned down: 5 % of the last hour's keys were thrown away. With more than "
+            "18 in stock it could be more than 50 % (max_waste).",
         ),
         (
             {"state": "starting", "goal": 10, "hour": {"minted": 4, "wasted": 0, "waste": 0.0}},

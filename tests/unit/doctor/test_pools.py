@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from app.doctor.finding import Finding
-from app.doctor.pools import pool_findings
+from app.doctor.settings import settings_findings
 from tests.unit.settings.environments import load
 
 POOL = {"target": 1500 // 2, "max_waste": 0.25}
@@ -14,7 +14,8 @@ SUBJECT_KEY = "sk_Vb6nMk2jHg5fDs8aPo1iUy4tRe"
 
 
 def rows(models: dict[str, Any], **changes: str) -> list[Finding]:
-    return list(pool_findings(load(CLOAKROOM_MODELS=json.dumps(models), **changes)))
+    settings = load(CLOAKROOM_MODELS=json.dumps(models), **changes)
+    return [row for row in settings_findings(settings, has_engine=True, cpus=1) if row.name == "pools"]
 
 
 def test_without_a_pool_there_is_no_row() -> None:
