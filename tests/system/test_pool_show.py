@@ -14,6 +14,8 @@ import pytest
 from app.models import USUAL_MODEL
 from tests.support import api
 from tests.support.clocks import eventually
+from tests.support.processes import Replica
+from tests.support.scrape import scrape
 from tests.support.stack import Stack
 from tests.system.commands import WAYS, Commands, Way
 
@@ -76,6 +78,39 @@ async def test_mints_at_two_replicas_are_on_one_bill(
     assert before["minted"] == before["used"] + before["stock"]
     assert (before["wasted"], before["lost"], before["replicas"]) == (0, 0, 2)
     assert before["demand"] >= 6
+
+
+async def test_the_counts_of_all_replicas_and_their_workers_add_up_to_the_bill(
+    stack: Stack, cloakroom: Commands, http: aiohttp.ClientSession
+) -> None:
+    several = stack.replica("replica-c", CLOAKROOM_WORKERS="2")
+    replicas = (stack.a, stack.b, several)
+    for _ in range(4):
+        assert (await api.mint(http, several.url, stack.planted.client_key)).status == 200
+
+    async def told(name: str, replica: Replica, **labels: str) -> float:
+        scraped = await scrape(http, replica.url)
+        return scraped.value(f"cloakroom_pool_{name}", model=USUAL_MODEL, **labels) or 0.0
+
+    async def as_billed() -> bool:
+        # A key is on the bill a moment before its replica counts it.
+        pool = (await pools(cloakroom))[USUAL_MODEL]
+        counted = {
+            outcome: sum([await told("keys_total", replica, outcome=outcome) for replica in replicas])
+            for outcome in ("minted", "used", "wasted", "lost")
+        }
+        return not pool["pending"] and counted == {outcome: pool[outcome] for outcome in counted}
+
+    await eventually(as_billed)
+    stock = (await pools(cloakroom))[USUAL_MODEL]["stock"]
+
+    async def in_stock() -> bool:
+        # Each worker reads the whole store, at most every ten seconds: their figures are no sum.
+        return [await told("stock", replica) for replica in replicas] == [stock] * 3
+
+    assert stock > 0
+    await eventually(in_stock)
+    several.stop()
 
 
 async def test_both_ways_tell_the_same(
