@@ -113,11 +113,8 @@ def _notes(pool: Pool) -> Iterator[str]:
         )
     elif pool["state"] == "turned_down":
         yield _turned_down(pool)
-    elif pool["state"] == "idle" and pool["demand"]:
-        yield (
-            f"is idle: of {pool['sessions']:,} different sessions none was wanted twice, and only equal "
-            "sessions share keys."
-        )
+    elif pool["state"] == "idle" and 1 < pool["demand"] <= pool["sessions"]:
+        yield "is idle: each mint wanted another session, and only equal sessions share keys."
 
 
 def _turned_down(pool: Pool) -> str:
