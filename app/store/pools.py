@@ -155,9 +155,8 @@ class PoolStore:
         """Ask how many keys to mint now, and mark them as pending, so that others do not mint them too."""
         nonce = secrets.token_urlsafe(9)
         args = (wish.shape, nonce, wish.goal, wish.bound, wish.most, int(wish.hold * 1000))
-        number, now, swept = await self._connection.run_script(POOL_RESERVE, keys.pool(model), *args)
-        ids = tuple(f"{nonce}.{mark + 1}" for mark in range(number))
-        return PoolMarks(ids, int(now), Swept(*swept))
+        ids, now, swept = await self._connection.run_script(POOL_RESERVE, keys.pool(model), *args)
+        return PoolMarks(tuple(ids), int(now), Swept(*swept))
 
     async def put(self, model: str, shape: str, entry: PoolEntry, *, good_until: int) -> bool:
         """Turn a mark into a key in stock. Returns False where its time was over, or this was done before.

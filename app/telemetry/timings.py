@@ -12,6 +12,9 @@ from typing import Literal, NamedTuple, Protocol
 # How a try ended. Only ``answered`` has a status, which may be any.
 TryOutcome = Literal["answered", "unreachable", "timeout", "cut_off"]
 StoreStep = Literal["limit", "pool", "save", "claim", "settle", "release", "find", "note", "report"]
+# What a mint of a model with a warm pool came to there. ``unsuited``: it depends on its caller, and was not
+# looked for; ``failed``: the store did not answer, or what it gave was of no use.
+TakeResult = Literal["hit", "empty", "unsuited", "failed"]
 
 
 class OutgoingSpan(Protocol):
@@ -55,7 +58,8 @@ class Timings:
 
     ``provider`` includes the pauses between tries. ``idle`` is the wait for the caller's body, or for another
     relay of the same offer. ``store_steps`` are (name, start, end). ``model`` and ``deployment`` are those of
-    the handle or of the last try; they are None until they are known.
+    the handle or of the last try; they are None until they are known. ``pool`` is what a take from a warm
+    pool came to; None without one.
     """
 
     provider: float = 0.0
@@ -63,6 +67,7 @@ class Timings:
     idle: float = 0.0
     model: str | None = None
     deployment: str | None = None
+    pool: TakeResult | None = None
     trace: Trace | None = None
     tries: list[Try] = field(default_factory=list)
     store_steps: list[tuple[StoreStep, float, float]] = field(default_factory=list)

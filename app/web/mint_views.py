@@ -80,6 +80,8 @@ async def _minted(request: web.Request, parse: Parse) -> tuple[dict[str, Any], M
         minted = await app[MINTER].mint(caller.client, mint_request, line.timings)
     finally:
         shares.give_back(client)
+        if line.timings.pool is not None:
+            fields["pool"] = line.timings.pool
     deployment = minted.deployment
     fields["family"], fields["deployment"] = str(minted.family), deployment.name
     fields["handle"] = minted.handle_id

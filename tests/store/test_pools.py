@@ -174,8 +174,22 @@ async def test_leave_that_is_asked_for_again_after_a_lost_reply_is_the_same(benc
     args = (SHAPE, "nonce", 5, 1000, 3, 60_000)
     first = await bench.connection.run_script(POOL_RESERVE, bench.names, *args)
     again = await bench.connection.run_script(POOL_RESERVE, bench.names, *args)
-    assert (first[0], again[0]) == (3, 3)
+    assert len(first[0]) == 3
+    assert sorted(again[0]) == sorted(first[0])
     assert (await bench.store.state(bench.model)).shapes[0].pending == 3
+
+
+async def test_a_put_brings_no_key_back_though_the_leave_for_it_was_repeated_too(bench: Bench) -> None:
+    await bench.wanted(5)
+    args = (SHAPE, "nonce", 5, 1000, 1, 60_000)
+    (mark,), now, _ = await bench.connection.run_script(POOL_RESERVE, bench.names, *args)
+    entry = PoolEntry(mark, "main", int(now) + 600_000, "k1.x")
+    assert await bench.store.put(bench.model, SHAPE, entry, good_until=int(now) + 300_000)
+    assert await bench.take() is not None
+    # Both were stuck on their way, and arrive now.
+    await bench.connection.run_script(POOL_RESERVE, bench.names, *args)
+    assert not await bench.store.put(bench.model, SHAPE, entry, good_until=int(now) + 300_000)
+    assert await bench.take() is None
 
 
 async def test_in_a_minute_no_more_is_minted_than_was_taken_and_the_goal(bench: Bench) -> None:

@@ -183,6 +183,25 @@ async def test_what_belongs_to_the_caller_is_on_the_handles_record(world: World)
     assert before <= int(record["minted_at"]) <= time.time()
 
 
+async def test_the_log_line_of_a_mint_tells_whether_it_was_served_from_the_pool(
+    world: World, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    await world.warm(2)
+    world.fail()
+    assert (await world.mint()).status == 200
+    assert (await world.mint(session={"instructions": "Be brief."})).status >= 500
+    assert (await world.a.mint({"model": "cold"})).status >= 500
+
+    def lines() -> list[dict[str, Any]]:
+        written.append(capsysbinary.readouterr().out)
+        return [json.loads(line) for line in b"".join(written).splitlines() if line.startswith(b"{")]
+
+    written: list[bytes] = []
+    assert await eventually(lambda: len(lines()) >= 6)
+    told = [(line["status"] < 500, line.get("pool"), line.get("model")) for line in lines()][-3:]
+    assert told == [(True, "hit", world.model), (False, "empty", world.model), (False, None, "cold")]
+
+
 async def test_a_handle_of_the_pool_lives_no_shorter_than_usual_and_no_longer_than_its_key(
     world: World,
 ) -> None:

@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import Literal, Protocol
 
 from app.store.pools import Swept
-from app.telemetry.timings import Timings
+from app.telemetry.timings import TakeResult, Timings
 
-# What a mint of a model with a pool came to. ``unsuited``: it depends on its caller, and was not looked for;
-# ``failed``: the store did not answer, or what it gave was of no use.
-TakeResult = Literal["hit", "empty", "unsuited", "failed"]
 # What became of a key, as ``app.store.pools.PoolBill`` has it.
 KeyOutcome = Literal["minted", "used", "wasted", "lost"]
 

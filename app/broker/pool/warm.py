@@ -14,7 +14,7 @@ from app.broker.routing.attempts import Candidate, Granted
 from app.broker.session_policy import ModelPolicy, usual_life
 from app.errors import StoreUnavailable
 from app.models import MintRequest
-from app.telemetry.timings import Timings
+from app.telemetry.timings import TakeResult, Timings
 
 
 class WarmPool:
@@ -23,7 +23,6 @@ class WarmPool:
     def __init__(self, shelf: Shelf, refill: Refill) -> None:
         self._shelf = shelf
         self._refill = refill
-        self._count = shelf.counts.took
 
     async def take(
         self, policy: ModelPolicy, request: MintRequest, candidates: Sequence[Candidate], timings: Timings
@@ -33,34 +32,9 @@ class WarmPool:
         ``request`` is the caller's, ``candidates`` are as for ``MintAttempts.mint``. Begins to refill in the
         background. Never raises an error of the store.
         """
-        model, shape = request.model, shape_of(self._shelf.sealer, request, candidates)
-        if policy.pool is None or shape is None:
-            self._count(model, "unsuited")
-            return None
-        order = Order(model, policy.pool, usual_life(policy), shape, candidates)
-        monotonic = self._shelf.clocks.monotonic
-        sent = monotonic()
-        try:
-            took = await self._shelf.take(order)
-        except StoreUnavailable:
-            self._count(model, "failed")
-            return None
-        finally:
-            received = monotonic()
-            timings.store_took("pool", sent, received)
-        self._refill.wanted(order, took)
-        if took.entry is None:
-            self._count(model, "empty")
-            return None
-        left = (took.entry.ends_at - took.now) / 1000 - (received - sent)
-        granted = self._shelf.opened(order, took.entry, left=left)
-        if granted is None:
-            self._count(model, "failed")
-            self._refill.later(self._shelf.correct(order))
-            return None
-        timings.deployment = granted.candidate.deployment.name
-        self._count(model, "hit")
-        self._shelf.counts.keys(model, "used")
+        granted, result = await self._taken(policy, request, candidates, timings)
+        timings.pool = result
+        self._shelf.counts.took(request.model, result)
         return granted
 
     def rests(self, model: str) -> float:
@@ -70,3 +44,32 @@ class WarmPool:
     async def close(self, *, grace: float) -> None:
         """End the refills: those under way have ``grace`` seconds."""
         await self._refill.close(grace=grace)
+
+    async def _taken(
+        self, policy: ModelPolicy, request: MintRequest, candidates: Sequence[Candidate], timings: Timings
+    ) -> tuple[Granted | None, TakeResult]:
+        model, shape = request.model, shape_of(self._shelf.sealer, request, candidates)
+        if policy.pool is None or shape is None:
+            return None, "unsuited"
+        order = Order(model, policy.pool, usual_life(policy), shape, candidates)
+        monotonic = self._shelf.clocks.monotonic
+        sent = monotonic()
+        try:
+            took = await self._shelf.take(order)
+        except StoreUnavailable:
+            return None, "failed"
+        finally:
+            received = monotonic()
+            timings.store_took("pool", sent, received)
+        self._refill.wanted(order, took)
+        if took.entry is None:
+            return None, "empty"
+        # The store may have told its time as soon as it was asked.
+        left = (took.entry.ends_at - took.now) / 1000 - (received - sent)
+        granted = self._shelf.opened(order, took.entry, left=left)
+        if granted is None:
+            self._refill.later(self._shelf.correct(order))
+            return None, "failed"
+        timings.deployment = granted.candidate.deployment.name
+        self._shelf.counts.keys(model, "used")
+        return granted, "hit"

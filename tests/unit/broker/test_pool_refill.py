@@ -13,7 +13,7 @@ import orjson
 import pytest
 import structlog
 
-from app.broker.pool.counts import KeyOutcome, PoolCounts, TakeResult
+from app.broker.pool.counts import KeyOutcome, PoolCounts
 from app.broker.pool.demand import FEW_AT_ONCE
 from app.broker.pool.refill import Refill
 from app.broker.pool.shelf import Order, Shelf
@@ -30,7 +30,7 @@ from app.store.address import parse_address
 from app.store.connection import StoreConnection
 from app.store.execution.driver import connect
 from app.store.pools import PoolBill, PoolLevel, PoolStore, PoolTake, Swept
-from app.telemetry.timings import Timings
+from app.telemetry.timings import TakeResult, Timings
 from tests.support.clocks import PATIENCE, eventually
 from tests.support.egress import HERE
 from tests.unit.outbound.peer import Peer, Reply, saying
