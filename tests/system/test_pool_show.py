@@ -61,7 +61,7 @@ async def filled(http: aiohttp.ClientSession, stack: Stack, cloakroom: Commands)
     await mint(http, stack, times=6)
 
     async def ready() -> bool:
-        return (await pools(cloakroom))[USUAL_MODEL]["state"] == "ready"
+        return bool((await pools(cloakroom))[USUAL_MODEL]["state"] == "ready")
 
     await eventually(ready)
     return (await pools(cloakroom))[USUAL_MODEL]
