@@ -114,9 +114,25 @@ def pool_document(standing: PoolStanding, replicas: Sequence[Mapping[str, Any]])
 def _pools(
     replicas: Iterable[Mapping[str, Any]],
 ) -> Iterator[tuple[Mapping[str, Any], str, Mapping[str, Any]]]:
+    """The replica, the model, what it told of its pool; without what another release tells otherwise."""
     for each in replicas:
-        for model, pool in each.get(POOLS, {}).items():
-            yield each, model, pool
+        pools = each.get(POOLS)
+        for model, pool in pools.items() if isinstance(pools, dict) else ():
+            if _is_readable(pool):
+                yield each, model, pool
+
+
+def _is_readable(pool: Any) -> bool:
+    match pool:
+        case {"target": int(), "max_waste": int() | float(), "paused": None}:
+            return True
+        case {
+            "target": int(),
+            "max_waste": int() | float(),
+            "paused": {"reason": str(), "seconds": int() | float()},
+        }:
+            return True
+    return False
 
 
 def _seconds_left(replica: Mapping[str, Any], pool: Mapping[str, Any]) -> float:
@@ -126,7 +142,7 @@ def _seconds_left(replica: Mapping[str, Any], pool: Mapping[str, Any]) -> float:
 
 def _paused(replica: Mapping[str, Any], pool: Mapping[str, Any]) -> Document:
     return {
-        "replica": replica["replica"],
+        "replica": str(replica.get("replica", "")),
         "reason": pool["paused"]["reason"],
         "seconds": round(_seconds_left(replica, pool), 1),
     }

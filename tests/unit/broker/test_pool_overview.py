@@ -47,6 +47,25 @@ def test_a_replica_tells_its_policies_and_its_pauses_and_another_one_reads_the_p
     assert read == {"other": PoolPolicy(5, 0.1), "voice": POLICY}
 
 
+@pytest.mark.parametrize(
+    "strange",
+    [
+        None,
+        [],
+        {"voice": None},
+        {"voice": {"target": 20}},
+        {"voice": fine(target="20")},
+        {"voice": fine(paused=7)},
+        {"voice": fine(paused={"reason": "limited"})},
+    ],
+)
+def test_what_a_replica_of_another_release_tells_otherwise_is_left_out(strange: Any) -> None:
+    other = {"replica": "b", "age": 1.0, "pools": strange}
+    assert policies_told([other]) == {}
+    shown = document(replica("a", fine()), other)
+    assert (shown["replicas"], shown["paused"]) == (1, [])
+
+
 def test_where_replicas_differ_the_largest_pool_is_shown() -> None:
     replicas = [replica("a", fine(target=10)), replica("b", fine(target=40)), replica("c", fine())]
     assert policies_told(replicas) == {"voice": PoolPolicy(40, 0.5)}
