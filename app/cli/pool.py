@@ -126,14 +126,16 @@ def _turned_down(pool: Pool) -> str:
 
 
 def _paused(pool: Pool) -> str:
-    longest = max(pool["paused"], key=lambda one: float(one["seconds"]))
-    seconds = f"{math.ceil(longest['seconds'])} s"
+    everywhere = pool["state"] == "paused"
+    # Where all replicas pause, the first that is done goes on.
+    told = (min if everywhere else max)(pool["paused"], key=lambda one: float(one["seconds"]))
+    seconds = f"{math.ceil(told['seconds'])} s"
     said = (
         f"the provider says wait {seconds}"
-        if longest["reason"] == "limited"
+        if told["reason"] == "limited"
         else f"its mints fail, and are tried again in {seconds}"
     )
-    if pool["state"] == "paused":
+    if everywhere:
         return f"is paused: {said}."
     names = ", ".join(sorted({str(one["replica"]) for one in pool["paused"]}))
     return f"is paused at {names}: {said}."

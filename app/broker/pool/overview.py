@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from app.broker.pool.standing import PoolStanding, standings
 from app.broker.routing.breaker import Breakers
@@ -17,7 +17,6 @@ Document = dict[str, Any]
 
 # ``limited``: the provider asked us to wait; ``failing``: mints failed, and are tried again later.
 PauseReason = Literal["limited", "failing"]
-PAUSES: Final[tuple[PauseReason, ...]] = ("limited", "failing")
 
 
 @value
@@ -48,9 +47,9 @@ def _pause(catalog: Catalog, breakers: Breakers, model: str, rest: float) -> Pau
     return Pause("failing", rest) if rest > 0 else None
 
 
-def told(policies: Mapping[str, PoolPolicy], pauses: Mapping[str, Pause]) -> Document:
+def told(policies: Mapping[str, PoolPolicy], paused: Mapping[str, Pause]) -> Document:
     """What a replica tells the others of its pools, by model."""
-    return {model: _told(policy, pauses.get(model)) for model, policy in policies.items()}
+    return {model: _told(policy, paused.get(model)) for model, policy in policies.items()}
 
 
 def _told(policy: PoolPolicy, pause: Pause | None) -> Document:

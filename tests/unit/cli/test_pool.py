@@ -128,7 +128,7 @@ def test_a_pool_without_a_key_in_the_last_hour_has_no_share_of_waste(shown: Show
             "more than 50 % of them can be wasted (max_waste).",
         ),
         (
-            {"state": "paused", "paused": told("limited", "a", "b")},
+            {"state": "paused", "paused": [*told("limited", "a"), *told("limited", "b", seconds=90)]},
             "paused",
             "gpt-realtime-2.1 is paused: the provider says wait 12 s.",
         ),
