@@ -24,6 +24,8 @@ REPEATED: Final = 2
 # While fewer keys than this were minted in the last hour, their waste counts as if it were so many. The first
 # keys could not be minted otherwise.
 LEAST_MINTED: Final = 20
+# What a burst took is minted again within so many seconds.
+CATCH_UP_SECONDS: Final = 5.0
 # Mints of one model that a replica has in flight for its pool, at least and at most.
 FEW_AT_ONCE: Final = 4
 MOST_AT_ONCE: Final = 16
@@ -49,7 +51,7 @@ def bound_of(bill: PoolBill, policy: PoolPolicy) -> int:
     return min(max(may_waste, least), policy.target)
 
 
-def at_once(level: PoolLevel, *, mint_seconds: float) -> int:
-    """How many keys a replica mints at once: as many as it takes to keep up with twice the demand."""
-    needed = math.ceil(2 * level.minute / 60 * mint_seconds)
-    return min(max(needed, FEW_AT_ONCE), MOST_AT_ONCE)
+def at_once(level: PoolLevel, goal: int, *, mint_seconds: float) -> int:
+    """How many keys a replica mints at once, to keep up with twice the demand and catch up with a burst."""
+    a_second = 2 * level.minute / 60 + max(goal - level.stock - level.pending, 0) / CATCH_UP_SECONDS
+    return min(max(math.ceil(a_second * mint_seconds), FEW_AT_ONCE), MOST_AT_ONCE)

@@ -89,7 +89,7 @@ class Refill:
         goal = min(by_demand, bound)
         self._tell(order.model, took, turned_down=goal < by_demand and took.bill.hour_wasted > 0)
         if level.stock + level.pending < goal:
-            most = at_once(level, mint_seconds=self._mint_seconds)
+            most = at_once(level, goal, mint_seconds=self._mint_seconds)
             self._begin(_Wish(order, goal, bound, most))
 
     def rests(self, model: str) -> float:
@@ -151,6 +151,9 @@ class Refill:
             return
         finally:
             self._asking.discard(order.place)
+        if self._closing:
+            await self._shelf.give_back(order.place, leave.marks, lost=False)
+            return
         for mark in leave.marks:
             self._marks[mark] = order.place
             self._minting[order.model] += 1

@@ -32,7 +32,7 @@ end
 local goal, here = tonumber(ARGV[3]), level(ARGV[1], found, left)
 -- The provider's rate limit is shared: in a minute no more mints than takes, and the goal.
 local wanted = math.min(goal - here[1] - here[2], bound - redis.call('ZCARD', KEYS[1]) - #left,
-  here[3] + goal - sum(found.minted, 7), tonumber(ARGV[5]))
+  sum(found.wanted, 7) + goal - sum(found.minted, 7), tonumber(ARGV[5]))
 if wanted <= 0 then
   return {ids, text(now), swept}
 end

@@ -125,13 +125,19 @@ def test_without_any_waste_allowed_one_key_is_kept_until_one_is_wasted() -> None
     assert bound_of(PoolBill(hour_minted=100, hour_wasted=1), strict) == 0
 
 
-@given(levels(), st.floats(0, 100))
-def test_a_few_are_minted_at_once_and_never_many(level: PoolLevel, mint_seconds: float) -> None:
-    assert FEW_AT_ONCE <= at_once(level, mint_seconds=mint_seconds) <= MOST_AT_ONCE
+@given(levels(), st.integers(0, 1000), st.floats(0, 100))
+def test_a_few_are_minted_at_once_and_never_many(level: PoolLevel, goal: int, mint_seconds: float) -> None:
+    assert FEW_AT_ONCE <= at_once(level, goal, mint_seconds=mint_seconds) <= MOST_AT_ONCE
 
 
 def test_as_many_are_minted_at_once_as_it_takes_to_keep_up() -> None:
-    assert at_once(replace(QUIET, minute=900), mint_seconds=0.4) == 12
+    assert at_once(replace(QUIET, minute=900, stock=20), 20, mint_seconds=0.4) == 12
+
+
+def test_what_a_burst_took_is_minted_again_within_seconds() -> None:
+    """150 keys in five seconds are 30 a second: of 0.4 s each, twelve at once."""
+    assert at_once(replace(QUIET, stock=40, pending=10), 200, mint_seconds=0.4) == 12
+    assert at_once(replace(QUIET, stock=200), 200, mint_seconds=0.4) == FEW_AT_ONCE
 
 
 # --- a pool over hours, minted for in no time ------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import time
 from collections import Counter
@@ -257,6 +258,27 @@ async def test_at_the_end_marks_are_taken_back_and_nothing_begins_any_more(bench
     assert await made.bill() == PoolBill(lost=3)
     await made.take(3)
     assert await made.settled() == (0, 0)
+
+
+async def test_leave_that_comes_when_the_end_has_begun_is_given_back(
+    bench: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, reserve, asked, go_on = await bench(minted()), PoolStore.reserve, asyncio.Event(), asyncio.Event()
+
+    async def late(self: PoolStore, *args: Any) -> Any:
+        asked.set()
+        await go_on.wait()
+        return await reserve(self, *args)
+
+    monkeypatch.setattr(PoolStore, "reserve", late)
+    await made.take(3)
+    await asked.wait()
+    closing = asyncio.create_task(made.refill.close(grace=PATIENCE))
+    await asyncio.sleep(0)
+    go_on.set()
+    await closing
+    assert await made.level() == (0, 0)
+    assert (made.asked, await made.bill()) == ([0], PoolBill())
 
 
 async def test_it_is_logged_when_waste_turns_a_pool_down_and_when_it_comes_back(bench: Make) -> None:
