@@ -8,9 +8,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from app.models import USUAL_MODEL
 from app.store.events import EventFeed
 from app.store.listing.directory import HandleDirectory, alive
 from app.store.listing.views import CallFilter, HandleFilter
+from app.store.pools import PoolStore
 from app.store.records.calls import CallStore
 from app.store.records.deadlines import CallDeadlines, Due
 from app.web.appkeys import STORE
@@ -29,6 +31,7 @@ SETTINGS = {
     "CLOAKROOM_HANDLE_MAX_CALLS": "2",
     "CLOAKROOM_RELAY_TIMEOUT_SECONDS": "5",
     "CLOAKROOM_METERING": "on",
+    "CLOAKROOM_MODELS": json.dumps({USUAL_MODEL: {"deployments": ["openai"], "pool": {"target": 2}}}),
 }
 
 
@@ -53,6 +56,7 @@ async def live_through_everything(service: Service, forget_scripts: Callable[[],
     await _as_a_meter_does(service)
     await _as_a_deadline_does(service, call_id)
     await _as_operators_do(service, call_id)
+    await _as_a_pool_does(service)
     unused = await service.minted()
     await service.stop_provider()
     assert (await service.relay(unused)).code == "upstream_unreachable"
@@ -79,6 +83,16 @@ async def _what_goes_wrong(service: Service, handle: str) -> None:
         headers={"Authorization": f"Bearer {second}", "Content-Type": "application/sdp"},
     )
     assert reply.code == "wrong_session_family"
+
+
+async def _as_a_pool_does(service: Service) -> None:
+    pools = PoolStore(service.server.app[STORE])
+
+    async def used() -> bool:
+        await service.minted()
+        return (await pools.state(USUAL_MODEL)).bill.used > 0
+
+    await eventually(used)
 
 
 async def _as_a_meter_does(service: Service) -> None:
