@@ -17,6 +17,8 @@ from tests.web.operators import ask, audited, get, id_of, post
 HANDLE_ID = "A" * 22
 EVERYTHING = [
     ("GET", "/stats"),
+    ("GET", "/keys"),
+    ("GET", "/pools"),
     ("GET", "/events"),
     ("GET", "/handles"),
     ("GET", "/handles/count"),

@@ -125,6 +125,9 @@ class AdminApi:
     async def keys(self) -> Mapping[str, Any]:
         return await self._list("keys", {})
 
+    async def pools(self) -> Mapping[str, Any]:
+        return await self._list("pools", {})
+
     async def events(self) -> AsyncIterator[Sequence[Event]]:
         watched = False
         while True:
