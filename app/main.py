@@ -15,7 +15,6 @@ from typing import Final
 
 from aiohttp import web
 
-from app.broker.desk import Desk
 from app.broker.identities import Identities
 from app.broker.metering.watch import HOWS
 from app.broker.routing.breaker import Breakers
@@ -35,14 +34,12 @@ from app.outbound.upstream import Upstream
 from app.providers.usage import KINDS
 from app.settings import Settings, SettingsSource
 from app.store.events import EventFeed
-from app.store.listing.directory import HandleDirectory
-from app.store.listing.stops import CallStops
-from app.store.records.calls import CallStore
 from app.telemetry.call_metrics import CallMetrics
 from app.telemetry.census import Census
 from app.telemetry.identity_metrics import IdentityMetrics
 from app.telemetry.logs import RequestLog
 from app.telemetry.metrics import Metrics
+from app.telemetry.parts.pool import PoolMetrics
 from app.telemetry.scrape import Scrapes, State, expose
 from app.telemetry.sideband_metrics import SidebandMetrics
 from app.telemetry.tracing import PassingOn, Tracing
@@ -84,17 +81,19 @@ from app.wiring import (
     Reloader,
     SecretHolders,
     Shared,
-    build_admins,
     build_catalog,
     build_client_tokens,
     build_clients,
+    build_desk,
     build_egress,
     build_issuer_keys,
     build_security,
     build_store,
     reveal,
+    tell_pools,
     tell_span,
     token_keepers,
+    watch_pools,
 )
 
 FIRST_TOKEN_SECONDS: Final = 5.0
@@ -146,17 +145,8 @@ def create_app(
     )
     app[STORE] = store
     app[METRICS], app[SCRAPES] = metrics, Scrapes(metrics.registry)
-    calls, directory = CallStore(store, retention=settings.call_retention_seconds), HandleDirectory(store)
     app[OPEN_SIDEBANDS] = OpenSidebands(SidebandMetrics(metrics), most=settings.sideband_max)
-    app[DESK] = Desk(
-        handles=directory,
-        calls=calls,
-        stops=CallStops(store, calls, directory),
-        feed=feed,
-        clock=clock,
-        replica=settings.replica,
-        admins=build_admins(settings),
-    )
+    app[DESK] = build_desk(settings, store, feed, clock=clock)
 
     async def parts(app: web.Application) -> AsyncIterator[None]:
         settlement = Settlement(monotonic)
@@ -185,6 +175,7 @@ def create_app(
         )
         upstream = Exchanges(client, sockets, handshake_seconds=2 * connecting, most=settings.held_calls_max)
         breakers, clocks = Breakers(monotonic), Clocks(clock, monotonic)
+        pool_counts = PoolMetrics(metrics, catalog.pools)
         sealer = Sealer(parse_sealing_ring(reveal(settings.sealing_keys)))
         security = build_security(
             settings, Beside(metrics=metrics, sealer=sealer, store=store, egress=egress, clocks=clocks)
@@ -206,6 +197,7 @@ def create_app(
                 breakers=breakers,
                 security=security,
                 clocks=clocks,
+                pool_counts=pool_counts,
             ),
         )
         app[ORPHANS], app[HANGUP] = broker.orphans, broker.hangup
@@ -223,11 +215,13 @@ def create_app(
         usage.expose(catalog.names, hows=HOWS, kinds=KINDS)
         app[MINTER], app[RELAY], overdue = broker.minter(), broker.relay(), broker.overdue()
         served = (app[CLIENTS], app[DESK].admins, client_tokens, app[MINTER], app[ICE_SERVERS])
-        reloader = Reloader(source, settings, SecretHolders(broker.shared, *served))
+        reloader = Reloader(source, settings, SecretHolders(broker.shared, *served, egress.certificates))
         app[RELOADER] = reloader
+        reloader.keys.pools = partial(tell_pools, catalog, breakers, broker.pool)
         held = broker.held_calls()
         upstream.on_end = held.ended
         census = Census(app[DESK].alive, monotonic=monotonic)
+        pool_census = watch_pools(pool_counts, catalog.pools, app[DESK].pools, monotonic=monotonic)
         expose(
             metrics.registry,
             State(
@@ -265,6 +259,7 @@ def create_app(
         await reloader.close()
         await radar.close()
         await census.close()
+        await pool_census.close()
         grace = min(settings.shutdown_seconds, LAST_GRACE_SECONDS)
         await broker.pool.close(grace=grace)
         await meter.close()

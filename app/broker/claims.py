@@ -34,12 +34,13 @@ from app.errors import (
 )
 from app.handles.bindings import fingerprints_of, first_fingerprint
 from app.handles.sealing import Sealer, UnsealError
-from app.handles.tokens import is_bound
+from app.handles.tokens import has_proof, is_bound
 from app.models import Answer, Clocks, HandleClaims, Offer, Sender
 from app.store.records.claims import (
     Answered,
     Attempt,
     Gone,
+    Held,
     NewerVersion,
     Older,
     OtherCertificate,
@@ -222,6 +223,13 @@ class Claims:
             self.security.report(record_refused(attempt.handle_id, (), "answer_not_unsealed"))
             raise OutcomeUnknown(UNKNOWN_MESSAGE) from None
         return Answer(sdp=sdp, call_id=kept.call_id or None)
+
+
+def is_proven(sealer: Sealer, handle_id: str, record: Won | Held) -> bool:
+    """Whether a handle's record is as its mint wrote it, but for its uses. Older releases wrote no proof."""
+    if not has_proof(handle_id) and not record.proof:
+        return True
+    return sealer.proves(record.proof, *record.stated(handle_id))
 
 
 def refused(handle_id: str, result: Refused | Unknown | Pending) -> CloakroomError:

@@ -16,6 +16,7 @@ from app.store.events import EventFeed
 from app.store.listing.directory import HandleDirectory, alive
 from app.store.listing.stops import CallStops
 from app.store.listing.views import Alive, HandleView, RelayNote, Stopped, call_state
+from app.store.pools import PoolStore
 from app.store.records.calls import CallStore
 from app.store.records.record import CallRecord
 
@@ -32,6 +33,7 @@ class Desk:
     handles: HandleDirectory
     calls: CallStore
     stops: CallStops
+    pools: PoolStore
     feed: EventFeed
     clock: Callable[[], float]
     replica: str

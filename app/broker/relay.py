@@ -15,7 +15,7 @@ from typing import Final
 import orjson
 import structlog
 
-from app.broker.claims import Claims
+from app.broker.claims import Claims, is_proven
 from app.broker.deadlines.orphans import Orphans
 from app.broker.late import Late, LateAnswers
 from app.broker.outcomes import UNKNOWN_MESSAGE, Claim, Outcomes
@@ -27,7 +27,6 @@ from app.broker.session_policy import require_same
 from app.errors import CloakroomError, InvalidHandle, OutcomeUnknown, UpstreamTimeout, UpstreamUnreachable
 from app.handles.grants import Grant, open_grant
 from app.handles.sealing import Sealer, UnsealError
-from app.handles.tokens import has_proof
 from app.models import Answer, Deployment, Family, HandleClaims, Offer, Secret, Sender, value
 from app.outbound.upstream import (
     LEAST_SHARE_OF_A_TRY,
@@ -134,7 +133,7 @@ class Relay:
         if not self.sealer.knows(won.sealed_key):
             # A key that left the ring too early, more often than a record that was changed.
             reason = "unknown_sealing_key"
-        elif not self._is_proven(claim):
+        elif not is_proven(self.sealer, claim.handle_id, won):
             reason = "not_proven"
         elif deployment is not None:
             context = (claim.handle_id, won.client, won.expires_at)
@@ -151,13 +150,6 @@ class Relay:
             self.security.report(record_refused(claim.handle_id, whose, reason))
         await self.outcomes.give_back(claim, code=InvalidHandle.code)
         raise InvalidHandle("This handle cannot be opened here. Mint a new one.")
-
-    def _is_proven(self, claim: Claim) -> bool:
-        """Whether the record is as its mint wrote it, but for its uses. Older releases wrote no proof."""
-        won = claim.won
-        if not has_proof(claim.handle_id) and not won.proof:
-            return True
-        return self.sealer.proves(won.proof, *won.stated(claim.handle_id))
 
     async def _send(
         self, offer: Offer, claim: Claim, deployment: Deployment, grant: Grant, timings: Timings

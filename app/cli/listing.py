@@ -43,13 +43,19 @@ USUAL: Final = Amount()
 
 @dataclass(frozen=True, slots=True)
 class Shape(Generic[T]):
-    """How one kind of thing is listed. ``row`` takes a thing and the time in epoch seconds."""
+    """How one kind of thing is listed. ``row`` takes a thing and the time in epoch seconds.
+
+    ``latest`` gives what it is sorted by, the largest first; None: as it is fetched, the newest first.
+    ``none`` is said of an empty listing.
+    """
 
     noun: str
     columns: Sequence[Column]
     row: Callable[[T, float], Sequence[str]]
     as_json: Callable[[T], dict[str, Any]]
     id_of: Callable[[T], str]
+    latest: Callable[[T], float] | None = None
+    none: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,27 +102,34 @@ async def print_listing(
             return write("".join(f"{shape.id_of(item)}\n" for item in items))
         return print_lines(table.lines([shape.row(item, now) for item in items]))
 
-    most = None if amount.all_pages else amount.limit
+    # What is sorted must be there as a whole before the first one is known.
+    at_the_end = shape.latest is not None or not amount.all_pages
+    most = None if amount.all_pages or shape.latest is not None else amount.limit
     held: list[T] = []
     found, more = 0, False
     async with aclosing(walk(fetch, quiet=quiet, most=most)) as walked:
         async for step in walked:
             found, more = step.found, step.more
-            if not amount.all_pages:
+            if at_the_end:
                 held += step.items
             elif step.items and not show(step.items):
                 return
+    if shape.latest is not None:
+        held.sort(key=shape.latest, reverse=True)
+        held = held if amount.all_pages else held[: amount.limit]
+        found, more = len(held), found > len(held)
     if as_document and not amount.all_pages:
         data = [shape.as_json(item) for item in held]
         write(document({"object": "list", "data": data, "has_more": more}))
     elif held:
         show(held)
     if not quiet and not as_document:
-        tell(_footer(shape.noun, found, more=more))
+        tell(_footer(shape, found, more=more))
 
 
-def _footer(noun: str, found: int, *, more: bool) -> str:
+def _footer(shape: Shape[T], found: int, *, more: bool) -> str:
+    noun = shape.noun
     if not found and not more:
-        return f"no {noun}s"
+        return shape.none or f"no {noun}s"
     shown = f"{found:,} {noun}{'' if found == 1 else 's'}"
     return f"{shown} shown, the newest; more with --limit or --all" if more else shown

@@ -36,6 +36,7 @@ _COMMANDS: Final = (
         "app.cli.calls.hangup:hang_up_calls",
         "End one call, or all of a client, a model, a user.",
     ),
+    ("pool show", "app.cli.pool:show_pools", "Keys minted ahead, and what became of them."),
     ("config show", "app.cli.config.show:show_config", "The settings in force, secrets masked."),
     ("config check", "app.cli.config.check:check_config", "What changes for a file of LiteLLM's."),
     ("config schema", "app.cli.config.show:print_schema", "The JSON schema of the YAML file."),
@@ -47,6 +48,7 @@ _COMMANDS: Final = (
 _GROUPS: Final = {
     "handles": "List, show, revoke and watch handles, for operators.",
     "calls": "List, show and hang up calls, for operators.",
+    "pool": "Show warm pools: keys that are minted ahead.",
     "config": "Show the settings in force, masked; check a file of LiteLLM's; the schema of the file.",
     "keys": "Make, check and rotate the service's own secrets.",
 }

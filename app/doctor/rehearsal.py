@@ -6,6 +6,7 @@ step is done on a record of two seconds that has no client, under an id that no 
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -20,6 +21,7 @@ from app.store.execution.driver import Client
 from app.store.faults import StoreFault, fault_of
 from app.store.listing.directory import HandleDirectory
 from app.store.listing.views import HandleFilter
+from app.store.pools import PoolEntry, PoolStore, PoolWish
 from app.store.records.calls import CallStore
 from app.store.records.claims import Attempt, Keep
 from app.store.records.deadlines import CallDeadlines, Due
@@ -135,6 +137,7 @@ def _of_requests(handle_id: str, now: float) -> list[Step]:
         ("note what became of a call", note),
         ("keep the deadline of a call", keep_deadline),
         ("write a record of usage", meter),
+        ("keep keys of a warm pool", lambda connection: _keep_in_pool(connection, handle_id)),
         ("tell the live events", publish),
     ]
 
@@ -161,6 +164,33 @@ def _of_operators(handle_id: str, now: float) -> list[Step]:
         # As a replica that ends, so that none is there which is not.
         ("tell which keys are in force", lambda connection: Replicas(connection).end()),
     ]
+
+
+async def _keep_in_pool(connection: StoreConnection, model: str) -> None:
+    """Do with the keys of one model what a pool does, and remove them all.
+
+    Args:
+        model: a name that no model has.
+
+    Raises:
+        StoreUnavailable: a step was refused.
+    """
+    store, shape = PoolStore(connection), "doctor"
+    try:
+        # A session has keys from its second take on.
+        for _ in range(2):
+            await store.take(model, shape, serves=_LIFE_SECONDS)
+        marks = await store.reserve(model, PoolWish(shape, 2, most=2, bound=2, hold=_LIFE_SECONDS))
+        first, *others = marks.ids
+        ends_at = marks.now + int(_LIFE_SECONDS * 1000)
+        await store.put(model, shape, PoolEntry(first, "-", ends_at, "none"), good_until=ends_at)
+        await store.release(model, shape, others, lost=True)
+        await store.take(model, shape, serves=_LIFE_SECONDS)
+        await store.state(model)
+    finally:
+        # Where a step was refused, that is told, and what is left expires by itself.
+        with contextlib.suppress(StoreUnavailable):
+            await connection.run_together(("DEL", *keys.pool(model)))
 
 
 def _call_id(handle_id: str) -> str:

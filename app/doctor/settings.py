@@ -36,6 +36,7 @@ def settings_findings(settings: Settings, *, has_engine: bool, cpus: int | None 
     yield from _clients(settings)
     yield _admins(settings)
     yield from _models(settings)
+    yield from _pools(settings)
     yield _uses(settings)
     yield _cors(settings)
     yield _public_url(settings)
@@ -149,6 +150,26 @@ def _models(settings: Settings) -> Iterator[Finding]:
         yield Finding("settings", "models", "warn", text, fix)
     text = settings.default_model or "none: a mint request that names no model is refused"
     yield Finding("settings", "default model", "ok", text)
+
+
+def _pools(settings: Settings) -> Iterator[Finding]:
+    """The models whose keys are minted ahead, and what keeps mints from using them."""
+    pools = {
+        alias: entry.pool
+        for alias, entry in settings.models.items()
+        if isinstance(entry, ModelSettings) and entry.pool is not None
+    }
+    if not pools:
+        return
+    shown = (
+        f"{alias} keeps up to {pool.target:,} keys, of which {pool.max_waste:.0%} may be wasted"
+        for alias, pool in pools.items()
+    )
+    yield Finding("settings", "pools", "ok", "; ".join(shown))
+    if settings.subject_key is not None:
+        text = "mints with a subject use no pool: CLOAKROOM_SUBJECT_KEY makes a safety identifier for each"
+        fix = "leave CLOAKROOM_SUBJECT_KEY out, or accept that these mints wait for the provider"
+        yield Finding("settings", "pools", "warn", text, fix)
 
 
 def _uses(settings: Settings) -> Finding:

@@ -56,9 +56,9 @@ class Dialer:
     def __init__(self, egress: Egress) -> None:
         self._loop = asyncio.get_running_loop()
         self._egress = egress
-        self._tls = egress.certificates.trust_and_show()
-        proxied = any(proxy.origin.secure for proxy in egress.proxies.values())
-        self._tls_to_proxy = egress.certificates.trust() if proxied else self._tls
+        self._certificates = egress.certificates
+        # So that a bad file fails here, and no dial has to read one.
+        self._certificates.trust_and_show()
         self._names: dict[_Key, tuple[float, _Addresses]] = {}
         self._asking: dict[_Key, asyncio.Task[_Addresses]] = {}
 
@@ -76,7 +76,8 @@ class Dialer:
         if proxy is not None:
             return await self._through(proxy, origin, protocol, entering)
         sock = await self._connect((origin.host, origin.port), self._egress.guard, entering)
-        return (await self._over(sock, origin, self._tls, protocol, entering))[1]
+        tls = self._certificates.trust_and_show()
+        return (await self._over(sock, origin, tls, protocol, entering))[1]
 
     async def close(self) -> None:
         """End what is under way."""
@@ -117,7 +118,9 @@ class Dialer:
         try:
             at = proxy.origin.host, proxy.origin.port
             sock = await self._connect(at, guard.for_proxies, _unwatched)
-            transport, tunnel = await self._over(sock, proxy.origin, self._tls_to_proxy, _Tunnel, _unwatched)
+            # A proxy is shown no certificate of ours.
+            tls = self._certificates.trust()
+            transport, tunnel = await self._over(sock, proxy.origin, tls, _Tunnel, _unwatched)
         except DialFailed as failure:
             raise DialFailed("proxy", f"the proxy {proxy} cannot be reached: {failure}") from failure
         try:
@@ -139,7 +142,8 @@ class Dialer:
         self, transport: asyncio.Transport, made: asyncio.Protocol, origin: Origin
     ) -> asyncio.Transport:
         try:
-            secured = await self._loop.start_tls(transport, made, self._tls, server_hostname=origin.host)
+            tls = self._certificates.trust_and_show()
+            secured = await self._loop.start_tls(transport, made, tls, server_hostname=origin.host)
         except (OSError, EOFError) as error:
             raise DialFailed("tls", _tls_reason(error)) from error
         if secured is None:

@@ -107,7 +107,7 @@ def environment_proxies() -> tuple[dict[str, Proxy], str]:
 
 
 class BadFile(ValueError):
-    """A certificate or key cannot be used. ``which`` is the field of ``Certificates``."""
+    """A certificate or key cannot be used. ``which`` is the argument of ``Certificates``."""
 
     def __init__(self, which: str, reason: str) -> None:
         super().__init__(reason)
@@ -115,24 +115,90 @@ class BadFile(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Certificates:
-    """PEM files by their paths.
+class Contexts:
+    """What the certificates come to. ``trusting`` verifies the chain and the host's name, and shows nothing.
 
-    ``ca_file`` is trusted besides the system's authorities (or those of SSL_CERT_FILE and SSL_CERT_DIR).
-    ``client_cert_file`` is shown to a provider that asks for one; ``client_key_file`` is its key, unless the
-    key is in the same file.
+    ``showing`` does the same and shows the client certificate, where there is one.
     """
 
-    ca_file: str | None = None
-    client_cert_file: str | None = None
-    client_key_file: str | None = None
+    trusting: ssl.SSLContext
+    showing: ssl.SSLContext
+
+
+class Certificates:
+    """PEM files by their paths, and what was read of them last.
+
+    New connections take what ``use`` was given last; those that are open stay as they are.
+
+    Args:
+        ca_file: is trusted besides the system's authorities (or those of SSL_CERT_FILE and SSL_CERT_DIR).
+        client_cert_file: is shown to a provider that asks for one.
+        client_key_file: its key, unless the key is in the same file.
+    """
+
+    def __init__(
+        self,
+        ca_file: str | None = None,
+        client_cert_file: str | None = None,
+        client_key_file: str | None = None,
+    ) -> None:
+        self.ca_file: Final = ca_file
+        self.client_cert_file: Final = client_cert_file
+        self.client_key_file: Final = client_key_file
+        self._in_force: Contexts | None = None
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The paths that are given, by the argument's name."""
+        names = ("ca_file", "client_cert_file", "client_key_file")
+        return {name: path for name in names if (path := getattr(self, name)) is not None}
 
     def trust(self) -> ssl.SSLContext:
-        """A context that verifies the chain and the host's name, and shows no certificate.
+        """The context for a server that is shown no certificate. The first use reads the files.
 
         Raises:
-            BadFile: the CA file cannot be used.
+            BadFile: a file cannot be used.
         """
+        return self._contexts().trusting
+
+    def trust_and_show(self) -> ssl.SSLContext:
+        """The context for a provider. The first use reads the files.
+
+        Raises:
+            BadFile: a file cannot be used.
+        """
+        return self._contexts().showing
+
+    def use(self, contexts: Contexts) -> None:
+        """Use these for new connections from now on."""
+        self._in_force = contexts
+
+    def read(self) -> Contexts:
+        """Read the files, which takes some milliseconds.
+
+        Raises:
+            BadFile: a file cannot be used.
+        """
+        trusting = self._trusting()
+        if self.client_cert_file is None:
+            return Contexts(trusting, trusting)
+        showing = self._trusting()
+        _readable("client_cert_file", self.client_cert_file)
+        if self.client_key_file is not None:
+            _readable("client_key_file", self.client_key_file)
+        try:
+            # Without a password OpenSSL would ask for one on the terminal.
+            showing.load_cert_chain(self.client_cert_file, self.client_key_file, password="")
+        except ssl.SSLError as error:
+            raise self._unusable(error) from None
+        return Contexts(trusting, showing)
+
+    def _contexts(self) -> Contexts:
+        if self._in_force is None:
+            self._in_force = self.read()
+        return self._in_force
+
+    def _trusting(self) -> ssl.SSLContext:
         context = ssl.create_default_context()
         context.set_alpn_protocols(["http/1.1"])
         if self.ca_file is not None:
@@ -143,25 +209,6 @@ class Certificates:
                 raise BadFile(
                     "ca_file", f"{self.ca_file} holds no certificate; it must be the CA's in PEM form"
                 ) from None
-        return context
-
-    def trust_and_show(self) -> ssl.SSLContext:
-        """The same, with the client certificate.
-
-        Raises:
-            BadFile: a file cannot be used.
-        """
-        context = self.trust()
-        if self.client_cert_file is None:
-            return context
-        _readable("client_cert_file", self.client_cert_file)
-        if self.client_key_file is not None:
-            _readable("client_key_file", self.client_key_file)
-        try:
-            # Without a password OpenSSL would ask for one on the terminal.
-            context.load_cert_chain(self.client_cert_file, self.client_key_file, password="")
-        except ssl.SSLError as error:
-            raise self._unusable(error) from None
         return context
 
     def _unusable(self, error: ssl.SSLError) -> BadFile:

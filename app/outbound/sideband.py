@@ -143,7 +143,8 @@ class SidebandClient:
         self._egress = egress or Egress()
         self._largest = largest
         self._connect_timeout = connect_timeout
-        self._tls = self._egress.certificates.trust_and_show()
+        # So that a bad file fails here, and no handshake has to read one.
+        self._egress.certificates.trust_and_show()
         # What is dialled for a proxied socket is the proxy.
         self._direct = self._session(self._egress.guard)
         self._proxied = (
@@ -210,7 +211,7 @@ class SidebandClient:
     def _session(self, guard: Guard) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
             # How many there are is for the callers to bound.
-            connector=aiohttp.TCPConnector(limit=0, ssl=self._tls, socket_factory=guard.open_socket),
+            connector=aiohttp.TCPConnector(limit=0, socket_factory=guard.open_socket),
             timeout=aiohttp.ClientTimeout(total=None, connect=self._connect_timeout),
             cookie_jar=aiohttp.DummyCookieJar(),
             middlewares=(_upgraded,),
@@ -228,6 +229,8 @@ class SidebandClient:
         return await (self._direct if proxy is None else self._proxied).ws_connect(
             request.url,
             headers={"User-Agent": f"cloakroom/{__version__}", **request.headers, **more},
+            # Not the connector's: the files may be read anew.
+            ssl=self._egress.certificates.trust_and_show(),
             proxy=_bare_url(proxy.url.reveal()) if proxy is not None else None,
             proxy_headers=(
                 {"Proxy-Authorization": authorization.reveal()} if authorization is not None else None

@@ -30,6 +30,8 @@ from app.providers.ice import IceServer
 
 SDP_TYPE: Final = "application/sdp"
 JSON_TYPE: Final = "application/json"
+# OpenAI's label, which the others have copied.
+USUAL_CHANNEL: Final = "oai-events"
 
 # A name, an IPv4 or an IPv6 address; a name in another script must be in its ASCII form.
 _HOST = re.compile(r"[A-Za-z0-9.:_-]{1,253}\Z")
@@ -95,7 +97,7 @@ class Traits:
     ``federates``: it may sign in with a workload's own token. ``tells_ends``: its models have the names and
     the ends of ``app.providers.retirement``, and it lists them. ``families``: the kinds of sessions that it
     serves. ``takes_api_version``: its URLs have one. ``holds_socket``: a call lasts as long as the WebSocket
-    that its offer went over.
+    that its offer went over. ``data_channel``: the label of the channel that a page must make for its events.
     """
 
     is_azure: bool = False
@@ -113,6 +115,7 @@ class Traits:
     federates: bool = False
     takes_api_version: bool = False
     holds_socket: bool = False
+    data_channel: str = USUAL_CHANNEL
     families: tuple[Family, ...] = USUAL_FAMILIES
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -81,9 +81,9 @@ class SettingsSource:
         self._files = variables.files
         return found
 
-    def digests(self) -> dict[str, bytes]:
-        """A digest of each file as it is now, of all that were read; equal digests mean equal contents."""
-        return {path: _digest(path) for path in sorted(self._files)}
+    def digests(self, beside: Iterable[str] = ()) -> dict[str, bytes]:
+        """A digest of each file that was read, and of those ``beside`` them; equal ones: equal contents."""
+        return {path: _digest(path) for path in sorted({*self._files, *beside})}
 
 
 def _digest(path: str) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
 from app.store import keys
@@ -19,6 +19,9 @@ from app.store.faults import DRIVER_ERRORS
 # the lease, and ``leases.SILENCE_SECONDS`` is made of this.
 WATCH_UP_SECONDS: Final = 0.75
 WATCH_DOWN_SECONDS: Final = 0.25
+# A write that succeeded and began so long ago, in seconds, still shows that a node takes writes. So a process
+# that is asked ever so often whether it is ready sends a node ten probes a second for that.
+FRESH_SECONDS: Final = 0.1
 # A lease outlives the switch to a new primary. That its process has died is seen long before its end.
 _LIFE_MS: Final = 10_000
 
@@ -41,6 +44,8 @@ class Watcher:
         # Whether the events have a watcher, at any replica, as of the last probe.
         self.watched = False
         self._probes: dict[str, asyncio.Task[None]] = {}
+        # When the last probe of a node that succeeded began, by the loop's clock.
+        self._took: dict[str, float] = {}
         self._due: dict[str, float] = {}
         self._news = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
@@ -48,8 +53,21 @@ class Watcher:
 
     async def probe(self) -> None:
         """Probe the nodes that are well, or all where none is."""
+        await asyncio.gather(*(self._probe(node) for node in self._asked()))
+
+    async def look(self) -> None:
+        """Do the same, but leave out nodes that took a write a moment ago.
+
+        Who asks while a probe is under way waits for that one.
+        """
+        since = asyncio.get_running_loop().time() - FRESH_SECONDS
+        stale = [node for node in self._asked() if self._took.get(node, since) <= since]
+        # A caller that leaves ends no probe.
+        await asyncio.gather(*(asyncio.shield(self._begin(node)) for node in stale))
+
+    def _asked(self) -> Sequence[str]:
         nodes = self._executor.nodes
-        await self._probe_all([node for node in nodes if node not in self._health.down] or nodes)
+        return [node for node in nodes if node not in self._health.down] or list(nodes)
 
     def start(self) -> None:
         """Begin to watch in the background."""
@@ -62,11 +80,14 @@ class Watcher:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _probe_all(self, nodes: Iterable[str]) -> None:
-        await asyncio.gather(*(self._probe(node) for node in nodes))
+    def _begin(self, node: str) -> asyncio.Task[None]:
+        """The probe of this node that is under way, or a new one."""
+        if node not in self._probes:
+            self._probes[node] = asyncio.create_task(self._watch_one(node), name="store-probe")
+        return self._probes[node]
 
     async def _probe(self, node: str) -> None:
-        commands = self._commands(node)
+        commands, began = self._commands(node), asyncio.get_running_loop().time()
         try:
             wrote, *looked = await self._executor.run(commands, timeout=self._timeout)
             if isinstance(wrote, Exception):
@@ -77,6 +98,7 @@ class Watcher:
                 self._health.failed(self._executor.node_of(commands[0]), error)
         else:
             self._health.well(self._executor.node_of(commands[0]))
+            self._took[node] = began
             if looked:
                 self.watched = looked[0] == 1
 
@@ -97,7 +119,7 @@ class Watcher:
             for node in nodes:
                 if node not in self._probes and self._due_at(node) <= loop.time():
                     self._due[node] = loop.time() + WATCH_UP_SECONDS
-                    self._probes[node] = asyncio.create_task(self._watch_one(node), name="store-probe")
+                    self._begin(node)
             self._news.clear()
             waiting = [self._due_at(node) for node in nodes if node not in self._probes]
             with contextlib.suppress(TimeoutError):

@@ -1,16 +1,18 @@
-"""How many handles and calls are alive: counted in the background, and only while a scraper asks."""
+"""Figures of the whole store: counted in the background, and only while a scraper asks."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import Final, Protocol
+from typing import Final, Generic, Protocol, TypeVar
 
 from app.errors import StoreUnavailable
 
 # At most one count in this time, in seconds. Scrapers come every 15 to 60 seconds.
 COUNT_EVERY_SECONDS: Final = 10.0
+
+T_co = TypeVar("T_co", covariant=True)
 
 
 class Alive(Protocol):
@@ -23,7 +25,7 @@ class Alive(Protocol):
     def calls(self) -> int: ...
 
 
-class Census:
+class Census(Generic[T_co]):
     """Keeps the last count.
 
     Args:
@@ -31,14 +33,14 @@ class Census:
         monotonic: returns seconds.
     """
 
-    def __init__(self, count: Callable[[], Awaitable[Alive]], *, monotonic: Callable[[], float]) -> None:
+    def __init__(self, count: Callable[[], Awaitable[T_co]], *, monotonic: Callable[[], float]) -> None:
         self._count = count
         self._monotonic = monotonic
         self._counted: float | None = None
-        self._last: Alive | None = None
+        self._last: T_co | None = None
         self._task: asyncio.Task[None] | None = None
 
-    def latest(self) -> Alive | None:
+    def latest(self) -> T_co | None:
         """Return the last count, and begin the next one if it is due.
 
         The first call, and one after a failed count, gets None.

@@ -14,7 +14,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from app import __version__
-from app.telemetry.census import Census
+from app.telemetry.census import Alive, Census
 from app.telemetry.metrics import Family
 
 STORE_UP: Final = Family(
@@ -146,7 +146,7 @@ class State:
     held_calls: Callable[[], int]
     settlements_pending: Callable[[], int]
     settlements_given_up: Callable[[], int]
-    census: Census
+    census: Census[Alive]
     reload: Reload
 
     def collect(self) -> Iterator[Metric]:

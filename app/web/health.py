@@ -28,7 +28,7 @@ async def readyz(request: web.Request) -> web.Response:
     if request.app[LIFECYCLE].draining:
         raise Draining("This replica is shutting down. Send new requests to another one.", retry_after=1)
     store = request.app[STORE]
-    if not store.up or not await store.probe():
+    if not store.up or not await store.probe(at_once=False):
         raise StoreUnavailable("The token store cannot be reached.", retry_after=RETRY_AFTER_SECONDS)
     workers = request.app.get(WORKERS)
     missing = {

@@ -5,8 +5,8 @@ parts without the service. What a part does belongs to the part's own room.
 """
 
 from app.wiring.broker import Broker, Shared
+from app.wiring.desk import build_desk
 from app.wiring.identity import (
-    build_admins,
     build_client_tokens,
     build_clients,
     build_issuer,
@@ -22,6 +22,7 @@ from app.wiring.parts import (
     reveal,
     token_keepers,
 )
+from app.wiring.pools import tell_pools, watch_pools
 from app.wiring.reload import Reloader
 from app.wiring.secrets import SecretHolders
 from app.wiring.security import Beside, build_security, build_webhook
@@ -34,11 +35,11 @@ __all__ = [
     "SecretHolders",
     "Shared",
     "WiringError",
-    "build_admins",
     "build_catalog",
     "build_client_tokens",
     "build_clients",
     "build_deployments",
+    "build_desk",
     "build_egress",
     "build_issuer",
     "build_issuer_keys",
@@ -47,6 +48,8 @@ __all__ = [
     "build_store",
     "build_webhook",
     "reveal",
+    "tell_pools",
     "tell_span",
     "token_keepers",
+    "watch_pools",
 ]

@@ -193,14 +193,17 @@ class Broker:
             catalog=shared.catalog,
             providers=PROVIDERS,
             upstream=shared.upstream,
-            store=self._handles,
+            lookup=self.lookup(),
             own=build_ice(settings.ice),
             timeout=settings.mint_timeout_seconds,
             clocks=shared.clocks,
         )
 
     def lookup(self) -> Lookup:
-        return Lookup(store=self._handles, clocks=self.shared.clocks)
+        shared = self.shared
+        return Lookup(
+            store=self._handles, sealer=self._sealer, security=shared.security, clocks=shared.clocks
+        )
 
     def reports(self) -> Reports:
         shared = self.shared

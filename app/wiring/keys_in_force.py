@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from app import __version__
 from app.broker.clients import ClientRegistry
 from app.errors import StoreUnavailable
 from app.handles.rotation import RingUse
-from app.store.records.replicas import TELL_SECONDS, ReplicaKeys, Replicas
+from app.store.records.replicas import POOLS, TELL_SECONDS, ReplicaKeys, Replicas
 
 Document = dict[str, Any]
 
@@ -37,7 +37,10 @@ class ReloadState:
 
 @dataclass(slots=True, kw_only=True)
 class KeysInForce:
-    """The keys of this replica, and the way to those of all. ``rings`` are by name: signing, sealing."""
+    """The keys of this replica, and the way to those of all. ``rings`` are by name: signing, sealing.
+
+    ``pools`` returns what is told of its warm pools.
+    """
 
     replica: str
     process: str
@@ -46,6 +49,7 @@ class KeysInForce:
     admins: ClientRegistry | None
     reload: ReloadState
     replicas: Replicas
+    pools: Callable[[], Document] = dict
     _telling: asyncio.Task[None] | None = field(default=None, repr=False)
     _news: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
 
@@ -77,6 +81,7 @@ class KeysInForce:
             **{name: ring.document() for name, ring in self.rings.items()},
             "clients": self.clients.fingerprints(),
             "admins": self.admins.fingerprints() if self.admins is not None else {},
+            POOLS: self.pools(),
         }
 
     async def listing(self) -> Document:
@@ -85,9 +90,19 @@ class KeysInForce:
         Raises:
             StoreUnavailable
         """
+        return (await self.everyone()).document()
+
+    async def everyone(self) -> ReplicaKeys:
+        """What all replicas have in force, this one just now.
+
+        Raises:
+            StoreUnavailable
+        """
         found = await self.replicas.all()
-        others = [each for each in found.documents if each.get("process") != self.process]
-        return ReplicaKeys([self.document(), *others], found.memory).document()
+        told = zip(found.documents, found.ages, strict=True)
+        others = [(each, age) for each, age in told if each.get("process") != self.process]
+        documents, ages = zip((self.document(), 0.0), *others, strict=True)
+        return ReplicaKeys(documents, found.memory, ages)
 
     async def _tell_again_and_again(self) -> None:
         while True:

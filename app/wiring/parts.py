@@ -12,7 +12,14 @@ from app.broker.routing.catalog import Catalog, Choice, Model, Takeover
 from app.broker.session_policy import ModelPolicy, PoolPolicy
 from app.models import BearerTokens, Deployment, Secret
 from app.outbound.addresses import LOOPBACK, Guard, parse_network
-from app.outbound.egress import BadFile, Certificates, Egress, environment_proxies, parse_proxy
+from app.outbound.egress import (
+    BadFile,
+    Certificates,
+    Contexts,
+    Egress,
+    environment_proxies,
+    parse_proxy,
+)
 from app.outbound.entra import FETCH_SECONDS, EntraIdentity, MissingExtra, entra_fetch
 from app.outbound.keeping.federation import EXCHANGE_SECONDS, federation_fetch
 from app.outbound.keeping.tokens import TokenKeeper
@@ -88,11 +95,8 @@ def build_egress(settings: Settings) -> Egress:
         client_key_file=settings.provider_client_key_file,
     )
     guard = _guard(settings)
-    try:
-        if certificates != Certificates():
-            certificates.trust_and_show()
-    except BadFile as error:
-        raise WiringError(f"CLOAKROOM_PROVIDER_{error.which.upper()}: {error}") from None
+    if certificates.files:
+        certificates.use(read_certificates(certificates))
     if settings.provider_proxy is not None:
         proxy = parse_proxy(settings.provider_proxy.get_secret_value())
         proxies, source = {"http": proxy, "https": proxy}, "CLOAKROOM_PROVIDER_PROXY"
@@ -104,6 +108,18 @@ def build_egress(settings: Settings) -> Egress:
     except ValueError as error:
         raise WiringError(str(error)) from None
     return Egress(found, no_proxy, source="HTTPS_PROXY", certificates=certificates, guard=guard)
+
+
+def read_certificates(certificates: Certificates) -> Contexts:
+    """Read the files.
+
+    Raises:
+        WiringError: one cannot be used; the message begins with its variable.
+    """
+    try:
+        return certificates.read()
+    except BadFile as error:
+        raise WiringError(f"CLOAKROOM_PROVIDER_{error.which.upper()}: {error}") from None
 
 
 def _guard(settings: Settings) -> Guard:

@@ -1,4 +1,4 @@
-"""Reads the secrets anew on SIGHUP, and when a file that they came from has changed.
+"""Reads the secrets and the certificates anew on SIGHUP, and when a file that they came from has changed.
 
 The files are read every two seconds and compared by their contents. Kubernetes swaps a symbolic link, Docker
 replaces a file, an editor renames one over it, and a file system on the network sends no events to inotify:
@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -21,7 +23,7 @@ from app.settings import Settings, SettingsError, SettingsSource
 from app.settings.checks import problems_of
 from app.store.records.replicas import Replicas
 from app.wiring.keys_in_force import KeysInForce, ReloadState
-from app.wiring.parts import WiringError
+from app.wiring.parts import WiringError, read_certificates
 from app.wiring.renewal import Renewal, renewed
 from app.wiring.secrets import Rings, SecretHolders
 
@@ -66,7 +68,9 @@ class Reloader:
             replicas=Replicas(holders.shared.store),
         )
         self._asked = asyncio.Event()
-        self._known = source.digests() if source is not None else {}
+        self._certificates = holders.certificates
+        self._known = self._digests(source) if source is not None else {}
+        self._in_force = self._known
         self._told_restart: tuple[str, ...] = ()
         self._watching: asyncio.Task[None] | None = None
 
@@ -95,7 +99,7 @@ class Reloader:
                     await self._asked.wait()
             trigger = "SIGHUP" if self._asked.is_set() else None
             self._asked.clear()
-            found = await asyncio.to_thread(source.digests)
+            found = await asyncio.to_thread(self._digests, source)
             if trigger is None and found == self._known:
                 if self.state.problem is not None and loop.time() >= again_at:
                     trigger = "again"
@@ -107,16 +111,22 @@ class Reloader:
                 again_at = loop.time() + AGAIN_SECONDS
 
     async def _reload(self, source: SettingsSource, trigger: str) -> None:
-        before = await asyncio.to_thread(source.digests)
+        before = await asyncio.to_thread(self._digests, source)
+        changed = self._changed_certificates(before)
         try:
             fresh, _ = await asyncio.to_thread(source.read)
+            # SIGHUP reads them in any state: they may have changed while the service started.
+            anew = changed or (trigger == "SIGHUP" and self._certificates.files)
+            contexts = await asyncio.to_thread(read_certificates, self._certificates) if anew else None
             renewal = renewed(self._settings, fresh)
+            renewal = replace(renewal, changed=(*renewal.changed, *changed))
             problems = problems_of(renewal.settings) or self._rings.problems(renewal.settings)
             if problems:
                 raise SettingsError("\n".join(problems))
-            if renewal.changed:
-                await self._holders.take(self._settings, renewal.settings)
+            if renewal.changed or anew:
+                await self._holders.take(self._settings, renewal.settings, contexts)
                 self._rings.change(renewal.settings)
+                self._in_force = before
         except (SettingsError, WiringError) as error:
             self._refused("; ".join(str(error).splitlines()), trigger)
         except Exception as error:
@@ -124,11 +134,22 @@ class Reloader:
             self._refused(f"it failed with {type(error).__name__}, which is a fault of this service", trigger)
         else:
             self._taken(renewal, trigger)
-        after = await asyncio.to_thread(source.digests)
+        after = await asyncio.to_thread(self._digests, source)
         # A file that changed meanwhile is looked at once more.
         moved = [path for path, digest in after.items() if before.get(path, digest) != digest]
         self._known = {path: b"" if path in moved else digest for path, digest in after.items()}
         self.keys.changed()
+
+    def _digests(self, source: SettingsSource) -> dict[str, bytes]:
+        return source.digests(self._certificates.files.values())
+
+    def _changed_certificates(self, digests: Mapping[str, bytes]) -> tuple[str, ...]:
+        """The settings whose files are not those in force."""
+        return tuple(
+            f"provider_{name}"
+            for name, path in self._certificates.files.items()
+            if digests[path] != self._in_force[path]
+        )
 
     def _refused(self, problem: str, trigger: str) -> None:
         repeated = problem == self.state.problem and trigger != "SIGHUP"

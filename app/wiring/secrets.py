@@ -15,6 +15,7 @@ from app.handles.client_tokens import ClientTokens
 from app.handles.keyring import parse_sealing_ring, parse_signing_ring
 from app.handles.rotation import SEALING, SIGNING, RingKey, RingUse, sealing_keys, signing_keys
 from app.models import BearerTokens, Deployment
+from app.outbound.egress import Certificates, Contexts
 from app.outbound.webhook import parse_webhook_secrets
 from app.settings import DeploymentSettings, Settings
 from app.store.address import StoreAddress, parse_address
@@ -63,7 +64,7 @@ def _keys_of(settings: Settings) -> tuple[tuple[RingKey, ...], tuple[RingKey, ..
 
 @dataclass(frozen=True, slots=True)
 class SecretHolders:
-    """Every part that holds a secret."""
+    """Every part that holds a secret, or what was read of files beside it."""
 
     shared: Shared
     clients: ClientRegistry
@@ -71,9 +72,12 @@ class SecretHolders:
     client_tokens: ClientTokens | None
     minter: Minter
     ice: IceServers
+    certificates: Certificates
 
-    async def take(self, running: Settings, settings: Settings) -> None:
+    async def take(self, running: Settings, settings: Settings, contexts: Contexts | None) -> None:
         """Give each part its secret of ``settings``, all at one moment, or none where one cannot be used.
+
+        ``contexts`` are of the certificates' files; None where there are none.
 
         Raises:
             WiringError: a deployment cannot sign in with its new client secret.
@@ -102,6 +106,8 @@ class SecretHolders:
         if settings.subject_key is not None:
             self.minter.policy.subject_key = reveal(settings.subject_key).encode()
         self.ice.own = ice
+        if contexts is not None:
+            self.certificates.use(contexts)
         if address is not None and self.shared.store.credentials is not None:
             self.shared.store.credentials.use(address.username, address.password or "")
         if webhook_secrets:

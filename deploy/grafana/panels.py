@@ -7,6 +7,7 @@ from typing import Any
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 HERE = 'job=~"$job",instance=~"$instance"'
 SERVED = f'{HERE},deployment=~"$deployment"'
+POOLED = f'{HERE},model=~"$model"'
 ASKED = f'{HERE},model=~"$model",deployment=~"$deployment"'
 FAILED = 'outcome=~"provider_error|unavailable|error"'
 

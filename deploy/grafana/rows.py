@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from panels import ASKED, HERE, SERVED, durations, failures, figure, lines, mean, panel, quantile, rate, stack
+from panels import (
+    ASKED,
+    HERE,
+    POOLED,
+    SERVED,
+    durations,
+    failures,
+    figure,
+    lines,
+    mean,
+    panel,
+    quantile,
+    rate,
+    stack,
+)
 
 NOW = [
     figure(
@@ -227,6 +241,27 @@ PROVIDER = [
             f"min by (model, deployment) (cloakroom_model_end_timestamp_seconds{{{SERVED}}}) - time()",
             "{{model}} at {{deployment}}",
         ),
+    ),
+]
+POOLS = [
+    stack(
+        "Mints from a warm pool",
+        "reqps",
+        "hit: it had a key. empty, failed: they waited for the provider. unsuited: they never use it.",
+        (rate("cloakroom_pool_takes_total", "result", POOLED), "{{result}}"),
+    ),
+    lines(
+        "Stock of warm pools",
+        "none",
+        "Keys in stock, and how many the demand asks for.",
+        (f"max by (model) (cloakroom_pool_stock{{{POOLED}}})", "{{model}}"),
+        (f"max by (model) (cloakroom_pool_goal{{{POOLED}}})", "{{model}}: goal"),
+    ),
+    lines(
+        "Keys of warm pools",
+        "ops",
+        "Minted ahead, handed out, thrown away too old, and lost.",
+        (rate("cloakroom_pool_keys_total", "model, outcome", POOLED), "{{model}}: {{outcome}}"),
     ),
 ]
 STORE = [
@@ -487,6 +522,7 @@ ROWS = (
     ("Where the time goes", LATENCY, 8, 8),
     ("Errors, by code", ERRORS, 6, 8),
     ("Providers", PROVIDER, 6, 8),
+    ("Warm pools", POOLS, 8, 8),
     ("Protection", PROTECTION, 8, 8),
     ("Sidebands", SIDEBANDS, 8, 8),
     ("Identity providers", ISSUERS, 8, 8),

@@ -28,7 +28,7 @@ from app.telemetry.timings import Timings
 from tests.bench import procfs
 from tests.bench.nginx import Provider
 from tests.bench.tools import run_to_end
-from tests.support.egress import HERE
+from tests.support.egress import here
 
 AT_ONCE: Final = 32
 _SECONDS: Final = 10
@@ -118,7 +118,7 @@ async def _cost(post: Post, posts: int) -> float:
 async def measure(url: str, *, posts: int, rounds: int) -> dict[str, list[float]]:
     """Costs of every round, by who made the requests; they take turns."""
     request = UpstreamRequest(f"{url}/realtime/client_secrets", _HEADERS, _BODY)
-    client = UpstreamClient(connect_timeout=_SECONDS / 2, egress=HERE)
+    client = UpstreamClient(connect_timeout=_SECONDS / 2, egress=here())
     connector = aiohttp.TCPConnector(limit=1024, keepalive_timeout=20, ttl_dns_cache=60)
     async with aiohttp.ClientSession(
         connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers={"Accept-Encoding": "identity"}

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from playwright.async_api import Locator, Page
 
-from tests.browser.service import Service
+
+class HasPages(Protocol):
+    """Where the page is served."""
+
+    def page(self, replica: str) -> str:
+        """The page's address at this replica, with the client's key in the fragment."""
 
 
 class Demo:
     """The page, by the names that a person or a screen reader finds on it."""
 
-    def __init__(self, page: Page, service: Service) -> None:
+    def __init__(self, page: Page, service: HasPages) -> None:
         self.page = page
         self._service = service
 
@@ -20,6 +25,10 @@ class Demo:
         """Open it by the address with the key in its fragment, and wait until it is ready."""
         await self.page.goto(self._service.page(at))
         await self.page.get_by_text("Ready. Start a call").wait_for()
+
+    async def choose(self, model: str) -> None:
+        """Choose the model to call."""
+        await self.page.locator("#model").select_option(model)
 
     @property
     def start_button(self) -> Locator:
@@ -33,13 +42,13 @@ class Demo:
     def problem(self) -> Locator:
         return self.page.get_by_role("region", name="Problem")
 
-    async def call(self) -> None:
+    async def call(self, model: str = "gpt-realtime-2.1") -> None:
         """Press the button and wait until the call stands."""
         await self.start_button.click()
-        await self.in_call()
+        await self.in_call(model)
 
-    async def in_call(self) -> None:
-        await self.page.get_by_text("Connected to gpt-realtime-2.1").wait_for()
+    async def in_call(self, model: str = "gpt-realtime-2.1") -> None:
+        await self.page.get_by_text(f"Connected to {model}").wait_for()
 
     async def end(self) -> None:
         """Press the button again."""

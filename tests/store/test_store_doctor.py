@@ -111,7 +111,7 @@ async def test_a_store_that_is_well_passes_whatever_its_shape(
 
 async def test_the_rehearsal_leaves_no_record_behind_and_nothing_without_an_end(own: LocalEngine) -> None:
     assert (await look(own.url))["access"].status == "ok"
-    names = [b":handle:", b":claim:", b":call:"]
+    names = [b":handle:", b":claim:", b":call:", b":pool:"]
 
     def left() -> list[bytes]:
         found = command(own.url, "KEYS", "*")
@@ -126,8 +126,8 @@ async def test_the_rehearsal_leaves_no_record_behind_and_nothing_without_an_end(
     assert left(), "the lists of the index outlive what they name a little"
     for key in left():
         life = command(own.url, "PTTL", key.decode())
-        assert isinstance(life, int)
-        assert 0 < life <= 130_000
+        # -2: it ended meanwhile; -1 would be a key without an end.
+        assert life == -2 or (isinstance(life, int) and 0 < life <= 130_000)
 
 
 async def test_a_dead_store_is_one_failed_row_and_one_skipped(own: LocalEngine) -> None:

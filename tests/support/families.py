@@ -13,7 +13,7 @@ from app.telemetry import (
     usage,
 )
 from app.telemetry.metrics import Family
-from app.telemetry.parts import protection, security
+from app.telemetry.parts import pool, protection, security
 from app.telemetry.workers import merged
 
 FAMILIES: Final = tuple(
@@ -25,6 +25,7 @@ FAMILIES: Final = tuple(
         protection,
         identity_metrics,
         security,
+        pool,
         usage,
         scrape,
         merged,

@@ -68,6 +68,8 @@ async def test_no_answer_and_no_audit_line_holds_a_key_sealed_or_not(http: aioht
         texts = []
         for method, path in (
             ("GET", "stats"),
+            ("GET", "keys"),
+            ("GET", "pools"),
             ("GET", "handles"),
             ("GET", "handles/count"),
             ("GET", f"handles/{handle_id}"),
@@ -97,6 +99,6 @@ async def test_no_answer_and_no_audit_line_holds_a_key_sealed_or_not(http: aioht
     assert handle not in "".join(texts)
     assert handle not in output
     # Only errors are logged here, and the audit.
-    assert len(lines) == 30
-    assert [line["admin"] for line in lines] == ["sre", None, None] * 10
+    assert len(lines) == 36
+    assert [line["admin"] for line in lines] == ["sre", None, None] * 12
     assert '"event":"mint"' not in output

@@ -14,6 +14,7 @@ import pytest
 from app.cli.arguments import read_unverified
 from app.store import keys
 from tests.support import api
+from tests.support.clocks import eventually
 from tests.support.onlooker import onlooker
 from tests.support.stack import Stack
 from tests.system.commands import WAYS, Commands, Way
@@ -101,6 +102,37 @@ async def test_a_listing_tells_whose_the_handles_are_and_filters_them(
     page = cloakroom.run("handles", "list", *mine, "--limit", "2", way=way)
     assert len(page.lines) == 3
     assert "--all" in page.err
+
+
+async def test_only_suspicious_handles_are_listed_the_latest_event_first(
+    cloakroom: Commands, caller: Caller, way: Way
+) -> None:
+    suspected = ("handles", "list", "--client", caller.name, "--suspected")
+    await caller.mint()
+    none = cloakroom.run(*suspected, way=way)
+    assert (none.status, none.out) == (0, "")
+    assert "no suspicious handles" in none.err
+
+    handles = [await caller.mint() for _ in range(2)]
+    earlier, later = (read_unverified(handle).id for handle in handles)
+    with onlooker(caller.stack.engine.url) as store:
+        for handle in handles:
+            store.hdel(keys.handle(read_unverified(handle).id), "proof")
+            assert await caller.refused_everywhere(handle) == {"invalid_handle"}
+        # Both replicas saw both.
+        await eventually(
+            lambda: all(store.hget(keys.handle(one), "suspicions") == "2" for one in (earlier, later))
+        )
+        store.hincrby(keys.handle(earlier), "suspected_at", -60)
+
+    table = cloakroom.run(*suspected, way=way)
+    assert [line.split()[0] for line in table.lines[1:]] == [later, earlier]
+    assert all(line.endswith("record_refused") for line in table.lines[1:])
+    assert "2 suspicious handles" in table.err
+    assert cloakroom.run(*suspected, "--count", way=way).out == "2\n"
+    newest = cloakroom.run(*suspected, "--limit", "1", "--json", way=way).json
+    assert ([one["id"] for one in newest["data"]], newest["has_more"]) == ([later], True)
+    assert cloakroom.run(*suspected, "--state", "revoked", "-q", way=way).out == ""
 
 
 async def test_both_ways_tell_the_same(cloakroom: Commands, caller: Caller) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -78,6 +79,29 @@ async def test_no_command_shows_them(cloakroom: Commands, planted: tuple[str, st
         assert found_in(shown, allowed=TERMINAL) == [], command
         assert "\x1b]0;" not in shown
         assert "\x1b[31m\x1b" not in shown
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_pools_that_somebody_told_in_the_name_of_a_replica_show_none(
+    stack: Stack, cloakroom: Commands, way: Way
+) -> None:
+    paused = {"reason": "limited", "seconds": 600}
+    told = {
+        "replica": spiked("replica"),
+        "process": "none",
+        "pools": {spiked("model"): {"target": 1, "max_waste": 0.5, "paused": paused}},
+    }
+    store = onlooker(stack.engine.url)
+    store.hset(keys.replicas(), "none", f"{int(time.time() * 1000)}|{json.dumps(told)}")
+    store.close()
+    plain = cloakroom.run("pool", "show", way=way)
+    assert plain.out.count("\\u202e") >= 2, plain
+    shown = cloakroom.run_at_a_terminal("pool", "show", way=way, COLUMNS="400", LINES="50").out
+    assert found_in(plain.out + plain.err) == []
+    assert found_in(shown, allowed=TERMINAL) == []
+    document = cloakroom.run("pool", "show", "--json", way=way)
+    assert found_in(document.out + document.err) == []
+    assert spiked("model") in _texts(document.json)
 
 
 def _texts(value: Any) -> list[str]:

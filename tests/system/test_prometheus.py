@@ -15,6 +15,7 @@ from typing import Any, Final
 import aiohttp
 import pytest
 
+from app.models import USUAL_MODEL
 from tests.support import api
 from tests.support.clocks import eventually
 from tests.support.issuer import issuers
@@ -25,11 +26,17 @@ from tests.unit.deploy.alert_rules import RULES
 from tests.unit.deploy.promql import filled_in
 
 DASHBOARD: Final = json.loads((ROOT / "deploy" / "grafana" / "cloakroom.json").read_text(encoding="utf-8"))
+MODELS: Final = {USUAL_MODEL: {"deployments": "openai", "pool": {"target": 20}}}
 
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    with Stack(peer="static", CLOAKROOM_STORE_TIMEOUT_SECONDS="2", CLOAKROOM_ISSUERS=issuers()) as own:
+    with Stack(
+        peer="static",
+        CLOAKROOM_STORE_TIMEOUT_SECONDS="2",
+        CLOAKROOM_ISSUERS=issuers(),
+        CLOAKROOM_MODELS=json.dumps(MODELS),
+    ) as own:
         yield own
 
 

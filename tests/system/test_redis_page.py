@@ -217,6 +217,16 @@ def at_once(night: Night) -> None:
     assert night.run(heading, CLIENT="kiosk") == ["0", "1", "90"]
 
 
+def pool(night: Night) -> None:
+    model = "gpt-realtime-2.1"
+    stock, _, marks, _, bill = keys.pool(model)
+    night.admin.zadd(stock, {"session|1795274184000|one": 0, "session|1795274185000|two": 0})
+    night.admin.zadd(marks, {"session|three": 1795274186000})
+    night.admin.hset(bill, mapping={"minted": 5, "used": 3, "minted_2992123": 5})
+    found = night.run("What is in a warm pool?")
+    assert (found[:2], sorted(found[2:])) == (["2", "1"], ["minted\t5", "used\t3"])
+
+
 def limit(night: Night) -> None:
     minute = int(time.time()) // 60
     night.admin.set(keys.mint_limit("kiosk", minute), 17, ex=180)
@@ -301,6 +311,7 @@ CHECKS: Final[dict[str, Callable[[Night], None]]] = {
     "Which calls were relayed in the last hour?": which_calls,
     "How many calls and handles has a client at once?": at_once,
     "What did the last calls use?": usage,
+    "What is in a warm pool?": pool,
     "How much of its limit has a client used?": limit,
     "What does a handle cost in memory?": memory,
     "Which replicas reach the store?": replicas,

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from app.handles.bindings import first_fingerprint
 from app.models import HandleClaims
 from app.outbound.http1 import AnswerReader
 from app.providers.base import UpstreamResponse
@@ -94,6 +95,7 @@ def _quotes(url: str) -> StoreAddress:
         ("http1", "tests.fuzz.targets.http1.AnswerReader", _Shortens),
         ("urls", "tests.fuzz.targets.urls.parse_address", _quotes),
         ("offers", "tests.fuzz.targets.offers.read_form", lambda *_: {}),
+        ("bindings", "tests.fuzz.targets.bindings.fingerprints_of", first_fingerprint),
     ],
 )
 def test_a_defect_is_seen(target: str, place: str, defect: Any, monkeypatch: pytest.MonkeyPatch) -> None:

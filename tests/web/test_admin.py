@@ -7,6 +7,7 @@ import secrets
 import pytest
 
 from app import __version__
+from app.store import keys
 from app.store.embedded.engine import LocalEngine
 from app.web.appkeys import STORE
 from tests.conftest import ServiceFactory
@@ -137,6 +138,10 @@ async def test_each_filter_lists_what_it_says_and_nothing_else(service: Service,
     for state, expected in (("live", live), ("spent", id_of(spent)), ("revoked", id_of(revoked))):
         assert await listed(f"{mine}&state={state}") == {expected}
     assert live in await listed("limit=1000")
+    suspicion = {"suspicions": 1, "suspicion": "wrong_origin"}
+    await service.store_client.hset(keys.handle(live), mapping=suspicion)
+    assert await listed(f"{mine}&suspected=true") == {live}
+    assert await listed(f"{mine}&suspected=false") == {id_of(spent), id_of(revoked)}
 
 
 async def test_handles_are_counted_by_the_narrowest_name(service: Service, client: str) -> None:

@@ -17,6 +17,8 @@ from tests.web.operators import ask, audited, get, id_of, post
 HANDLE_ID = "A" * 22
 EVERYTHING = [
     ("GET", "/stats"),
+    ("GET", "/keys"),
+    ("GET", "/pools"),
     ("GET", "/events"),
     ("GET", "/handles"),
     ("GET", "/handles/count"),
@@ -162,6 +164,8 @@ async def test_a_wrong_method_is_told_with_the_right_one(
         ("cursor=", "cursor"),
         ("state=dead", "state"),
         ("state=LIVE", "state"),
+        ("suspected=yes", "suspected"),
+        ("suspected=True", "suspected"),
         ("client=", "client"),
         ("client=a%00b", "client"),
         ("model=a%0Ab", "model"),
@@ -180,7 +184,13 @@ async def test_a_query_that_is_none_is_refused_by_its_name(
 
 
 async def test_a_state_of_the_other_kind_is_refused(deaf: Service) -> None:
-    for path in ("/handles?state=open", "/calls?state=live", "/handles/count?state=live", "/stats?x=1"):
+    for path in (
+        "/handles?state=open",
+        "/calls?state=live",
+        "/calls?suspected=true",
+        "/handles/count?state=live",
+        "/stats?x=1",
+    ):
         assert (await ask(deaf, "GET", path)).code == "invalid_request"
     for path in (f"/handles/{HANDLE_ID}?client=x", "/calls/rtc_1?limit=1", "/events?seconds=0"):
         assert (await ask(deaf, "GET", path)).code == "invalid_request"

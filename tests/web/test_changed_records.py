@@ -6,8 +6,7 @@ The store is a real server, and the changes are those of somebody who can write 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
@@ -16,13 +15,12 @@ from app.store import keys
 from app.store.records.bearers import packed
 from tests.conftest import ServiceFactory
 from tests.support.api import Reply
-from tests.support.clocks import eventually
-from tests.support.handles import claims_of
 from tests.support.offers import certificate, fresh_offer, offer_with
 from tests.support.planted import Planted
-from tests.support.scrape import scrape
 from tests.support.service import Service
 from tests.support.sideband import UPGRADE
+from tests.web.changes import EDITS, Change, noted, refused, remove, write
+from tests.web.operators import id_of
 
 MAX_CALLS: Final = 2
 KIOSK_KEY: Final = "ck_" + "k10sk-Key0fTheTests-4711"
@@ -33,69 +31,17 @@ SETTINGS: Final = {
     "CLOAKROOM_CLIENTS": json.dumps({"kiosk": {"api_key": KIOSK_KEY}}),
 }
 
-Change = Callable[[Any, str], Awaitable[object]]
-
 
 @pytest.fixture
 async def service(service_factory: ServiceFactory) -> Service:
     return await service_factory(**SETTINGS)
 
 
-def id_of(handle: str) -> str:
-    return str(claims_of(handle)["jti"])
-
-
-async def refused(service: Service) -> float:
-    """How many refusals of changed records the replica has counted."""
-    found = (await scrape(service.http, service.base)).value(
-        "cloakroom_security_events_total", kind="record_refused"
-    )
-    assert found is not None
-    return found
-
-
 async def assert_refused(service: Service, handle: str, reply: Reply) -> None:
     assert (reply.status, reply.code) == (401, "invalid_handle"), reply
     assert service.asked("/calls") == 0
     assert await refused(service) == 1
-
-    async def noted() -> bool:
-        found = await service.store_client.hget(keys.handle(id_of(handle)), "suspicion")
-        return bool(found == "record_refused")
-
-    await eventually(noted)
-
-
-def write(field: str, value: str) -> Change:
-    return lambda store, key: store.hset(key, field, value)
-
-
-def remove(field: str) -> Change:
-    return lambda store, key: store.hdel(key, field)
-
-
-EDITS: Final[dict[str, Change]] = {
-    "another model": write("model", "gpt-realtime"),
-    "another client": write("client", "kiosk"),
-    "another subject": write("subject", "somebody-else"),
-    "another family of the same path": write("family", "transcription"),
-    "a later expiry": write("expires_at", "99999999999"),
-    "more calls": write("max_calls", "1000"),
-    "calls without a limit": remove("max_calls"),
-    "a limit that is no number": write("max_calls", "many"),
-    "longer calls": write("max_call_seconds", "3600"),
-    "calls of any length": remove("max_call_seconds"),
-    "a length that is no number": write("max_call_seconds", "long"),
-    "no proof": remove("proof"),
-    "an empty proof": write("proof", ""),
-    "another proof": write("proof", "seal1.AAAAAAAAAAAAAAAAAAAAAA"),
-    "no model": remove("model"),
-    "no client": remove("client"),
-    "no deployment": remove("deployment"),
-    "no expiry": remove("expires_at"),
-    "another sealed key": write("sealed_key", "seal1.AAAA"),
-    "half of the sealed key": remove("sealed_key_2"),
-}
+    await noted(service, handle)
 
 
 @pytest.mark.parametrize("change", EDITS.values(), ids=EDITS.keys())

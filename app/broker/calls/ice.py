@@ -15,6 +15,7 @@ from typing import Final
 
 import structlog
 
+from app.broker.calls.lookup import Lookup
 from app.broker.claims import refused
 from app.broker.routing.catalog import Catalog
 from app.errors import CloakroomError
@@ -22,8 +23,7 @@ from app.models import Answer, Clocks, Deployment, HandleClaims, Secret
 from app.outbound.upstream import NoAnswer, NotConnected, Upstream, failure_of
 from app.providers.base import NamesIceServers, Provider
 from app.providers.ice import AnswerWithServers, IceServer, turn_credential
-from app.store.records.claims import Held
-from app.store.records.handles import HandleStore
+from app.store.records.claims import Revoked
 from app.telemetry.timings import Timings
 
 log = structlog.get_logger("cloakroom.ice")
@@ -90,7 +90,7 @@ class IceServers:
     catalog: Catalog
     providers: Mapping[str, Provider]
     upstream: Upstream
-    store: HandleStore
+    lookup: Lookup
     own: OwnServers
     timeout: float
     clocks: Clocks
@@ -100,20 +100,15 @@ class IceServers:
         """The servers for a call with this handle, also for one that is spent.
 
         Raises:
-            HandleExpired, HandleRevoked: mint again.
+            HandleExpired, HandleRevoked, InvalidHandle: mint again.
             Draining: only replicas of a newer release can read the handle's record.
             StoreUnavailable: the record could not be read.
             UpstreamError, UpstreamUnreachable, UpstreamTimeout: the provider names servers, and gave none;
                 and the operator has none.
         """
-        self.store.require_up(handle.id)
-        started = self.clocks.monotonic()
-        try:
-            held = await self.store.look(handle.id)
-        finally:
-            timings.store_took("find", started, self.clocks.monotonic())
-        if not isinstance(held, Held):
-            raise refused(handle.id, held)
+        held = await self.lookup.find(handle, timings)
+        if held.revoked:
+            raise refused(handle.id, Revoked())
         timings.model, timings.deployment = held.model, held.deployment
         own = self.own.give(_user(held.client, held.subject, handle.id), now=self.clocks.now())
         deployment = self.catalog.deployment(held.deployment)

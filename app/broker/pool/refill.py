@@ -92,6 +92,12 @@ class Refill:
             most = at_once(level, goal, mint_seconds=self._mint_seconds)
             self._begin(_Wish(order, goal, bound, most))
 
+    def rests(self, model: str) -> float:
+        """For how long no key of this model is minted, in seconds, since mints failed; 0 where one is."""
+        now = self._clocks.monotonic()
+        left = [rest.until - now for place, rest in self._rests.items() if place[0] == model]
+        return 0.0 if self._minting[model] else max([*left, 0.0])
+
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         """Run ``work`` in the background. ``close`` waits for it."""
         task = asyncio.create_task(work)

@@ -37,6 +37,10 @@ class WarmPool:
         self._shelf.counts.took(request.model, result)
         return granted
 
+    def rests(self, model: str) -> float:
+        """For how long this replica mints no key of a model, in seconds, since mints failed; 0: it may."""
+        return self._refill.rests(model)
+
     async def close(self, *, grace: float) -> None:
         """End the refills: those under way have ``grace`` seconds."""
         await self._refill.close(grace=grace)

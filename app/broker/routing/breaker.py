@@ -59,6 +59,13 @@ class Verdict(NamedTuple):
     reason: str = ""
 
 
+class Unrest(NamedTuple):
+    """A deployment is in trouble for so many seconds more. ``asked``: its provider asked us to wait."""
+
+    seconds: float
+    asked: bool
+
+
 SHOWS_NOTHING: Final = Verdict(None)
 ANSWERED: Final = Verdict("answered")
 
@@ -172,6 +179,14 @@ class Breakers:
         """Whether the deployment may be asked and has not just failed, or asked for a pause."""
         now = self._monotonic()
         return name not in self._troubled or not (self._cools(name, now) or self._seconds_left(name, now))
+
+    def unrest(self, name: str) -> Unrest | None:
+        """Until when the deployment is not calm; None where it is."""
+        if self.is_calm(name):
+            return None
+        now, trouble = self._monotonic(), self._troubled[name]
+        seconds = max(self._seconds_left(name, now), trouble.cool_until - now)
+        return Unrest(seconds, asked=trouble.wait_until > now)
 
     def cooling(self) -> Iterator[str]:
         """The deployments that mints try after their alternatives."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Annotated, Final
 
@@ -39,6 +39,13 @@ class Choice:
             help="Only those that are live, spent (all calls used) or revoked; unknown: of a newer release."
         ),
     ] = None
+    suspected: Annotated[
+        bool | None,
+        Parameter(
+            negative=(),
+            help="Only those with security events, such as a use from elsewhere; the latest event first.",
+        ),
+    ] = None
 
 
 _ALL: Final = Choice()
@@ -55,6 +62,8 @@ def list_handles(
 ) -> None:
     """List the handles that have not expired; the first is the one that expires last.
 
+    With ``--suspected`` the first is the one with the latest security event.
+
     Args:
         count: Print only how many there are.
         as_document: Print one JSON document.
@@ -65,7 +74,9 @@ def list_handles(
     async def work(operator: Operator) -> None:
         fetch = partial(operator.handles, wanted)
         if not count:
-            await print_listing(HANDLES, fetch, amount, as_document=as_document, quiet=quiet)
+            await print_listing(
+                SUSPECTS if wanted.suspected else HANDLES, fetch, amount, as_document=as_document, quiet=quiet
+            )
             return
         exact, number = not _index_counts(wanted), 0
         if exact:
@@ -84,7 +95,7 @@ def _index_counts(wanted: HandleFilter) -> bool:
 
     Its figure is true to the minute: handles that expired within the last one are still in it.
     """
-    given = [wanted.client, wanted.subject, wanted.model, wanted.deployment, wanted.state]
+    given = [getattr(wanted, field.name) for field in fields(wanted)]
     asked = sum(value is not None for value in given)
     return asked == 0 or (asked == 1 and (wanted.client is not None or wanted.model is not None))
 
@@ -107,6 +118,20 @@ def _row(view: HandleView, now: float) -> Sequence[str]:
     )
 
 
+def _suspect_row(view: HandleView, now: float) -> Sequence[str]:
+    return (
+        view.id,
+        view.state,
+        view.client,
+        view.subject,
+        view.model,
+        span(view.life),
+        f"{view.suspicions}",
+        ago(view.suspected_at, now) if view.suspected_at else "",
+        view.suspicion,
+    )
+
+
 HANDLES: Final[Shape[HandleView]] = Shape(
     noun="handle",
     columns=(
@@ -124,4 +149,23 @@ HANDLES: Final[Shape[HandleView]] = Shape(
     row=_row,
     as_json=handle_document,
     id_of=lambda view: view.id,
+)
+SUSPECTS: Final[Shape[HandleView]] = Shape(
+    noun="suspicious handle",
+    columns=(
+        Column("ID", most=22),
+        Column("STATE", styles=STATE_STYLES, most=7),
+        Column("CLIENT", rank=2, most=20),
+        Column("SUBJECT", rank=3, most=24),
+        Column("MODEL", rank=5, most=24),
+        Column("LEFT", rank=4, right=True, most=12),
+        Column("EVENTS", rank=1, right=True, most=7),
+        Column("LAST", most=16),
+        Column("WHAT", most=20),
+    ),
+    row=_suspect_row,
+    as_json=handle_document,
+    id_of=lambda view: view.id,
+    latest=lambda view: view.suspected_at or 0,
+    none="no suspicious handles; of those that have expired only the log tells (security_event)",
 )

@@ -75,11 +75,12 @@ class AdminApi:
         return self._read(answers.read_story, found) if found is not None else None
 
     async def handles(self, wanted: HandleFilter, *, cursor: str | None, limit: int) -> Page[HandleView]:
-        found = await self._list("handles", answers.query_of(wanted, cursor=cursor, limit=limit))
+        flags = {} if wanted.suspected is None else {"suspected": str(wanted.suspected).lower()}
+        found = await self._list("handles", answers.query_of(wanted, cursor=cursor, limit=limit, **flags))
         return self._read(lambda page: answers.page_of(page, answers.read_handle), found)
 
     async def count(self, wanted: HandleFilter) -> int:
-        known = replace(wanted, deployment=None, state=None)
+        known = replace(wanted, deployment=None, state=None, suspected=None)
         found = await self._list("handles/count", answers.query_of(known))
         return self._read(lambda answer: int(answer["handles"]), found)
 
@@ -123,6 +124,9 @@ class AdminApi:
 
     async def keys(self) -> Mapping[str, Any]:
         return await self._list("keys", {})
+
+    async def pools(self) -> Mapping[str, Any]:
+        return await self._list("pools", {})
 
     async def events(self) -> AsyncIterator[Sequence[Event]]:
         watched = False

@@ -87,6 +87,9 @@ class Operator(Protocol):
     async def keys(self) -> Mapping[str, Any]:
         """Which keys every replica has in force: the document of ``GET /admin/v1/keys``."""
 
+    async def pools(self) -> Mapping[str, Any]:
+        """How each model's warm pool stands: the document of ``GET /admin/v1/pools``."""
+
     def events(self) -> AsyncIterator[Sequence[Event]]:
         """What happens from now on at every replica, in batches; the first is empty and says that it began.
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, Literal, NoReturn, TypeVar
 
+from app.broker.pool.overview import overview
 from app.cli.failure import EXIT_REFUSED, EXIT_UNREACHED, CliFailure
 from app.cli.reach.base import HandleStory, Revocation
 from app.errors import InvalidRequest, StoreUnavailable
@@ -19,6 +20,7 @@ from app.store.faults import fault_of
 from app.store.listing.directory import HandleDirectory
 from app.store.listing.stops import CallStops
 from app.store.listing.views import CallFilter, HandleFilter, HandleView, Page, Revoked, Stopped
+from app.store.pools import PoolStore
 from app.store.records.calls import CallStore
 from app.store.records.record import CallRecord
 from app.store.records.replicas import Replicas
@@ -122,6 +124,11 @@ class DirectStore:
 
     async def keys(self) -> Mapping[str, Any]:
         return (await self._ask(Replicas(self._connection).all())).document()
+
+    async def pools(self) -> Mapping[str, Any]:
+        # Only replicas know which models have a pool. They tell it while they run.
+        told = await self._ask(Replicas(self._connection).all())
+        return await self._ask(overview(PoolStore(self._connection), told.aged))
 
     async def events(self) -> AsyncIterator[Sequence[Event]]:
         try:

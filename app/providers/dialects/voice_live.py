@@ -53,6 +53,7 @@ class AzureVoiceLive(MintsNothing, NoSideband):
         mints=False,
         takes_api_version=True,
         holds_socket=True,
+        data_channel="voice-live-events",
         families=(Family.REALTIME,),
     )
 

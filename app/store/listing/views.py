@@ -101,16 +101,17 @@ class HandleView:
 
 @dataclass(frozen=True, slots=True)
 class HandleFilter:
-    """Which handles are meant; None matches all."""
+    """Which handles are meant; None matches all. ``suspected``: with a security event, or without one."""
 
     client: str | None = None
     subject: str | None = None
     model: str | None = None
     deployment: str | None = None
     state: HandleState | None = None
+    suspected: bool | None = None
 
     def matches(self, view: HandleView) -> bool:
-        return _fits(self, view, view.state)
+        return self.suspected in (None, view.suspicions > 0) and _fits(self, view, view.state)
 
 
 @dataclass(frozen=True, slots=True)

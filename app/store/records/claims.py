@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from app.models import value
 from app.store import keys
-from app.store.keys import number_of
+from app.store.keys import knows_version, number_of, version_of
 from app.store.records.bearers import NO_CERTIFICATE, NO_ORIGIN, packed, unpacked
 from app.store.records.record import handle_statement
 
@@ -39,29 +39,49 @@ class Won:
 
     def stated(self, handle_id: str) -> tuple[str, ...]:
         """What the record's proof must be about."""
-        names = (self.model, self.deployment, self.family, self.client, self.subject)
-        leash = str(self.max_call_seconds or "")
-        bound = (self.bind_origin, self.bind_fingerprint)
-        return handle_statement(handle_id, names, self.expires_at, self.max_calls, leash, bound)
+        return _stated(handle_id, self)
 
 
 @value
 class Held:
-    """Whose handle it is, and where it was minted; nothing is claimed."""
+    """A handle's record as it stands: whose it is, what it is good for, how far it is used.
 
+    Texts are as the record has them, "" where it has none. ``max_calls`` "": no limit of ours.
+    """
+
+    calls: str
+    revoked_at: str
+    version: str = field(repr=False)
     deployment: str
     model: str
     client: str
     subject: str
+    family: str
+    expires_at: str
+    max_calls: str
+    max_call_seconds: str
+    bind_origin: str
+    bind_fingerprint: str
+    proof: str = field(repr=False)
 
+    def stated(self, handle_id: str) -> tuple[str, ...]:
+        """What the record's proof must be about."""
+        return _stated(handle_id, self)
 
-@value
-class Standing:
-    """How far a handle is used. ``max_calls`` 0: no limit of ours."""
+    @property
+    def whose(self) -> tuple[str, str, str]:
+        """Client, subject and model."""
+        return self.client, self.subject, self.model
 
-    calls: int
-    max_calls: int
-    revoked: bool
+    @property
+    def revoked(self) -> bool:
+        return bool(self.revoked_at)
+
+    @property
+    def uses_left(self) -> int | None:
+        """None without a limit of ours."""
+        most = number_of(self.max_calls)
+        return max(most - number_of(self.calls), 0) if most else None
 
 
 @value
@@ -199,6 +219,25 @@ class Attempt:
         return self.origin or NO_ORIGIN, packed(self.fingerprint) or NO_CERTIFICATE
 
 
+# In the order of ``Held``, for ``look.lua``.
+HELD_FIELDS: Final = (
+    *("calls", "revoked_at", "v", "deployment", "model", "client", "subject", "family"),
+    *("expires_at", "max_calls", "max_call_seconds", "bind_origin", "bind_fingerprint", "proof"),
+)
+
+
+def read_look(reply: list[Any]) -> Held | Older | Gone | NewerVersion:
+    """Read the reply of ``look.lua`` for ``HELD_FIELDS``."""
+    behind, *values = reply
+    if not any(value is not None for value in values):
+        return _GONE
+    held = Held(*(text or "" for text in values))
+    # First, since a newer version may have other fields.
+    if not knows_version(version_of(held.version or None)):
+        return NewerVersion(held.version)
+    return Older(*held.whose) if behind else held
+
+
 def read_claim(reply: list[Any]) -> Claim:
     """Read the reply of ``claim.lua``."""
     match reply:
@@ -232,6 +271,13 @@ def _refused_for(why: str, whose: Whose) -> Revoked | OtherCertificate | OtherOr
     if why == "revoked":
         return Revoked(whose)
     return OtherCertificate(whose) if why == "certificate" else OtherOrigin(whose)
+
+
+def _stated(handle_id: str, record: Won | Held) -> tuple[str, ...]:
+    names = (record.model, record.deployment, record.family, record.client, record.subject)
+    leash = str(record.max_call_seconds or "")
+    bound = (record.bind_origin, record.bind_fingerprint)
+    return handle_statement(handle_id, names, record.expires_at, record.max_calls, leash, bound)
 
 
 def _whose(client: str, subject: str, model: str, origin: str, fingerprint: str) -> Whose:

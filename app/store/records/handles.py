@@ -10,12 +10,13 @@ from typing import Any, Final
 from app.models import Family
 from app.store import keys
 from app.store.connection import StoreConnection
-from app.store.keys import RECORD_VERSION, knows_version, number_of, version_of
+from app.store.keys import RECORD_VERSION
 from app.store.leases import LeaseWatch
 from app.store.listing.index import indexing
 from app.store.listing.stops import settled
 from app.store.records.bearers import packed
 from app.store.records.claims import (
+    HELD_FIELDS,
     MADE_BY,
     Attempt,
     Claim,
@@ -23,21 +24,20 @@ from app.store.records.claims import (
     Held,
     Keep,
     NewerVersion,
+    Older,
     Pending,
-    Revoked,
-    Standing,
     read_claim,
+    read_look,
 )
 from app.store.records.minting import Admitted, Live, Minting
 from app.store.records.record import CallRecord, HandleRecord
 from app.store.records.registering import registering
 from app.store.replication import Replication
-from app.store.scripts import CLAIM, LIVE, RECORD, SETTLE, ScriptCall
+from app.store.scripts import CLAIM, LIVE, LOOK, RECORD, SETTLE, ScriptCall
 
 # In the order of ``record.lua``, between the proof and the number of calls.
 _NAMES: Final = "model deployment provider family client subject origin minted_at expires_at minted_by"
 _FIELDS: Final = attrgetter(*_NAMES.split())
-_HELD: Final = ("deployment", "model", "client", "subject")
 # What ``settle.lua`` returns for an answer that came after another outcome was told.
 _TOLD: Final = 2
 
@@ -130,27 +130,10 @@ class HandleStore:
         nonce = f"{secrets.token_urlsafe(9)}{MADE_BY}{self._connection.process}"
         return Attempt(handle_id, offer_sha256, nonce, origin, fingerprint)
 
-    async def look(self, handle_id: str) -> Held | Gone | Revoked | NewerVersion:
-        """Look whose handle it is. That spends nothing."""
-        command = ("HMGET", keys.handle(handle_id), "v", "revoked_at", *_HELD)
-        (values,) = await self._connection.run_together(command)
-        version, revoked_at, *held = values
-        # First, since a newer version may have other fields.
-        if not knows_version(version_of(version)):
-            return NewerVersion(version)
-        if held[0] is None:
-            return Gone()
-        return Held(*(text or "" for text in held)) if revoked_at is None else Revoked()
-
-    async def standing(self, handle_id: str) -> Standing | Gone | NewerVersion:
-        """Look how far the handle is used. That spends nothing, and writes nothing."""
-        command = ("HMGET", keys.handle(handle_id), "v", "minted_at", "calls", "max_calls", "revoked_at")
-        ((version, minted_at, calls, max_calls, revoked_at),) = await self._connection.run_together(command)
-        if not knows_version(version_of(version)):
-            return NewerVersion(version)
-        if minted_at is None:
-            return Gone()
-        return Standing(number_of(calls), number_of(max_calls), revoked=revoked_at is not None)
+    async def look(self, handle_id: str) -> Held | Older | Gone | NewerVersion:
+        """Look how the handle stands. That spends nothing, and writes nothing."""
+        names = (keys.handle(handle_id), keys.uses(handle_id))
+        return read_look(await self._connection.run_script(LOOK, names, *HELD_FIELDS))
 
     def watch_holder(self, pending: Pending, *, monotonic: Callable[[], float]) -> LeaseWatch:
         """Tell when the process that relays this offer has died. ``monotonic`` returns seconds."""

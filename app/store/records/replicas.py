@@ -20,6 +20,8 @@ from app.store.scripts import REPLICAS
 TELL_SECONDS: Final = 10.0
 _COUNTS_MS: Final = 35_000
 _REMEMBERED_MS: Final = 90 * 86_400_000
+# In a replica's document: its warm pools, which ``app.broker.pool.overview`` writes and reads.
+POOLS: Final = "pools"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +34,26 @@ class KeyMemory:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaKeys:
-    """The documents of all replicas that told theirs lately, and what is remembered of keys, by name."""
+    """The documents of all replicas that told theirs lately, and what is remembered of keys, by name.
+
+    ``ages`` are how many seconds ago each was told.
+    """
 
     documents: Sequence[dict[str, Any]]
     memory: Mapping[str, KeyMemory]
+    ages: Sequence[float]
+
+    @property
+    def aged(self) -> list[dict[str, Any]]:
+        """The documents, each with its ``age``."""
+        return [{**each, "age": age} for each, age in zip(self.documents, self.ages, strict=True)]
 
     def document(self) -> dict[str, Any]:
         """The answer of ``GET /admin/v1/keys``."""
+        shown = [{name: each[name] for name in each if name != POOLS} for each in self.documents]
         return {
             "object": "keys",
-            "replicas": sorted(self.documents, key=lambda each: str(each.get("process"))),
+            "replicas": sorted(shown, key=lambda each: str(each.get("process"))),
             "memory": [_shown(name, found) for name, found in sorted(self.memory.items())],
         }
 
@@ -75,6 +87,7 @@ class Replicas:
                 name: _memory(value, now)
                 for name, value in zip(remembered[::2], remembered[1::2], strict=True)
             },
+            [(now - int(value.partition("|")[0])) / 1000 for value in told[1::2]],
         )
 
     async def _run(self, *arguments: str) -> Any:

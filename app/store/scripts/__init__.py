@@ -45,6 +45,7 @@ def _load(*names: str) -> Script:
 RECORD = _load("record")
 INDEX = _load("index")
 CLAIM = _load("claim")
+LOOK = _load("look")
 SETTLE = _load("settle")
 CALL = _load("call")
 LIMIT = _load("limit")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar, get_args
+from typing import Any, Final, Literal, TypeVar, get_args
 
 from app.errors import HandleNotFound, InvalidRequest, UnknownCall
 from app.providers.base import is_call_id
@@ -29,7 +29,9 @@ _LIMIT = re.compile(r"[1-9][0-9]{0,3}\Z")
 _HANDLE_GONE: Final = "No handle has this id. It may have expired."
 _CALL_GONE: Final = "No call with this id is on record. Its retention may be over."
 
-Choice = TypeVar("Choice", HandleState, CallState, ReportChoice)
+_Flag = Literal["true", "false"]
+_FLAGS: Final = get_args(_Flag)
+Choice = TypeVar("Choice", HandleState, CallState, ReportChoice, _Flag)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +75,16 @@ def read_handle_page(pairs: Iterable[tuple[str, str]]) -> tuple[HandleFilter, Pa
     Raises:
         InvalidRequest
     """
-    query, page = _read_page(pairs)
+    query, page = _read_page(pairs, (*_NAMES, "suspected"))
     state = _one_of(query, "state", get_args(HandleState))
-    return HandleFilter(**_named(query), state=state), page, query
+    suspected = _one_of(query, "suspected", _FLAGS)
+    return (
+        HandleFilter(
+            **_named(query), state=state, suspected=None if suspected is None else suspected == "true"
+        ),
+        page,
+        query,
+    )
 
 
 def read_call_page(pairs: Iterable[tuple[str, str]]) -> tuple[CallFilter, PageRequest, dict[str, str]]:

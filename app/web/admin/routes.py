@@ -22,6 +22,7 @@ def admin_routes() -> Iterator[web.RouteDef]:
     """The route table of the admin API."""
     yield _get(f"{BASE}/stats", "stats", views.stats)
     yield _get(f"{BASE}/keys", "keys.list", views.list_keys)
+    yield _get(f"{BASE}/pools", "pools.list", views.list_pools)
     yield _get(f"{BASE}/events", "events.watch", events.watch)
     yield _get(f"{BASE}/handles", "handles.list", views.list_handles)
     yield _get(f"{BASE}/handles/count", "handles.count", views.count_handles)

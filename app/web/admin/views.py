@@ -1,4 +1,4 @@
-"""The views of the admin API: figures, handles and calls."""
+"""The views of the admin API: figures, pools, handles and calls."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from aiohttp import web
 
 from app import __version__
 from app.broker.desk import call_document, handle_document, stopped_document, story_document
+from app.broker.pool.overview import overview
 from app.broker.upgrades import newer_release
 from app.errors import StoreUnavailable
 from app.store.listing.views import Alive, HandleFilter, Page
@@ -66,6 +67,13 @@ async def list_keys(request: web.Request, act: Act) -> web.Response:
     """``GET /admin/v1/keys``: the keys that each replica has in force, by ids and names; no secret."""
     read_query(request.query.items(), ())
     return operators_answer(await request.app[RELOADER].keys.listing())
+
+
+async def list_pools(request: web.Request, act: Act) -> web.Response:
+    """``GET /admin/v1/pools``: how each model's warm pool stands, and what became of its keys."""
+    read_query(request.query.items(), ())
+    told = await request.app[RELOADER].keys.everyone()
+    return operators_answer(await overview(request.app[DESK].pools, told.aged))
 
 
 async def list_handles(request: web.Request, act: Act) -> web.Response:

@@ -15,9 +15,11 @@ from aiohttp import hdrs, web
 
 from app import __version__
 from app.broker.routing.catalog import ANY_MODEL
+from app.models import Family
 from app.providers.base import NamesIceServers
 from app.providers.registry import PROVIDERS
 from app.settings import Settings
+from app.settings.aliases import AnyModelSettings, choices
 from app.web.answers import Asset, asset_answer
 
 PAGE: Final = "index.html"
@@ -97,16 +99,28 @@ def _replicas(settings: Settings) -> list[tuple[str, str]]:
 
 def _config(settings: Settings, replicas: list[tuple[str, str]]) -> dict[str, Any]:
     """The body of ``config.json``: names and addresses, no secret."""
-    models = sorted(alias for alias in settings.models if alias != ANY_MODEL)
+    models = {alias: _manners(settings, entry) for alias, entry in sorted(settings.models.items())}
+    # With the alias * the provider decides which names exist, so the page lets the user type one.
+    any_model = models.pop(ANY_MODEL, None)
     return {
         "version": __version__,
-        "models": models,
-        # With the alias * the provider decides which names exist, so the page lets the user type one.
-        "any_model": ANY_MODEL in settings.models,
+        "models": [{"name": alias, **manners} for alias, manners in models.items()],
+        "any_model": any_model,
         "default_model": settings.default_model or next(iter(models), None),
         "ice_servers": _names_ice_servers(settings),
         "replicas": [{"name": name, "url": url} for name, url in replicas],
     }
+
+
+def _manners(settings: Settings, entry: AnyModelSettings) -> dict[str, str]:
+    """How a page calls this model: the kind of its sessions, and the label of its data channel.
+
+    They are those of the deployment that is tried first.
+    """
+    first, *_ = sorted(choices(entry), key=lambda choice: choice.priority)
+    traits = PROVIDERS[settings.deployments[first.deployment].provider].traits
+    live = Family.LIVE in traits.families
+    return {"session": Family.LIVE if live else Family.REALTIME, "channel": traits.data_channel}
 
 
 def _names_ice_servers(settings: Settings) -> bool:

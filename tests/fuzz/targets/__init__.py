@@ -3,12 +3,13 @@
 from typing import Final
 
 from tests.fuzz.target import Target
-from tests.fuzz.targets import answers, handles, http1, litellm, offers, tokens, urls
+from tests.fuzz.targets import answers, bindings, handles, http1, litellm, offers, tokens, urls
 
 TARGETS: Final[dict[str, Target]] = {
     target.name: target
     for target in (
         handles.TARGET,
+        bindings.TARGET,
         tokens.TARGET,
         offers.TARGET,
         http1.TARGET,

@@ -89,7 +89,7 @@ _NUMBERS: Final = {name: number for number, name in enumerate(PROVIDERS)}
 TARGET: Final = Target(
     name="answers",
     check=check,
-    share=0.1,
+    share=0.08,
     seeds=(
         *(
             _seed(

@@ -124,7 +124,7 @@ def _changed(**changes: Any) -> bytes:
 TARGET: Final = Target(
     name="handles",
     check=check,
-    share=0.2,
+    share=0.18,
     seeds=(
         *(b"t" + text.encode() for text in _ISSUED),
         b"t" + _ISSUED[0].removeprefix("ek_").encode(),

@@ -174,7 +174,7 @@ _URLS: Final = (
 TARGET: Final = Target(
     name="urls",
     check=check,
-    share=0.12,
+    share=0.1,
     longest=512,
     seeds=(
         *(

@@ -29,7 +29,7 @@ from app.models import Clocks, Family, StandardCall
 from app.outbound.client import UpstreamClient
 from app.providers.registry import PROVIDERS
 from app.telemetry.timings import Timings
-from tests.support.egress import HERE
+from tests.support.egress import here
 from tests.unit.outbound.peer import Peer, Reply, saying
 from tests.unit.values import EPHEMERAL_KEY, NOW, deployment, mint_request
 
@@ -136,7 +136,7 @@ async def over() -> AsyncIterator[Over]:
         for place in mine:
             await place.start()
         places.extend(mine)
-        clients.append(UpstreamClient(connect_timeout=connect_timeout, egress=HERE))
+        clients.append(UpstreamClient(connect_timeout=connect_timeout, egress=here()))
         return Mints(mine, clients[-1])
 
     yield start

@@ -33,7 +33,7 @@ from app.store.execution.driver import connect
 from app.store.pools import PoolBill, PoolLevel, PoolStore, PoolTake, Swept
 from app.telemetry.timings import TakeResult, Timings
 from tests.support.clocks import PATIENCE, eventually
-from tests.support.egress import HERE
+from tests.support.egress import here
 from tests.unit.outbound.peer import Peer, Reply, saying
 from tests.unit.values import EPHEMERAL_KEY, deployment, mint_request, ring
 
@@ -138,7 +138,7 @@ async def bench() -> AsyncIterator[Make]:
             client = connect(parse_address("memory://"), replica="a", timeout=PATIENCE, max_connections=8)
             connection = StoreConnection(client, replica="a", timeout=PATIENCE)
             resources.push_async_callback(connection.close)
-            upstream = UpstreamClient(connect_timeout=3.0, egress=HERE)
+            upstream = UpstreamClient(connect_timeout=3.0, egress=here())
             resources.push_async_callback(upstream.close)
             peers = [Peer(reply) for reply in replies]
             made = Bench(connection, upstream, peers)

@@ -14,7 +14,15 @@ PAGE = (Path(__file__).parents[3] / "docs/command-line.md").read_text(encoding="
 COMMANDS = [
     "serve",
     *("handles list", "handles show", "handles revoke", "handles watch"),
-    *("calls list", "calls show", "calls hangup", "config show", "config check", "config schema"),
+    *(
+        "calls list",
+        "calls show",
+        "calls hangup",
+        "pool show",
+        "config show",
+        "config check",
+        "config schema",
+    ),
 ]
 
 

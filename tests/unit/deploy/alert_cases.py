@@ -16,6 +16,7 @@ _OPENAI: Final = {**JOB, "deployment": "openai"}
 _MODEL_END: Final = f'cloakroom_model_end_timestamp_seconds{{{_A},model="voice",deployment="openai"}}'
 _LONG: Final = "x300"
 _EVENTS: Final = "cloakroom_security_events_total"
+_TAKES: Final = "cloakroom_pool_takes_total"
 _DELIVERIES: Final = "cloakroom_security_webhook_deliveries_total"
 
 
@@ -109,6 +110,17 @@ HEALTHY: Final[Mapping[str, str]] = {
     ),
     # Fetched every ten minutes.
     f'cloakroom_issuer_keys_timestamp_seconds{{{_A},issuer="team"}}': "0+15" + _LONG,
+    # A warm pool that bursts empty now and then, and one that is asked once a minute.
+    **_counts(
+        _TAKES,
+        **{
+            'model="voice",result="hit"': "0+6",
+            'model="voice",result="empty"': "0+4",
+            'model="voice",result="unsuited"': "0+20",
+            'model="seldom",result="hit"': "0",
+            'model="seldom",result="empty"': "0+0.25",
+        },
+    ),
     # Another job, whose few calls all fail: a page behind a firewall.
     'cloakroom_call_reports_total{job="few",outcome="ice_timeout"}': "0x40 1x40 2x220",
     f'cloakroom_claims_refused_total{{{_A},reason="expired"}}': "0+20" + _LONG,
@@ -234,6 +246,21 @@ CASES: Final = (
         },
         {**JOB, "reason": "expired"},
         "20%",
+    ),
+    Case(
+        "CloakroomPoolMisses",
+        32,
+        _counts(
+            _TAKES,
+            **{
+                'model="voice",result="hit"': "0+3",
+                'model="voice",result="empty"': "0+5",
+                'model="voice",result="failed"': "0+2",
+                'model="voice",result="unsuited"': "0+90",
+            },
+        ),
+        {**JOB, "model": "voice"},
+        "70%",
     ),
     Case(
         "CloakroomModelEnds",

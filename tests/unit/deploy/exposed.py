@@ -23,6 +23,9 @@ from app.telemetry.metrics import (
     OPERATIONS,
     STATUSES,
 )
+from app.telemetry.parts.pool import GOAL, KEYS, STOCK, TAKES
+from app.telemetry.parts.pool import OUTCOMES as KEY_OUTCOMES
+from app.telemetry.parts.pool import RESULTS as TAKE_RESULTS
 from app.telemetry.parts.protection import ANSWERS, CUTS
 from app.telemetry.parts.protection import VERDICTS as SHARE_VERDICTS
 from app.telemetry.parts.security import DELIVERY_RESULTS, DROP_REASONS
@@ -31,21 +34,25 @@ from app.telemetry.sideband_metrics import CLOSINGS
 from app.telemetry.workers.merged import WORKER_LABEL, WORKER_RESTARTS, WORKER_UP, how
 from tests.support.service import Service
 
-# No model of this service ends, and it has no identity provider, so these have no value.
+# No model of this service ends or has a warm pool, and it has no identity provider, so these have no value.
 _WITHOUT_VALUES: Final = {
-    one.name.removesuffix("_total"): one for one in (MODEL_END, TOKENS, FETCHES, KEYS_TIME)
+    one.name.removesuffix("_total"): one
+    for one in (MODEL_END, TOKENS, FETCHES, KEYS_TIME, KEYS, TAKES, STOCK, GOAL)
 }
 # What Prometheus adds to each series that it scrapes.
 SCRAPED: Final = frozenset({"job", "instance"})
 # ``success`` of each operation, and how one request to a provider ended: docs/metrics.md.
-_OUTCOMES: Final = {"ok", "replayed", "gone", "repeated", *CODES.values(), *OUTCOMES, *REPORTED}
+_OUTCOMES: Final = {
+    *("ok", "replayed", "gone", "repeated"),
+    *(*CODES.values(), *OUTCOMES, *REPORTED, *KEY_OUTCOMES),
+}
 _RESULTS: Final = {"ok", "refused", "rate_limited", "failed", "unreachable", "timeout", "cut_off"}
 VALUES: Final[Mapping[str, set[str]]] = {
     "outcome": _OUTCOMES,
     "code": {NONE, *CODES},
     "reason": {*CLAIM_REFUSALS.values(), *OVERDUE_REASONS, *CLOSINGS, *CUTS, *DROP_REASONS},
     "answer": set(ANSWERS),
-    "result": {*_RESULTS, *DELIVERY_RESULTS},
+    "result": {*_RESULTS, *DELIVERY_RESULTS, *TAKE_RESULTS},
     "operation": {*OPERATIONS, "sideband"},
     "handler": set(HANDLERS),
     "kind": {*KINDS, *SECURITY_KINDS},

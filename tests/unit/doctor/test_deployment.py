@@ -21,7 +21,7 @@ from app.sandbox import SandboxConfig
 from app.sandbox.faults import read_fault
 from app.sandbox.provider import PROVIDER
 from tests.support.clocks import PATIENCE
-from tests.support.egress import HERE
+from tests.support.egress import here
 from tests.support.service import start_sandbox
 from tests.unit.values import AZURE_KEY, OPENAI_KEY
 
@@ -67,7 +67,7 @@ async def provider() -> AsyncIterator[TestServer]:
 
 @pytest.fixture
 async def examine(provider: TestServer) -> AsyncIterator[Examine]:
-    upstream = UpstreamClient(connect_timeout=PATIENCE, egress=HERE)
+    upstream = UpstreamClient(connect_timeout=PATIENCE, egress=here())
 
     async def look(
         *,
@@ -85,7 +85,7 @@ async def examine(provider: TestServer) -> AsyncIterator[Examine]:
             "api_key": Secret(OPENAI_KEY),
         }
         doctor = DeploymentDoctor(
-            Look(upstream, seconds, mint, proxied, time.time, egress=HERE),
+            Look(upstream, seconds, mint, proxied, time.time, egress=here()),
             Deployment(**{**values, **changes}),
             trials=[Trial(alias, ModelPolicy())] if alias else [],
             aliases=[alias or "any other name"],

@@ -15,7 +15,7 @@ from app.identity.issuers import Issuer, Rule, Users
 from app.sandbox import SandboxConfig
 from app.sandbox.faults import read_fault
 from app.sandbox.provider import PROVIDER
-from tests.support.egress import HERE
+from tests.support.egress import here
 from tests.support.service import start_sandbox
 
 
@@ -33,7 +33,7 @@ def issuer_of(sandbox: TestServer) -> Issuer:
 
 
 async def rows(issuer: Issuer) -> dict[str, Finding]:
-    found = await examine_issuer(issuer, egress=HERE, clock=time.time)
+    found = await examine_issuer(issuer, egress=here(), clock=time.time)
     assert {row.place for row in found} == {"issuer team"}
     return {row.name: row for row in found}
 

@@ -13,7 +13,7 @@ from app.doctor.finding import Finding
 from app.doctor.webhook import examine_webhook
 from app.settings import load_settings
 from tests.support.clocks import PATIENCE
-from tests.support.egress import HERE
+from tests.support.egress import here
 from tests.support.planted import Planted
 from tests.support.receiver import free_port
 
@@ -28,7 +28,7 @@ async def examined(url: str, *, send: bool) -> dict[str, Finding]:
         CLOAKROOM_SECURITY_WEBHOOK_SECRET=SECRET,
     )
     rows = await examine_webhook(
-        load_settings(environment), egress=HERE, seconds=PATIENCE, send=send, clock=time.time
+        load_settings(environment), egress=here(), seconds=PATIENCE, send=send, clock=time.time
     )
     return {row.name: row for row in rows}
 

@@ -19,7 +19,7 @@ from app.outbound.addresses import SETTING, Guard
 from app.outbound.egress import Certificates, Egress, parse_proxy
 from app.outbound.entra import EntraIdentity, MissingExtra, entra_fetch, guard_for
 from app.outbound.keeping.tokens import FreshToken, TokenFault
-from tests.support.egress import HERE, ON_LOOPBACK
+from tests.support.egress import ON_LOOPBACK, here
 from tests.support.entra import FakeEntra, RunningEntra, start_entra
 from tests.support.proxy import TunnelProxy
 
@@ -180,7 +180,7 @@ async def test_an_answer_that_is_no_token_is_a_fault_and_not_a_token(
 
 
 async def test_an_authority_with_a_foreign_certificate_gets_no_secret(entra: RunningEntra) -> None:
-    fetch = entra_fetch(identity(entra), clock=time.time, egress=HERE)
+    fetch = entra_fetch(identity(entra), clock=time.time, egress=here())
     with pytest.raises(TokenFault, match="AZURE_AUTHORITY_HOST"):
         await fetch()
     assert entra.entra.requests == []

@@ -25,7 +25,7 @@ from app.outbound.keeping.issuer_keys import (
 from app.outbound.keeping.keeper import FetchFault
 from app.sandbox.issuer import Issuer as Provider
 from app.sandbox.keys import ProviderClock
-from tests.support.egress import HERE
+from tests.support.egress import here
 
 ISSUER = Issuer("team", "https://sso.example", ("voice",), ("ES256",))
 virtual = pytest.mark.virtual_time
@@ -182,4 +182,4 @@ async def test_before_the_first_keys_nobody_is_let_in_and_nobody_waits() -> None
 async def test_a_token_file_that_is_not_there_is_a_fault_that_names_its_setting(tmp_path: Path) -> None:
     issuer = Issuer("team", "https://a.example", ("v",), ("ES256",), token_file=str(tmp_path / "none"))
     with pytest.raises(FetchFault, match=r"check issuers\.team\.token_file"):
-        await keys_fetch(issuer, clock=lambda: 0.0, egress=HERE)()
+        await keys_fetch(issuer, clock=lambda: 0.0, egress=here())()

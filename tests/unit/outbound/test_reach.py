@@ -13,7 +13,7 @@ import pytest
 
 from app.outbound.reach import Unreachable, reach
 from tests.support.certificates import make_certificates
-from tests.support.egress import HERE
+from tests.support.egress import here
 
 pytestmark = pytest.mark.virtual_time
 
@@ -33,7 +33,7 @@ async def plain() -> AsyncIterator[int]:
 
 async def refused(url: str, *, seconds: float = 2.0) -> Unreachable:
     with pytest.raises(Unreachable) as failure:
-        await reach(url, seconds=seconds, egress=HERE)
+        await reach(url, seconds=seconds, egress=here())
     return failure.value
 
 
@@ -52,7 +52,7 @@ async def test_a_listener_is_reached_without_a_byte_being_sent() -> None:
     server = await asyncio.start_server(keep, "127.0.0.1", 0)
     ticks = map(float, itertools.accumulate(itertools.count(1)))
     url = f"http://localhost:{server.sockets[0].getsockname()[1]}/v1"
-    found = await reach(url, seconds=2, egress=HERE, now=lambda: next(ticks))
+    found = await reach(url, seconds=2, egress=here(), now=lambda: next(ticks))
     await gone.wait()
     server.close()
     assert received == [b""]
@@ -102,7 +102,7 @@ async def test_a_certificate_that_is_not_trusted_and_one_that_is(
     assert failure.stage == "tls"
     assert str(failure).startswith("its certificate is not trusted: ")
     monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
-    found = await reach(url, seconds=2, egress=HERE)
+    found = await reach(url, seconds=2, egress=here())
     server.close()
     assert found.tls is not None
 
@@ -125,5 +125,5 @@ async def test_an_address_that_swallows_packets_does_not_hide_one_that_answers(
             return both if host == "two.example" else await lookup(host, port, **more)
 
         monkeypatch.setattr(loop, "getaddrinfo", two_addresses)
-        found = await reach(f"http://two.example:{plain}/", seconds=3, egress=HERE)
+        found = await reach(f"http://two.example:{plain}/", seconds=3, egress=here())
     assert found.address == "127.0.0.1"

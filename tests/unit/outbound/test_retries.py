@@ -13,7 +13,7 @@ from app.outbound.upstream import MAX_TRIES, RETRY_STATUSES, send_until_answered
 from app.providers.answers import read_error
 from app.providers.base import UpstreamRequest, UpstreamResponse
 from app.telemetry.timings import Timings
-from tests.support.egress import HERE
+from tests.support.egress import here
 from tests.unit.outbound.peer import OK, Peer, Reply, saying
 from tests.unit.values import deployment
 
@@ -24,7 +24,7 @@ DEADLINE = 3.0
 
 @pytest.fixture
 async def client() -> AsyncIterator[UpstreamClient]:
-    client = UpstreamClient(connect_timeout=0.2, egress=HERE)
+    client = UpstreamClient(connect_timeout=0.2, egress=here())
     yield client
     await client.close()
 

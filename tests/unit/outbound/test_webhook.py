@@ -21,7 +21,7 @@ from app.outbound.webhook import (
     shown_webhook_url,
     signature,
 )
-from tests.support.egress import HERE
+from tests.support.egress import here
 
 # The example of Standard Webhooks' own test suites.
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -124,7 +124,7 @@ async def listen() -> AsyncIterator[Callable[[Handler], Awaitable[str]]]:
 
 
 def webhook(url: str) -> Webhook:
-    return Webhook(url, (Secret(SECRET),), egress=HERE, connect_timeout=5, clock=lambda: NOW)
+    return Webhook(url, (Secret(SECRET),), egress=here(), connect_timeout=5, clock=lambda: NOW)
 
 
 async def test_a_message_arrives_whole_with_its_headers(

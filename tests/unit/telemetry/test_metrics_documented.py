@@ -16,6 +16,8 @@ from app.telemetry.call_metrics import OVERDUE_REASONS, CallMetrics
 from app.telemetry.census import Alive, Census
 from app.telemetry.identity_metrics import FETCH_RESULTS, VERDICTS, IdentityMetrics
 from app.telemetry.metrics import CLAIM_REFUSALS, CODES, HANDLERS, Metrics
+from app.telemetry.parts.pool import OUTCOMES as KEY_OUTCOMES
+from app.telemetry.parts.pool import RESULTS, PoolMetrics
 from app.telemetry.parts.protection import ANSWERS, CUTS, ProtectionMetrics
 from app.telemetry.parts.protection import VERDICTS as SHARE_VERDICTS
 from app.telemetry.parts.security import DELIVERY_RESULTS, DROP_REASONS, SecurityMetrics
@@ -68,6 +70,7 @@ async def test_every_family_is_exposed_and_nothing_else_of_ours() -> None:
     SidebandMetrics(metrics)
     IdentityMetrics(metrics, (), clock=lambda: 0.0)
     SecurityMetrics(metrics, SECURITY_KINDS)
+    PoolMetrics(metrics, ()).watch(dict)
     UsageMetrics(metrics)
     ProtectionMetrics(metrics)
     expose(registry, state)
@@ -97,5 +100,6 @@ def test_every_word_that_a_label_can_be_is_explained() -> None:
     assert {*ANSWERS, *CUTS, *SHARE_VERDICTS} <= words
     assert {*VERDICTS, *TOKEN_REASONS, *FETCH_RESULTS} <= words
     assert {*SECURITY_KINDS, *DELIVERY_RESULTS, *DROP_REASONS} <= words
+    assert {*KEY_OUTCOMES, *RESULTS} <= words
     assert CODES.keys() <= words | errors
     assert set(CODES.values()) <= words

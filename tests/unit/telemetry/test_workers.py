@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families as plain_tex
 from app.telemetry import scrape as scraping
 from app.telemetry import sideband_metrics
 from app.telemetry.metrics import Metrics
+from app.telemetry.parts import pool
 from app.telemetry.scrape import scrape
 from app.telemetry.timings import Timings, Try
 from app.telemetry.workers.merged import GAUGES, Merged, WorkerStatus
@@ -87,6 +88,9 @@ async def test_one_process_merged_is_the_text_that_it_has_alone() -> None:
         (sideband_metrics.OPEN.name, {(): 3.0}),
         (scraping.STORE_UP.name, {(): 1.0}),
         (scraping.DRAINING.name, {(): 2.0}),
+        # Each worker reads the figures of the whole store.
+        (pool.STOCK.name, {(): 2.0}),
+        (pool.GOAL.name, {(): 2.0}),
         ("a_gauge_that_is_new", {(): 2.0}),
         (scraping.LOOP_TURN.name, {(("worker", "0"),): 1.0, (("worker", "1"),): 2.0}),
         ("process_resident_memory_bytes", {(("worker", "0"),): 1.0, (("worker", "1"),): 2.0}),

@@ -114,8 +114,9 @@ async def test_no_other_file_can_be_named(client: Client, name: str) -> None:
 async def test_its_settings_hold_names_and_addresses_and_no_secret(client: Client) -> None:
     async with client.get("/demo/config.json") as answer:
         text, config = await answer.text(), await answer.json()
-    assert config["models"] == ["gpt-realtime-2.1"]
-    assert config["any_model"] is True
+    usual = {"session": "realtime", "channel": "oai-events"}
+    assert config["models"] == [{"name": "gpt-realtime-2.1", **usual}]
+    assert config["any_model"] == usual
     assert config["replicas"] == [
         {"name": "replica-a", "url": "http://127.0.0.1:8080"},
         {"name": "replica-b", "url": "https://b.voice.example"},
@@ -126,6 +127,32 @@ async def test_its_settings_hold_names_and_addresses_and_no_secret(client: Clien
     assert config["sign_in"] is None
     for secret in PLANTED:
         assert secret not in text
+
+
+async def test_its_settings_tell_how_each_model_is_called(aiohttp_client: Start) -> None:
+    azure = {"base_url": "https://voice.services.ai.azure.com", "api_key": "0" * 32, "model": "gpt-realtime"}
+    deployments = {
+        "openai": {"provider": "openai", "api_key": "sk-test-of-the-demo"},
+        "live": {"provider": "openai-live", "api_key": "sk-test-of-the-demo", "model": "gpt-live-1"},
+        "voice-live": {"provider": "azure-voice-live", **azure},
+    }
+    later = {
+        "deployments": [{"deployment": "voice-live", "priority": 2}, {"deployment": "openai", "priority": 1}]
+    }
+    models = {"talk": "live", "azure": ["voice-live", "openai"], "usual": later}
+    settings = {"CLOAKROOM_DEPLOYMENTS": json.dumps(deployments), "CLOAKROOM_MODELS": json.dumps(models)}
+    client = await aiohttp_client(create_app(load(**_DEVELOPMENT | settings)))
+    async with client.get("/demo/config.json") as answer:
+        config = await answer.json()
+    assert config["models"] == [
+        {"name": "azure", "session": "realtime", "channel": "voice-live-events"},
+        {"name": "talk", "session": "live", "channel": "oai-events"},
+        {"name": "usual", "session": "realtime", "channel": "oai-events"},
+    ]
+    assert config["any_model"] is None
+    kinds = load_assets()["kinds.js"].body.decode()
+    for model in config["models"]:
+        assert f"  {model['session']}: {{" in kinds
 
 
 async def test_without_named_replicas_it_offers_the_one_that_it_came_from(aiohttp_client: Start) -> None:

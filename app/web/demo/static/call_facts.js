@@ -10,11 +10,17 @@ const WHY = {
   connection_lost: "the connection was lost",
   connection_failed: "no connection came about",
 };
+// Why a GPT-Live session ended, where that says more than that it did.
+const CLOSED = {
+  expired: "by the provider: the session's time was over",
+  content: "by the provider's content filter",
+};
 
 export class CallFacts {
   #timer = 0;
   #ends = null;
   #limit = null;
+  #closed = null;
   #tokens = { input: 0, cached: 0, output: 0, responses: 0 };
 
   constructor() {
@@ -33,8 +39,15 @@ export class CallFacts {
     this.#tick();
   }
 
-  /** An event of the provider: a response that is done tells the tokens that it used. */
-  heard({ type, response }) {
+  /**
+   * An event of the provider: a response that is done tells the tokens that it used, and GPT-Live the seconds of the
+   * session so far.
+   */
+  heard({ type, response, usage, reason }) {
+    if (type === "session.closed") this.#closed = reason;
+    if (type === "session.usage.updated" || type === "session.closed") {
+      if (usage?.seconds !== undefined) byId("usage").textContent = `${Math.round(usage.seconds)} s of a session`;
+    }
     const used = type === "response.done" ? response?.usage : null;
     if (!used) return;
     const sum = this.#tokens;
@@ -56,6 +69,7 @@ export class CallFacts {
 
   #why(error, left) {
     if (!error) return "by this page";
+    if (error.code === "call_ended" && this.#closed in CLOSED) return CLOSED[this.#closed];
     if (error.code === "call_ended" && left !== null && left < BY_LIMIT_SECONDS) {
       return `by Cloakroom: the limit of ${this.#limit} s was reached`;
     }

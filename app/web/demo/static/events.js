@@ -1,4 +1,4 @@
-/** The log of `oai-events`, both directions: bounded, filterable by text, copyable as JSON. */
+/** The log of the data channel's events, both directions: bounded, filterable by text, copyable as JSON. */
 
 import { byId, el, legible } from "./dom.js";
 

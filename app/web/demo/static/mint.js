@@ -10,13 +10,13 @@ const CALLS_PATH = "v1/realtime/calls";
 const LIMIT_MS = 20_000;
 
 /** Returns `{ value, expiresAt, life, replica, clock, bound }`; times in epoch seconds by the service's clock. */
-export async function mint({ key, model, mintOn, seconds, maxCallSeconds, bind }, signal) {
+export async function mint({ key, model, session, mintOn, seconds, maxCallSeconds, bind }, signal) {
   if (!key) throw new CallError("no_client_key", "Minting needs a client key.");
   const response = await request(mintOn.base + MINT_PATH, {
     method: "POST",
     headers: { Authorization: `Bearer ${key}`, "Content-Type": "application/json" },
     body: JSON.stringify({
-      session: { type: "realtime", model },
+      session: { type: session, model },
       expires_after: { anchor: "created_at", seconds },
       max_call_seconds: maxCallSeconds,
       bind,

@@ -16,6 +16,8 @@ const OUTCOMES = {
   no_audio: "no audio",
 };
 const GREETING = "Greet the caller in one short sentence.";
+// How long the provider's goodbye may take.
+const LEAVE_MS = 1000;
 
 // One for the page: a handle that was bound to it works here again, and nowhere else.
 let own = null;
@@ -29,11 +31,12 @@ export class Run {
   #asked = null;
   #stopWatching = () => {};
   #sounding = false;
+  #leaving = 0;
   #facts = new CallFacts();
 
   /**
    * `parts` are the page's: timeline, ticket, events, talk, mine and theirs (meters), audio, context, and the
-   * functions status(text, tone) and ended(error).
+   * functions status(text, tone) and ended(error). `want` are the form's values.
    */
   constructor(parts, want) {
     this.#parts = parts;
@@ -58,13 +61,28 @@ export class Run {
 
   /** End the call, or cancel the attempt. */
   stop() {
-    if (this.#call) this.#call.close();
-    else this.#attempt.abort();
+    const { leave } = this.#want.kind;
+    if (!this.#call) {
+      this.#attempt.abort();
+    } else if (!leave || this.#leaving || !this.#open) {
+      this.#call.close();
+    } else {
+      // The provider says what the session came to, and stops counting at once. A second press does not wait.
+      this.#leaving = setTimeout(() => this.#call?.close(), LEAVE_MS);
+      this.#parts.status("Leaving\u2026");
+      this.#send({ type: leave });
+    }
   }
 
   /** Send silence, or the audio again. */
   mute(on) {
     for (const track of this.#source?.stream.getAudioTracks() ?? []) track.enabled = !on;
+    const { mute, unmute } = this.#want.kind;
+    if (mute && this.#open) this.#send({ type: on ? mute : unmute });
+  }
+
+  get #open() {
+    return this.#call?.channel.readyState === "open";
   }
 
   async #openSource() {
@@ -110,6 +128,7 @@ export class Run {
       stream: this.#source.stream,
       audio,
       iceServers: this.#want.iceServers,
+      channelName: this.#want.channel,
       signal: this.#attempt.signal,
       onStep: (step, detail) => this.#step(step, detail),
       onEvent: (event) => this.#event(event),
@@ -118,7 +137,8 @@ export class Run {
     this.#call = call;
     status(`Connected to ${this.#want.model || "the model"}`, "live");
     this.#listen(call);
-    talk.begin({ send: (event) => this.#send(event) });
+    if (this.#want.kind.takesText) talk.begin({ send: (event) => this.#send(event) });
+    else talk.listen();
     if (this.#want.greet) talk.respond({ instructions: GREETING });
   }
 
@@ -170,6 +190,7 @@ export class Run {
     talk.heard(event);
     this.#facts.heard(event);
     if (event.type === "error") notice.mention(event.error ?? {});
+    if (this.#leaving && event.type === this.#want.kind.left) this.#call?.close();
   }
 
   #send(event) {
@@ -190,6 +211,9 @@ export class Run {
 
   #over(error) {
     const { timeline, talk, mine, theirs, ended } = this.#parts;
+    clearTimeout(this.#leaving);
+    // An end that this page asked for is no failure.
+    if (this.#leaving) error = null;
     this.#call = null;
     this.#stopWatching();
     this.#source?.stop();

@@ -2,9 +2,13 @@
 
 import { CallError } from "./cloakroom.js";
 import { byId, el } from "./dom.js";
+import { KINDS } from "./kinds.js";
 import { userToken } from "./sign_in.js";
 
 const OTHER = "\u0000other";
+
+// How to call each model that the picker offers: `{ session, channel }` by its value.
+const manners = new Map();
 
 /**
  * Remove `#key=...` from the address bar, so that screenshots and shared links do not show it. A fragment is
@@ -38,13 +42,30 @@ export async function loadConfig() {
 
 function fillModels({ models, any_model: anyModel, default_model: preferred }) {
   const select = byId("model");
-  select.replaceChildren(...models.map((name) => el("option", { value: name }, name)));
-  if (anyModel) select.append(el("option", { value: OTHER }, "Other\u2026"));
+  manners.clear();
+  for (const { name, ...how } of models) manners.set(name, how);
+  if (anyModel) manners.set(OTHER, anyModel);
+  const label = (value) => (value === OTHER ? "Other\u2026" : value);
+  select.replaceChildren(...[...manners.keys()].map((value) => el("option", { value }, label(value))));
   if (preferred) select.value = preferred;
-  const other = byId("other-model-row");
-  const show = () => (other.hidden = select.value !== OTHER);
-  select.addEventListener("change", show);
-  show();
+  select.onchange = () => showModel(select.value);
+  showModel(select.value);
+}
+
+/** Show what goes with the chosen model. */
+function showModel(value) {
+  byId("other-model-row").hidden = value !== OTHER;
+  const { kind, channel } = howTo(value);
+  byId("model-hint").textContent = kind.hint ?? "";
+  byId("model-hint").hidden = !kind.hint;
+  byId("greet-row").hidden = !kind.takesText;
+  byId("channel").textContent = channel ?? "";
+}
+
+/** `{ session, kind, channel }` of a model; a service without models leaves all of it as usual. */
+function howTo(value) {
+  const { session = "realtime", channel } = manners.get(value) ?? {};
+  return { session, kind: KINDS[session], channel };
 }
 
 function fillReplicas(select, replicas, chosen) {
@@ -65,6 +86,7 @@ export function chosen() {
   return {
     key: userToken() ?? byId("key").value.trim(),
     model: model === OTHER ? byId("other-model").value.trim() : model,
+    ...howTo(model),
     mintOn: replica("mint-on"),
     relayOn: replica("relay-on"),
     source: byId("source").value,
@@ -73,6 +95,6 @@ export function chosen() {
     handle: byId("handle").value.trim(),
     iceServers: !byId("ice-row").hidden && byId("ice").checked ? "cloakroom" : undefined,
     binds: byId("bind").checked,
-    greet: byId("greet").checked,
+    greet: howTo(model).kind.takesText && byId("greet").checked,
   };
 }

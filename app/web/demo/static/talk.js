@@ -3,12 +3,21 @@
 import { byId, el } from "./dom.js";
 
 const LIMIT = 60;
+const WORDS = new Set([
+  ...["response.output_audio_transcript.delta", "response.output_text.delta"],
+  // Providers that kept the beta's names.
+  ...["response.audio_transcript.delta", "response.text.delta"],
+]);
+// GPT-Live has no items: who speaks, and when.
+const SPOKEN = { "session.input_transcript.delta": "You", "session.output_transcript.delta": "Assistant" };
+const PAUSE_MS = 1500;
 
 export class Talk {
   #call = null;
   #active = false;
   #waiting = false;
   #lines = new Map();
+  #spoken = {};
   #list = byId("lines");
   #input = byId("say");
   #button = byId("send");
@@ -28,10 +37,16 @@ export class Talk {
     this.#input.placeholder = "Type a message";
   }
 
+  /** The call is connected, and takes no text. */
+  listen() {
+    this.#input.placeholder = "This session takes no text";
+  }
+
   /** The call is over; the transcript stays. */
   end() {
     this.#call = null;
     this.#active = this.#waiting = false;
+    this.#spoken = {};
     this.#input.disabled = this.#button.disabled = true;
     this.#input.placeholder = "Start a call first";
   }
@@ -60,13 +75,23 @@ export class Talk {
         this.respond();
       }
     }
-    if (type === "response.output_audio_transcript.delta" || type === "response.output_text.delta") {
+    if (type in SPOKEN) this.#hearSpoken(SPOKEN[type], event);
+    if (WORDS.has(type)) {
       this.#line(event.item_id, "Assistant").append(event.delta);
       this.#list.scrollTop = this.#list.scrollHeight;
     }
     if (type === "conversation.item.input_audio_transcription.completed") {
       this.#line(event.item_id, "You").textContent = event.transcript;
     }
+  }
+
+  /** Both may speak at once; a pause begins a new line. */
+  #hearSpoken(who, { delta, start_ms: from, end_ms: to }) {
+    const before = this.#spoken[who];
+    const line = before && from - before.to <= PAUSE_MS ? before.line : this.#line(Symbol("spoken"), who);
+    line.append(delta);
+    this.#spoken[who] = { line, to };
+    this.#list.scrollTop = this.#list.scrollHeight;
   }
 
   #say(text) {

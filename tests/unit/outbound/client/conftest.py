@@ -14,7 +14,7 @@ from app.outbound.client import UpstreamClient
 from app.providers.base import UpstreamRequest, UpstreamResponse
 from app.telemetry.timings import Timings
 from tests.support.clocks import PATIENCE, VirtualTimeLoop
-from tests.support.egress import HERE
+from tests.support.egress import here
 from tests.unit.outbound.peer import OK, Peer, Reply
 
 HI = OK + b"\r\nhi"
@@ -38,7 +38,7 @@ async def make() -> AsyncIterator[MakeClient]:
     ) -> UpstreamClient:
         clients.append(
             UpstreamClient(
-                connect_timeout=connect_timeout, connections=connections, keepalive=keepalive, egress=HERE
+                connect_timeout=connect_timeout, connections=connections, keepalive=keepalive, egress=here()
             )
         )
         return clients[-1]

@@ -14,14 +14,14 @@ from app.outbound.upstream import NoAnswer, NotConnected
 from app.providers.base import UpstreamRequest
 from app.telemetry.timings import Timings
 from tests.support.clocks import PATIENCE, eventually
-from tests.support.egress import HERE
+from tests.support.egress import here
 from tests.unit.outbound.peer import OK, Peer, Reply, saying
 from tests.unit.values import AZURE_KEY
 
 
 @pytest.fixture
 async def client() -> AsyncIterator[UpstreamClient]:
-    client = UpstreamClient(connect_timeout=PATIENCE, egress=HERE)
+    client = UpstreamClient(connect_timeout=PATIENCE, egress=here())
     yield client
     await client.close()
 

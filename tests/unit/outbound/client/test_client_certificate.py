@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from app.outbound.client import UpstreamClient
-from app.outbound.egress import Certificates, Egress, parse_proxy
+from app.outbound.egress import BadFile, Certificates, Egress, parse_proxy
 from app.outbound.reach import Unreachable, reach
 from app.outbound.upstream import NoAnswer, NotConnected
 from tests.support.certificates import make_certificates
@@ -23,6 +24,7 @@ class Strict:
     """A provider that takes certificates of one authority only; ``names`` are those that it saw."""
 
     def __init__(self, folder: Path, version: ssl.TLSVersion) -> None:
+        folder.mkdir(exist_ok=True)
         self.trusted, self.chain = make_certificates(folder)
         self.names: list[object] = []
         self.port = 0
@@ -87,3 +89,39 @@ async def test_without_the_certificate_the_provider_is_asked_nothing(provider: S
             await reach(provider.url, seconds=5, egress=egress)
         assert unreachable.value.stage == "tls"
         assert "client certificate" in str(unreachable.value)
+
+
+async def test_new_connections_take_the_files_that_were_read_last(tmp_path: Path) -> None:
+    """Two providers of one authority each, and one pair of files: first of the one, then of the other."""
+    one, other = (Strict(tmp_path / name, ssl.TLSVersion.TLSv1_2) for name in ("one", "other"))
+    trusted, chain = tmp_path / "ca.pem", tmp_path / "pair.pem"
+    certificates = Certificates(ca_file=str(trusted), client_cert_file=str(chain))
+
+    def put(of: Strict) -> None:
+        shutil.copy(of.trusted, trusted)
+        shutil.copy(of.chain, chain)
+
+    put(one)
+    servers = []
+    for strict in (one, other):
+        server = await asyncio.start_server(strict.serve, "127.0.0.1", 0, ssl=strict.context)
+        strict.port = server.sockets[0].getsockname()[1]
+        servers.append(server)
+    egress = Egress(certificates=certificates, guard=ON_LOOPBACK)
+    client = UpstreamClient(connect_timeout=5, egress=egress, keepalive=1000)
+    assert (await post(client, one.url, b"")).body == b"hi"
+    put(other)
+    with pytest.raises(NotConnected):
+        await post(client, other.url, b"")
+
+    certificates.use(certificates.read())
+    assert (await post(client, other.url, b"")).body == b"hi"
+    assert (await post(client, one.url, b"")).body == b"hi", "an open connection goes on"
+    chain.write_text("half written")
+    with pytest.raises(BadFile):
+        certificates.read()
+    assert (await post(client, other.url, b"")).body == b"hi"
+    await client.close()
+    for server in servers:
+        server.close()
+    assert (len(one.names), len(other.names)) == (2, 2)

@@ -20,7 +20,7 @@ from app.outbound.upstream import NoAnswer, NotConnected
 from app.providers.base import Exchange, UpstreamRequest, UpstreamResponse
 from app.telemetry.timings import Timings
 from tests.support.clocks import eventually
-from tests.support.egress import HERE
+from tests.support.egress import here
 
 EXCHANGE = Exchange(frozenset({"created"}), frozenset({"error"}), sdp_field="sdp", call_field="id")
 CREATED = {"type": "created", "id": "rtc_1", "sdp": "v=0"}
@@ -63,9 +63,9 @@ async def between(
     app.router.add_get("/calls", far.handle)
     server = TestServer(app)
     await server.start_server()
-    sockets = SidebandClient(connect_timeout=30.0, largest=LARGEST, egress=HERE)
+    sockets = SidebandClient(connect_timeout=30.0, largest=LARGEST, egress=here())
     exchanges = Exchanges(
-        UpstreamClient(connect_timeout=30.0, egress=HERE),
+        UpstreamClient(connect_timeout=30.0, egress=here()),
         sockets,
         handshake_seconds=handshake_seconds,
         most=most,

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from app.outbound.client import UpstreamClient
 from app.outbound.upstream import NoAnswer
 from tests.support.clocks import PATIENCE
-from tests.support.egress import HERE
+from tests.support.egress import here
 from tests.unit.outbound.client.conftest import post
 from tests.unit.outbound.peer import OK, Peer, saying
 
@@ -52,7 +52,7 @@ async def _outcome(client: UpstreamClient, url: str) -> object:
 async def _ask(pieces: list[bytes]) -> None:
     peer = Peer(saying(*pieces, then_close=True))
     url = await peer.start()
-    client = UpstreamClient(connect_timeout=PATIENCE, egress=HERE)
+    client = UpstreamClient(connect_timeout=PATIENCE, egress=here())
     outcomes: list[object] = []
     try:
         for _ in range(2):

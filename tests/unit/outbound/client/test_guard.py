@@ -17,7 +17,7 @@ from app.outbound.sideband import SidebandClient
 from app.outbound.upstream import NotAllowed, NotConnected, failure_of
 from app.providers.base import UpstreamRequest
 from tests.support.clocks import PATIENCE
-from tests.support.egress import HERE
+from tests.support.egress import here
 from tests.support.proxy import TunnelProxy
 from tests.unit.outbound.client.conftest import HI, Names, StartPeer, post, under
 from tests.unit.outbound.peer import OK, saying
@@ -172,7 +172,7 @@ async def test_the_doctor_s_visit_names_address_and_setting(names: Names, peer: 
     with pytest.raises(Unreachable, match=f"10.1.2.3 is a private network, and {SETTING}") as failed:
         await reach(under("provider.test", url), seconds=PATIENCE)
     assert failed.value.stage == "address"
-    assert (await reach(url, seconds=PATIENCE, egress=HERE)).address == "127.0.0.1"
+    assert (await reach(url, seconds=PATIENCE, egress=here())).address == "127.0.0.1"
     assert there.connections == 1
 
 

@@ -17,7 +17,7 @@ from app.outbound.upstream import NoAnswer, NotConnected
 from app.providers.base import UpstreamRequest
 from app.telemetry.timings import Timings
 from tests.support.certificates import make_certificates
-from tests.support.egress import HERE, ON_LOOPBACK
+from tests.support.egress import ON_LOOPBACK, here
 from tests.support.proxy import TunnelProxy
 from tests.unit.outbound.client.conftest import StartPeer
 from tests.unit.outbound.peer import saying
@@ -96,7 +96,7 @@ async def test_the_handshake_takes_the_way_of_every_request_with_our_ca_and_cert
 
 
 async def test_a_server_of_another_authority_gets_no_credential(place: Place) -> None:
-    client = SidebandClient(connect_timeout=5, largest=4096, egress=HERE)
+    client = SidebandClient(connect_timeout=5, largest=4096, egress=here())
     with pytest.raises(NotConnected):
         await client.attach(asked(await place.start(echo, tls=True)), timeout=5, timings=Timings())
     await client.close()
@@ -110,7 +110,7 @@ async def test_a_refusal_keeps_its_body_and_a_redirect_is_not_followed(place: Pl
         hits.append(request.path)
         return web.Response(status=status, text='{"error": {}}', headers={"Location": "/elsewhere"})
 
-    client = SidebandClient(connect_timeout=5, largest=4096, egress=HERE)
+    client = SidebandClient(connect_timeout=5, largest=4096, egress=here())
     with pytest.raises(AttachRefused) as refused:
         await client.attach(asked(await place.start(refuse, tls=False)), timeout=5, timings=Timings())
     await client.close()
@@ -125,7 +125,7 @@ async def test_a_refusal_without_an_end_is_read_to_its_limit(place: Place) -> No
         while True:
             await response.write(b"x" * 65_536)
 
-    client = SidebandClient(connect_timeout=5, largest=4096, egress=HERE)
+    client = SidebandClient(connect_timeout=5, largest=4096, egress=here())
     with pytest.raises(AttachRefused) as refused:
         await client.attach(asked(await place.start(flood, tls=False)), timeout=5, timings=Timings())
     await client.close()
@@ -133,7 +133,7 @@ async def test_a_refusal_without_an_end_is_read_to_its_limit(place: Place) -> No
 
 
 async def test_what_is_no_http_or_never_comes_is_no_answer(peer: StartPeer) -> None:
-    client = SidebandClient(connect_timeout=5, largest=4096, egress=HERE)
+    client = SidebandClient(connect_timeout=5, largest=4096, egress=here())
     timings = Timings()
     _, url = await peer(saying(b"SSH-2.0-OpenSSH_9.9\r\n\r\n"))
     with pytest.raises(NoAnswer):
@@ -150,7 +150,7 @@ async def test_a_101_that_is_no_websocket_is_no_answer(peer: StartPeer) -> None:
     _, url = await peer(
         saying(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n")
     )
-    client = SidebandClient(connect_timeout=5, largest=4096, egress=HERE)
+    client = SidebandClient(connect_timeout=5, largest=4096, egress=here())
     with pytest.raises(NoAnswer):
         await client.attach(asked(url.replace("http", "ws", 1)), timeout=5, timings=Timings())
     await client.close()
@@ -158,7 +158,7 @@ async def test_a_101_that_is_no_websocket_is_no_answer(peer: StartPeer) -> None:
 
 async def test_each_end_of_a_socket_is_told_by_its_code(place: Place) -> None:
     url = await place.start(echo, tls=False)
-    client = SidebandClient(connect_timeout=5, largest=4096, egress=HERE)
+    client = SidebandClient(connect_timeout=5, largest=4096, egress=here())
     socket = await client.attach(asked(url), timeout=5, timings=Timings())
     await socket.send("leave")
     assert await socket.receive() == Closed(4001, "enough")
@@ -180,7 +180,7 @@ async def test_a_long_reason_is_cut_at_a_whole_character(place: Place) -> None:
         told.append(str((await socket.receive()).extra))
         return socket
 
-    client = SidebandClient(connect_timeout=5, largest=4096, egress=HERE)
+    client = SidebandClient(connect_timeout=5, largest=4096, egress=here())
     socket = await client.attach(asked(await place.start(listen, tls=False)), timeout=5, timings=Timings())
     assert await socket.close(4002, "é" * 100)
     await client.close()
@@ -196,7 +196,7 @@ async def test_a_peer_that_takes_no_close_does_not_hold_us(place: Place) -> None
         await stuck.wait()
         return socket
 
-    client = SidebandClient(connect_timeout=5, largest=4096, egress=HERE)
+    client = SidebandClient(connect_timeout=5, largest=4096, egress=here())
     socket = await client.attach(asked(await place.start(deaf, tls=False)), timeout=5, timings=Timings())
     await socket.close(1000, "")
     assert isinstance(await socket.receive(), Closed)
