@@ -1,6 +1,6 @@
 """The connection to the store: deadlines, the breaker of each node, and the edge where driver errors end.
 
-Nothing above ``app.store`` imports redis or sees its exceptions: every failure of the store is
+Nothing above ``app.store`` sees the errors of the store: every failure of the store is
 ``StoreUnavailable``. A node that failed is *known to be down*: what needs it fails at once, until it has
 taken a write again. The other nodes of a Cluster serve meanwhile.
 """
@@ -10,9 +10,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Final
-
-from redis.asyncio.cluster import RedisCluster
+from typing import TYPE_CHECKING, Any, Final
 
 from app.errors import StoreUnavailable
 from app.store.execution import (
@@ -25,10 +23,13 @@ from app.store.execution import (
     acknowledged_for,
     executor_for,
 )
-from app.store.execution.driver import Client, close, credentials_of, subscription
+from app.store.execution.driver import Client
 from app.store.faults import DRIVER_ERRORS
 from app.store.scripts import Script, ScriptCall, by_sha1, in_full
 from app.store.watcher import Watcher
+
+if TYPE_CHECKING:
+    from app.store.redis_py import Subscription
 
 RETRY_AFTER_SECONDS: Final = 1
 _DOWN_MESSAGE: Final = "The token store cannot be reached just now. Try again shortly."
@@ -38,7 +39,7 @@ class StoreConnection:
     """Runs store operations, each under one deadline, and knows which nodes of the store are up.
 
     Args:
-        client: the driver's client, from ``driver.connect``.
+        client: from ``driver.connect``.
         replica: this replica's name, the first part of ``process``.
         timeout: deadline of one operation in seconds, with the wait for a connection and the retry. A server
             that owes a reply and sends nothing for so long is known to be down.
@@ -57,15 +58,13 @@ class StoreConnection:
         max_connections: int = 64,
     ) -> None:
         self._client = client
-        # What new connections sign on with; None where the store was connected without a password.
-        self.credentials: Final = credentials_of(client)
+        self.credentials: Final = client.credentials
         self.health: Final = Health()
         self._executor = executor_for(
             client, max_connections=max_connections, health=self.health, silence=timeout
         )
         self._guarded = Guarded(self._executor, self.health)
-        # Whether keys of different slots may lie on different nodes.
-        self.clustered: Final = isinstance(client, RedisCluster)
+        self.clustered: Final = client.clustered
         self._timeout = timeout
         self._patience = max(patience, timeout)
         # Repeats writes that other writes do not depend on. Without it their failure is the operation's.
@@ -226,9 +225,13 @@ class StoreConnection:
         _raise_first([reply])
         return reply
 
-    async def subscription(self) -> Any:
+    async def load_driver(self) -> None:
+        """Have the driver loaded: the first subscription needs it, which takes a moment."""
+        await self._client.load_driver()
+
+    async def subscription(self) -> Subscription:
         """A pub/sub client of the driver, on a separate connection. The caller closes it."""
-        return await subscription(self._client)
+        return await self._client.subscription()
 
     def acknowledged(self, wanted: Acknowledgement) -> AcknowledgedWrites:
         """Writes that replicas must have, on connections apart. The caller closes it.
@@ -248,7 +251,7 @@ class StoreConnection:
         """Stop watching and close every connection."""
         await self.release()
         with contextlib.suppress(*DRIVER_ERRORS):
-            await close(self._client)
+            await self._client.close()
 
     async def release(self) -> None:
         """Close the connections that this object holds. The client stays open for its other users."""
