@@ -11,10 +11,11 @@ import pytest
 import uvloop
 
 from app.outbound.client import UpstreamClient
+from app.outbound.egress import Egress
 from app.providers.base import UpstreamRequest, UpstreamResponse
 from app.telemetry.timings import Timings
 from tests.support.clocks import PATIENCE, VirtualTimeLoop
-from tests.support.egress import HERE
+from tests.support.egress import ON_LOOPBACK
 from tests.unit.outbound.peer import OK, Peer, Reply
 
 HI = OK + b"\r\nhi"
@@ -36,9 +37,11 @@ async def make() -> AsyncIterator[MakeClient]:
     def client(
         *, connect_timeout: float = PATIENCE, connections: int = 100, keepalive: float = 20
     ) -> UpstreamClient:
+        # A new one for each: it reads the authorities once.
+        egress = Egress(guard=ON_LOOPBACK)
         clients.append(
             UpstreamClient(
-                connect_timeout=connect_timeout, connections=connections, keepalive=keepalive, egress=HERE
+                connect_timeout=connect_timeout, connections=connections, keepalive=keepalive, egress=egress
             )
         )
         return clients[-1]
