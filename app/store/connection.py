@@ -1,6 +1,6 @@
 """The connection to the store: deadlines, the breaker of each node, and the edge where driver errors end.
 
-Nothing above ``app.store`` imports redis or sees its exceptions: every failure of the store is
+Nothing above ``app.store`` sees the errors of the store: every failure of the store is
 ``StoreUnavailable``. A node that failed is *known to be down*: what needs it fails at once, until it has
 taken a write again. The other nodes of a Cluster serve meanwhile.
 """
@@ -10,11 +10,8 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from redis.asyncio.cluster import RedisCluster
-
-from app.errors import StoreUnavailable
 from app.store.execution import (
     NODE_ERRORS,
     AcknowledgedWrites,
@@ -25,20 +22,20 @@ from app.store.execution import (
     acknowledged_for,
     executor_for,
 )
-from app.store.execution.driver import Client, close, credentials_of, subscription
-from app.store.faults import DRIVER_ERRORS
+from app.store.execution.driver import Client
+from app.store.faults import DRIVER_ERRORS, unavailable
 from app.store.scripts import Script, ScriptCall, by_sha1, in_full
 from app.store.watcher import Watcher
 
-RETRY_AFTER_SECONDS: Final = 1
-_DOWN_MESSAGE: Final = "The token store cannot be reached just now. Try again shortly."
+if TYPE_CHECKING:
+    from app.store.redis_py import Subscription
 
 
 class StoreConnection:
     """Runs store operations, each under one deadline, and knows which nodes of the store are up.
 
     Args:
-        client: the driver's client, from ``driver.connect``.
+        client: from ``driver.connect``.
         replica: this replica's name, the first part of ``process``.
         timeout: deadline of one operation in seconds, with the wait for a connection and the retry. A server
             that owes a reply and sends nothing for so long is known to be down.
@@ -57,15 +54,13 @@ class StoreConnection:
         max_connections: int = 64,
     ) -> None:
         self._client = client
-        # What new connections sign on with; None where the store was connected without a password.
-        self.credentials: Final = credentials_of(client)
+        self.credentials: Final = client.credentials
         self.health: Final = Health()
         self._executor = executor_for(
             client, max_connections=max_connections, health=self.health, silence=timeout
         )
         self._guarded = Guarded(self._executor, self.health)
-        # Whether keys of different slots may lie on different nodes.
-        self.clustered: Final = isinstance(client, RedisCluster)
+        self.clustered: Final = client.clustered
         self._timeout = timeout
         self._patience = max(patience, timeout)
         # Repeats writes that other writes do not depend on. Without it their failure is the operation's.
@@ -229,9 +224,13 @@ class StoreConnection:
         _raise_first([reply])
         return reply
 
-    async def subscription(self) -> Any:
+    async def load_driver(self) -> None:
+        """Have the driver loaded: the first subscription needs it, which takes a moment."""
+        await self._client.load_driver()
+
+    async def subscription(self) -> Subscription:
         """A pub/sub client of the driver, on a separate connection. The caller closes it."""
-        return await subscription(self._client)
+        return await self._client.subscription()
 
     def acknowledged(self, wanted: Acknowledgement) -> AcknowledgedWrites:
         """Writes that replicas must have, on connections apart. The caller closes it.
@@ -251,7 +250,7 @@ class StoreConnection:
         """Stop watching and close every connection."""
         await self.release()
         with contextlib.suppress(*DRIVER_ERRORS):
-            await close(self._client)
+            await self._client.close()
 
     async def release(self) -> None:
         """Close the connections that this object holds. The client stays open for its other users."""
@@ -287,11 +286,6 @@ class LateWrites:
         self._left = await self._connection.run_each(self._left)
         if self._left:
             raise unavailable()
-
-
-def unavailable() -> StoreUnavailable:
-    """The error of an operation that the store did not take."""
-    return StoreUnavailable(_DOWN_MESSAGE, retry_after=RETRY_AFTER_SECONDS)
 
 
 def _raise_first(replies: Sequence[Any]) -> None:

@@ -13,15 +13,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import orjson
 import structlog
 
 from app.errors import StoreUnavailable
 from app.store import keys
-from app.store.connection import RETRY_AFTER_SECONDS, StoreConnection
-from app.store.faults import DRIVER_ERRORS, StoreFault, fault_of
+from app.store.connection import StoreConnection
+from app.store.faults import DRIVER_ERRORS, RETRY_AFTER_SECONDS, StoreFault, fault_of
+
+if TYPE_CHECKING:
+    from app.store.redis_py import Subscription
 
 log = structlog.get_logger("cloakroom.events")
 
@@ -85,7 +88,7 @@ class Watch:
         self._missed = 0
         self._news = asyncio.Event()
         self._tasks: tuple[asyncio.Task[None], ...] = ()
-        self._subscription: Any = None
+        self._subscription: Subscription | None = None
         self.ended = False
 
     async def __aenter__(self) -> Self:
@@ -150,18 +153,19 @@ class Watch:
     async def _read(self) -> None:
         while not self.ended:
             try:
-                if self._subscription is None:
-                    await self._subscribe()
+                subscription = self._subscription
+                if subscription is None:
+                    subscription = await self._subscribe()
                     self._put(Event("dropped", {"count": None, "replica": None, "at": None}))
-                await self._read_messages(self._subscription)
+                await self._read_messages(subscription)
             except DRIVER_ERRORS as error:
                 log.warning("watch_interrupted", error=fault_of(error).text)
                 await self._unsubscribe()
                 await asyncio.sleep(AGAIN_SECONDS)
 
-    async def _read_messages(self, subscription: Any) -> None:
+    async def _read_messages(self, subscription: Subscription) -> None:
         while not self.ended:
-            message = await subscription.get_message(timeout=None)
+            message = await subscription.next(timeout=None)
             if message is None:
                 continue
             if message["type"] == "subscribe":
@@ -177,13 +181,16 @@ class Watch:
         self._events.append(event)
         self._news.set()
 
-    async def _subscribe(self) -> None:
+    async def _subscribe(self) -> Subscription:
+        # Before the deadline begins.
+        await self._connection.load_driver()
         async with asyncio.timeout(SUBSCRIBE_SECONDS):
-            self._subscription = await self._connection.subscription()
-            await self._subscription.subscribe(keys.events())
+            made = self._subscription = await self._connection.subscription()
+            await made.subscribe(keys.events())
             # A server that forbids it says so only in its reply.
-            while await self._subscription.get_message(timeout=SUBSCRIBE_SECONDS) is None:
+            while await made.next(timeout=SUBSCRIBE_SECONDS) is None:
                 pass
+        return made
 
     async def _unsubscribe(self) -> None:
         subscription, self._subscription = self._subscription, None

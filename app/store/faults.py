@@ -1,7 +1,7 @@
 """Why a store refuses, for people: the kind of trouble, and a line that is safe to show.
 
-Driver errors end here, as in ``connection``. People need to know which one it was; to a request each of them
-is ``StoreUnavailable``.
+The store's errors end here, as in ``connection``. People need to know which one it was; to a request each of
+them is ``StoreUnavailable``.
 """
 
 from __future__ import annotations
@@ -9,17 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal
 
-from redis.exceptions import (
+from app.errors import StoreUnavailable
+from app.store.errors import (
     AuthenticationError,
     MaxConnectionsError,
     MovedError,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
-    RedisClusterException,
     RedisError,
 )
-
 from app.telemetry.redaction import one_safe_line
 
 Trouble = Literal[
@@ -36,9 +35,8 @@ Trouble = Literal[
     "other",
 ]
 
-# The cluster client raises one that is no RedisError when it finds no cluster, and can leak an AttributeError
-# while it rebuilds its topology.
-DRIVER_ERRORS: Final = (RedisError, RedisClusterException, OSError, AttributeError)
+# The driver's cluster client can leak an AttributeError while it rebuilds its topology.
+DRIVER_ERRORS: Final = (RedisError, OSError, AttributeError)
 _IN_A_PIPELINE: Final = "of pipeline caused error: "
 # redis-py puts the system's errors into texts. These words in them say which error it was.
 _WORDS: Final[Mapping[str, Trouble]] = {
@@ -67,6 +65,11 @@ _WORDS: Final[Mapping[str, Trouble]] = {
 }
 
 
+# What callers are told of every one of them.
+RETRY_AFTER_SECONDS: Final = 1
+_DOWN_MESSAGE: Final = "The token store cannot be reached just now. Try again shortly."
+
+
 class StoreFault(Exception):
     """A step of an inspection failed. ``text`` is one line that is safe to show."""
 
@@ -76,8 +79,13 @@ class StoreFault(Exception):
         self.text: Final = text
 
 
+def unavailable() -> StoreUnavailable:
+    """The error of an operation that the store did not take."""
+    return StoreUnavailable(_DOWN_MESSAGE, retry_after=RETRY_AFTER_SECONDS)
+
+
 def fault_of(error: BaseException) -> StoreFault:
-    """What a driver's error means."""
+    """What an error of the store means."""
     # A pipeline puts its command in front, values and all, and the server's words into a tuple's repr.
     text = str(error).rpartition(_IN_A_PIPELINE)[2].strip("(),\"'").replace("\\'", "'")
     if isinstance(error, NoPermissionError):

@@ -11,12 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from redis.asyncio.cluster import RedisCluster
-
 from app.store import keys
 from app.store.address import StoreAddress
 from app.store.execution import Acknowledgement, acknowledged_for
-from app.store.execution.driver import Client, close, connect
+from app.store.execution.driver import Client, connect
+from app.store.execution.topology import name_of
 from app.store.faults import DRIVER_ERRORS, fault_of
 
 _CONNECTIONS: Final = 16
@@ -53,7 +52,7 @@ class StoreInspector:
 
     @property
     def client(self) -> Client:
-        """The driver's client, for the doctor's ``StoreConnection``."""
+        """The way to the store, for the doctor's ``StoreConnection``."""
         return self._client
 
     async def ping(self) -> float:
@@ -65,21 +64,18 @@ class StoreInspector:
     async def write(self) -> None:
         """Write what the service's health check writes."""
         try:
-            await self._client.set(keys.lease("doctor"), "1", px=_PROBE_LIFE_MS)
+            await self._client.driver.run("SET", keys.lease("doctor"), "1", "PX", _PROBE_LIFE_MS)
         except DRIVER_ERRORS as error:
             raise fault_of(error) from None
 
     async def facts(self) -> list[NodeFacts]:
         """``INFO`` of the server, or of every primary of a Cluster."""
-        if not isinstance(self._client, RedisCluster):
+        if not self._client.clustered:
             return [NodeFacts("", await self._run("INFO"))]
         try:
-            await self._client.initialize()
-            nodes = self._client.get_primaries()
-            return [
-                NodeFacts(node.name, await self._client.execute_command("INFO", target_nodes=node))
-                for node in nodes
-            ]
+            topology = self._client.driver.topology()
+            await topology.begin()
+            return [NodeFacts(name_of(node), await topology.run(node, "INFO")) for node in topology.primaries]
         except DRIVER_ERRORS as error:
             raise fault_of(error) from None
 
@@ -126,31 +122,28 @@ class StoreInspector:
     async def close(self) -> None:
         """Close every connection."""
         try:
-            await close(self._client)
+            await self._client.close()
         except DRIVER_ERRORS:
             # It was never connected, or it is gone already.
             return
 
     async def _a_key_each(self) -> dict[str, str]:
         """A key of ours on each primary, by the primary's name."""
-        if not isinstance(self._client, RedisCluster):
+        if not self._client.clustered:
             return {"": keys.lease("doctor")}
-        await self._client.initialize()
-        missing, found = {node.name for node in self._client.get_primaries()}, dict[str, str]()
+        topology = self._client.driver.topology()
+        await topology.begin()
+        missing, found = {*topology.primaries}, dict[str, str]()
         for number in range(_KEYS_TRIED):
             key = keys.lease(f"doctor-{number}")
-            node = self._client.get_node_from_key(key)
-            if node is not None and node.name in missing:
-                missing.remove(node.name)
-                found[node.name] = key
+            node = topology.known_owner(key)
+            if node in missing:
+                missing.remove(node)
+                found[name_of(node)] = key
         return found
 
     async def _run(self, *command: str) -> Any:
         try:
-            if isinstance(self._client, RedisCluster):
-                await self._client.initialize()
-                node = self._client.get_default_node()
-                return await self._client.execute_command(*command, target_nodes=node)
-            return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py's gap
+            return await self._client.driver.run(*command, anywhere=True)
         except DRIVER_ERRORS as error:
             raise fault_of(error) from None

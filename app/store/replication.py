@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import structlog
-from redis.exceptions import NoScriptError
 
 from app.errors import StoreNotReplicated, StoreUnavailable
-from app.store.connection import RETRY_AFTER_SECONDS, StoreConnection
+from app.store.connection import StoreConnection
+from app.store.errors import NoScriptError
 from app.store.execution import Acknowledgement, Command, ReplicasBehind, Written
-from app.store.faults import DRIVER_ERRORS, fault_of
+from app.store.faults import DRIVER_ERRORS, RETRY_AFTER_SECONDS, fault_of
 from app.store.scripts import ScriptCall, by_sha1, in_full
 
 log = structlog.get_logger("cloakroom.store")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from aiohttp import hdrs, web
 
 from app.errors import Draining, StoreUnavailable
-from app.store.connection import RETRY_AFTER_SECONDS
+from app.store.faults import RETRY_AFTER_SECONDS
 from app.web.answers import json_answer
 from app.web.appkeys import LIFECYCLE, SCRAPES, STORE
 from app.web.listener.workers import WORKERS

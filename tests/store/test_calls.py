@@ -40,7 +40,7 @@ async def register(connection: StoreConnection, call: CallRecord) -> None:
 
 def raw(connection: StoreConnection) -> Any:
     """The driver's own client."""
-    return connection._client
+    return connection._client.driver.client
 
 
 async def test_a_call_reads_back_as_it_was_relayed_and_has_not_ended(

@@ -10,15 +10,15 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, cast
 
 import pytest
-from redis.exceptions import ResponseError
 
 from app.errors import StoreUnavailable
 from app.store.address import parse_address
 from app.store.connection import StoreConnection
+from app.store.errors import ResponseError
 from app.store.execution import Command, executor_for
 from app.store.execution.cluster import Cluster
-from app.store.execution.driver import close, connect
-from app.store.execution.executors import Pooled
+from app.store.execution.driver import connect
+from app.store.redis_py import Pooled
 from tests.support.clocks import PATIENCE, eventually, until
 from tests.support.cluster import RealCluster, command, real_cluster
 
@@ -51,7 +51,7 @@ class Ways:
             parse_address(url), replica="straight", timeout=PATIENCE, max_connections=8
         )
         self.executor = cast(Cluster, executor_for(self.client, max_connections=8))
-        self._detours = self.executor._otherwise = Detours(self.client)
+        self._detours = self.executor._otherwise = Detours(self.client.driver.client)
 
     @property
     def detours(self) -> list[Command]:
@@ -59,7 +59,7 @@ class Ways:
 
     async def close(self) -> None:
         await self.executor.close()
-        await close(self.client)
+        await self.client.close()
 
 
 @pytest.fixture

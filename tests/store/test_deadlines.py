@@ -28,7 +28,7 @@ async def deadlines(connection: StoreConnection) -> CallDeadlines:
 
 def raw(connection: StoreConnection) -> Any:
     """The driver's own client."""
-    return connection._client
+    return connection._client.driver.client
 
 
 async def entries(connection: StoreConnection) -> list[str]:

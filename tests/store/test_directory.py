@@ -104,7 +104,7 @@ async def test_the_sealed_key_comes_back_whole_whatever_its_length(
         won = await claim(store, one.id)
         assert isinstance(won, Won)
         assert won.sealed_key == sealed
-        fields = await connection._client.hgetall(keys.handle(one.id))
+        fields = await connection._client.driver.client.hgetall(keys.handle(one.id))
         if length <= 256:
             assert max(len(value) for value in fields.values()) <= 64
         await claim(store, one.id, nonce="n1")
@@ -158,7 +158,7 @@ async def test_the_story_keeps_the_last_twenty_relays_and_grows_no_further(
     assert view is not None
     assert view.relays_count == 45
     assert [note.outcome for note in view.relays] == [f"code_{number}" for number in range(25, 45)]
-    fields: list[Any] = await connection._client.hkeys(keys.handle(record.id))
+    fields: list[Any] = await connection._client.driver.client.hkeys(keys.handle(record.id))
     assert len([name for name in fields if name.startswith("relay_")]) == 20
 
 
@@ -168,7 +168,7 @@ async def test_a_settlement_after_the_handle_has_expired_leaves_no_record(
     await store.release(Attempt(record.id, OFFER, "n1"), give_back=True, code="x", now=NOW)
     await store.mark_unknown(Attempt(record.id, OFFER, "n1"), window=30, code="x", now=NOW)
     await store.settle(Attempt(record.id, OFFER, "n1"), "seal1.B", None, keep=Keep(30, 60), now=NOW)
-    assert await connection._client.exists(keys.handle(record.id)) == 0
+    assert await connection._client.driver.client.exists(keys.handle(record.id)) == 0
 
 
 @pytest.mark.parametrize("limit", [1, 4, 1000])
@@ -249,10 +249,10 @@ async def test_an_expired_handle_that_the_index_still_names_is_not_brought_back_
     store: HandleStore, directory: HandleDirectory, connection: StoreConnection, record: HandleRecord
 ) -> None:
     await store.save(record, life=600)
-    await connection._client.delete(keys.handle(record.id))
+    await connection._client.driver.client.delete(keys.handle(record.id))
     outcome = await directory.revoke_page(HandleFilter(client=record.client), by="ops", now=NOW)
     assert (outcome.revoked, outcome.already, outcome.examined) == (0, 0, 1)
-    assert await connection._client.exists(keys.handle(record.id)) == 0
+    assert await connection._client.driver.client.exists(keys.handle(record.id)) == 0
     assert (await directory.page(HandleFilter(client=record.client), now=NOW)).items == ()
 
 
@@ -288,9 +288,9 @@ async def test_the_lists_of_the_index_end_after_all_that_they_name(
     await store.save(replace(record, id=f"{record.id}-2"), life=600)
     await store.save(replace(record, id=f"{record.id}-3"), life=60)
     for name in names:
-        assert await connection._client.pttl(name) > 715_000, name
+        assert await connection._client.driver.client.pttl(name) > 715_000, name
     for name in names[1:]:
-        assert await connection._client.pttl(name) <= 720_000, name
+        assert await connection._client.driver.client.pttl(name) <= 720_000, name
 
 
 async def test_a_cursor_that_is_none_of_ours_is_refused(

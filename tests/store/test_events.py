@@ -77,7 +77,7 @@ async def test_only_the_fields_that_are_meant_are_told(
 async def test_nobody_is_told_once_nobody_watches(
     connection: StoreConnection, elsewhere: StoreConnection, teller: EventFeed
 ) -> None:
-    client: Any = connection._client
+    client: Any = connection._client.driver.client
     assert not teller.wanted
     async with EventFeed(connection, replica="replica-a").watch():
         await until_wanted(teller, elsewhere, wanted=True)
@@ -157,7 +157,7 @@ async def test_a_lost_subscription_comes_back_by_itself_and_the_gap_is_told() ->
         connection = connection_to(engine.url)
         feed = EventFeed(connection, replica="replica-a")
         async with feed.watch() as watch:
-            client: Any = connection._client
+            client: Any = connection._client.driver.client
             for _ in range(2):
                 assert await client.execute_command("CLIENT", "KILL", "TYPE", "pubsub") == 1
                 events = await seen(watch, bool)
@@ -204,7 +204,7 @@ async def test_without_a_store_a_watch_does_not_begin_and_an_offer_harms_nobody(
 
 async def test_a_user_who_may_not_publish_or_subscribe_is_told_so_and_its_store_stays_up() -> None:
     with LocalEngine() as engine:
-        admin: Any = connection_to(engine.url)._client
+        admin: Any = connection_to(engine.url)._client.driver.client
         rule = ("on", ">secretsecretsecret", "~*", "resetchannels", "+@all", "-publish", "-subscribe")
         await admin.execute_command("ACL", "SETUSER", "narrow", *rule)
         connection = connection_to(engine.url.replace("redis://", "redis://narrow:secretsecretsecret@"))

@@ -9,12 +9,12 @@ from typing import Any
 
 import hiredis
 import pytest
-from redis.exceptions import ConnectionError as RedisConnectionError
 
 from app.store.address import parse_address
 from app.store.embedded.engine import LocalEngine
+from app.store.errors import ConnectionError as RedisConnectionError
 from app.store.execution import Executor, executor_for
-from app.store.execution.driver import close, connect
+from app.store.execution.driver import connect
 from tests.support.clocks import PATIENCE, eventually, no_sooner_than
 from tests.support.fault_proxy import Fault, FaultProxy, whole_commands
 
@@ -25,7 +25,7 @@ async def executor_on(url: str) -> AsyncIterator[Executor]:
     made = executor_for(client, max_connections=8)
     yield made
     await made.close()
-    await close(client)
+    await client.close()
 
 
 @asynccontextmanager

@@ -76,7 +76,7 @@ async def test_a_lease_lasts_ten_seconds_and_belongs_to_one_process_of_a_replica
     assert again.process != other.process
     assert again.process.startswith("other.")
     assert await other.probe()
-    assert 0 < await connection._client.pttl(keys.lease(other.process)) <= 10_000
+    assert 0 < await connection._client.driver.client.pttl(keys.lease(other.process)) <= 10_000
     watch = LeaseWatch(connection, other.process, monotonic=time)
     await watch.ended()
     ended = []
@@ -162,7 +162,7 @@ async def test_a_claim_says_who_holds_it_and_becomes_unknown_once_with_its_use_s
     assert [await abandon(store, lost), await abandon(store, lost)] == [True, False]
     assert isinstance(await claim(store, store.attempt(handle_id, OFFER)), Unknown)
     assert isinstance(await claim(dead, lost), Unknown), "a claim that is repeated too late sends nothing"
-    client = connection._client
+    client = connection._client.driver.client
     fields = await client.hmget(keys.handle(handle_id), "calls", "relays", "relay_1")
     assert fields == ["1", "1", "1101 outcome_unknown"]
     # As long as it would have been pending, though the window is shorter.
@@ -174,7 +174,7 @@ async def test_the_offer_stays_unknown_for_the_window_where_that_is_longer(
 ) -> None:
     lost = await claimed(dead, handle_id, pending=5)
     assert await abandon(store, lost)
-    assert 5_000 < await connection._client.pttl(keys.claim(handle_id, OFFER)) <= 10_000
+    assert 5_000 < await connection._client.driver.client.pttl(keys.claim(handle_id, OFFER)) <= 10_000
 
 
 async def test_only_the_claim_that_was_seen_is_ended(
@@ -209,7 +209,7 @@ async def test_a_process_that_lives_after_all_still_settles_its_claim(
     for _ in range(2):
         await dead.settle(late, "seal1.BBBB", call, keep=Keep(30, 60), now=1_102)
     assert await claim(store, store.attempt(handle_id, OFFER)) == Answered(call.id, "seal1.BBBB")
-    client = connection._client
+    client = connection._client.driver.client
     fields = await client.hmget(keys.handle(handle_id), "calls", "relays", "relay_1", "relay_2")
     assert fields == ["1", "2", "1101 outcome_unknown", f"1102 answered {call.id}"]
     assert await client.hget(keys.call(call.id), "handle") == handle_id
@@ -222,7 +222,7 @@ async def test_a_process_that_lives_after_all_still_gives_its_use_back_once(
     assert await abandon(store, late)
     for _ in range(2):
         await dead.release(late, give_back=True, code="upstream_unreachable", now=1_102)
-    assert await connection._client.hget(keys.handle(handle_id), "calls") == "0"
+    assert await connection._client.driver.client.hget(keys.handle(handle_id), "calls") == "0"
     assert isinstance(await claim(store, store.attempt(handle_id, OTHER_OFFER)), Won)
 
 
@@ -233,13 +233,16 @@ async def test_a_process_that_lives_after_all_still_notes_why_its_outcome_is_unk
     assert await abandon(store, late)
     await dead.mark_unknown(late, window=30, code="upstream_timeout", now=1_102)
     assert isinstance(await claim(store, store.attempt(handle_id, OFFER)), Unknown)
-    assert await connection._client.hget(keys.handle(handle_id), "relay_2") == "1102 upstream_timeout"
+    assert (
+        await connection._client.driver.client.hget(keys.handle(handle_id), "relay_2")
+        == "1102 upstream_timeout"
+    )
 
 
 async def test_a_claim_of_the_release_before_names_no_holder(store: HandleStore, handle_id: str) -> None:
     await claimed(store, handle_id)
     old = Attempt(handle_id, OTHER_OFFER, "k3Jd9-_x2LmQ")
-    await store._connection._client.hset(keys.handle(handle_id), "max_calls", 2)
+    await store._connection._client.driver.client.hset(keys.handle(handle_id), "max_calls", 2)
     assert isinstance(await claim(store, old), Won)
     found = await claim(store, store.attempt(handle_id, OTHER_OFFER))
     assert found == Pending(old.nonce)

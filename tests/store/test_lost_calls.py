@@ -61,7 +61,7 @@ def call_of(handle_id: str) -> CallRecord:
 
 async def story(connection: StoreConnection, handle_id: str) -> list[str]:
     """The outcomes of the handle's relays, in turn."""
-    client: Any = connection._client
+    client: Any = connection._client.driver.client
     record = await client.hgetall(keys.handle(handle_id))
     return [record[f"relay_{n}"].partition(" ")[2] for n in range(1, int(record.get("relays", 0)) + 1)]
 
@@ -80,7 +80,7 @@ async def test_the_answer_counts_unless_an_unknown_outcome_is_final(
     assert isinstance(kept, Unknown) if final else kept == Answered(call.id, "seal1.BBBB")
     told = f"{CODE} {call.id}" if final else f"answered {call.id}"
     assert await story(connection, handle_id) == [CODE, told]
-    client: Any = connection._client
+    client: Any = connection._client.driver.client
     assert await client.hget(keys.call(call.id), "handle") == handle_id, "it can be hung up"
 
 
@@ -99,7 +99,7 @@ async def test_an_answer_to_an_offer_that_another_relay_has_taken_over_does_not_
 ) -> None:
     late, other = Attempt(handle_id, OFFER, "n1"), Attempt(handle_id, OFFER, "n2")
     await claim(store, late)
-    client: Any = connection._client
+    client: Any = connection._client.driver.client
     await client.delete(late.keys[1])  # it ran out while its replica stood still
     await claim(store, other)
     assert await settle(store, late, call_of(handle_id)) is not final
@@ -115,6 +115,6 @@ async def test_a_call_of_which_only_the_id_is_known_is_registered_and_told_once(
         await store.mark_unknown(attempt, window=WINDOW, code=CODE, now=NOW, call=call, retention=7200)
     assert await story(connection, handle_id) == ["upstream_timeout", f"{CODE} {call.id}"]
     assert isinstance(await claim(store, Attempt(handle_id, OFFER, "n2")), Unknown)
-    client: Any = connection._client
+    client: Any = connection._client.driver.client
     assert await client.hget(keys.call(call.id), "deployment") == "openai"
     assert await client.pttl(keys.call(call.id)) > 0

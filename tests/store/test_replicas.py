@@ -9,14 +9,13 @@ import pytest
 
 from app.store import keys
 from app.store.connection import StoreConnection
-from app.store.execution.driver import Client
 from app.store.records.replicas import Replicas
 from tests.support.clocks import PATIENCE
 
 
 def raw(connection: StoreConnection) -> Any:
     """The driver's own client."""
-    return connection._client
+    return connection._client.driver.client
 
 
 @pytest.fixture
@@ -28,8 +27,7 @@ async def replicas(connection: StoreConnection) -> Replicas:
 @pytest.fixture
 async def other(connection: StoreConnection) -> AsyncIterator[Replicas]:
     """The replicas as another process sees them, over the same client."""
-    client: Client = raw(connection)
-    made = StoreConnection(client, replica="other", timeout=PATIENCE)
+    made = StoreConnection(connection._client, replica="other", timeout=PATIENCE)
     yield Replicas(made)
     await made.release()
 

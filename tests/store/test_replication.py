@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from redis.exceptions import ReadOnlyError
 
 from app.errors import StoreNotReplicated, StoreUnavailable
 from app.models import Family
@@ -18,6 +17,7 @@ from app.store import keys
 from app.store.address import parse_address
 from app.store.connection import StoreConnection
 from app.store.embedded.engine import LocalEngine
+from app.store.errors import ReadOnlyError
 from app.store.execution import Acknowledgement
 from app.store.execution.driver import connect
 from app.store.records.bearers import NO_CERTIFICATE, NO_ORIGIN

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from redis.exceptions import ConnectionError as RedisConnectionError
 
 from app.store.embedded.engine import LocalEngine
+from app.store.errors import ConnectionError as RedisConnectionError
 from app.store.execution.sentinel import SentinelPrimary
 from tests.support.clocks import eventually, until
 from tests.support.cluster import command

@@ -71,7 +71,7 @@ def record(handle_id: str) -> HandleRecord:
 
 def raw(connection: StoreConnection) -> Any:
     """The driver's own client."""
-    return connection._client
+    return connection._client.driver.client
 
 
 def attempt_of(record: HandleRecord, number: int = 0) -> Attempt:

@@ -55,7 +55,7 @@ async def test_a_record_is_stored_whole_with_its_expiry(
     store: HandleStore, connection: StoreConnection, handle_id: str
 ) -> None:
     await store.save(record(handle_id), life=600)
-    client = connection._client
+    client = connection._client.driver.client
     fields = await client.hgetall(keys.handle(handle_id))
     assert fields["model"] == "gpt-realtime-2.1"
     assert fields["calls"] == "0"
@@ -80,11 +80,11 @@ async def test_a_mint_that_is_repeated_late_gives_no_use_back_and_no_second_life
     """Its first try was stuck, and arrives when the handle is in use. The drill ``races`` found it."""
     await store.save(record(handle_id, max_calls=1), life=60)
     assert isinstance(await claim(store, handle_id), Won)
-    await connection._client.hset(keys.handle(handle_id), "revoked_at", "1235")
-    before = await connection._client.hgetall(keys.handle(handle_id))
+    await connection._client.driver.client.hset(keys.handle(handle_id), "revoked_at", "1235")
+    before = await connection._client.driver.client.hgetall(keys.handle(handle_id))
     await store.save(record(handle_id, max_calls=1), life=600)
-    assert await connection._client.hgetall(keys.handle(handle_id)) == before
-    assert await connection._client.pttl(keys.handle(handle_id)) <= 60_000
+    assert await connection._client.driver.client.hgetall(keys.handle(handle_id)) == before
+    assert await connection._client.driver.client.pttl(keys.handle(handle_id)) <= 60_000
 
 
 async def test_a_release_gives_the_use_back_only_to_its_owner(store: HandleStore, handle_id: str) -> None:
@@ -116,7 +116,7 @@ async def test_a_settled_answer_is_replayed_and_its_call_registered_with_an_end(
             Attempt(handle_id, OFFER, "n1"), "seal1.BBBB", call, keep=Keep(30, 7200), now=1_235.0
         )
     assert await claim(store, handle_id, nonce="n2") == Answered(call.id, "seal1.BBBB")
-    client = connection._client
+    client = connection._client.driver.client
     assert (await client.hgetall(keys.call(call.id)))["handle"] == handle_id
     assert 7_190_000 < await client.pttl(keys.call(call.id)) <= 7_200_000
     assert 29_000 < await client.pttl(keys.claim(handle_id, OFFER)) <= 30_000
@@ -134,9 +134,9 @@ async def test_a_handle_that_is_gone_or_of_another_family_is_not_claimed(
 ) -> None:
     assert isinstance(await claim(store, handle_id), Gone)
     await store.save(record(handle_id), life=60)
-    await connection._client.hset(keys.handle(handle_id), "family", "translation")
+    await connection._client.driver.client.hset(keys.handle(handle_id), "family", "translation")
     assert await claim(store, handle_id) == OtherFamily("translation")
-    assert await connection._client.hget(keys.handle(handle_id), "calls") == "0"
+    assert await connection._client.driver.client.hget(keys.handle(handle_id), "calls") == "0"
 
 
 async def test_mints_of_a_client_are_counted_per_minute_and_forgotten(
@@ -147,7 +147,7 @@ async def test_mints_of_a_client_are_counted_per_minute_and_forgotten(
         (await store.admit(Minting(handle_id), None, now=now + second)).count for second in (0, 1, 59, 60)
     ]
     assert counts == [1, 2, 3, 1]
-    assert 0 < await connection._client.pttl(keys.mint_limit(handle_id, 1_000_000)) <= 120_000
+    assert 0 < await connection._client.driver.client.pttl(keys.mint_limit(handle_id, 1_000_000)) <= 120_000
 
 
 @pytest.mark.parametrize("stands_there", [True, False], ids=["a plain server", "nothing"])
@@ -175,4 +175,8 @@ async def test_a_subjects_mints_count_for_it_and_those_beyond_its_limit_for_nobo
     assert (other.subject_count, other.count) == (1, 3), "what one user was refused, the others still have"
     later = await store.admit(greedy, None, now=now + 60)
     assert (later.subject_count, later.count) == (1, 1)
-    assert 0 < await connection._client.pttl(keys.mint_limit(client, 1_000_000, "a" * 32)) <= 120_000
+    assert (
+        0
+        < await connection._client.driver.client.pttl(keys.mint_limit(client, 1_000_000, "a" * 32))
+        <= 120_000
+    )

@@ -45,7 +45,7 @@ def record(handle_id: str) -> HandleRecord:
 
 def raw(connection: StoreConnection) -> Any:
     """The driver's own client."""
-    return connection._client
+    return connection._client.driver.client
 
 
 async def claim(connection: StoreConnection, handle_id: str) -> object:

@@ -29,7 +29,7 @@ async def watches(connection: StoreConnection) -> Watches:
 
 def raw(connection: StoreConnection) -> Any:
     """The driver's own client."""
-    return connection._client
+    return connection._client.driver.client
 
 
 async def add(connection: StoreConnection, *call_ids: str) -> None:

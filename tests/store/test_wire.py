@@ -10,13 +10,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
 
 from app.store.address import parse_address
 from app.store.embedded.engine import LocalEngine
+from app.store.errors import ConnectionError as RedisConnectionError
+from app.store.errors import ResponseError
 from app.store.execution import PRIMARY, Executor, Health, executor_for
-from app.store.execution.driver import close, connect
+from app.store.execution.driver import connect
 from app.store.execution.executors import SingleServer
 from app.store.execution.reconnecting import SignOn
 from tests.support.clocks import PATIENCE, eventually
@@ -32,7 +32,7 @@ async def executor_on(
     made = executor_for(client, max_connections=8, health=health, silence=silence)
     yield made
     await made.close()
-    await close(client)
+    await client.close()
 
 
 @asynccontextmanager

@@ -67,7 +67,7 @@ class Service:
     @property
     def store_client(self) -> Any:
         """A client of this replica's store, for a test to look into it."""
-        return self.onlooker or self.server.app[STORE]._client
+        return self.onlooker or self.server.app[STORE]._client.driver.client
 
     async def stop_provider(self) -> int:
         """Close the provider's listener and connections; return the port that it had."""

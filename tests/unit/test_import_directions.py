@@ -20,9 +20,10 @@ def test_every_module_imports_downwards_only() -> None:
 def test_the_walk_sees_the_whole_package() -> None:
     assert len(REAL) == len(list(ROOT.rglob("*.py")))
     assert "app.models.Secret" in REAL["app.handles.sealing"] | REAL["app.providers.openai"]
-    assert {"app.store.watcher.Watcher", "redis.asyncio.cluster.RedisCluster"} <= REAL["app.store.connection"]
+    assert {"app.store.watcher.Watcher", "app.store.faults.DRIVER_ERRORS"} <= REAL["app.store.connection"]
+    assert "redis.asyncio.cluster.RedisCluster" in REAL["app.store.redis_py.driver"]
     # Inside a function, and relative.
-    assert "fakeredis" in REAL["app.store.execution.driver"]
+    assert "fakeredis" in REAL["app.store.redis_py.clients"]
     assert any(name.startswith("app.sandbox.") for name in REAL["app.sandbox.server"])
 
 
@@ -47,8 +48,16 @@ BREACHES = [
     ("app.server", "app.__main__.main", "beside or above"),
     ("app.main", "app.sandbox.create_sandbox", "stands apart"),
     ("app.sandbox.server", "app.models.Secret", "stands apart"),
-    ("app.broker.mint", "redis.asyncio", "only app.store may"),
-    ("app.telemetry.metrics", "redis.exceptions.RedisError", "only app.store may"),
+    (
+        "app.broker.mint",
+        "redis.asyncio",
+        "only app.store.redis_py may",
+    ),
+    (
+        "app.store.faults",
+        "redis.exceptions.RedisError",
+        "only app.store.redis_py may",
+    ),
     ("app.broker.relay", "aiohttp.web", "may"),
     ("app.providers.openai", "aiohttp", "may"),
     ("app.web.mint_views", "aiohttp.ClientSession", "talk to the outside"),
@@ -113,7 +122,7 @@ def test_a_breach_in_a_file_is_found_however_it_is_written(tmp_path: Path) -> No
         "app.providers.base imports app.store.records.handles, which is beside or above it",
         "app.store.records.handles imports app.providers.base, which is beside or above it",
         "app.web.cors imports redis, but it is pure",
-        "app.web.cors imports redis: only app.store may",
+        "app.web.cors imports redis: only app.store.redis_py may",
     ]
 
 

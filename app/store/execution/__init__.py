@@ -6,18 +6,16 @@ is now; ``memory://`` has no connections and goes through the driver's pool.
 
 from __future__ import annotations
 
-import redis.asyncio as redis
-from redis.asyncio.cluster import RedisCluster
-from redis.asyncio.sentinel import SentinelConnectionPool
-
+from app.store.address import StoreAddress
 from app.store.execution.acknowledged import AcknowledgedCluster, AcknowledgedServer, AcknowledgedWrites
 from app.store.execution.cluster import Cluster
-from app.store.execution.executors import Executor, Pooled, SingleServer
+from app.store.execution.driver import Client, Detour
+from app.store.execution.executors import Executor, SingleServer
 from app.store.execution.group_commit import Acknowledgement, ReplicasBehind, Written
 from app.store.execution.guarded import NODE_ERRORS, Guarded
 from app.store.execution.health import PRIMARY, Health
 from app.store.execution.multiplexed import Command
-from app.store.execution.reconnecting import Address, FindAddress, SignOn
+from app.store.execution.reconnecting import Address, FindAddress
 from app.store.execution.sentinel import SentinelPrimary
 
 __all__ = [
@@ -37,11 +35,7 @@ __all__ = [
 
 
 def executor_for(
-    client: redis.Redis | RedisCluster,
-    *,
-    max_connections: int,
-    health: Health | None = None,
-    silence: float = 0.8,
+    client: Client, *, max_connections: int, health: Health | None = None, silence: float = 0.8
 ) -> Executor:
     """The fastest way to run commands at this client's store.
 
@@ -50,46 +44,35 @@ def executor_for(
         health: is told which nodes are down.
         silence: seconds after which a server that owes a reply and sends nothing counts as silent.
     """
-    health = health or Health()
-    pooled = Pooled(client, max_connections=max_connections)
-    if isinstance(client, RedisCluster):
-        seeds = [(node.host, int(node.port)) for node in client.startup_nodes]
-        sign_on = SignOn(client.connection_kwargs)
-        return Cluster(seeds, sign_on, otherwise=pooled, health=health, silence=silence)
-    # ``is``, since fakeredis is a subclass whose connections are queues.
-    if type(client) is not redis.Redis:
-        return pooled
-    return SingleServer(_finder(client), _sign_on(client), health=health, silence=silence)
+    health, address = health or Health(), client.address
+    if address.kind == "memory":
+        return client.driver.pooled(max_connections)
+    if address.kind == "cluster":
+        detour = Detour(client, max_connections=max_connections)
+        return Cluster(address.hosts, client.sign_on(), otherwise=detour, health=health, silence=silence)
+    return SingleServer(_finder(address), client.sign_on(), health=health, silence=silence)
 
 
-def acknowledged_for(client: redis.Redis | RedisCluster, wanted: Acknowledgement) -> AcknowledgedWrites:
+def acknowledged_for(client: Client, wanted: Acknowledgement) -> AcknowledgedWrites:
     """The way to run commands at this client's store whose writes replicas must have.
 
     Raises:
         ValueError: the store is ``memory://``, which has no replicas.
     """
-    if isinstance(client, RedisCluster):
-        return AcknowledgedCluster(client, SignOn(client.connection_kwargs), wanted)
-    if type(client) is not redis.Redis:
+    if client.address.kind == "memory":
         raise ValueError("memory:// has no replicas that a write could wait for")
-    return AcknowledgedServer(_finder(client), _sign_on(client), wanted)
+    if client.clustered:
+        return AcknowledgedCluster(client.driver.topology(), client.sign_on(), wanted)
+    return AcknowledgedServer(_finder(client.address), client.sign_on(), wanted)
 
 
-def _finder(client: redis.Redis) -> FindAddress:
-    """What asks where the client's server is, or the primary that Sentinels know."""
-    pool = client.connection_pool
-    if isinstance(pool, SentinelConnectionPool):
-        known = [sentinel.get_connection_kwargs() for sentinel in pool.sentinel_manager.sentinels]
-        sentinels = [(options["host"], int(options["port"])) for options in known]
-        return SentinelPrimary(sentinels, pool.service_name).find
-    address: Address = (pool.connection_kwargs["host"], pool.connection_kwargs["port"])
+def _finder(address: StoreAddress) -> FindAddress:
+    """What asks where the store's server is, or the primary that Sentinels know."""
+    if address.kind == "sentinel":
+        return SentinelPrimary(address.hosts, address.service).find
+    server: Address = address.hosts[0]
 
     async def find() -> Address:
-        return address
+        return server
 
     return find
-
-
-def _sign_on(client: redis.Redis) -> SignOn:
-    pool = client.connection_pool
-    return SignOn(pool.connection_kwargs, primary=isinstance(pool, SentinelConnectionPool))

@@ -6,16 +6,17 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from redis.asyncio.cluster import RedisCluster
-from redis.exceptions import AskError, ClusterDownError, MasterDownError, MovedError, TryAgainError
-from redis.exceptions import ConnectionError as RedisConnectionError
-
+from app.store.errors import AskError, ClusterDownError, MasterDownError, MovedError, TryAgainError
+from app.store.errors import ConnectionError as RedisConnectionError
 from app.store.execution.group_commit import Acknowledgement, GroupCommit, Written
 from app.store.execution.multiplexed import Command
 from app.store.execution.reconnecting import Address, FindAddress, SignOn
 from app.store.faults import DRIVER_ERRORS
+
+if TYPE_CHECKING:
+    from app.store.redis_py import DriverTopology
 
 # The connection was lost, then the slot has moved. Every command may be repeated.
 _TRIES: Final = 3
@@ -76,14 +77,14 @@ class AcknowledgedCluster:
     """The ``AcknowledgedWrites`` of a Cluster: each primary for itself.
 
     Args:
-        client: the driver's, which has the topology.
+        topology: of the driver's client.
     """
 
     spread = True
 
-    def __init__(self, client: RedisCluster, sign_on: SignOn, wanted: Acknowledgement) -> None:
+    def __init__(self, topology: DriverTopology, sign_on: SignOn, wanted: Acknowledgement) -> None:
         self._wanted = wanted
-        self._client = client
+        self._topology = topology
         self._sign_on = sign_on
         self._commits: dict[Address, GroupCommit] = {}
         self._renewal: asyncio.Task[None] | None = None
@@ -91,13 +92,13 @@ class AcknowledgedCluster:
 
     @property
     def behind(self) -> bool:
-        commits = [self._commits.get((node.host, int(node.port))) for node in self._client.get_primaries()]
+        commits = [self._commits.get(node) for node in self._topology.primaries]
         return bool(commits) and all(commit is not None and commit.behind for commit in commits)
 
     async def run(self, key: str, commands: Sequence[Command], *, timeout: float) -> Written:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
-        to, asking = await self._owner(key, deadline), False
+        to, asking = await self._topology.owner(key, deadline), False
         for tries_left in reversed(range(_TRIES)):
             trouble: Exception | None
             try:
@@ -114,10 +115,10 @@ class AcknowledgedCluster:
                 raise
             asking = isinstance(trouble, AskError)
             if isinstance(trouble, AskError):
-                to = (trouble.host, int(trouble.port))
+                to = trouble.address
             elif isinstance(trouble, MovedError | RedisConnectionError):
                 await self._learn(deadline)
-                to = await self._owner(key, deadline)
+                to = await self._topology.owner(key, deadline)
             elif isinstance(trouble, TryAgainError | ClusterDownError | MasterDownError):
                 await asyncio.sleep(_PAUSE_SECONDS)
             else:
@@ -148,25 +149,14 @@ class AcknowledgedCluster:
         async def find() -> Address:
             return to
 
-        known = {(node.host, int(node.port)) for node in self._client.get_nodes()}
-        for gone in self._commits.keys() - known:
+        for gone in self._commits.keys() - set(self._topology.nodes):
             self._commits.pop(gone).close()
         made = self._commits[to] = GroupCommit(find, self._sign_on, self._wanted)
         return made
 
-    async def _owner(self, key: str, deadline: float) -> Address:
-        """The primary of a key, by the topology as it is known."""
-        if not self._client.nodes_manager.slots_cache:
-            async with asyncio.timeout_at(deadline):
-                await self._client.initialize()
-        node = self._client.get_node_from_key(key)
-        if node is None:
-            raise RedisConnectionError("the slot has no primary")
-        return node.host, int(node.port)
-
     async def _learn(self, deadline: float) -> None:
         async with asyncio.timeout_at(deadline):
-            await self._client.nodes_manager.initialize()
+            await self._topology.learn()
 
     def _renew(self, *, silent: Address) -> None:
         """Ask the other nodes, in the background, which node has the silent one's slots now."""
@@ -177,5 +167,4 @@ class AcknowledgedCluster:
 
     async def _learn_without(self, silent: Address) -> None:
         with contextlib.suppress(*DRIVER_ERRORS):
-            host, port = silent
-            await self._client.nodes_manager.initialize(last_failed_node_name=f"{host}:{port}")
+            await self._topology.learn(failed=silent)

@@ -11,14 +11,8 @@ import contextlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from redis.exceptions import (
-    AskError,
-    MovedError,
-    RedisError,
-    TryAgainError,
-)
-from redis.exceptions import ConnectionError as RedisConnectionError
-
+from app.store.errors import AskError, MovedError, RedisError, TryAgainError
+from app.store.errors import ConnectionError as RedisConnectionError
 from app.store.execution.executors import SHORT, Executor
 from app.store.execution.health import Health, NodeListener
 from app.store.execution.multiplexed import Command, MultiplexedConnection, packed
@@ -183,13 +177,11 @@ class Cluster:
         for at in again:
             reply = replies[at]
             if isinstance(reply, MovedError):
-                self._topology.move(
-                    str(commands[at][_KEY_AT[str(commands[at][0])]]), name_of(reply.node_addr)
-                )
+                self._topology.move(str(commands[at][_KEY_AT[str(commands[at][0])]]), name_of(reply.address))
                 self._learn_soon()
             # MovedError is an AskError, too.
             asked = type(reply) is AskError
-            node = name_of(reply.node_addr) if asked else self.node_of(commands[at])
+            node = name_of(reply.address) if asked else self.node_of(commands[at])
             # One that cannot be reached, and has no successor yet, is not asked again.
             if node not in lost:
                 groups.setdefault(node, []).append(at)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from redis.credentials import CredentialProvider
-
 from app.models import Secret
 
 
-class StoreCredentials(CredentialProvider):
-    """What the driver, and our own connections, ask whenever they open one."""
+class StoreCredentials:
+    """What our own connections, and the driver's, ask whenever they open one (``CredentialProvider``)."""
 
     def __init__(self, username: str | None, password: str) -> None:
         self.use(username, password)

@@ -1,138 +1,121 @@
-"""Makes the driver's client for a store address: single server, Sentinel, Cluster, or memory.
-
-redis-py's defaults do not suit a request path: no retries from a URL, and a hung server holds a caller for
-most of a minute. So every timeout, the retry and the pool's size are set here.
-"""
+"""The way to a store: its address, how connections sign on, and redis-py's client where one is needed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
-
-import redis.asyncio as redis
-from redis.asyncio.cluster import ClusterNode, RedisCluster
-from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
-from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
-from redis.maint_notifications import MaintNotificationsConfig
+import asyncio
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
 
 from app.store.address import StoreAddress
 from app.store.execution.credentials import StoreCredentials
+from app.store.execution.executors import OneNode
+from app.store.execution.multiplexed import Command
+from app.store.execution.reconnecting import SignOn
 
-Client = redis.Redis | RedisCluster
+if TYPE_CHECKING:
+    from app.store.redis_py import Driver, Pooled, Subscription
 
-# One retry, at once, for a pooled connection that the server closed in the meantime.
-_RETRIES: Final = 1
-_BACKOFF = ExponentialWithJitterBackoff(base=0.01, cap=0.05)
-# The request path asks Sentinels itself; see ``execution.sentinel``. The driver asks one after another, so
-# one that is gone must not be asked ten times with growing pauses, which is its default.
-_ASK_ONCE: Final = Retry(NoBackoff(), 0)
-# What the driver would send on each connection besides signing on, and which only some servers know: the
-# others want a grant for it in the access rule, and a rule with an unknown command is refused as a whole.
-_NOTHING_MORE: Final[Mapping[str, Any]] = {
-    # CLIENT SETINFO, the driver's name and version: since Redis 7.2.
-    "driver_info": None,
-    # CLIENT MAINT_NOTIFICATIONS, news of a hosted server's upgrades: the wire here would drop them.
-    "maint_notifications_config": MaintNotificationsConfig(enabled=False),
-}
+
+class Client:
+    """The way to one store. ``connect`` makes it."""
+
+    def __init__(self, address: StoreAddress, *, replica: str, timeout: float, max_connections: int) -> None:
+        self.address: Final = address
+        # Whether keys of different slots may lie on different nodes.
+        self.clustered: Final = address.kind == "cluster"
+        # What new connections sign on with; None where the store needs no password.
+        self.credentials: Final = (
+            StoreCredentials(address.username, address.password) if address.password is not None else None
+        )
+        self._driver: Driver | None = None
+        self._timeout = timeout
+        self._max_connections = max_connections
+        self._sign_on: dict[str, Any] = {"client_name": f"cloakroom-{replica}"}
+        if self.credentials is not None:
+            self._sign_on["credential_provider"] = self.credentials
+        elif address.username is not None:
+            self._sign_on["username"] = address.username
+        if address.tls:
+            self._sign_on["ssl_ca_certs"] = address.tls_ca_file
+        if not self.clustered:
+            self._sign_on["db"] = address.database
+
+    @property
+    def driver(self) -> Driver:
+        """redis-py's client, made when it is first asked for."""
+        if self._driver is None:
+            self._driver = _load()(
+                self.address, self._sign_on, timeout=self._timeout, max_connections=self._max_connections
+            )
+        return self._driver
+
+    def sign_on(self) -> SignOn:
+        """How connections of ours begin. A server that is no primary is refused where Sentinels named it."""
+        return SignOn(self._sign_on, primary=self.address.kind == "sentinel")
+
+    async def subscription(self) -> Subscription:
+        """A pub/sub client, on a separate connection. The caller closes it.
+
+        Raises:
+            RedisError, OSError: no node of a Cluster answers.
+        """
+        await self.load_driver()
+        return await self.driver.subscription()
+
+    async def load_driver(self) -> None:
+        """Have the driver loaded, while requests go on."""
+        if self._driver is None:
+            await asyncio.to_thread(_load)
+
+    async def close(self) -> None:
+        """Close the connections of the driver's client, if there is one."""
+        if self._driver is not None:
+            await self._driver.close()
 
 
 def connect(address: StoreAddress, *, replica: str, timeout: float, max_connections: int) -> Client:
-    """Make a client; nothing is connected yet.
+    """Prepare the way to a store; nothing is connected yet.
 
     Args:
         address: from ``parse_address``.
         replica: shown in the server's ``CLIENT LIST``.
-        timeout: seconds until a connection that is not made counts as failed.
-        max_connections: of this process, to one server. Callers must not open more.
+        timeout: seconds until a connection of the driver's that is not made counts as failed.
+        max_connections: of the driver's, from this process to one server. Callers must not open more.
 
     Raises:
         ValueError: ``memory://`` without fakeredis installed.
     """
-    options: dict[str, Any] = {
-        "decode_responses": True,
-        # No timer of the driver on each reply: StoreConnection's deadline covers the whole operation, and a
-        # second timer inside it cost 6 % of a relay's CPU.
-        "socket_timeout": None,
-        "socket_connect_timeout": timeout,
-        "socket_keepalive": True,
-        "client_name": f"cloakroom-{replica}",
-        "retry": Retry(_BACKOFF, _RETRIES),
-        **_NOTHING_MORE,
-    }
-    if address.password is not None:
-        options["credential_provider"] = StoreCredentials(address.username, address.password)
-    elif address.username is not None:
-        options["username"] = address.username
-    if address.tls:
-        options["ssl_ca_certs"] = address.tls_ca_file
+    made = Client(address, replica=replica, timeout=timeout, max_connections=max_connections)
     if address.kind == "memory":
-        return _memory()
-    if address.kind == "cluster":
-        # Few commands go through the driver's pool, and a silent node must not stop it from asking the next.
-        options["socket_timeout"] = timeout
-        nodes = [ClusterNode(host, port) for host, port in address.hosts]
-        return RedisCluster(startup_nodes=nodes, ssl=address.tls, max_connections=max_connections, **options)
-    if address.kind == "sentinel":
-        sentinel = Sentinel(  # type: ignore[no-untyped-call]  # redis-py ships it untyped
-            list(address.hosts),
-            sentinel_kwargs={
-                "socket_timeout": timeout,
-                "socket_connect_timeout": timeout,
-                "retry": _ASK_ONCE,
-                **_NOTHING_MORE,
-            },
-            **options,
-        )
-        client: redis.Redis = sentinel.master_for(
-            address.service, db=address.database, max_connections=max_connections
-        )
-        return client
-    host, port = address.hosts[0]
-    pool = redis.ConnectionPool(
-        host=host,
-        port=port,
-        db=address.database,
-        max_connections=max_connections,
-        connection_class=redis.SSLConnection if address.tls else redis.Connection,
-        **options,
-    )
-    return redis.Redis.from_pool(pool)
+        # Every command goes to it, and fakeredis may be missing.
+        _ = made.driver
+    return made
 
 
-def credentials_of(client: Client) -> StoreCredentials | None:
-    """What a client of ``connect`` signs on with; None where it needs no password."""
-    options = (client if isinstance(client, RedisCluster) else client.connection_pool).connection_kwargs
-    found = options.get("credential_provider")
-    return found if isinstance(found, StoreCredentials) else None
+class Detour(OneNode):
+    """Runs commands through the driver's pool, and loads the driver for the first ones."""
+
+    notices_silence = False
+
+    def __init__(self, client: Client, *, max_connections: int) -> None:
+        self._client = client
+        self._most = max_connections
+
+    async def run(self, commands: Sequence[Command], *, timeout: float) -> list[Any]:
+        await self._client.load_driver()
+        return await self._pooled.run(commands, timeout=timeout)
+
+    async def close(self) -> None:
+        """End nothing: the connections are the client's."""
+
+    @cached_property
+    def _pooled(self) -> Pooled:
+        return self._client.driver.pooled(self._most)
 
 
-async def subscription(client: Client) -> Any:
-    """A pub/sub client, which takes a connection from the pool and keeps it.
+def _load() -> type[Driver]:
+    # Imported here: redis-py takes 6 MB, 8 % of a replica, and requests go over connections of our own.
+    from app.store.redis_py import Driver
 
-    In a Cluster any node serves: nodes pass messages on to each other.
-
-    Raises:
-        RedisError, OSError: the driver's; no node of a Cluster answers.
-    """
-    if isinstance(client, RedisCluster):
-        # The driver's own view of the nodes, which nothing else here needs.
-        await client.initialize()
-    return client.pubsub()
-
-
-async def close(client: Client) -> None:
-    """Close every connection, also those to the Sentinels, which the client leaves open."""
-    await client.aclose()
-    manager = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
-    for sentinel in manager.sentinels if manager is not None else ():
-        await sentinel.aclose()
-
-
-def _memory() -> Client:
-    try:
-        import fakeredis
-    except ImportError:
-        raise ValueError("memory:// needs fakeredis: pip install 'cloakroom[embedded]'") from None
-    client: redis.Redis = fakeredis.FakeAsyncRedis(decode_responses=True)
-    return client
+    return Driver

@@ -1,4 +1,4 @@
-"""Runs commands at one server over connections of our own, and at any store through the driver's pool."""
+"""Runs commands at a store, and at one server over connections of our own."""
 
 from __future__ import annotations
 
@@ -6,11 +6,7 @@ import asyncio
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, Protocol
 
-import redis.asyncio as redis
-from redis.asyncio.cluster import RedisCluster
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
-
+from app.store.errors import ConnectionError as RedisConnectionError
 from app.store.execution.health import PRIMARY, Health, NodeListener
 from app.store.execution.multiplexed import Command, packed
 from app.store.execution.reconnecting import FindAddress, ReconnectingConnection, SignOn
@@ -104,32 +100,3 @@ class SingleServer(OneNode):
     async def close(self) -> None:
         self._requests.close()
         self._batches.close()
-
-
-class Pooled(OneNode):
-    """Each call takes a connection of the driver's pool.
-
-    Callers wait for a free connection here: the driver's pools raise where none is free.
-    """
-
-    notices_silence = False
-
-    def __init__(self, client: redis.Redis | RedisCluster, *, max_connections: int) -> None:
-        self._client = client
-        self._slots = asyncio.Semaphore(max_connections)
-
-    async def run(self, commands: Sequence[Command], *, timeout: float) -> list[Any]:
-        async with asyncio.timeout(timeout), self._slots:
-            if len(commands) == 1:
-                try:
-                    return [await self._client.execute_command(*commands[0])]
-                except ResponseError as error:
-                    return [error]
-            pipeline = self._client.pipeline(transaction=False)
-            for command in commands:
-                pipeline.execute_command(*command)
-            replies: list[Any] = await pipeline.execute(raise_on_error=False)
-            return replies
-
-    async def close(self) -> None:
-        """End nothing: the connections are the client's."""

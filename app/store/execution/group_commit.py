@@ -15,8 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from redis.exceptions import ConnectionError as RedisConnectionError
-
+from app.store.errors import ConnectionError as RedisConnectionError
 from app.store.execution.multiplexed import Command, MultiplexedConnection, packed
 from app.store.execution.reconnecting import FindAddress, ReconnectingConnection, SignOn
 

@@ -7,9 +7,15 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
-from redis.exceptions import AskError, ClusterDownError, NoScriptError, ResponseError, TryAgainError
-from redis.exceptions import ConnectionError as RedisConnectionError
 
+from app.store.errors import (
+    AskError,
+    ClusterDownError,
+    NoScriptError,
+    ResponseError,
+    TryAgainError,
+)
+from app.store.errors import ConnectionError as RedisConnectionError
 from app.store.execution.executors import Executor
 from app.store.execution.health import Health, described
 from app.store.execution.multiplexed import Command

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import hiredis
-from redis import exceptions
+
+from app.store import errors
 
 Command = tuple[str | int, ...]
 
@@ -21,22 +22,22 @@ _NOTHING_YET: Final = object()
 # After a deadline, what lies in the socket is read first: a busy process is not a silent server.
 _GRACE_SECONDS: Final = 0.005
 
-# The driver's exception for the first word of an error reply; ``ResponseError`` for every other word.
-_ERRORS: Final[Mapping[str, type[exceptions.RedisError]]] = {
-    "ERR": exceptions.ResponseError,
-    "ASK": exceptions.AskError,
-    "CLUSTERDOWN": exceptions.ClusterDownError,
-    "CROSSSLOT": exceptions.ClusterCrossSlotError,
-    "LOADING": exceptions.BusyLoadingError,
-    "MASTERDOWN": exceptions.MasterDownError,
-    "MOVED": exceptions.MovedError,
-    "NOAUTH": exceptions.AuthenticationError,
-    "NOPERM": exceptions.NoPermissionError,
-    "NOSCRIPT": exceptions.NoScriptError,
-    "OOM": exceptions.OutOfMemoryError,
-    "READONLY": exceptions.ReadOnlyError,
-    "TRYAGAIN": exceptions.TryAgainError,
-    "WRONGPASS": exceptions.AuthenticationError,
+# The error for the first word of an error reply; ``ResponseError`` for every other word.
+_ERRORS: Final[Mapping[str, type[errors.RedisError]]] = {
+    "ERR": errors.ResponseError,
+    "ASK": errors.AskError,
+    "CLUSTERDOWN": errors.ClusterDownError,
+    "CROSSSLOT": errors.ClusterCrossSlotError,
+    "LOADING": errors.BusyLoadingError,
+    "MASTERDOWN": errors.MasterDownError,
+    "MOVED": errors.MovedError,
+    "NOAUTH": errors.AuthenticationError,
+    "NOPERM": errors.NoPermissionError,
+    "NOSCRIPT": errors.NoScriptError,
+    "OOM": errors.OutOfMemoryError,
+    "READONLY": errors.ReadOnlyError,
+    "TRYAGAIN": errors.TryAgainError,
+    "WRONGPASS": errors.AuthenticationError,
 }
 
 
@@ -107,7 +108,7 @@ class MultiplexedConnection(asyncio.Protocol):
         """End the connection at once. Callers that still wait get the driver's ``ConnectionError``."""
         if not self.closed:
             self._transport.abort()
-            self._fail(exceptions.ConnectionError(why))
+            self._fail(errors.ConnectionError(why))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -127,7 +128,7 @@ class MultiplexedConnection(asyncio.Protocol):
             self.close("the server does not speak Redis' protocol")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._fail(exceptions.ConnectionError("the connection was lost"))
+        self._fail(errors.ConnectionError("the connection was lost"))
 
     def _take(self, reply: Any) -> None:
         if isinstance(reply, hiredis.PushNotification):
@@ -142,7 +143,7 @@ class MultiplexedConnection(asyncio.Protocol):
             # The caller may have been cancelled, or its deadline has passed.
             if not first.future.done():
                 first.future.set_result(first.replies)
-        if isinstance(reply, exceptions.ReadOnlyError):
+        if isinstance(reply, errors.ReadOnlyError):
             # A primary that became a replica: the next connection goes to the new primary.
             self._loop.call_soon(self.close)
 
@@ -217,9 +218,9 @@ def packed(commands: Sequence[Command]) -> bytes:
     return b"".join([pack(command) for command in commands])
 
 
-def _error_reply(text: str) -> exceptions.RedisError:
+def _error_reply(text: str) -> errors.RedisError:
     code, _, message = text.partition(" ")
     if message == "max number of clients reached":
-        return exceptions.ConnectionError(message)
+        return errors.ConnectionError(message)
     known = _ERRORS.get(code)
-    return known(message) if known is not None else exceptions.ResponseError(text)
+    return known(message) if known is not None else errors.ResponseError(text)

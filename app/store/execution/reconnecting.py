@@ -10,10 +10,8 @@ import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
-from redis.credentials import CredentialProvider
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.utils import format_error_message
-
+from app.store.errors import ConnectionError as RedisConnectionError
+from app.store.execution.credentials import StoreCredentials
 from app.store.execution.multiplexed import Command, Listener, MultiplexedConnection, packed
 from app.store.faults import DRIVER_ERRORS
 
@@ -40,12 +38,13 @@ class SignOn:
     """How each connection begins: TLS or not, then one round trip for user, name and database.
 
     Args:
-        options: the connection options of the driver's client.
+        options: ``client_name``, and where they are wanted ``credential_provider``, ``username``, ``db`` and
+            ``ssl_ca_certs``: the names that the driver has for them.
         primary: whether a server that says that it is a replica is refused.
     """
 
     def __init__(self, options: Mapping[str, Any], *, primary: bool = False) -> None:
-        self._credentials: CredentialProvider | None = options.get("credential_provider")
+        self._credentials: StoreCredentials | None = options.get("credential_provider")
         self._username: str | None = options.get("username")
         self._name: str = options["client_name"]
         self._database: int | None = options.get("db")
@@ -228,7 +227,7 @@ async def _open(address: Address, sign_on: SignOn, deadline: float) -> Multiplex
     except TimeoutError:
         raise RedisConnectionError(f"connecting to {host}:{port} timed out") from None
     except (OSError, ValueError) as error:
-        raise RedisConnectionError(format_error_message(f"{host}:{port}", error)) from error
+        raise RedisConnectionError(_not_connected(f"{host}:{port}", error)) from error
     try:
         opened = transport.get_extra_info("socket")
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -243,6 +242,18 @@ async def _open(address: Address, sign_on: SignOn, deadline: float) -> Multiplex
             raise RedisConnectionError(f"signing on at {host}:{port} timed out") from None
         raise
     return connection
+
+
+def _not_connected(where: str, error: Exception) -> str:
+    """Why there is no connection, in the driver's words: ``app.store.faults`` reads both."""
+    match error.args:
+        case ():
+            return f"Error connecting to {where}."
+        case (what,):
+            return f"Error {what} connecting to {where}."
+        case (number, text, *_):
+            return f"Error {number} connecting to {where}. {text}."
+    raise AssertionError("a tuple has one of these forms")
 
 
 def _drop(attempt: asyncio.Task[MultiplexedConnection]) -> None:

@@ -10,8 +10,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from redis.exceptions import ConnectionError as RedisConnectionError
-
+from app.store.errors import ConnectionError as RedisConnectionError
 from app.store.execution.multiplexed import MultiplexedConnection, packed
 from app.store.execution.reconnecting import Address
 from app.store.faults import DRIVER_ERRORS

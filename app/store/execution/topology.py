@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+from binascii import crc_hqx
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Final
 
-from redis.crc import key_slot
-from redis.exceptions import ConnectionError as RedisConnectionError
-
+from app.store.errors import ConnectionError as RedisConnectionError
 from app.store.execution.reconnecting import Address
 
 SLOTS: Final = 16_384
@@ -33,6 +32,12 @@ def address_of(name: str) -> Address:
     return host, int(port)
 
 
+def slot_of(key: str) -> int:
+    """The slot of a key, by the Cluster's specification: of what its first braces hold, or of all of it."""
+    tag, closed, _ = key.partition("{")[2].partition("}")
+    return crc_hqx((tag if closed and tag else key).encode(), 0) % SLOTS
+
+
 class Topology:
     """The slots of a Cluster. It is empty until ``learn`` has succeeded.
 
@@ -49,11 +54,11 @@ class Topology:
 
     def owner(self, key: str) -> str | None:
         """The name of the primary that has the key's slot; None where none is known."""
-        return self._owners[key_slot(key.encode())]
+        return self._owners[slot_of(key)]
 
     def move(self, key: str, to: str) -> None:
         """A node has said that the key's slot is at another one now."""
-        self._owners[key_slot(key.encode())] = to
+        self._owners[slot_of(key)] = to
         if to not in self.primaries:
             self.primaries = (*self.primaries, to)
 

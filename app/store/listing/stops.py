@@ -13,7 +13,8 @@ from typing import Any, Final, Literal
 
 from app.models import LONGEST_CALL_SECONDS
 from app.store import keys
-from app.store.connection import StoreConnection, unavailable
+from app.store.connection import StoreConnection
+from app.store.faults import unavailable
 from app.store.keys import RECORD_VERSION, knows_version
 from app.store.listing.directory import RELAYED_SECONDS, RELAYS_KEPT, HandleDirectory
 from app.store.listing.views import CallFilter, HandleFilter, HandleView, Revoked, Stopped

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from redis import exceptions
 
 from app.doctor.finding import Finding
 from app.doctor.store_rows import (
@@ -18,6 +17,7 @@ from app.doctor.store_rows import (
     replicas_finding,
     role_finding,
 )
+from app.store import errors as exceptions
 from app.store.acl import rule
 from app.store.faults import StoreFault, Trouble, fault_of
 from app.store.inspection import NodeFacts

@@ -141,6 +141,14 @@ def test_files_that_are_right_make_a_context(tmp_path: Path) -> None:
     Certificates(client_cert_file=str(chain)).trust_and_show()
 
 
+def test_all_who_send_share_a_context_and_only_one_shows_the_certificate(tmp_path: Path) -> None:
+    _, chain = make_certificates(tmp_path)
+    plain, showing = Certificates(), Certificates(client_cert_file=str(chain))
+    assert plain.trust() is plain.trust_and_show()
+    assert showing.trust_and_show() is showing.trust_and_show()
+    assert showing.trust() is not showing.trust_and_show()
+
+
 def _bad(certificates: Certificates) -> tuple[str, str]:
     with pytest.raises(BadFile) as refused:
         certificates.trust_and_show()
