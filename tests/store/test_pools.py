@@ -30,7 +30,7 @@ class Bench:
     @property
     def raw(self) -> Any:
         """The driver's own client."""
-        return self.connection._client
+        return self.connection._client.driver.client
 
     async def wanted(self, times: int = 1, shape: str = SHAPE) -> None:
         for _ in range(times):
