@@ -7,6 +7,8 @@ port.
 from __future__ import annotations
 
 import base64
+import functools
+import os
 import re
 import ssl
 from collections.abc import Mapping
@@ -128,13 +130,15 @@ class Certificates:
     client_key_file: str | None = None
 
     def trust(self) -> ssl.SSLContext:
-        """A context that verifies the chain and the host's name, and shows no certificate.
+        """A context that verifies the chain and the host's name, and shows no certificate; not to be changed.
 
         Raises:
             BadFile: the CA file cannot be used.
         """
-        context = ssl.create_default_context()
-        context.set_alpn_protocols(["http/1.1"])
+        return _trusting_the_system(*_system_places()) if self.ca_file is None else self._trusting()
+
+    def _trusting(self) -> ssl.SSLContext:
+        context = _context()
         if self.ca_file is not None:
             _readable("ca_file", self.ca_file)
             try:
@@ -151,9 +155,9 @@ class Certificates:
         Raises:
             BadFile: a file cannot be used.
         """
-        context = self.trust()
         if self.client_cert_file is None:
-            return context
+            return self.trust()
+        context = self._trusting()
         _readable("client_cert_file", self.client_cert_file)
         if self.client_key_file is not None:
             _readable("client_key_file", self.client_key_file)
@@ -173,6 +177,23 @@ class Certificates:
         return BadFile(
             "client_key_file", f"{key or cert} holds no usable key; it must be PEM, without a passphrase"
         )
+
+
+def _context() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _system_places() -> tuple[str | None, str | None]:
+    """Where OpenSSL finds the authorities, as far as the environment says so."""
+    return os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+
+
+# One for the process: to read the system's authorities takes 20 ms, in which nothing else runs.
+@functools.cache
+def _trusting_the_system(_file: str | None, _folder: str | None) -> ssl.SSLContext:
+    return _context()
 
 
 def _readable(which: str, path: str) -> None:
