@@ -6,7 +6,7 @@ import gc
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -30,7 +30,6 @@ _SERVER: Final = pytest.StashKey[StoreServer]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the store's server before anything can start one, and let Ctrl-C reach every child."""
-    gc.disable()  # until the tests are collected
     # A shell's background job ignores it, and so would each command that a test interrupts.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -42,15 +41,19 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(put_first(server, os.environ).cleanup)
 
 
-def pytest_collection_finish() -> None:
-    """Take what is there before the first test out of the collector's sight.
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep what is there before the first test out of the collector's sight.
 
-    Modules and tests are a million objects that stay to the end. To walk them takes half a second, and would
-    be done again and again: a third of the time that the collection of the tests takes, and most of a test
-    that looks for cycles.
+    Modules and tests are half a million objects that stay to the end. To walk them again and again takes a
+    third of the time in which tests are collected, and most of a test that looks for cycles.
     """
-    gc.freeze()
-    gc.enable()
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_report_header(config: pytest.Config) -> str:
