@@ -7,6 +7,8 @@ port.
 from __future__ import annotations
 
 import base64
+import functools
+import os
 import re
 import ssl
 from collections.abc import Mapping
@@ -179,7 +181,7 @@ class Certificates:
         Raises:
             BadFile: a file cannot be used.
         """
-        trusting = self._trusting()
+        trusting = self._trusting() if self.files else _trusting_the_system(*_system_places())
         if self.client_cert_file is None:
             return Contexts(trusting, trusting)
         showing = self._trusting()
@@ -199,8 +201,7 @@ class Certificates:
         return self._in_force
 
     def _trusting(self) -> ssl.SSLContext:
-        context = ssl.create_default_context()
-        context.set_alpn_protocols(["http/1.1"])
+        context = _context()
         if self.ca_file is not None:
             _readable("ca_file", self.ca_file)
             try:
@@ -220,6 +221,23 @@ class Certificates:
         return BadFile(
             "client_key_file", f"{key or cert} holds no usable key; it must be PEM, without a passphrase"
         )
+
+
+def _context() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _system_places() -> tuple[str | None, str | None]:
+    """Where OpenSSL finds the authorities, as far as the environment says so."""
+    return os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+
+
+# One for the process: to read the system's authorities takes 20 ms, in which nothing else runs.
+@functools.cache
+def _trusting_the_system(_file: str | None, _folder: str | None) -> ssl.SSLContext:
+    return _context()
 
 
 def _readable(which: str, path: str) -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -213,8 +214,13 @@ class Sandbox(Process):
             data=json.dumps(body).encode() if body is not None else None,
             headers={"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=PATIENCE) as response:
-            text = response.read()
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+                text = response.read()
+        except urllib.error.HTTPError as error:
+            # It holds the connection, which a failure's traceback would leave to the collector.
+            with error:
+                raise AssertionError(f"{method} {path}: {error.code} {error.read()!r}") from None
         return json.loads(text) if text else None
 
     def struck(self) -> bool:

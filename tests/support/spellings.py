@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 from app.web.reference.document import Document
@@ -10,21 +11,30 @@ from app.web.routes import ALIASES
 
 def documented_path(document: Document, path: str) -> str | None:
     """The path of the document that a requested path is another spelling of, or None."""
-    for template in document["paths"]:
-        pattern = re.sub(r"\\\{[a-z_]+\\\}", "[^/]+", re.escape(template))
-        for base in ALIASES:
-            spelt = pattern.replace(re.escape(ALIASES[0]), base, 1) if _has_aliases(template) else pattern
-            if re.fullmatch(spelt, path):
-                return str(template)
+    for template, spellings in _patterns(tuple(document["paths"])):
+        if spellings.fullmatch(path):
+            return template
     return None
+
+
+# Every answer of a test is looked up.
+@functools.cache
+def _patterns(templates: tuple[str, ...]) -> list[tuple[str, re.Pattern[str]]]:
+    return [
+        (
+            template,
+            re.compile("|".join(_pattern(spelling) for spelling in aliases_of(template))),
+        )
+        for template in templates
+    ]
+
+
+def _pattern(spelling: str) -> str:
+    return re.sub(r"\\\{[a-z_]+\\\}", "[^/]+", re.escape(spelling))
 
 
 def aliases_of(template: str) -> list[str]:
     """Every spelling of a documented path."""
-    if not _has_aliases(template):
+    if not template.startswith(ALIASES[0] + "/"):
         return [template]
     return [base + template.removeprefix(ALIASES[0]) for base in ALIASES]
-
-
-def _has_aliases(template: str) -> bool:
-    return template.startswith(ALIASES[0] + "/")

@@ -8,8 +8,16 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from tests.support import warm
 from tests.support.secret_fleet import Fleet, start_fleet
 from tests.support.stack import Stack
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_commands() -> Iterator[None]:
+    """The process that forks commands, if a test wants one, ends with the last test."""
+    yield
+    warm.end()
 
 
 @pytest.fixture(scope="session")

@@ -9,11 +9,12 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 import pytest
 
+from tests.support import warm
 from tests.support.api import minted, relay
 from tests.support.clocks import eventually
 from tests.support.processes import ROOT
@@ -21,6 +22,14 @@ from tests.support.secret_fleet import Fleet, start_fleet
 from tests.support.stack import Stack
 
 VARIABLE = "CLOAKROOM_SIGNING_KEYS"
+
+
+class Run(NamedTuple):
+    """One run of the command."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +50,11 @@ def alone_fleet(store_alone: Stack, http: aiohttp.ClientSession, tmp_path: Path)
         replica.stop()
 
 
-async def keys_rotate(fleet: Fleet, *arguments: str, way: str = "url") -> subprocess.CompletedProcess[str]:
-    """Run the command as an operator does, with the present ring in its environment as a file."""
+async def keys_rotate(fleet: Fleet, *arguments: str, way: str = "url", plain: bool = True) -> Run:
+    """Run the command as an operator does, with the present ring in its environment as a file.
+
+    Where it is asked again and again it is not started in the plain way.
+    """
     planted, inherited = fleet.stack.planted, {"PATH": os.environ["PATH"]}
     to: Mapping[str, tuple[str, ...]] = {
         "url": ("--url", fleet.replicas[1].url),
@@ -53,15 +65,19 @@ async def keys_rotate(fleet: Fleet, *arguments: str, way: str = "url") -> subpro
         f"{VARIABLE}_FILE": str(fleet.volume.path(VARIABLE)),
         "CLOAKROOM_ADMIN_KEY": planted.admin_key,
     }
-    return await asyncio.to_thread(
+    words = ["keys", "rotate", *arguments, *to[way]]
+    if not plain:
+        return Run(*await asyncio.to_thread(warm.run, words, environment))
+    done = await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, "-m", "app", "keys", "rotate", *arguments, *to[way]],
+        [sys.executable, "-m", "app", *words],
         cwd=ROOT,
         env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
+    return Run(done.returncode, done.stdout, done.stderr)
 
 
 async def step(fleet: Fleet, way: str = "url") -> dict[str, Any]:
@@ -69,7 +85,7 @@ async def step(fleet: Fleet, way: str = "url") -> dict[str, Any]:
     found: dict[str, Any] = {}
 
     async def both() -> bool:
-        done = await keys_rotate(fleet, "signing", "--json", way=way)
+        done = await keys_rotate(fleet, "signing", "--json", way=way, plain=False)
         if done.returncode == 3:
             assert "no replica tells" in done.stderr
             return False

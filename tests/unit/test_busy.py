@@ -25,8 +25,10 @@ def alive(pid: int) -> bool:
 
 
 def on_busy_cpus(suite: Path) -> Process:
-    apart = ["--rootdir", str(suite.parent), "-c", os.devnull]
-    return Process(["tests.support.busy", "--workers", "1", str(suite), *apart], {})
+    apart = ["--rootdir", str(suite.parent), "-c", os.devnull, "-p", "xdist.plugin"]
+    # Other plugins take seconds to load, in which every CPU is kept from the tests beside this one.
+    alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    return Process(["tests.support.busy", "--workers", "1", str(suite), *apart], alone)
 
 
 def test_there_is_one_child_for_each_cpu_and_it_ends_with_the_block() -> None:

@@ -1,12 +1,14 @@
-"""A test that cannot run is a skip with its reason, and on CI a failure."""
+"""A test that cannot run is a skip with its reason, and on CI a failure; no test file is left out."""
 
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from tests.support.processes import ROOT
 from tests.support.programs import required
 
 NOWHERE = "no-such-program-anywhere"
@@ -38,3 +40,12 @@ def test_no_other_place_skips_a_test() -> None:
         if "node_modules" not in path.parts and skipping.search(path.read_text(encoding="utf-8"))
     }
     assert found == {"support/missing.py"}
+
+
+def test_every_test_file_lies_in_a_folder_that_is_run() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    run = [ROOT / folder for folder in settings["tool"]["pytest"]["ini_options"]["testpaths"]]
+    assert all(folder.is_dir() for folder in run)
+    files = [file for file in (ROOT / "tests").rglob("test_*.py") if "node_modules" not in file.parts]
+    assert len(files) > 300
+    assert [file for file in files if not any(file.is_relative_to(folder) for folder in run)] == []

@@ -82,6 +82,16 @@ class HeldTokens:
         """Nothing to stop."""
 
 
+def another_letter(present: str, letters: str, drawn: int) -> str:
+    """The letter of this number among those that are not the present one.
+
+    For texts that are another one each time, such as a token with a random id. A filter that looks at such a
+    text rejects other draws the second time, and Hypothesis fails the test with FlakyStrategyDefinition.
+    """
+    others = letters.replace(present, "")
+    return others[drawn % len(others)]
+
+
 def offer(sdp: bytes) -> Offer:
     """An offer as ``web.bodies`` makes it."""
     return Offer(sdp=sdp, sha256=hashlib.sha256(sdp).hexdigest())
