@@ -52,7 +52,8 @@ async def rehearse(client: Client, *, now: float, seconds: float) -> list[tuple[
         now: epoch seconds.
         seconds: deadline of each step.
     """
-    handle_id = f"doctor-{secrets.token_hex(8)}"
+    # As long as any other, since operators may list it while it lasts.
+    handle_id = f"doctor-{secrets.token_urlsafe(12)[:15]}"
     refused = []
     for words, step in (*_of_requests(handle_id, now), *_of_operators(handle_id, now)):
         # One connection per step: after a refusal it counts as down and would not try the next step.

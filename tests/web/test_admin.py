@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import secrets
+import time
 
 import pytest
 
 from app import __version__
+from app.doctor.rehearsal import rehearse
 from app.store import keys
 from app.store.embedded.engine import LocalEngine
 from app.web.appkeys import STORE
 from tests.conftest import ServiceFactory
-from tests.support.clocks import eventually
+from tests.support.clocks import PATIENCE, eventually
 from tests.support.planted import Planted
 from tests.support.service import Service
 from tests.web.hangups import hangups
@@ -142,6 +144,17 @@ async def test_each_filter_lists_what_it_says_and_nothing_else(service: Service,
     await service.store_client.hset(keys.handle(live), mapping=suspicion)
     assert await listed(f"{mine}&suspected=true") == {live}
     assert await listed(f"{mine}&suspected=false") == {id_of(spent), id_of(revoked)}
+
+
+async def test_the_doctors_handle_is_shown_as_documented_while_it_lasts(service: Service) -> None:
+    """The service's own watch compares each answer with the reference."""
+    found: list[dict[str, object]] = []
+    while not found:
+        # It lives for two seconds, which a busy machine may need before the list.
+        client = service.server.app[STORE]._client
+        assert await rehearse(client, now=time.time(), seconds=PATIENCE) == []
+        found = (await get(service, "/handles?client=cloakroom-doctor"))["data"]
+    assert str(found[0]["id"]).startswith("doctor-")
 
 
 async def test_handles_are_counted_by_the_narrowest_name(service: Service, client: str) -> None:
