@@ -10,89 +10,56 @@ from typing import Final
 import aiohttp.client
 import aiohttp.connector
 
+
+def _rooms(names: str) -> tuple[str, ...]:
+    return tuple(f"app.{name}".rstrip(".") for name in names.split())
+
+
 # From the bottom up: a room may import itself and every room of a lower row, nothing beside it or above it.
-LAYERS: Final[tuple[tuple[str, ...], ...]] = (
-    ("app.reports",),
-    ("app", "app.errors", "app.models"),
-    ("app.telemetry",),
-    ("app.handles", "app.providers", "app.store"),
-    ("app.identity",),
-    ("app.outbound",),
-    ("app.broker",),
-    ("app.settings",),
-    ("app.wiring",),
-    ("app.web",),
-    ("app.operations",),
-    ("app.main",),
-    ("app.server", "app.doctor"),
-    ("app.supervisor",),
-    ("app.cli",),
-    ("app.__main__",),
+_ROWS: Final = (
+    *("reports", ". errors models", "telemetry", "handles providers store", "identity", "outbound"),
+    *("broker", "settings", "wiring", "web", "operations", "main", "server doctor", "supervisor", "cli"),
+    "__main__",
 )
+LAYERS: Final = tuple(_rooms(row) for row in _ROWS)
 # HTTP to providers and the state in Redis know nothing of each other, though one row is lower.
 STRANGERS: Final = frozenset({("app.outbound", "app.store")})
 # The provider in a box is a program by itself: it imports nothing of ours, and nothing of ours imports it.
 APART: Final = frozenset({"app.sandbox"})
 # No clock, no socket, no loop: what they need of these is passed in.
 PURE: Final = frozenset(
-    {
-        "app.errors",
-        "app.models",
-        "app.handles",
-        "app.identity",
-        "app.providers",
-        "app.store.keys",
-        "app.store.address",
-    }
-    | {"app.broker.routing.catalog", "app.broker.clients", "app.broker.session_policy"}
-    | {"app.broker.routing.breaker", "app.reports"}
-    | {"app.broker.pool.demand", "app.broker.pool.shapes"}
-    | {"app.supervisor.deaths", "app.supervisor.messages"}
-    | {"app.telemetry.redaction", "app.telemetry.timings", "app.telemetry.tracing"}
-    | {
-        "app.outbound.http1",
-        "app.web.cors",
-        "app.web.schemas",
-        "app.web.calls.offers",
-        "app.web.calls.reports",
-    }
+    _rooms(
+        "errors models reports handles identity providers store.keys store.address outbound.http1 web.cors "
+        "web.schemas web.calls.offers web.calls.reports telemetry.redaction telemetry.timings "
+        "telemetry.tracing broker.clients broker.session_policy broker.routing.catalog "
+        "broker.routing.breaker broker.pool.demand broker.pool.shapes supervisor.deaths supervisor.messages"
+    )
 )
 IMPURE: Final = frozenset(
     {"asyncio", "time", "socket", "aiohttp", "redis", "threading", "subprocess", "logging"}
 )
-# Which rooms may import a library.
-ONLY: Final[Mapping[str, frozenset[str]]] = {
-    library: frozenset(f"app.{room}" for room in rooms.split())
-    for library, rooms in {
-        # A replica whose store is one server does without it: 6 MB.
-        "redis": "store.redis_py",
-        "fakeredis": "store.redis_py",
-        "aiohttp": "web main operations server sandbox cli.reach.admin_api outbound.entra outbound.sideband",
-        "httptools": "outbound",
-        "aiohappyeyeballs": "outbound",
-        "yarl": "outbound cli.reach.admin_api",
-        "prometheus_client": "telemetry",
-        "opentelemetry": "telemetry",
-        "jwt": "handles identity sandbox",
-        "cryptography": "handles sandbox",
-        "pydantic": "settings wiring",
-        "pydantic_settings": "settings",
-        "markdown_it": "web.reference",
-        "yaml": "settings cli web.reference",
-        "azure": "outbound",
-        "aiortc": "sandbox",
-        "av": "sandbox",
-        "cyclopts": "cli",
-        "rich": "cli",
-    }.items()
+# Which rooms may import a library. A replica whose store is one server does without redis: 6 MB.
+_LIBRARIES: Final[Mapping[str, str]] = {
+    "aiohttp": "web main operations server sandbox cli.reach.admin_api outbound.entra outbound.sideband",
+    "aiohappyeyeballs azure httptools": "outbound",
+    "aiortc av": "sandbox",
+    "cryptography": "handles sandbox",
+    "cyclopts rich": "cli",
+    "fakeredis redis": "store.redis_py",
+    "jwt": "handles identity sandbox",
+    "markdown_it": "web.reference",
+    "opentelemetry prometheus_client": "telemetry",
+    "pydantic": "settings wiring",
+    "pydantic_settings": "settings",
+    "yaml": "settings cli web.reference",
+    "yarl": "outbound cli.reach.admin_api",
+}
+ONLY: Final = {
+    library: frozenset(_rooms(rooms)) for names, rooms in _LIBRARIES.items() for library in names.split()
 }
 # The outbound half of aiohttp: the command line's way to the admin API, azure-identity, which runs on it, and
 # the WebSockets to providers.
-CLIENT_MODULES: Final = ONLY["aiohttp"] & {
-    "app.cli.reach.admin_api",
-    "app.outbound.entra",
-    "app.outbound.sideband",
-}
+CLIENT_MODULES: Final = frozenset(_rooms("cli.reach.admin_api outbound.entra outbound.sideband"))
 CLIENT_NAMES: Final = frozenset({*aiohttp.client.__all__, *aiohttp.connector.__all__, "client", "connector"})
 
 Imports = Mapping[str, frozenset[str]]
