@@ -107,3 +107,13 @@ def split_cpus() -> tuple[set[int], set[int]]:
     if len(_ALL_CPUS) == 1:
         return set(_ALL_CPUS), set(_ALL_CPUS)
     return {_ALL_CPUS[0]}, set(_ALL_CPUS[1:])
+
+
+def connections_to(pid: int, port: int) -> int:
+    """How many IPv4 connections of this process lead to a port."""
+    sockets = set()
+    for descriptor in (_PROC / str(pid) / "fd").iterdir():
+        with contextlib.suppress(OSError):
+            sockets.add(str(descriptor.readlink()))
+    rows = [line.split() for line in (_PROC / str(pid) / "net/tcp").read_text().splitlines()[1:]]
+    return sum(int(row[2].rpartition(":")[2], 16) == port and f"socket:[{row[9]}]" in sockets for row in rows)

@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Final
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -44,7 +45,7 @@ DEADLINES: Final = {
 CONNECTIONS: Final = 48
 HANDLES: Final = 50
 MEMORY_TIMES: Final = 1.05
-# A connection to the provider or the store more or less, kept for the next request.
+# A connection to the store more or less, and what is just being closed.
 FEW: Final = 8
 _PART_SECONDS: Final = 900.0
 _LOOK_SECONDS: Final = 3.0
@@ -244,6 +245,7 @@ async def leak(
     with contextlib.ExitStack() as running:
         await asyncio.to_thread(running.enter_context, stack)
         replica = stack.replica("leaky", **DEADLINES)
+        provider = urlsplit(stack.sandbox.url).port or 0
         async with aiohttp.ClientSession() as http:
             answers: Counter[str] = Counter()
             others = faults = stalls = 0
@@ -252,7 +254,8 @@ async def leak(
                 part = Part(stack, replica, http, number)
                 found = await part.run(each)
                 compared = number in (0, parts)
-                held.append(await _at_rest(http, replica, looks=looks if compared else 1))
+                rest = await _at_rest(http, replica, provider, looks=looks if compared else 1)
+                held.append(rest)
                 # A line a request, which this process keeps.
                 replica.lines.clear()
                 progress.say(
@@ -282,10 +285,11 @@ async def leak(
     return figures
 
 
-async def _at_rest(http: aiohttp.ClientSession, replica: Replica, *, looks: int) -> Held:
+async def _at_rest(http: aiohttp.ClientSession, replica: Replica, provider: int, *, looks: int) -> Held:
     """What the replica holds when it has nothing to do: no request, no record that waits for the store.
 
-    It counts once as many files were open at so many looks in a row.
+    It counts once as many files were open at so many looks in a row. Connections to the provider's port are
+    none of them: those that no request uses are kept for a while, as many as there were requests at once.
     """
 
     async def idle() -> bool:
@@ -299,6 +303,7 @@ async def _at_rest(http: aiohttp.ClientSession, replica: Replica, *, looks: int)
     while True:
         seen = await scrape(http, replica.url)
         tasks, files = seen.value("cloakroom_tasks") or 0, seen.value("process_open_fds") or 0
+        files -= procfs.connections_to(replica.pid, provider)
         # A task of the background comes and goes.
         same = same + 1 if files == previous else 0
         if same == looks:
