@@ -27,7 +27,7 @@ TURNS: Final = 4
 # CPU seconds of such a row that are many, and of such rows one after the other that are overload. 256 callers
 # that all want the processor make rows of 45 to 65 ms, by how fast it is: late, but no overload.
 LONG_SECONDS: Final = 0.1
-OVERLOAD_SECONDS: Final = 0.2
+OVERLOAD_SECONDS: Final = 0.15
 # While shedding: requests are admitted after a single turn that was shorter than this, and so many in a turn.
 # What came together is read in one turn; without the second limit all of it would be admitted, or nothing.
 SHORT_TURN_SECONDS: Final = 0.0005
