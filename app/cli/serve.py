@@ -114,8 +114,7 @@ def _supervise(count: int, settings: Settings, environ: dict[str, str]) -> None:
         raise CliFailure(
             "this system has no workers; leave CLOAKROOM_WORKERS out, and start several replicas"
         )
-    # Before the fork, so that its memory is shared.
-    import uvloop  # noqa: F401 - not used here
+    import uvloop  # noqa: F401 - the workers use it; loaded before the fork, they share its memory
 
     from app.supervisor.supervisor import WorkersFailed
     from app.supervisor.workers import run_workers

@@ -15,7 +15,7 @@ class ConnectionError(RedisError):  # noqa: A001 - logs and doctor show it by re
     """There is no connection, or it was lost."""
 
 
-class TimeoutError(RedisError):  # noqa: A001 - as above
+class TimeoutError(RedisError):  # noqa: A001 - shown by redis-py's name, too
     """The driver's own deadline has passed."""
 
 

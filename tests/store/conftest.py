@@ -1,4 +1,4 @@
-"""The four kinds of store: a real server, a real Cluster, a real Sentinel, and ``memory://``."""
+"""The four kinds of store: a real server, Cluster, Sentinel, and ``memory://``; a primary with a replica."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from app.store.connection import StoreConnection
 from app.store.embedded.engine import LocalEngine
 from app.store.execution.driver import Client, connect
 from tests.support.clocks import PATIENCE, until
+from tests.support.cluster import command
+from tests.support.failover import COPY_AT_ONCE
 
 KINDS = ["server", "cluster", "sentinel", "memory"]
 _serial = itertools.count()
@@ -29,6 +31,14 @@ def cluster() -> Iterator[str]:
         until(lambda: "cluster_state:ok" in str(client.execute_command("CLUSTER", "INFO")))  # type: ignore[no-untyped-call]
         client.close()
         yield f"redis+cluster://127.0.0.1:{node.port}"
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[tuple[LocalEngine, LocalEngine]]:
+    """A primary and its replica."""
+    with LocalEngine(extra_args=COPY_AT_ONCE) as primary, LocalEngine() as replica:
+        command(replica, "REPLICAOF", "127.0.0.1", primary.port)
+        yield primary, replica
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -21,7 +21,7 @@ from app.store.pools import PoolEntry, PoolStore, PoolWish
 from app.store.replication import Replication
 from tests.support.clocks import PATIENCE, until
 from tests.support.cluster import command, follows
-from tests.support.failover import COPY_AT_ONCE, cut_off
+from tests.support.failover import cut_off
 
 SHAPE: Final = "k1.0123456789abcdefghijkl"
 LONG: Final = 600.0
@@ -29,14 +29,6 @@ LONG: Final = 600.0
 SHORT_SECONDS: Final = 0.3
 Pools = Callable[[float], PoolStore]
 _serial = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def pair() -> Iterator[tuple[LocalEngine, LocalEngine]]:
-    """A primary and its replica."""
-    with LocalEngine(extra_args=COPY_AT_ONCE) as primary, LocalEngine() as replica:
-        command(replica, "REPLICAOF", "127.0.0.1", primary.port)
-        yield primary, replica
 
 
 @pytest.fixture

@@ -58,14 +58,6 @@ def waiting(url: str, *, replicas: int = 1, seconds: float = PATIENCE) -> Waitin
     return Waiting(connection, replication, HandleStore(connection, replica="b", replication=replication))
 
 
-@pytest.fixture(scope="module")
-def pair() -> Iterator[tuple[LocalEngine, LocalEngine]]:
-    """A primary and its replica."""
-    with LocalEngine(extra_args=COPY_AT_ONCE) as primary, LocalEngine() as replica:
-        command(replica, "REPLICAOF", "127.0.0.1", primary.port)
-        yield primary, replica
-
-
 @pytest.fixture
 async def store(pair: tuple[LocalEngine, LocalEngine]) -> AsyncIterator[Waiting]:
     until(lambda: follows(pair[1]), "a replica that follows")

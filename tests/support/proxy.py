@@ -103,7 +103,7 @@ class TunnelProxy:
         self._writers.add(there[1])
         self.tunnels.append(target)
         writer.write(_ESTABLISHED)
-        await asyncio.gather(_pump(reader, there[1]), _pump(there[0], writer))
+        await asyncio.gather(pump(reader, there[1]), pump(there[0], writer))
         self._writers.discard(there[1])
 
     def _refusal(self, head: bytes) -> bytes | None:
@@ -122,7 +122,7 @@ class TunnelProxy:
         )
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Copy bytes until one side ends; the other side then ends too."""
     try:
         while data := await reader.read(65_536):

@@ -15,6 +15,7 @@ from tests.support.api import Reply, mint
 from tests.support.certificates import make_certificates
 from tests.support.clocks import eventually
 from tests.support.processes import Replica
+from tests.support.proxy import pump
 from tests.support.stack import Stack
 
 
@@ -80,19 +81,8 @@ class Front:
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there = await asyncio.open_connection(*self._there)
         self._writers |= {writer, there[1]}
-        await asyncio.gather(_pump(reader, there[1]), _pump(there[0], writer))
+        await asyncio.gather(pump(reader, there[1]), pump(there[0], writer))
         self._writers -= {writer, there[1]}
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(65_536):
-            writer.write(data)
-            await writer.drain()
-    except (ConnectionError, ssl.SSLError):
-        pass
-    finally:
-        writer.close()
 
 
 SETTINGS: Final = {"provider_ca_file": "trusted", "provider_client_cert_file": "chain"}

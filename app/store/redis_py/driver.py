@@ -83,7 +83,8 @@ class Driver:
         """
         with _translating():
             if not isinstance(self.client, RedisCluster):
-                return await self.client.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py's gap
+                # redis-py types the Cluster client's, not this one's.
+                return await self.client.execute_command(*command)  # type: ignore[no-untyped-call]
             await self.client.initialize()
             options = {"target_nodes": self.client.get_default_node()} if anywhere else {}
             return await self.client.execute_command(*command, **options)
