@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -24,7 +24,7 @@ from app.broker.metering.watch import Around
 from app.broker.mint import Minter, MintPolicy
 from app.broker.mint_limits import MintLimits
 from app.broker.outcomes import Outcomes, RelayPolicy
-from app.broker.pool.counts import NotCounted, PoolCounts
+from app.broker.pool.counts import PoolCounts
 from app.broker.pool.refill import Refill
 from app.broker.pool.shelf import Shelf
 from app.broker.pool.warm import WarmPool
@@ -74,7 +74,7 @@ class Shared:
     breakers: Breakers
     security: SecurityLog
     clocks: Clocks
-    pool_counts: PoolCounts = field(default_factory=NotCounted)
+    pool_counts: PoolCounts
 
 
 class Broker:

@@ -11,6 +11,7 @@ import pytest
 from tests.support import warm
 from tests.support.secret_fleet import Fleet, start_fleet
 from tests.support.stack import Stack
+from tests.system.commands import WAYS, Commands, Way
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -41,3 +42,16 @@ def fleet(static_stack: Stack, http: aiohttp.ClientSession, tmp_path: Path) -> I
     yield running
     for replica in running.replicas:
         replica.stop()
+
+
+@pytest.fixture
+def cloakroom(stack: Stack) -> Commands:
+    """The command line, against the ``stack`` of the test's module."""
+    return Commands(stack)
+
+
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest) -> Way:
+    """How a command reaches the service: over the admin API, or straight to the store."""
+    found: Way = request.param
+    return found

@@ -33,11 +33,6 @@ def stack() -> Iterator[Stack]:
 
 
 @pytest.fixture
-def cloakroom(stack: Stack) -> Commands:
-    return Commands(stack)
-
-
-@pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession() as session:
         yield session

@@ -35,17 +35,6 @@ def stack() -> Iterator[Stack]:
         yield running
 
 
-@pytest.fixture
-def cloakroom(stack: Stack) -> Commands:
-    return Commands(stack)
-
-
-@pytest.fixture(params=WAYS)
-def way(request: pytest.FixtureRequest) -> Way:
-    found: Way = request.param
-    return found
-
-
 class Caller:
     """A client of its own name for each test."""
 

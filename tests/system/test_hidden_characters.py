@@ -38,11 +38,6 @@ def stack() -> Iterator[Stack]:
 
 
 @pytest.fixture
-def cloakroom(stack: Stack) -> Commands:
-    return Commands(stack)
-
-
-@pytest.fixture
 async def planted(stack: Stack) -> tuple[str, str]:
     """A handle and its call, whose records somebody with access to the store has changed; their ids."""
     async with aiohttp.ClientSession() as http:

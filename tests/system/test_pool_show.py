@@ -33,17 +33,6 @@ def stack() -> Iterator[Stack]:
         yield running
 
 
-@pytest.fixture
-def cloakroom(stack: Stack) -> Commands:
-    return Commands(stack)
-
-
-@pytest.fixture(params=WAYS)
-def way(request: pytest.FixtureRequest) -> Way:
-    found: Way = request.param
-    return found
-
-
 async def pools(cloakroom: Commands, way: Way = "api") -> dict[str, dict[str, Any]]:
     done = await asyncio.to_thread(cloakroom.run, "pool", "show", "--json", way=way)
     assert done.status == 0, done

@@ -27,16 +27,3 @@ class PoolCounts(Protocol):
 
     def tried(self, timings: Timings) -> None:
         """The pool asked a provider."""
-
-
-class NotCounted(PoolCounts):
-    """Counts nothing."""
-
-    def took(self, model: str, result: TakeResult) -> None:
-        """Forget it."""
-
-    def keys(self, model: str, outcome: KeyOutcome, number: int = 1) -> None:
-        """Forget it."""
-
-    def tried(self, timings: Timings) -> None:
-        """Forget it."""
